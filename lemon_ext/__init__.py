@@ -1,0 +1,103 @@
+"""A client for LemonData's image API: it validates first, waits until done, and never pays twice.
+
+Importing this package costs next to nothing: each public name is loaded when it is first used.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .batch import arun_batch as arun_batch
+    from .batch import run_batch as run_batch
+    from .capabilities import ModelCapabilities as ModelCapabilities
+    from .capabilities import Violation as Violation
+    from .capabilities import check as check
+    from .capabilities import violations as violations
+    from .client import AsyncImageTask as AsyncImageTask
+    from .client import AsyncLemon as AsyncLemon
+    from .client import ImageTask as ImageTask
+    from .client import Lemon as Lemon
+    from .client import apoll_until_done as apoll_until_done
+    from .client import poll_until_done as poll_until_done
+    from .errors import APIConnectionError as APIConnectionError
+    from .errors import APIResponse as APIResponse
+    from .errors import APIStatusError as APIStatusError
+    from .errors import APITimeoutError as APITimeoutError
+    from .errors import AuthenticationError as AuthenticationError
+    from .errors import BadRequestError as BadRequestError
+    from .errors import CapabilityError as CapabilityError
+    from .errors import ConflictError as ConflictError
+    from .errors import DownloadError as DownloadError
+    from .errors import InsufficientBalanceError as InsufficientBalanceError
+    from .errors import JournalError as JournalError
+    from .errors import LemonError as LemonError
+    from .errors import LemonWarning as LemonWarning
+    from .errors import MissingKeyError as MissingKeyError
+    from .errors import NotFoundError as NotFoundError
+    from .errors import PayloadTooLargeError as PayloadTooLargeError
+    from .errors import PermissionDeniedError as PermissionDeniedError
+    from .errors import RateLimitError as RateLimitError
+    from .errors import ResponseError as ResponseError
+    from .errors import ServerError as ServerError
+    from .errors import SubmissionUncertainError as SubmissionUncertainError
+    from .errors import TaskError as TaskError
+    from .errors import TaskFailedError as TaskFailedError
+    from .errors import TaskNotFoundError as TaskNotFoundError
+    from .errors import TaskTimeoutError as TaskTimeoutError
+    from .errors import UnreadableSubmissionError as UnreadableSubmissionError
+    from .results import Image as Image
+    from .results import ImageResult as ImageResult
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "capabilities": ("ModelCapabilities", "Violation", "check", "violations"),
+    "client": ("AsyncImageTask", "AsyncLemon", "ImageTask", "Lemon", "apoll_until_done", "poll_until_done"),
+    "errors": (
+        "APIConnectionError",
+        "APIResponse",
+        "APIStatusError",
+        "APITimeoutError",
+        "AuthenticationError",
+        "BadRequestError",
+        "CapabilityError",
+        "ConflictError",
+        "DownloadError",
+        "InsufficientBalanceError",
+        "JournalError",
+        "LemonError",
+        "LemonWarning",
+        "MissingKeyError",
+        "NotFoundError",
+        "PayloadTooLargeError",
+        "PermissionDeniedError",
+        "RateLimitError",
+        "ResponseError",
+        "ServerError",
+        "SubmissionUncertainError",
+        "TaskError",
+        "TaskFailedError",
+        "TaskNotFoundError",
+        "TaskTimeoutError",
+        "UnreadableSubmissionError",
+    ),
+    "results": ("Image", "ImageResult"),
+    "batch": ("arun_batch", "run_batch"),
+}
+_HOME = {name: home for home, names in _HOMES.items() for name in names}
+
+__all__ = (*sorted(_HOME), "__version__")  # noqa: PLE0604 - built of string literals above
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,155 @@
+"""The one place where blocking and async part: flows, their effects, and the two drivers.
+
+A flow is a generator that decides and never waits. It yields what it wants done (an effect), is sent back the outcome, and
+returns its result; flows compose with ``yield from``. Everything that retries, polls or downloads is a flow, written once.
+The drivers perform effects and know nothing else. A flow is tested by stepping it by hand: no loop, no clock, no sleep.
+
+A transport failure is thrown into the flow as a `TransportFault`. Nothing else is: an interrupt, a cancellation or a bug
+leaves through the driver, which closes the flow so that its ``finally`` blocks run.
+"""
+
+from __future__ import annotations
+
+import inspect
+import warnings
+from collections.abc import Awaitable, Callable, Generator
+from typing import Any, Protocol, TypeAlias, TypeVar
+
+from attrs import frozen
+
+from .errors import APIResponse, LemonWarning
+
+T = TypeVar("T")
+
+
+class Sink(Protocol):
+    """Where the body of a download goes, piece by piece."""
+
+    def write(self, chunk: bytes, /) -> object: ...
+
+
+@frozen
+class Send:
+    """Make one HTTP request; the outcome is an `APIResponse`.
+
+    ``keyed`` requests carry the API key. The whole exchange gets ``within`` seconds. With a ``sink``, the body of a 200
+    goes there and the response's body is empty.
+    """
+
+    method: str
+    url: str
+    json: Any = None
+    keyed: bool = True
+    within: float = 60.0
+    sink: Sink | None = None
+
+
+@frozen
+class Sleep:
+    """Wait; the outcome is None."""
+
+    seconds: float
+
+
+@frozen
+class Call:
+    """Call a function of the user's, awaiting it if it is async. The outcome is None.
+
+    What it raises is reported as a warning: a broken progress bar must not cost a paid image.
+    """
+
+    function: Callable[[Any], object]
+    argument: Any
+
+
+Effect: TypeAlias = Send | Sleep | Call
+Flow: TypeAlias = Generator[Effect, Any, T]
+
+
+class TransportFault(Exception):  # noqa: N818 - never leaves the package: flows turn it into an error
+    """A request got no response. ``unsent`` says that it certainly never reached the server, ``timeout`` that time ran out."""
+
+    def __init__(self, message: str, *, unsent: bool = False, timeout: bool = False) -> None:
+        super().__init__(message)
+        self.unsent = unsent
+        self.timeout = timeout
+
+
+def send(effect: Send) -> Flow[APIResponse]:
+    """Yield a request and return its response."""
+    response: APIResponse = yield effect
+    return response
+
+
+def run(flow: Flow[T], exchange: Callable[[Send], APIResponse], sleep: Callable[[float], object]) -> T:
+    """Drive a flow to its result, blocking."""
+
+    def perform(effect: Effect) -> object:
+        match effect:
+            case Send():
+                return exchange(effect)
+            case Sleep(seconds):
+                return sleep(seconds)
+            case Call(function, argument):
+                try:
+                    function(argument)
+                except Exception as exc:  # noqa: BLE001 - see Call
+                    _report(exc)
+                return None
+
+    outcome: object = None
+    fault: TransportFault | None = None
+    try:
+        while True:
+            # Only resuming the flow may end it: a StopIteration that leaks from an effect is a bug, not a result.
+            try:
+                effect = flow.send(outcome) if fault is None else flow.throw(fault)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]  # a generator's return type is lost in StopIteration
+            outcome, fault = None, None
+            try:
+                outcome = perform(effect)
+            except TransportFault as exc:
+                fault = exc
+    finally:
+        flow.close()
+
+
+async def arun(
+    flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]], sleep: Callable[[float], Awaitable[object]]
+) -> T:
+    """Async twin of `run`."""
+
+    async def perform(effect: Effect) -> object:
+        match effect:
+            case Send():
+                return await exchange(effect)
+            case Sleep(seconds):
+                return await sleep(seconds)
+            case Call(function, argument):
+                try:
+                    if inspect.isawaitable(result := function(argument)):
+                        await result
+                except Exception as exc:  # noqa: BLE001 - see Call
+                    _report(exc)
+                return None
+
+    outcome: object = None
+    fault: TransportFault | None = None
+    try:
+        while True:
+            try:
+                effect = flow.send(outcome) if fault is None else flow.throw(fault)
+            except StopIteration as stop:
+                return stop.value  # type: ignore[no-any-return]  # as in `run`
+            outcome, fault = None, None
+            try:
+                outcome = await perform(effect)
+            except TransportFault as exc:
+                fault = exc
+    finally:
+        flow.close()
+
+
+def _report(exc: Exception) -> None:
+    warnings.warn(LemonWarning(f"on_update raised {type(exc).__name__}: {exc}. The wait goes on."), stacklevel=3)

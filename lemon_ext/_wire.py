@@ -1,0 +1,333 @@
+"""The HTTP library, and all that is known of it: clients, the key, and what its failures mean.
+
+No other handwritten module imports httpx, apart from the emulator's transport. Requests never follow redirects, and the
+key is added here, to the API's own origin alone: the clients themselves hold none.
+"""
+
+from __future__ import annotations
+
+import logging
+import re
+import time
+from collections.abc import Callable, Generator
+from contextlib import closing
+from functools import cache
+from typing import TYPE_CHECKING, Any, Final
+from urllib.parse import urlsplit
+
+import anyio
+import anyio.lowlevel
+import httpx
+from attrs import define, field, frozen
+
+from ._flow import Send, Sink, TransportFault
+from .errors import APIResponse, LemonError, MissingKeyError
+
+if TYPE_CHECKING:
+    import ssl
+
+    from lemon_client import AuthenticatedClient
+
+logger = logging.getLogger("lemon_ext")
+
+#: Of an answer that is not a download. Four images of 4096x4096 as Base64 stay well below it.
+MAX_ANSWER_BYTES: Final = 512 * 1024 * 1024
+#: Seconds; an endless deadline still bounds each step of a request.
+LONGEST_STEP: Final = 3600.0
+USER_AGENT: Final = "lemon-ext/0.1.0"
+#: As many kept alive as open: httpx closes a connection after every use once more are open than it may keep.
+LIMITS: Final = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=55.0)
+#: Failures that certainly happened before the request left.
+_UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+
+
+class ApiKey:
+    """Holds the key where no repr, pickle or message shows it."""
+
+    __slots__ = ("_header",)
+
+    def __init__(self, key: str) -> None:
+        key = key.strip()
+        if not key:
+            raise MissingKeyError(
+                "No API key. Set LEMONDATA_API_KEY or pass api_key=...; to try things without one, use the emulator."
+            )
+        if not re.fullmatch(r"[\x21-\x7e]+", key):
+            raise ValueError("The API key holds a space or a character outside ASCII. Copy it again; it starts with 'sk-'.")
+        self._header = f"Bearer {key}"
+
+    def __repr__(self) -> str:
+        return "ApiKey(***)"
+
+    def __reduce__(self) -> Any:
+        raise TypeError("An API key is never pickled. Make a new client in the other process.")
+
+    def add_to(self, request: httpx.Request) -> None:
+        """Authorize a request."""
+        request.headers["Authorization"] = self._header
+
+    def mask(self, response: APIResponse) -> APIResponse:
+        """Return the response with every echo of the key blanked out."""
+        key = self._header.removeprefix("Bearer ")
+        if key.encode() not in response.body and not any(key in value for value in response.headers.values()):
+            return response
+        headers = {name: value.replace(key, "***") for name, value in response.headers.items()}
+        return APIResponse(response.status_code, headers, response.body.replace(key.encode(), b"***"))
+
+
+def parse_base_url(text: str) -> str:
+    """Return the base URL without a trailing slash or ``/v1`` (people paste the OpenAI one). Raises ValueError."""
+    wrong = f"base_url must be an address like https://api.lemondata.cc, not {text!r}"
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+    except (ValueError, AttributeError):
+        raise ValueError(f"{wrong}.") from None
+    if parts.username is not None or parts.password is not None:
+        raise ValueError("base_url must not hold a user name or password; give the key as api_key.")
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ValueError(f"{wrong}.")
+    if parts.query or parts.fragment or re.search(r"[\s\\]", parts.netloc + parts.path):
+        raise ValueError(f"{wrong}: no query, fragment or blank belongs there.")
+    path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
+    return f"{parts.scheme}://{parts.netloc}{path}"
+
+
+def origin(url: str) -> tuple[str, str, int] | None:
+    """Return (scheme, host, port) of an http(s) URL, or None if it has none."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
+        return None
+    return parts.scheme, parts.hostname.lower(), port or (443 if parts.scheme == "https" else 80)
+
+
+@frozen
+class Credentials:
+    """The key and the one origin it may go to. Builds requests and records responses: the part that does not wait."""
+
+    key: ApiKey | None
+    base_url: str
+    #: A limit in seconds of the user's for each step of a request; None leaves it to the time the exchange has.
+    timeout: float | None = None
+
+    def build(self, client: httpx.Client | httpx.AsyncClient, effect: Send) -> httpx.Request:
+        """Return the request for an effect, with the key where it belongs."""
+        step = min(effect.within, LONGEST_STEP if self.timeout is None else self.timeout)
+        try:
+            request = client.build_request(
+                effect.method,
+                effect.url,
+                json=effect.json,
+                timeout=httpx.Timeout(step, connect=min(step, 10.0)),
+            )
+        except httpx.InvalidURL as exc:
+            raise TransportFault(f"not a usable address: {exc}", unsent=True) from None
+        self.authorize(request, keyed=effect.keyed)
+        if "User-Agent" not in request.headers or request.headers["User-Agent"].startswith("python-httpx/"):
+            request.headers["User-Agent"] = USER_AGENT
+        return request
+
+    def authorize(self, request: httpx.Request, *, keyed: bool = True) -> None:
+        """Add the key if the request goes to the API, and take every credential off it if not."""
+        if keyed and origin(str(request.url)) == origin(self.base_url):
+            if self.key is not None:
+                self.key.add_to(request)
+        else:
+            # A client of the user's, or a generated one, may carry credentials of its own.
+            for name in ("Authorization", "Cookie", "X-Api-Key"):
+                request.headers.pop(name, None)
+
+    def auth(self, effect: Send) -> Any:
+        """Return httpx's ``auth`` argument: without a key of ours, a client that holds one itself adds it."""
+        own = self.key is None and effect.keyed and origin(effect.url) == origin(self.base_url)
+        return httpx.USE_CLIENT_DEFAULT if own else None
+
+    def record(self, response: httpx.Response, body: bytes) -> APIResponse:
+        """Return our own record of a response, without its request and without the key."""
+        record = APIResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+        return record if self.key is None else self.key.mask(record)
+
+
+def _fault(exc: httpx.RequestError) -> TransportFault:
+    text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+    return TransportFault(text, unsent=isinstance(exc, _UNSENT), timeout=isinstance(exc, httpx.TimeoutException))
+
+
+@define
+class _Body:
+    """Collects the body of an answer, or passes it on to a sink, in bounds of size and time."""
+
+    sink: Sink | None
+    until: float
+    clock: Callable[[], float]
+    _buffer: bytearray = field(factory=bytearray, init=False)
+
+    def write(self, chunk: bytes) -> None:
+        if self.clock() > self.until:
+            raise TransportFault("the answer took too long to arrive", timeout=True)
+        if self.sink is not None:
+            self.sink.write(chunk)
+        elif len(self._buffer) + len(chunk) > MAX_ANSWER_BYTES:
+            raise TransportFault(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
+        else:
+            self._buffer += chunk
+
+    def collected(self) -> bytes:
+        return bytes(self._buffer)
+
+
+def _log(effect: Send, response: httpx.Response) -> None:
+    logger.debug("%s %s -> %s", effect.method, urlsplit(effect.url).path if effect.keyed else "image", response.status_code)
+
+
+@define
+class Wire:
+    """Makes requests, blocking."""
+
+    client: httpx.Client
+    credentials: Credentials
+    owned: bool
+    clock: Callable[[], float] = time.monotonic
+    closed: bool = False
+
+    def exchange(self, effect: Send) -> APIResponse:
+        """Perform one request. Raises TransportFault."""
+        if self.closed or self.client.is_closed:
+            raise LemonError("This client is closed. Make a new one, or do the work inside its `with` block.")
+        request = self.credentials.build(self.client, effect)
+        try:
+            response = self.client.send(
+                request, stream=True, auth=self.credentials.auth(effect), follow_redirects=False
+            )
+            with closing(response):
+                _log(effect, response)
+                body = _Body(effect.sink if response.status_code == 200 else None, self.clock() + effect.within, self.clock)
+                for chunk in response.iter_bytes():
+                    body.write(chunk)
+        except httpx.RequestError as exc:
+            raise _fault(exc) from exc
+        return self.credentials.record(response, body.collected())
+
+    def close(self) -> None:
+        """Close the connections, unless the client is the user's."""
+        self.closed = True
+        if self.owned:
+            self.client.close()
+
+
+@define
+class AsyncWire:
+    """Async twin of `Wire`."""
+
+    client: httpx.AsyncClient
+    credentials: Credentials
+    owned: bool
+    clock: Callable[[], float] = time.monotonic
+    closed: bool = False
+    _loop: object = field(default=None, init=False)
+
+    async def exchange(self, effect: Send) -> APIResponse:
+        """Async twin of `Wire.exchange`."""
+        if self.closed or self.client.is_closed:
+            raise LemonError("This client is closed. Make a new one, or do the work inside its `async with` block.")
+        self._bind()
+        request = self.credentials.build(self.client, effect)
+        try:
+            with anyio.fail_after(effect.within):
+                response = await self.client.send(
+                    request, stream=True, auth=self.credentials.auth(effect), follow_redirects=False
+                )
+                try:
+                    _log(effect, response)
+                    body = _Body(effect.sink if response.status_code == 200 else None, self.clock() + effect.within, self.clock)
+                    async for chunk in response.aiter_bytes():
+                        body.write(chunk)
+                finally:
+                    await response.aclose()
+        except TimeoutError as exc:
+            raise TransportFault("the answer took too long to arrive", timeout=True) from exc
+        except httpx.RequestError as exc:
+            raise _fault(exc) from exc
+        return self.credentials.record(response, body.collected())
+
+    async def aclose(self) -> None:
+        """Async twin of `Wire.close`."""
+        self.closed = True
+        if self.owned:
+            await self.client.aclose()
+
+    def _bind(self) -> None:
+        # Connections belong to the loop that opened them; from another one they fail in ways nobody understands.
+        token = anyio.lowlevel.current_token()
+        if self._loop is None:
+            self._loop = token
+        elif self._loop != token:
+            raise LemonError("This AsyncLemon was used in another event loop. Make one inside each loop (each asyncio.run).")
+
+
+@cache
+def _tls() -> ssl.SSLContext:
+    # Loading the certificates takes 20 ms; one context serves all clients.
+    return httpx.create_ssl_context()
+
+
+def new_client() -> httpx.Client:
+    """Make an HTTP client without a key. Proxies come from the environment (HTTPS_PROXY, NO_PROXY...)."""
+    return httpx.Client(verify=_tls(), limits=LIMITS)
+
+
+def new_async_client() -> httpx.AsyncClient:
+    """Async twin of `new_client`."""
+    return httpx.AsyncClient(verify=_tls(), limits=LIMITS)
+
+
+class _OriginAuth(httpx.Auth):
+    """Adds the key to requests that go to the API, for the generated client."""
+
+    def __init__(self, credentials: Credentials) -> None:
+        self._credentials = credentials
+
+    def __repr__(self) -> str:
+        return "OriginAuth(***)"
+
+    def auth_flow(self, request: httpx.Request) -> Generator[httpx.Request, httpx.Response, None]:
+        self._credentials.authorize(request)
+        yield request
+
+
+class _Borrowed(httpx.BaseTransport, httpx.AsyncBaseTransport):
+    """Lets a second client use the connections of a first one, and leaves them open when it is closed."""
+
+    def __init__(self, client: httpx.Client | httpx.AsyncClient) -> None:
+        self._client: Any = client
+
+    def handle_request(self, request: httpx.Request) -> httpx.Response:
+        response: httpx.Response = self._client.send(request, stream=True, auth=None, follow_redirects=False)
+        return response
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        response: httpx.Response = await self._client.send(request, stream=True, auth=None, follow_redirects=False)
+        return response
+
+
+def generated_client(wire: Wire | AsyncWire) -> AuthenticatedClient:
+    """Return a generated client over the same connections. It has a timeout, and shows no key when printed."""
+    from lemon_client import AuthenticatedClient
+
+    credentials = wire.credentials
+    auth = _OriginAuth(credentials)
+    timeout = httpx.Timeout(credentials.timeout or 60.0, connect=10.0)
+    client = AuthenticatedClient(
+        base_url=credentials.base_url, token="", prefix="", timeout=timeout, httpx_args={"auth": auth}
+    )
+    if isinstance(wire, Wire):
+        return client.set_httpx_client(
+            httpx.Client(base_url=credentials.base_url, auth=auth, timeout=timeout, transport=_Borrowed(wire.client))
+        )
+    return client.set_async_httpx_client(
+        httpx.AsyncClient(base_url=credentials.base_url, auth=auth, timeout=timeout, transport=_Borrowed(wire.client))
+    )

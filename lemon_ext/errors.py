@@ -1,0 +1,292 @@
+"""Every error of this package, under one root.
+
+::
+
+    LemonError
+    ├── MissingKeyError                    no API key was given; nothing was sent
+    ├── CapabilityError(ValueError)        the model does not take this request; nothing was sent
+    ├── APIConnectionError                 no response
+    │   └── APITimeoutError(TimeoutError)
+    ├── APIStatusError                     the API answered with an error
+    │   ├── BadRequestError 400            ├── AuthenticationError 401     ├── InsufficientBalanceError 402
+    │   ├── PermissionDeniedError 403      ├── NotFoundError 404           ├── ConflictError 409
+    │   ├── PayloadTooLargeError 413       ├── RateLimitError 429          └── ServerError 5xx
+    ├── ResponseError                      a reply that cannot be understood; keeps the raw body
+    ├── SubmissionUncertainError           the request may have been accepted and billed: look before sending again
+    │   └── UnreadableSubmissionError(ResponseError)
+    ├── TaskError                          .task is the handle to resume with
+    │   ├── TaskFailedError                .reason
+    │   ├── TaskNotFoundError
+    │   └── TaskTimeoutError(TimeoutError) the task is still running: resume, do not resubmit
+    ├── DownloadError                      the image exists, fetching it failed
+    └── JournalError                       the record of a batch cannot be used
+
+Whatever is raised after a task is known carries it as ``.task``. All of them can be pickled. None holds the key:
+``.response`` is a record of the answer, without the request that caused it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
+
+from attrs import field, frozen
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from .capabilities import Violation
+    from .polling import Task
+
+__all__ = (
+    "APIConnectionError",
+    "APIResponse",
+    "APIStatusError",
+    "APITimeoutError",
+    "AuthenticationError",
+    "BadRequestError",
+    "CapabilityError",
+    "ConflictError",
+    "DownloadError",
+    "InsufficientBalanceError",
+    "JournalError",
+    "LemonError",
+    "LemonWarning",
+    "MissingKeyError",
+    "NotFoundError",
+    "PayloadTooLargeError",
+    "PermissionDeniedError",
+    "RateLimitError",
+    "ResponseError",
+    "ServerError",
+    "SubmissionUncertainError",
+    "TaskError",
+    "TaskFailedError",
+    "TaskNotFoundError",
+    "TaskTimeoutError",
+    "UnreadableSubmissionError",
+)
+
+
+class LemonWarning(UserWarning):
+    """Something worth knowing that stopped nothing: fewer images than asked for, a model name that looks misspelt."""
+
+
+@frozen
+class APIResponse:
+    """What came back: status, headers (names in lower case) and body. The request is not kept, so neither is the key."""
+
+    status_code: int
+    headers: Mapping[str, str] = field(factory=dict, repr=False, converter=dict)
+    body: bytes = field(default=b"", repr=False)
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are not UTF-8 are replaced."""
+        return self.body.decode("utf-8", "replace")
+
+    def json(self) -> Any:
+        """Return the body parsed as JSON. Raises ValueError for anything else."""
+        return json.loads(self.body)
+
+
+class LemonError(Exception):
+    """The root. ``.task`` is the handle of the task concerned, where one is known."""
+
+    task: Task | None = None
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message)
+
+
+class MissingKeyError(LemonError):
+    """No API key was given and LEMONDATA_API_KEY is not set. Nothing was sent."""
+
+
+class CapabilityError(LemonError, ValueError):
+    """The model does not take this request. Nothing was sent. ``.violations`` lists all that is wrong."""
+
+    def __init__(self, message: str, *, violations: Sequence[Violation] = ()) -> None:
+        super().__init__(message)
+        self.violations = list(violations)
+
+
+class APIConnectionError(LemonError):
+    """No response: the API could not be reached. Unless it says otherwise, nothing was accepted or billed."""
+
+
+class APITimeoutError(APIConnectionError, TimeoutError):
+    """No response in the time there was, for a request that had not been sent or is free to send again."""
+
+
+class APIStatusError(LemonError):
+    """The API answered with an error.
+
+    The attributes are the documented hint fields (facts of the error pages; all of them optional) and ``retry_after``,
+    in seconds, from the header or the body. ``body`` is the parsed ``error`` object.
+    """
+
+    def __init__(self, message: str, *, response: APIResponse | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message)
+        self.response = response if response is not None else APIResponse(0)
+        self.status_code = self.response.status_code
+        self.body = error_detail(self.response)
+        self.code: str | None = self.body.get("code")
+        self.type: str | None = self.body.get("type")
+        self.param: str | None = self.body.get("param")
+        self.hint: str | None = self.body.get("hint")
+        self.did_you_mean: str | None = self.body.get("did_you_mean")
+        self.suggestions: list[Any] = _list(self.body.get("suggestions"))
+        self.alternatives: list[Any] = _list(self.body.get("alternatives"))
+        self.retryable: bool | None = self.body.get("retryable")
+        self.retry_after = retry_after
+        self.balance_usd: float | None = self.body.get("balance_usd")
+        self.estimated_cost_usd: float | None = self.body.get("estimated_cost_usd")
+        self.request_id: str | None = self.response.headers.get("x-request-id") or self.body.get("request_id")
+
+
+class BadRequestError(APIStatusError):
+    """400: the request is wrong, sending it again does not help."""
+
+
+class AuthenticationError(APIStatusError):
+    """401: the key is missing, wrong or expired."""
+
+
+class InsufficientBalanceError(APIStatusError):
+    """402: not enough money, or the key's limit is reached. See ``balance_usd`` and ``estimated_cost_usd``."""
+
+
+class PermissionDeniedError(APIStatusError):
+    """403: this key may not do that."""
+
+
+class NotFoundError(APIStatusError):
+    """404: there is no such thing."""
+
+
+class ConflictError(APIStatusError):
+    """409: not possible in the present state."""
+
+
+class PayloadTooLargeError(APIStatusError):
+    """413: the request is too large."""
+
+
+class RateLimitError(APIStatusError):
+    """429: too many requests. ``retry_after`` says for how long, in seconds."""
+
+
+class ServerError(APIStatusError):
+    """5xx: the server refused the request and said so; nothing was accepted."""
+
+
+class ResponseError(LemonError):
+    """A reply that cannot be understood. ``body`` is what came, ``response`` the whole record."""
+
+    def __init__(self, message: str, *, response: APIResponse | None = None) -> None:
+        super().__init__(message)
+        self.response = response
+        self.body = response.body if response is not None else b""
+
+
+class SubmissionUncertainError(LemonError):
+    """The request left and its answer was lost: it may have been accepted and billed.
+
+    Look at your account before sending it again. ``status_code`` and ``response`` are None where nothing came back.
+    """
+
+    def __init__(self, message: str, *, response: APIResponse | None = None) -> None:
+        super().__init__(message)
+        self.response = response
+        self.status_code = response.status_code if response is not None else None
+
+
+class UnreadableSubmissionError(SubmissionUncertainError, ResponseError):
+    """The request was answered with success, in words that cannot be understood: very likely billed."""
+
+    def __init__(self, message: str, *, response: APIResponse | None = None) -> None:
+        SubmissionUncertainError.__init__(self, message, response=response)
+        self.body = response.body if response is not None else b""
+
+
+class TaskError(LemonError):
+    """Something is wrong with a task that was accepted. ``.task`` is the handle to resume with."""
+
+    def __init__(self, message: str, *, task: Task | None = None) -> None:
+        super().__init__(message)
+        self.task = task
+
+
+class TaskFailedError(TaskError):
+    """The API ended the task without images. ``reason`` is what it said."""
+
+    def __init__(self, message: str, *, task: Task | None = None, reason: str | None = None) -> None:
+        super().__init__(message, task=task)
+        self.reason = reason
+
+
+class TaskNotFoundError(TaskError):
+    """The API does not know the task: a wrong id, one of another key, or too long ago."""
+
+
+class TaskTimeoutError(TaskError, TimeoutError):
+    """The deadline passed and the task is still running. It is paid for: resume it, do not submit it again."""
+
+    def __init__(self, message: str, *, task: Task | None = None, retry_after: float | None = None) -> None:
+        super().__init__(message, task=task)
+        self.retry_after = retry_after
+
+
+class DownloadError(LemonError):
+    """The image was made, fetching it failed. Fetch it again; do not generate it again."""
+
+    def __init__(self, message: str, *, url: str | None = None, status_code: int | None = None) -> None:
+        super().__init__(message)
+        self.url = url
+        self.status_code = status_code
+
+
+class JournalError(LemonError):
+    """The record of a batch cannot be used or does not fit. ``path`` is the file."""
+
+    def __init__(self, message: str, *, path: Path | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+
+
+_BY_STATUS: Mapping[int, type[APIStatusError]] = MappingProxyType(
+    {
+        400: BadRequestError,
+        401: AuthenticationError,
+        402: InsufficientBalanceError,
+        403: PermissionDeniedError,
+        404: NotFoundError,
+        409: ConflictError,
+        413: PayloadTooLargeError,
+        429: RateLimitError,
+    }
+)
+
+
+def _list(value: object) -> list[Any]:
+    return list(value) if isinstance(value, list) else []
+
+
+def status_error_class(status_code: int) -> type[APIStatusError]:
+    """Return the class for an HTTP status."""
+    return ServerError if status_code >= 500 else _BY_STATUS.get(status_code, APIStatusError)
+
+
+def error_detail(response: APIResponse) -> dict[str, Any]:
+    """Return the ``error`` object of the documented envelope, or as much of one as another body gives."""
+    try:
+        body = response.json()
+    except ValueError:
+        return {}
+    detail = body.get("error", body) if isinstance(body, dict) else body
+    if isinstance(detail, str):
+        return {"message": detail}
+    return dict(detail) if isinstance(detail, dict) else {}

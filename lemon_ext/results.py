@@ -1,0 +1,335 @@
+"""Finished images: read, save, show.
+
+Reading an image costs nothing and never carries the key. What is saved arrives whole under its name or not at all, gets its
+suffix from its bytes, and replaces nothing unless told to.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import html
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
+from urllib.parse import urljoin, urlsplit
+
+from anyio.to_thread import run_sync
+from attrs import define, field
+
+from lemon_client.models import ImageData
+
+from ._files import Buffer, PartFile, Target, file_stem, suffix_of
+from ._flow import Flow, Send, Sleep, TransportFault, send
+from ._operations import Answer, look
+from ._wire import origin
+from .errors import APIResponse, APIStatusError, DownloadError, LemonError, ResponseError
+from .retry import Deadline, backoff, is_transient, retry_after
+
+if TYPE_CHECKING:
+    from ._operations import Session
+    from .polling import Task
+
+__all__ = ("Image", "ImageResult")
+
+T = TypeVar("T")
+
+MAX_IMAGE_BYTES: Final = 64 * 1024 * 1024
+MAX_REDIRECTS: Final = 5
+#: Seconds for one try at fetching an image.
+_FETCH_SECONDS: Final = 120.0
+#: An address that has expired or was never valid: only its task can tell a fresh one.
+_EXPIRED: Final = (403, 404, 410)
+
+
+class Runner(Protocol):
+    """What an image needs of the client that made it. ``run`` is None on async clients, ``arun`` on blocking ones."""
+
+    session: Session
+    deadline: float
+
+    @property
+    def run(self) -> Any: ...
+    @property
+    def arun(self) -> Any: ...
+
+
+@define(eq=False, repr=False)
+class Image:
+    """One image: its ``url`` or its Base64 data, and the prompt that was really used, where the API tells it.
+
+    ``raw`` is the generated model with every field of the answer.
+    """
+
+    raw: ImageData
+    url: str | None
+    b64_json: str | None
+    revised_prompt: str | None
+    _stem: str = "image"
+    _index: int = 0
+    _task: Task | None = None
+    _runner: Runner | None = None
+
+    @classmethod
+    def of(cls, raw: ImageData, *, stem: str, index: int, task: Task | None, runner: Runner | None) -> Image:
+        """Make one from the generated model."""
+        return cls(raw, _text(raw.url), _text(raw.b64_json), _text(raw.revised_prompt), stem, index, task, runner)
+
+    def read(self, *, deadline: float | None = None, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
+        """Return the image's bytes, fetching them if need be, within ``deadline`` seconds (None: the client's).
+
+        Raises DownloadError if it cannot be fetched or is larger than ``max_bytes``, ResponseError for broken Base64, and
+        TypeError on an image of the async client that has to be fetched: use `aread` there.
+        """
+        with Buffer(max_bytes) as target:
+            self._fill(target, deadline)
+            return target.value()
+
+    async def aread(self, *, deadline: float | None = None, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
+        """Async twin of `read`."""
+        with Buffer(max_bytes) as target:
+            await self._afill(target, deadline)
+            return target.value()
+
+    def save(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        deadline: float | None = None,
+        max_bytes: int = MAX_IMAGE_BYTES,
+    ) -> Path:
+        """Save the image and return where: a missing suffix is added, a wrong one replaced, missing folders are made.
+
+        ``path`` may be a folder; the name is then made from the prompt, and a free one is picked. An existing file is
+        FileExistsError unless ``overwrite`` is true. Otherwise raises as `read` does, and OSError.
+        """
+        with PartFile(path, max_bytes) as target:
+            self._fill(target, deadline)
+            return target.place(self._stem, overwrite=overwrite)
+
+    async def asave(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool = False,
+        deadline: float | None = None,
+        max_bytes: int = MAX_IMAGE_BYTES,
+    ) -> Path:
+        """Async twin of `save`."""
+        with PartFile(path, max_bytes) as target:
+            await self._afill(target, deadline)
+            return await run_sync(lambda: target.place(self._stem, overwrite=overwrite))
+
+    def _fill(self, target: Target, deadline: float | None) -> None:
+        if self._decode(target):
+            return
+        runner = self._bound()
+        if runner.run is None:
+            raise TypeError("This image belongs to an async client: use `await image.aread()` or `await image.asave(...)`.")
+        runner.run(self._download(runner, target, deadline))
+
+    async def _afill(self, target: Target, deadline: float | None) -> None:
+        if self._decode(target):
+            return
+        runner = self._bound()
+        if runner.arun is None:
+            await run_sync(self._fill, target, deadline)
+        else:
+            await runner.arun(self._download(runner, target, deadline))
+
+    def _download(self, runner: Runner, target: Target, deadline: float | None) -> Flow[None]:
+        seconds = runner.deadline if deadline is None else deadline
+        return download(runner.session, self, target, runner.session.deadline(seconds))
+
+    def _bound(self) -> Runner:
+        if self._runner is None:
+            raise LemonError("This image was unpickled and has lost its client. Fetch image.url, or ask its task again.")
+        return self._runner
+
+    def _decode(self, target: Target) -> bool:
+        """Write the image to the target if it came with the answer."""
+        data = self.b64_json or (self.url if self.url and self.url.startswith("data:") else None)
+        if data is None:
+            return False
+        try:
+            target.write(base64.b64decode(_payload(data), validate=True))
+        except binascii.Error:
+            raise ResponseError("The image came as Base64 that cannot be decoded. It is paid for: see image.raw.") from None
+        return True
+
+    def __repr__(self) -> str:
+        return f"<Image {'with data' if self.b64_json else f'at {_host(self.url)}'}>"
+
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
+        # A notebook is handed the data or the address: showing an image never waits for one.
+        if self.b64_json is None:
+            shown = {"text/html": _img(self, "max-width: 100%")}
+        else:
+            shown = {f"image/{_kind(self.b64_json)}": _payload(self.b64_json)}
+        return {**shown, "text/plain": repr(self)}
+
+    def __getstate__(self) -> tuple[Any, ...]:
+        # Unset fields of a generated model do not survive a pickle, so it travels as plain data.
+        return (self.raw.to_dict(), self.url, self.b64_json, self.revised_prompt, self._stem, self._index)
+
+    def __setstate__(self, state: tuple[Any, ...]) -> None:
+        raw, self.url, self.b64_json, self.revised_prompt, self._stem, self._index = state
+        self.raw, self._task, self._runner = ImageData.from_dict(raw), None, None
+
+
+@define(eq=False, repr=False)
+class ImageResult(Sequence[Image]):
+    """The images of one request, in order.
+
+    ``created`` is in Unix seconds; ``prompt``, ``model`` and ``task_id`` are None where they are not known. ``raw`` is the
+    answer as it came.
+    """
+
+    images: list[Image]
+    created: int | None = None
+    model: str | None = None
+    prompt: str | None = None
+    task_id: str | None = None
+    raw: dict[str, Any] = field(factory=dict)
+
+    @classmethod
+    def of(cls, answer: Answer, *, model: str | None, prompt: str | None, task: Task | None, runner: Runner | None) -> ImageResult:
+        """Make one from an answer that holds images."""
+        stem = file_stem(prompt or answer.task_id)
+        images = [
+            Image.of(raw, stem=stem, index=index, task=task, runner=runner) for index, raw in enumerate(answer.images)
+        ]
+        return cls(images, answer.created, model, prompt, answer.task_id, answer.body)
+
+    @property
+    def data(self) -> list[Image]:
+        """The images, under the name the ``openai`` package uses."""
+        return self.images
+
+    def save(self, folder: str | os.PathLike[str], *, deadline: float | None = None) -> list[Path]:
+        """Save every image in a folder, made if missing, under free names made from the prompt. Returns where.
+
+        Raises what `Image.save` raises; images saved before that stay.
+        """
+        return [image.save(f"{os.fspath(folder)}/", deadline=deadline) for image in self.images]
+
+    async def asave(self, folder: str | os.PathLike[str], *, deadline: float | None = None) -> list[Path]:
+        """Async twin of `save`."""
+        return [await image.asave(f"{os.fspath(folder)}/", deadline=deadline) for image in self.images]
+
+    @overload
+    def __getitem__(self, index: int) -> Image: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Image]: ...
+    def __getitem__(self, index: int | slice) -> Image | Sequence[Image]:
+        return self.images[index]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __repr__(self) -> str:
+        task = f", task_id={self.task_id!r}" if self.task_id else ""
+        return f"<ImageResult {len(self)} image{'' if len(self) == 1 else 's'}, model={self.model!r}{task}>"
+
+    def _repr_html_(self) -> str:
+        return "".join(_img(image, "max-width: 24em; margin: 2px") for image in self.images)
+
+
+def download(session: Session, image: Image, target: Target, deadline: Deadline) -> Flow[None]:
+    """Fetch an image into a target, trying until the deadline. An expired address is asked of the image's task, once.
+
+    Raises DownloadError. Nothing of this is billed.
+    """
+    attempt = 0
+    task = image._task
+    while True:
+        target.reset()
+        outcome = yield from _fetch(image.url or "", target, deadline)
+        status = outcome.status_code if isinstance(outcome, APIResponse) else None
+        if status == 200 and target.size:
+            if suffix_of(target.head) is None and target.head.lstrip()[:1] in (b"<", b"{"):
+                raise _failed(image, "what came is a page, not a picture", status)
+            return
+        if status in _EXPIRED and task is not None:
+            image.url = (yield from _fresh_url(session, task, image._index, deadline)) or image.url
+            task = None
+            continue
+        wait = None
+        if isinstance(outcome, APIResponse):
+            wait = retry_after(outcome, session.wall())
+            if status != 200 and not is_transient(outcome):
+                raise _failed(image, f"HTTP {status}", status)
+        attempt += 1
+        delay = backoff(attempt) if wait is None else wait
+        if delay >= deadline.left():
+            why = str(outcome) if isinstance(outcome, TransportFault) else f"HTTP {status}, {target.size} bytes"
+            raise _failed(image, why, status)
+        yield Sleep(delay)
+
+
+def _fetch(url: str, target: Target, deadline: Deadline) -> Flow[APIResponse | TransportFault]:
+    """Request without the key, following up to 5 redirects: to http(s) only, and never from https to http."""
+    for _ in range(MAX_REDIRECTS + 1):
+        if origin(url) is None:
+            raise DownloadError("The image's address is not a plain http(s) one, so it was not fetched.", url=url)
+        try:
+            response = yield from send(
+                Send("GET", url, keyed=False, within=min(_FETCH_SECONDS, deadline.left()), sink=target)
+            )
+        except TransportFault as exc:
+            return exc
+        location = response.headers.get("location")
+        if not 300 <= response.status_code < 400 or location is None:
+            return response
+        following = urljoin(url, location)
+        if url.startswith("https:") and not following.startswith("https:"):
+            raise DownloadError("The image's address redirects away from https, so it was not fetched.", url=url)
+        url = following
+    raise DownloadError(f"The image's address redirects more than {MAX_REDIRECTS} times.", url=url)
+
+
+def _fresh_url(session: Session, task: Task, index: int, deadline: Deadline) -> Flow[str | None]:
+    """Ask a task for the present address of one of its images. Free, and never a new generation."""
+    try:
+        answer = yield from look(session, task.id, task.poll_url, deadline)
+    except (APIStatusError, ResponseError):
+        return None  # the failed download is what gets reported
+    return _text(answer.images[index].url) if isinstance(answer, Answer) and index < len(answer.images) else None
+
+
+def _failed(image: Image, why: str, status_code: int | None) -> DownloadError:
+    error = DownloadError(
+        f"The image was generated, but fetching it from {_host(image.url)} failed ({why}). "
+        "Fetch it again; do not generate it again.",
+        url=image.url,
+        status_code=status_code,
+    )
+    error.task = image._task
+    return error
+
+
+def _img(image: Image, style: str) -> str:
+    source = image.url if image.b64_json is None else f"data:image/{_kind(image.b64_json)};base64,{_payload(image.b64_json)}"
+    return f'<img src="{html.escape(source or "")}" style="{style}">'
+
+
+def _payload(data: str) -> str:
+    return data.partition(",")[2] if data.startswith("data:") else data
+
+
+def _kind(data: str) -> str:
+    try:
+        suffix = suffix_of(base64.b64decode(_payload(data)[:64])) or ".png"
+    except binascii.Error:
+        suffix = ".png"
+    return {".jpg": "jpeg"}.get(suffix, suffix[1:])
+
+
+def _host(url: str | None) -> str:
+    return urlsplit(url or "").hostname or "nowhere"
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
