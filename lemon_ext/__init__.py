@@ -6,8 +6,8 @@ Importing this package costs next to nothing: each public name is loaded when it
 from __future__ import annotations
 
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
 
+TYPE_CHECKING = False  # `typing` itself would cost more than all the rest of this module
 if TYPE_CHECKING:
     from .batch import arun_batch as arun_batch
     from .batch import run_batch as run_batch
@@ -91,7 +91,7 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = (*sorted(_HOME), "__version__")  # noqa: PLE0604 - built of string literals above
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> object:
     if name not in _HOME:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)

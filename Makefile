@@ -1,0 +1,66 @@
+# `make demo` and `make test` each work as the first command on a machine with Python 3.11+, pip and make.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+PIP := $(PYTHON) -m pip --python $(RUN) --disable-pip-version-check --quiet
+SOURCES := PYTHONPATH=generated:.
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check lint types layers regen regen-check bench lock clean
+
+help: ## show this
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+demo: $(VENV)/run.stamp ## make pictures without a key and without a network
+	@$(SOURCES) $(RUN) tools/demo.py
+
+test: $(VENV)/test.stamp ## run the tests
+	@$(RUN) -m pytest -m "not regen and not peers and not browser"
+
+check: lint types layers regen-check $(VENV)/dev.stamp ## everything that has to hold before a change lands
+	@$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+lint: $(VENV)/dev.stamp ## style and format
+	@$(VENV)/bin/ruff check .
+	@$(VENV)/bin/ruff format --check .
+
+types: $(VENV)/dev.stamp ## strict type check
+	@$(VENV)/bin/mypy
+
+layers: $(VENV)/dev.stamp ## which room may import which
+	@$(VENV)/bin/lint-imports
+
+regen: $(VENV)/dev.stamp ## after an edit of openapi.yaml: write generated/, and say what changed
+	@$(RUN) tools/regen.py
+
+regen-check: $(VENV)/dev.stamp
+	@$(RUN) tools/regen.py --check
+
+bench: $(VENV)/dev.stamp ## the measured comparisons (docs/performance.md)
+	@for b in benchmarks/[a-z]*.py; do $(RUN) $$b || exit 1; done
+
+lock: ## pin the dependencies again (needs uv)
+	@for f in "run" "test --group test" "dev --group dev"; do set -- $$f; \
+	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --no-annotate pyproject.toml --extra all $$2 $$3 -o tools/locks/$$1.txt || exit 1; done
+
+clean: ## remove what make made
+	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
+
+$(RUN):
+	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }
+	@$(PYTHON) -m venv --without-pip $(VENV)
+
+# Each lock holds the ones before it, in the same versions, so one environment grows as it is needed.
+$(VENV)/run.stamp: tools/locks/run.txt | $(RUN)
+	@echo "Installing into $(VENV) ..."
+	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+$(VENV)/test.stamp $(VENV)/dev.stamp: $(VENV)/%.stamp: tools/locks/%.txt pyproject.toml | $(RUN)
+	@echo "Installing into $(VENV) ..."
+	@$(PIP) install --require-hashes -r $<
+	@$(PIP) install --no-deps --no-build-isolation --editable .
+	@touch $@ $(VENV)/run.stamp

@@ -1,0 +1,98 @@
+"""When a request may be made again: the rules on money, as tables."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from lemon_ext._flow import TransportFault
+from lemon_ext.retry import Deadline, Verdict, backoff, is_transient, judge_submission, retry_after
+from tests.play import Clock, answer
+
+
+@pytest.mark.parametrize(
+    ("outcome", "verdict"),
+    [
+        (TransportFault("connect", unsent=True), Verdict.REFUSED),
+        (TransportFault("read timeout", timeout=True), Verdict.UNCERTAIN),
+        (TransportFault("reset"), Verdict.UNCERTAIN),
+        (answer(200, {}), Verdict.ANSWERED),
+        (answer(202, {}), Verdict.ANSWERED),
+        (answer(302, {}), Verdict.ANSWERED),
+        (answer(400, {}), Verdict.ERROR),
+        (answer(401, {}), Verdict.ERROR),
+        (answer(402, {}), Verdict.ERROR),
+        (answer(408, {}), Verdict.UNCERTAIN),
+        (answer(413, {}), Verdict.ERROR),
+        (answer(429, {}), Verdict.REFUSED),
+        (answer(500, {}), Verdict.UNCERTAIN),
+        (answer(502, b"<html>Bad gateway</html>"), Verdict.UNCERTAIN),
+        (answer(504, {}), Verdict.UNCERTAIN),
+        (answer(520, b""), Verdict.UNCERTAIN),
+        (answer(503, {}), Verdict.UNCERTAIN),
+        (answer(503, {"error": {"retryable": True}}), Verdict.REFUSED),
+        (answer(503, {"error": {"retryable": False}}), Verdict.ERROR),
+        (answer(503, {"error": {"retryable": False}}, Retry_After="3"), Verdict.ERROR),
+        (answer(503, {}, Retry_After="3"), Verdict.REFUSED),
+        (answer(503, {"error": {"retry_after": 30}}), Verdict.REFUSED),
+    ],
+)
+def test_the_billable_post_is_sent_again_only_if_it_was_certainly_not_accepted(outcome, verdict):
+    assert judge_submission(outcome) is verdict
+
+
+@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520])
+def test_a_free_request_survives(status):
+    assert is_transient(answer(status))
+
+
+@pytest.mark.parametrize("status", [200, 301, 400, 401, 402, 403, 404, 410, 422])
+def test_a_free_request_does_not_insist_on(status):
+    assert not is_transient(answer(status))
+
+
+WALL = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
+
+
+@pytest.mark.parametrize(
+    ("response", "seconds"),
+    [
+        (answer(429, {}, Retry_After="8"), 8.0),
+        (answer(429, {}, Retry_After="0"), 0.0),
+        (answer(429, {}, Retry_After="1.5"), 1.5),
+        (answer(429, {}, Retry_After="Sun, 06 Nov 1994 08:49:57 GMT"), 20.0),
+        (answer(429, {}, Retry_After="Sun, 06 Nov 1994 08:49:17 GMT"), 0.0),
+        (answer(429, {"error": {"retry_after": 30}}), 30.0),
+        (answer(429, {"error": {"retry_after": 30}}, Retry_After="8"), 8.0),
+        (answer(429, {"error": {"retry_after": 30}}, Retry_After="soon"), 30.0),
+        (answer(429, {"error": {"retry_after": True}}), None),
+        (answer(429, {}, Retry_After="-1"), None),
+        (answer(429, {}, Retry_After="inf"), None),
+        (answer(429, b"<html>"), None),
+        (answer(200, {"status": "pending"}, Retry_After="5"), 5.0),
+        (answer(200, {"error": {"retry_after": 5}}), None),
+    ],
+)
+def test_what_the_server_asks_to_wait(response, seconds):
+    assert retry_after(response, WALL) == seconds
+
+
+def test_our_own_delay_doubles_up_to_eight_seconds_with_jitter():
+    assert [backoff(attempt, jitter=lambda: 1.0) for attempt in (1, 2, 3, 4, 5, 6, 5000)] == [0.5, 1, 2, 4, 8, 8, 8]
+    assert backoff(3, jitter=lambda: 0.0) == 1.0
+
+
+def test_a_deadline_counts_down_to_zero():
+    clock = Clock()
+    deadline = Deadline.after(5, clock)
+    assert deadline.left() == 5
+    clock.now += 7
+    assert deadline.left() == 0
+    assert Deadline.after(math.inf, clock).left() == math.inf
+
+
+@pytest.mark.parametrize("seconds", [-1, math.nan, "5", None, True])
+def test_a_deadline_is_a_number_of_seconds(seconds):
+    with pytest.raises(ValueError, match="deadline"):
+        Deadline.after(seconds, Clock())
