@@ -10,7 +10,7 @@ import logging
 import re
 import time
 from collections.abc import Callable, Generator
-from contextlib import closing
+from contextlib import aclosing, closing
 from functools import cache
 from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
@@ -244,8 +244,9 @@ class AsyncWire:
                 try:
                     _log(effect, response)
                     body = _Body(effect.sink if response.status_code == 200 else None, self.clock() + effect.within, self.clock)
-                    async for chunk in response.aiter_bytes():
-                        body.write(chunk)
+                    async with aclosing(response.aiter_bytes()) as chunks:
+                        async for chunk in chunks:
+                            body.write(chunk)
                 finally:
                     await response.aclose()
         except TimeoutError as exc:

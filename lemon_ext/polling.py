@@ -233,7 +233,7 @@ def with_images(answer: Answer, n: int | None, task: Task | None = None) -> Answ
             "ask the task again, or the vendor; do not just send the request again.",
             response=answer.response,
         )
-        error.task = task
+        error.task = task if task is not None and task.id is not None else None
         raise error
     if n is not None and len(answer.images) < n:
         message = f"{n} images were asked for and {len(answer.images)} came"

@@ -1,0 +1,74 @@
+"""What the tests share: both colours of the client behind one face, and a clock that nobody waits for."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+
+from lemon_ext import AsyncLemon, Lemon
+from tests.play import Clock
+
+KEY = "sk-secret-0123456789"
+
+
+class Colour:
+    """Runs the same test against the blocking or the async client: ``call`` awaits what has to be awaited.
+
+    Sleeps only move the clock. ``requests`` is every request that was made.
+    """
+
+    def __init__(self, portal: BlockingPortal | None) -> None:
+        self.portal = portal
+        self.blocking = portal is None
+        self.clock = Clock()
+        self.requests: list[httpx.Request] = []
+
+    def client(self, handler: Callable[[httpx.Request], httpx.Response], **options: Any) -> Any:
+        def record(request: httpx.Request) -> httpx.Response:
+            self.requests.append(request)
+            return handler(request)
+
+        transport = httpx.MockTransport(record)
+        kind, http = (Lemon, httpx.Client) if self.blocking else (AsyncLemon, httpx.AsyncClient)
+        lemon = kind(options.pop("api_key", KEY), http_client=http(transport=transport), **options)
+        core = lemon._core
+        core.sleep = self.clock.sleep if self.blocking else self.clock.asleep
+        object.__setattr__(core.session, "clock", self.clock)
+        core.wire.clock = self.clock
+        return lemon
+
+    def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+        if self.portal is None:
+            return function(*args, **kwargs)
+
+        async def main() -> Any:
+            outcome = function(*args, **kwargs)
+            if inspect.isasyncgen(outcome):
+                return [item async for item in outcome]
+            return await outcome
+
+        return self.portal.call(main)
+
+    def twin(self, thing: Any, name: str) -> Any:
+        """Return ``thing.name`` or its async twin ``thing.aname``."""
+        return getattr(thing, name if self.blocking else f"a{name}")
+
+
+@pytest.fixture(params=["blocking", "asyncio", "trio"])
+def colour(request: pytest.FixtureRequest) -> Iterator[Colour]:
+    if request.param == "blocking":
+        yield Colour(None)
+    else:
+        with start_blocking_portal(request.param) as portal:
+            yield Colour(portal)
+
+
+@pytest.fixture(autouse=True)
+def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("LEMONDATA_API_KEY", "LEMONDATA_BASE_URL", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY", "http_proxy", "https_proxy"):
+        monkeypatch.delenv(name, raising=False)
