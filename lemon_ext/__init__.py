@@ -88,7 +88,7 @@ _HOMES = {
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
-__all__ = (*sorted(_HOME), "__version__")  # noqa: PLE0604 - built of string literals above
+__all__ = (*sorted(_HOME), "__version__")
 
 
 def __getattr__(name: str) -> object:

@@ -9,7 +9,6 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
-
 from .errors import DownloadError
 
 LONGEST_STEM: Final = 48

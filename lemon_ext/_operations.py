@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urljoin, urlsplit
 
 from attrs import field, frozen
-
 from lemon_client.api.images import create_image, get_image_task
 from lemon_client.models import ImageData, ImageGenerationRequest
 
@@ -161,7 +160,9 @@ def submit(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Flo
         yield Sleep(delay)
 
 
-def look(session: Session, task_id: str, poll_url: str | None, deadline: Deadline) -> Flow[Answer | Setback | APIResponse]:
+def look(
+    session: Session, task_id: str, poll_url: str | None, deadline: Deadline
+) -> Flow[Answer | Setback | APIResponse]:
     """Ask once for a task: an answer, a setback, or the response that says there is no such task (404).
 
     Raises APIStatusError for what asking again cannot change (401, 402, 403...) and ResponseError for a redirect.
@@ -233,7 +234,9 @@ def status_error(response: APIResponse, wait: float | None = None) -> APIStatusE
         parts.append(_ADVICE[response.status_code])
     if wait is not None:
         parts.append(f"The server asks to wait {wait:g} s.")
-    return status_error_class(response.status_code)(" ".join(_sentence(p) for p in parts), response=response, retry_after=wait)
+    return status_error_class(response.status_code)(
+        " ".join(_sentence(p) for p in parts), response=response, retry_after=wait
+    )
 
 
 def redirect_error(response: APIResponse) -> ResponseError:

@@ -38,7 +38,13 @@ USER_AGENT: Final = "lemon-ext/0.1.0"
 #: As many kept alive as open: httpx closes a connection after every use once more are open than it may keep.
 LIMITS: Final = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=55.0)
 #: Failures that certainly happened before the request left.
-_UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError, httpx.UnsupportedProtocol)
+_UNSENT: Final = (
+    httpx.ConnectError,
+    httpx.ConnectTimeout,
+    httpx.PoolTimeout,
+    httpx.ProxyError,
+    httpx.UnsupportedProtocol,
+)
 
 
 class ApiKey:
@@ -53,7 +59,9 @@ class ApiKey:
                 "No API key. Set LEMONDATA_API_KEY or pass api_key=...; to try things without one, use the emulator."
             )
         if not re.fullmatch(r"[\x21-\x7e]+", key):
-            raise ValueError("The API key holds a space or a character outside ASCII. Copy it again; it starts with 'sk-'.")
+            raise ValueError(
+                "The API key holds a space or a character outside ASCII. Copy it again; it starts with 'sk-'."
+            )
         self._header = f"Bearer {key}"
 
     def __repr__(self) -> str:
@@ -181,7 +189,9 @@ class _Body:
 
 
 def _log(effect: Send, response: httpx.Response) -> None:
-    logger.debug("%s %s -> %s", effect.method, urlsplit(effect.url).path if effect.keyed else "image", response.status_code)
+    logger.debug(
+        "%s %s -> %s", effect.method, urlsplit(effect.url).path if effect.keyed else "image", response.status_code
+    )
 
 
 @define
@@ -205,7 +215,9 @@ class Wire:
             )
             with closing(response):
                 _log(effect, response)
-                body = _Body(effect.sink if response.status_code == 200 else None, self.clock() + effect.within, self.clock)
+                body = _Body(
+                    effect.sink if response.status_code == 200 else None, self.clock() + effect.within, self.clock
+                )
                 for chunk in response.iter_bytes():
                     body.write(chunk)
         except httpx.RequestError as exc:
@@ -243,8 +255,11 @@ class AsyncWire:
                 )
                 try:
                     _log(effect, response)
-                    body = _Body(effect.sink if response.status_code == 200 else None, self.clock() + effect.within, self.clock)
-                    async with aclosing(response.aiter_bytes()) as chunks:
+                    body = _Body(
+                        effect.sink if response.status_code == 200 else None, self.clock() + effect.within, self.clock
+                    )
+                    chunks: Any = response.aiter_bytes()  # typed as an iterator, in truth a generator to be closed
+                    async with aclosing(chunks):
                         async for chunk in chunks:
                             body.write(chunk)
                 finally:
@@ -267,7 +282,9 @@ class AsyncWire:
         if self._loop is None:
             self._loop = token
         elif self._loop != token:
-            raise LemonError("This AsyncLemon was used in another event loop. Make one inside each loop (each asyncio.run).")
+            raise LemonError(
+                "This AsyncLemon was used in another event loop. Make one inside each loop (each asyncio.run)."
+            )
 
 
 @cache

@@ -14,7 +14,6 @@ from difflib import get_close_matches
 from typing import Any, Literal, Protocol
 
 from attrs import field, frozen
-
 from lemon_client.model_table import MODELS, PARAMETERS, REQUIRED, Pixels, Rule
 
 from .errors import CapabilityError, LemonWarning
@@ -136,7 +135,9 @@ def nearest_model(model: str) -> str | None:
 def warn_of_near_miss(model: object) -> None:
     """Warn of a model name that looks like a misspelt one. The catalogue grows weekly, so it is not an error."""
     if isinstance(model, str) and (near := nearest_model(model)):
-        warnings.warn(LemonWarning(f"The model {model!r} is not a documented one. Did you mean {near!r}?"), stacklevel=2)
+        warnings.warn(
+            LemonWarning(f"The model {model!r} is not a documented one. Did you mean {near!r}?"), stacklevel=2
+        )
 
 
 def _broken(value: object, rule: Rule, model: str) -> Iterator[str]:

@@ -15,15 +15,14 @@ import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, Final, Literal, Self, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeAlias, TypedDict, TypeVar, Unpack
 
 import anyio
 from attrs import define, evolve, field, frozen
-
 from lemon_client.model_table import PARAMETERS
 
 from . import _flow
-from ._operations import Answer, Session, read_answer, request_body, submit
+from ._operations import Session, read_answer, request_body, submit
 from ._wire import ApiKey, AsyncWire, Credentials, Wire, generated_client, new_async_client, new_client, parse_base_url
 from .capabilities import ModelCapabilities, capabilities, describe, models, violations, warn_of_near_miss
 from .errors import APIResponse, CapabilityError, LemonError, LemonWarning, ResponseError
@@ -34,7 +33,6 @@ from .schedule import RequestBudget, Schedule
 
 if TYPE_CHECKING:
     import httpx
-
     from lemon_client import AuthenticatedClient, Client
     from lemon_client.image_params import ImageParams
 
@@ -112,27 +110,31 @@ def _wire_name(name: str) -> str:
 
 @define(eq=False)
 class _Core:
-    """Options, shared state and flows. Its subclasses add the driver."""
+    """Options, shared state and flows. A subclass adds the wire, and one of the two drivers."""
 
     session: Session
     schedule: Schedule
     deadline: float
     validation: Validation
     task_class: type[Any]
+    run: ClassVar[Any] = None
+    arun: ClassVar[Any] = None
 
     def submission(self, request: Request, deadline: Deadline) -> _flow.Flow[Any]:
         """Send the billable POST and return the handle."""
         answer = yield from submit(self.session, request.body, deadline)
-        task = self.task_class(
-            answer.task_id, answer.poll_url, request.model, request.n, request.prompt, core=self
-        )
+        task = self.task_class(answer.task_id, answer.poll_url, request.model, request.n, request.prompt, core=self)
         adopt(task, answer, self.session.clock())
         if not answer.is_task:
             with_images(answer, None)
         return task
 
     def result(
-        self, task: Any, deadline: Deadline, poll_interval: float | None = None, on_update: Callable[[Any], object] | None = None
+        self,
+        task: Any,
+        deadline: Deadline,
+        poll_interval: float | None = None,
+        on_update: Callable[[Any], object] | None = None,
     ) -> _flow.Flow[ImageResult]:
         """Wait for a task and return its images."""
         answer = yield from until_done(
@@ -164,7 +166,6 @@ class _Core:
 class _BlockingCore(_Core):
     wire: Wire
     sleep: Callable[[float], object] = time.sleep  # noqa: TID251 - handed to the driver, which does the sleeping
-    arun: None = None
 
     def run(self, flow: _flow.Flow[T]) -> T:
         return _flow.run(flow, self.wire.exchange, self.sleep)
@@ -174,7 +175,6 @@ class _BlockingCore(_Core):
 class _AsyncCore(_Core):
     wire: AsyncWire
     sleep: Callable[[float], Awaitable[object]] = anyio.sleep
-    run: None = None
 
     async def arun(self, flow: _flow.Flow[T]) -> T:
         return await _flow.arun(flow, self.wire.exchange, self.sleep)
@@ -240,7 +240,11 @@ class AsyncImageTask(Task):
         return self
 
     async def result(
-        self, *, deadline: float | None = None, poll_interval: float | None = None, on_update: AsyncOnUpdate | None = None
+        self,
+        *,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: AsyncOnUpdate | None = None,
     ) -> ImageResult:
         """Async twin of `ImageTask.result`; ``on_update`` may be async."""
         core = _bound(self._core)
@@ -248,7 +252,9 @@ class AsyncImageTask(Task):
         with _resumable(self):
             return await core.arun(core.result(self, core.limit(deadline), poll_interval, on_update))
 
-    async def updates(self, *, deadline: float | None = None, poll_interval: float | None = None) -> AsyncIterator[Self]:
+    async def updates(
+        self, *, deadline: float | None = None, poll_interval: float | None = None
+    ) -> AsyncIterator[Self]:
         """Async twin of `ImageTask.updates`."""
         core = _bound(self._core)
         _check_waiting(poll_interval, None, blocking=False)
@@ -521,13 +527,19 @@ def poll_until_done(
 
 
 async def apoll_until_done(
-    client: AuthenticatedClient | Client, task: object, *, deadline: float = 300.0, on_update: AsyncOnUpdate | None = None
+    client: AuthenticatedClient | Client,
+    task: object,
+    *,
+    deadline: float = 300.0,
+    on_update: AsyncOnUpdate | None = None,
 ) -> ImageResult:
     """Async twin of `poll_until_done`."""
     _check_waiting(None, on_update, blocking=False)
     http = client.get_async_httpx_client()
     credentials = Credentials(None, parse_base_url(str(http.base_url)))
-    core = _AsyncCore(*_shared(credentials.base_url, deadline), AsyncImageTask, AsyncWire(http, credentials, owned=False))
+    core = _AsyncCore(
+        *_shared(credentials.base_url, deadline), AsyncImageTask, AsyncWire(http, credentials, owned=False)
+    )
     handle = _adopt_generated(core, task)
     return await core.arun(core.accepted(handle, core.limit(None), None, on_update))
 
@@ -583,7 +595,7 @@ def _shared(
 
 
 def _with_options(lemon: LemonT, options: Options) -> LemonT:
-    core = lemon._core
+    core: Any = lemon._core
     if unknown := options.keys() - Options.__annotations__.keys():
         raise TypeError(
             f"with_options() does not take {', '.join(sorted(unknown))}; it takes {', '.join(Options.__annotations__)}."
@@ -621,7 +633,9 @@ def _is_number(value: object) -> bool:
 
 def _bound(core: T | None) -> T:
     if core is None:
-        raise LemonError("This handle was unpickled and has no client: lemon.images.task_from_dict(task.to_dict()) binds it.")
+        raise LemonError(
+            "This handle was unpickled and has no client: lemon.images.task_from_dict(task.to_dict()) binds it."
+        )
     return core
 
 
@@ -629,7 +643,9 @@ def _check_waiting(poll_interval: float | None, on_update: object, *, blocking: 
     if poll_interval is not None and not (_is_number(poll_interval) and poll_interval > 0):
         raise ValueError(f"poll_interval must be a number of seconds above zero, or None, not {poll_interval!r}.")
     if blocking and inspect.iscoroutinefunction(on_update):
-        raise TypeError("The blocking client calls on_update without awaiting it: give an ordinary function, or use AsyncLemon.")
+        raise TypeError(
+            "The blocking client calls on_update without awaiting it: give an ordinary function, or use AsyncLemon."
+        )
 
 
 @contextmanager
@@ -639,5 +655,7 @@ def _resumable(task: Task) -> Iterator[None]:
         yield
     except BaseException as exc:
         if not isinstance(exc, Exception) and task.id is not None and not task.done:
-            exc.add_note(f"The task {task.id} is accepted and paid for; resume it with lemon.images.task({task.id!r}).result().")
+            exc.add_note(
+                f"The task {task.id} is accepted and paid for; resume it with lemon.images.task({task.id!r}).result()."
+            )
         raise

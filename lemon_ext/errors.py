@@ -79,7 +79,7 @@ class APIResponse:
     """What came back: status, headers (names in lower case) and body. The request is not kept, so neither is the key."""
 
     status_code: int
-    headers: Mapping[str, str] = field(factory=dict, repr=False, converter=dict)
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
 
     @property

@@ -220,7 +220,8 @@ def finished(task: Task) -> Answer:
         )
     if answer.state is State.UNKNOWN:
         warnings.warn(
-            LemonWarning(f"The task {task.id} still says {answer.status!r} at the deadline; its images are used."), stacklevel=2
+            LemonWarning(f"The task {task.id} still says {answer.status!r} at the deadline; its images are used."),
+            stacklevel=2,
         )
     return with_images(answer, task.n, task)
 
@@ -293,7 +294,9 @@ def _timeout(task: Task, retry_after: float | None = None) -> TaskTimeoutError:
 def _warn_of_foreign_poll_url(session: Session, task: Task) -> None:
     if task.id is not None and poll_target(session.base_url, task.id, task.poll_url)[1]:
         warnings.warn(
-            LemonWarning(f"The poll_url of task {task.id} leads away from {session.base_url}; the standard path is used."),
+            LemonWarning(
+                f"The poll_url of task {task.id} leads away from {session.base_url}; the standard path is used."
+            ),
             stacklevel=2,
         )
         task.poll_url = None

@@ -17,7 +17,6 @@ from urllib.parse import urljoin, urlsplit
 
 from anyio.to_thread import run_sync
 from attrs import define, field
-
 from lemon_client.models import ImageData
 
 from ._files import Buffer, PartFile, Target, file_stem, suffix_of
@@ -46,9 +45,10 @@ _EXPIRED: Final = (403, 404, 410)
 class Runner(Protocol):
     """What an image needs of the client that made it. ``run`` is None on async clients, ``arun`` on blocking ones."""
 
-    session: Session
-    deadline: float
-
+    @property
+    def session(self) -> Session: ...
+    @property
+    def deadline(self) -> float: ...
     @property
     def run(self) -> Any: ...
     @property
@@ -127,7 +127,9 @@ class Image:
             return
         runner = self._bound()
         if runner.run is None:
-            raise TypeError("This image belongs to an async client: use `await image.aread()` or `await image.asave(...)`.")
+            raise TypeError(
+                "This image belongs to an async client: use `await image.aread()` or `await image.asave(...)`."
+            )
         runner.run(self._download(runner, target, deadline))
 
     async def _afill(self, target: Target, deadline: float | None) -> None:
@@ -145,7 +147,9 @@ class Image:
 
     def _bound(self) -> Runner:
         if self._runner is None:
-            raise LemonError("This image was unpickled and has lost its client. Fetch image.url, or ask its task again.")
+            raise LemonError(
+                "This image was unpickled and has lost its client. Fetch image.url, or ask its task again."
+            )
         return self._runner
 
     def _decode(self, target: Target) -> bool:
@@ -156,7 +160,9 @@ class Image:
         try:
             target.write(base64.b64decode(_payload(data), validate=True))
         except binascii.Error:
-            raise ResponseError("The image came as Base64 that cannot be decoded. It is paid for: see image.raw.") from None
+            raise ResponseError(
+                "The image came as Base64 that cannot be decoded. It is paid for: see image.raw."
+            ) from None
         return True
 
     def __repr__(self) -> str:
@@ -195,7 +201,9 @@ class ImageResult(Sequence[Image]):
     raw: dict[str, Any] = field(factory=dict)
 
     @classmethod
-    def of(cls, answer: Answer, *, model: str | None, prompt: str | None, task: Task | None, runner: Runner | None) -> ImageResult:
+    def of(
+        cls, answer: Answer, *, model: str | None, prompt: str | None, task: Task | None, runner: Runner | None
+    ) -> ImageResult:
         """Make one from an answer that holds images."""
         stem = file_stem(prompt or answer.task_id)
         images = [
@@ -292,6 +300,8 @@ def _fetch(url: str, target: Target, deadline: Deadline) -> Flow[APIResponse | T
 
 def _fresh_url(session: Session, task: Task, index: int, deadline: Deadline) -> Flow[str | None]:
     """Ask a task for the present address of one of its images. Free, and never a new generation."""
+    if task.id is None:
+        return None
     try:
         answer = yield from look(session, task.id, task.poll_url, deadline)
     except (APIStatusError, ResponseError):
@@ -311,7 +321,9 @@ def _failed(image: Image, why: str, status_code: int | None) -> DownloadError:
 
 
 def _img(image: Image, style: str) -> str:
-    source = image.url if image.b64_json is None else f"data:image/{_kind(image.b64_json)};base64,{_payload(image.b64_json)}"
+    source = (
+        image.url if image.b64_json is None else f"data:image/{_kind(image.b64_json)};base64,{_payload(image.b64_json)}"
+    )
     return f'<img src="{html.escape(source or "")}" style="{style}">'
 
 

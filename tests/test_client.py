@@ -38,9 +38,17 @@ from lemon_ext.client import AsyncImages, Images
 from tests.conftest import KEY
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
-INLINE = {"created": 1706000000, "data": [{"url": "https://img.example.net/a1.png", "revised_prompt": "a fluffy white cat"}]}
+INLINE = {
+    "created": 1706000000,
+    "data": [{"url": "https://img.example.net/a1.png", "revised_prompt": "a fluffy white cat"}],
+}
 PENDING = {"created": 1706000000, "task_id": "img_1", "status": "pending", "data": [{"url": "", "revised_prompt": "x"}]}
-COMPLETED = {"created": 1706000000, "task_id": "img_1", "status": "completed", "data": [{"url": "https://img.example.net/b2.png"}]}
+COMPLETED = {
+    "created": 1706000000,
+    "task_id": "img_1",
+    "status": "completed",
+    "data": [{"url": "https://img.example.net/b2.png"}],
+}
 
 
 def script(*replies):
@@ -68,7 +76,12 @@ def test_an_inline_answer_is_the_result(colour):
     result = colour.call(lemon.images.generate, "a white cat")
     assert [image.url for image in result] == ["https://img.example.net/a1.png"]
     assert result[0].revised_prompt == "a fluffy white cat"
-    assert (result.created, result.model, result.prompt, result.task_id) == (1706000000, "dall-e-3", "a white cat", None)
+    assert (result.created, result.model, result.prompt, result.task_id) == (
+        1706000000,
+        "dall-e-3",
+        "a white cat",
+        None,
+    )
     assert result.data[0] is result.images[0]
     assert body(colour.requests[0]) == {"model": "dall-e-3", "prompt": "a white cat"}
 
@@ -90,7 +103,11 @@ def test_the_key_goes_to_the_api_alone(colour):
     lemon = colour.client(script(PENDING, COMPLETED))
     result = colour.call(lemon.images.generate, "x", model="midjourney")
     assert colour.call(colour.twin(result[0], "read")) == PNG
-    assert [request.headers.get("authorization") for request in colour.requests] == [f"Bearer {KEY}", f"Bearer {KEY}", None]
+    assert [request.headers.get("authorization") for request in colour.requests] == [
+        f"Bearer {KEY}",
+        f"Bearer {KEY}",
+        None,
+    ]
 
 
 def test_the_parameters_of_the_contract_are_sent_and_none_is_not(colour):
@@ -121,12 +138,20 @@ def test_extra_body_passes_what_the_contract_does_not_know(colour):
         ("x", {"n": 11}, "n: 11 is out of range: at least 1 and at most 10"),
         ("x", {"n": "2"}, "n: must be a whole number, not str"),
         ("x", {"n": True}, "n: must be a whole number, not bool"),
-        ("x", {"size": "512x512"}, "size: '512x512' is not available for dall-e-3; allowed: 1024x1024, 1792x1024, 1024x1792"),
+        (
+            "x",
+            {"size": "512x512"},
+            "size: '512x512' is not available for dall-e-3; allowed: 1024x1024, 1792x1024, 1024x1792",
+        ),
         ("x", {"model": "flux-pro", "size": "large"}, "size: 'large' does not have the form"),
         ("x", {"quality": "ultra"}, "quality: 'ultra' is not available for dall-e-3; allowed: standard, hd"),
         ("x", {"model": "midjourney", "quality": "hd"}, "quality: midjourney does not take it; leave it out"),
         ("x", {"model": "flux-schnell", "style": "vivid"}, "style: flux-schnell does not take it; leave it out"),
-        ("x", {"response_format": "png"}, "response_format: 'png' is not available for dall-e-3; allowed: url, b64_json"),
+        (
+            "x",
+            {"response_format": "png"},
+            "response_format: 'png' is not available for dall-e-3; allowed: url, b64_json",
+        ),
     ],
 )
 def test_a_request_the_model_does_not_take_is_not_sent(colour, prompt, params, message):
@@ -264,7 +289,9 @@ def test_updates_of_a_failed_task_end(colour):
 def test_on_update_hears_of_acceptance_and_of_every_change(colour):
     seen = []
     lemon = colour.client(script(PENDING, {**PENDING, "status": "processing"}, COMPLETED))
-    colour.call(lemon.images.generate, "x", model="midjourney", on_update=lambda task: seen.append((task.id, task.status)))
+    colour.call(
+        lemon.images.generate, "x", model="midjourney", on_update=lambda task: seen.append((task.id, task.status))
+    )
     assert seen == [("img_1", "pending"), ("img_1", "processing"), ("img_1", "completed")]
 
 
@@ -300,7 +327,8 @@ def test_a_timeout_is_resumed_with_its_handle(colour):
 
 
 @pytest.mark.parametrize(
-    "fault", [httpx.ReadTimeout("t"), httpx.RemoteProtocolError("closed"), httpx.WriteError("w"), httpx.ReadError("reset")]
+    "fault",
+    [httpx.ReadTimeout("t"), httpx.RemoteProtocolError("closed"), httpx.WriteError("w"), httpx.ReadError("reset")],
 )
 def test_a_lost_answer_is_one_request_and_an_uncertain_error(colour, fault):
     with pytest.raises(SubmissionUncertainError):
@@ -308,7 +336,9 @@ def test_a_lost_answer_is_one_request_and_an_uncertain_error(colour, fault):
     assert len(colour.requests) == 1
 
 
-@pytest.mark.parametrize("fault", [httpx.ConnectError("refused"), httpx.ConnectTimeout("t"), httpx.PoolTimeout("p"), httpx.ProxyError("p")])
+@pytest.mark.parametrize(
+    "fault", [httpx.ConnectError("refused"), httpx.ConnectTimeout("t"), httpx.PoolTimeout("p"), httpx.ProxyError("p")]
+)
 def test_what_never_left_is_sent_again(colour, fault):
     colour.call(colour.client(script(fault, fault, INLINE)).images.generate, "x")
     assert len(colour.requests) == 3
@@ -439,7 +469,17 @@ def test_base_urls_work_with_and_without_v1(given, used):
 
 @pytest.mark.parametrize(
     "given",
-    ["", "h.test", "ftp://h.test", "https://", "https://h.test?x=1", "https://h.test/#a", "https://u:p@h.test", "https://h.test:99999", 3],
+    [
+        "",
+        "h.test",
+        "ftp://h.test",
+        "https://",
+        "https://h.test?x=1",
+        "https://h.test/#a",
+        "https://u:p@h.test",
+        "https://h.test:99999",
+        3,
+    ],
 )
 def test_a_malformed_base_url_is_refused(given):
     with pytest.raises(ValueError, match="base_url"):
@@ -514,7 +554,11 @@ def test_users_of_the_generated_client_can_wait_too(colour, wrap):
 
     client = AuthenticatedClient(base_url="https://api.example.test", token=KEY)
     http = httpx.Client if colour.blocking else httpx.AsyncClient
-    own = http(base_url="https://api.example.test", headers={"Authorization": f"Bearer {KEY}"}, transport=httpx.MockTransport(handler))
+    own = http(
+        base_url="https://api.example.test",
+        headers={"Authorization": f"Bearer {KEY}"},
+        transport=httpx.MockTransport(handler),
+    )
     (client.set_httpx_client if colour.blocking else client.set_async_httpx_client)(own)
     request = ImageGenerationRequest(prompt="x", model="midjourney")
 
@@ -526,7 +570,9 @@ def test_users_of_the_generated_client_can_wait_too(colour, wrap):
 
     if colour.blocking:
         task = create_image.sync_detailed(client=client, body=request)
-        result = poll_until_done(client, {"model": task.parsed, "detailed": task, "id": task.parsed.task_id}[wrap], deadline=5)
+        result = poll_until_done(
+            client, {"model": task.parsed, "detailed": task, "id": task.parsed.task_id}[wrap], deadline=5
+        )
         picture = result[0].read()
     else:
         result, picture = colour.call(amain)
@@ -556,14 +602,18 @@ def test_raw_is_the_configured_generated_client():
         seen.append((str(request.url), request.headers.get("authorization")))
         return httpx.Response(200, json=INLINE)
 
-    with Lemon(KEY, base_url="https://h.test/v1", http_client=httpx.Client(transport=httpx.MockTransport(handler))) as lemon:
+    with Lemon(
+        KEY, base_url="https://h.test/v1", http_client=httpx.Client(transport=httpx.MockTransport(handler))
+    ) as lemon:
         answer = create_image.sync(client=lemon.raw, body=ImageGenerationRequest(prompt="x"))
         lemon.raw.get_httpx_client().get("https://elsewhere.test/x")
     assert answer.data[0].url == "https://img.example.net/a1.png"
     assert seen == [("https://h.test/v1/images/generations", f"Bearer {KEY}"), ("https://elsewhere.test/x", None)]
 
 
-@pytest.mark.parametrize(("blocking", "asynchronous"), [(Images, AsyncImages), (Lemon, AsyncLemon), (ImageTask, AsyncImageTask)])
+@pytest.mark.parametrize(
+    ("blocking", "asynchronous"), [(Images, AsyncImages), (Lemon, AsyncLemon), (ImageTask, AsyncImageTask)]
+)
 def test_the_twins_take_the_same_arguments(blocking, asynchronous):
     def face(kind):
         members = inspect.getmembers(kind, inspect.isfunction)
@@ -577,7 +627,8 @@ def test_the_twins_take_the_same_arguments(blocking, asynchronous):
 
 
 def test_every_error_can_be_pickled():
-    from lemon_ext.errors import APIResponse, __all__ as names
+    from lemon_ext.errors import APIResponse
+    from lemon_ext.errors import __all__ as names
 
     for name in names:
         kind = getattr(lemon_ext.errors, name)
@@ -591,7 +642,9 @@ def test_every_error_can_be_pickled():
         assert type(again) is kind
         assert str(again) == str(error)
         assert again.task.id == "img_1"
-        assert {k: v for k, v in vars(again).items() if k != "task"} == {k: v for k, v in vars(error).items() if k != "task"}
+        assert {k: v for k, v in vars(again).items() if k != "task"} == {
+            k: v for k, v in vars(error).items() if k != "task"
+        }
 
 
 def test_a_result_can_be_pickled_and_copied(colour):

@@ -26,7 +26,10 @@ from lemon_ext.errors import (
 from tests.play import Clock, answer, play
 
 BASE = "https://api.example.test"
-INLINE = {"created": 1706000000, "data": [{"url": "https://img.example.net/a1.png", "revised_prompt": "a fluffy white cat"}]}
+INLINE = {
+    "created": 1706000000,
+    "data": [{"url": "https://img.example.net/a1.png", "revised_prompt": "a fluffy white cat"}],
+}
 TASK = {
     "created": 1706000000,
     "task_id": "img_0f9a12bc34de",
@@ -63,7 +66,9 @@ def make_session(clock, **options):
 
 def post(clock, *replies, deadline=300.0, **options):
     session = make_session(clock, **options)
-    return play(submit(session, {"model": "dall-e-3", "prompt": "a white cat"}, session.deadline(deadline)), clock, *replies)
+    return play(
+        submit(session, {"model": "dall-e-3", "prompt": "a white cat"}, session.deadline(deadline)), clock, *replies
+    )
 
 
 def test_a_request_carries_what_was_given_and_nothing_else():
@@ -172,7 +177,9 @@ def test_the_hints_of_the_documented_envelope_are_kept(clock):
     assert (error.did_you_mean, error.suggestions, error.retryable) == ("dall-e-2", [{"id": "dall-e-2"}], False)
 
 
-@pytest.mark.parametrize("body", [b"", b"<html>x</html>", b"[1]", b'{"error": "slow"}', b'{"message": "no"}', b'{"error": []}'])
+@pytest.mark.parametrize(
+    "body", [b"", b"<html>x</html>", b"[1]", b'{"error": "slow"}', b'{"message": "no"}', b'{"error": []}']
+)
 def test_an_error_in_another_shape_keeps_its_status(clock, body):
     with pytest.raises(BadRequestError) as caught:
         post(clock, answer(400, body))
@@ -301,7 +308,9 @@ def test_a_look_that_fails_for_now_is_a_setback(clock, reply):
     assert isinstance(see(clock, reply)[0], Setback)
 
 
-@pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationError), (402, InsufficientBalanceError), (403, PermissionDeniedError)])
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, AuthenticationError), (402, InsufficientBalanceError), (403, PermissionDeniedError)]
+)
 def test_a_look_that_is_refused_for_good_is_an_error(clock, status, kind):
     with pytest.raises(kind):
         see(clock, answer(status, {}))

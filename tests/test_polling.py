@@ -7,7 +7,7 @@ import warnings
 import pytest
 
 from lemon_ext._flow import TransportFault
-from lemon_ext._operations import Session
+from lemon_ext._operations import Session, read_answer
 from lemon_ext.errors import (
     AuthenticationError,
     LemonWarning,
@@ -18,7 +18,6 @@ from lemon_ext.errors import (
     TaskTimeoutError,
 )
 from lemon_ext.polling import Task, adopt, refresh, restore, until_done
-from lemon_ext._operations import read_answer
 from tests.play import Clock, answer, play
 from tests.test_operations import BASE, Budget
 
@@ -42,7 +41,9 @@ class EverySecond:
 
 
 def state(status, *urls, **more):
-    return answer(200, {"created": 1706000000, "task_id": "img_1", "status": status, "data": [{"url": u} for u in urls], **more})
+    return answer(
+        200, {"created": 1706000000, "task_id": "img_1", "status": status, "data": [{"url": u} for u in urls], **more}
+    )
 
 
 DONE = state("completed", URL)
@@ -80,7 +81,13 @@ def test_a_handle_made_from_an_id_is_looked_at_at_once(clock):
 def test_every_change_is_told_once(clock):
     seen = []
     task = submitted(clock)
-    replies = [state("pending"), state("processing"), state("processing", progress=40), state("processing", progress=40), DONE]
+    replies = [
+        state("pending"),
+        state("processing"),
+        state("processing", progress=40),
+        state("processing", progress=40),
+        DONE,
+    ]
     wait(clock, task, *replies, on_update=lambda t: seen.append((t.status, t.progress)))
     assert seen == [("processing", None), ("processing", 40.0), ("completed", None)]
 
@@ -143,7 +150,11 @@ def test_a_retry_after_beyond_the_deadline_ends_the_wait_at_once(clock):
 
 
 def test_an_explicit_interval_is_kept_from_the_first_look_on(clock):
-    assert wait(clock, submitted(clock), state("pending"), state("pending"), DONE, poll_interval=5)[2] == [5.0, 5.0, 5.0]
+    assert wait(clock, submitted(clock), state("pending"), state("pending"), DONE, poll_interval=5)[2] == [
+        5.0,
+        5.0,
+        5.0,
+    ]
 
 
 def test_the_deadline_is_not_a_failure(clock):
@@ -265,14 +276,26 @@ def test_a_done_task_is_not_asked_again(clock):
 def test_refresh_goes_through_passing_failures(clock):
     session = Session(BASE, Budget(), clock=clock)
     task = submitted(clock)
-    play(refresh(session, EverySecond(), task, session.deadline(60)), clock, answer(500, {}), answer(502, b""), state("processing"))
+    play(
+        refresh(session, EverySecond(), task, session.deadline(60)),
+        clock,
+        answer(500, {}),
+        answer(502, b""),
+        state("processing"),
+    )
     assert task.status == "processing"
 
 
 def test_a_handle_survives_as_plain_json():
     task = Task("img_1", "/v1/tasks/img_1", "midjourney", 2, "a cat")
     again = restore(Task, task.to_dict())
-    assert (again.id, again.poll_url, again.model, again.n, again.prompt) == ("img_1", "/v1/tasks/img_1", "midjourney", 2, "a cat")
+    assert (again.id, again.poll_url, again.model, again.n, again.prompt) == (
+        "img_1",
+        "/v1/tasks/img_1",
+        "midjourney",
+        2,
+        "a cat",
+    )
     assert not again.done
 
 
@@ -284,7 +307,9 @@ def test_a_done_handle_keeps_its_answer(clock):
     assert wait(clock, again)[0].images[0].url == URL
 
 
-@pytest.mark.parametrize("data", [None, [], {}, {"id": ""}, {"id": 3}, {"id": ".."}, {"id": "a\nb"}, {"id": "t", "n": "2"}, {"answer": {}}])
+@pytest.mark.parametrize(
+    "data", [None, [], {}, {"id": ""}, {"id": 3}, {"id": ".."}, {"id": "a\nb"}, {"id": "t", "n": "2"}, {"answer": {}}]
+)
 def test_what_is_not_a_handle_is_refused(data):
     with pytest.raises(ValueError, match="Not a task"):
         restore(Task, data)

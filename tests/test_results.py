@@ -47,7 +47,9 @@ def test_read_returns_the_bytes(colour, picture):
     assert colour.call(colour.twin(one(colour, picture), "read")) == picture
 
 
-@pytest.mark.parametrize("data", [base64.b64encode(PNG).decode(), "data:image/png;base64," + base64.b64encode(PNG).decode()])
+@pytest.mark.parametrize(
+    "data", [base64.b64encode(PNG).decode(), "data:image/png;base64," + base64.b64encode(PNG).decode()]
+)
 def test_base64_data_is_decoded_without_a_request(colour, data):
     image = get(colour, images({"b64_json": data})({}))[0]
     assert image.read() == PNG
@@ -230,7 +232,9 @@ def redirect(target):
 
 
 def test_redirects_are_followed_without_the_key(colour):
-    handler = images({"url": f"{HOME}/a"})({"/a": redirect("/b"), "/b": redirect("https://cdn.example.org/c"), "/c": PNG})
+    handler = images({"url": f"{HOME}/a"})(
+        {"/a": redirect("/b"), "/b": redirect("https://cdn.example.org/c"), "/c": PNG}
+    )
     assert colour.call(colour.twin(get(colour, handler)[0], "read")) == PNG
     assert all("authorization" not in request.headers for request in colour.requests[1:])
 
