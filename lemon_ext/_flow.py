@@ -1,11 +1,12 @@
 """The one place where blocking and async part: flows, their effects, and the two drivers.
 
-A flow is a generator that decides and never waits. It yields what it wants done (an effect), is sent back the outcome, and
-returns its result; flows compose with ``yield from``. Everything that retries, polls or downloads is a flow, written once.
-The drivers perform effects and know nothing else. A flow is tested by stepping it by hand: no loop, no clock, no sleep.
+A flow is a generator that decides and never waits. It yields what it wants done (an effect), is sent back the
+outcome, and returns its result; flows compose with ``yield from``. Everything that retries, polls or downloads is a
+flow, written once. The drivers perform effects and know nothing else. A flow is tested by stepping it by hand: no
+loop, no clock, no sleep.
 
-A transport failure is thrown into the flow as a `TransportFault`. Nothing else is: an interrupt, a cancellation or a bug
-leaves through the driver, which closes the flow so that its ``finally`` blocks run.
+A transport failure is thrown into the flow as a `TransportFault`. Nothing else is: an interrupt, a cancellation or a
+bug leaves through the driver, which closes the flow so that its ``finally`` blocks run.
 """
 
 from __future__ import annotations
@@ -67,7 +68,10 @@ Flow: TypeAlias = Generator[Effect, Any, T]
 
 
 class TransportFault(Exception):  # noqa: N818 - never leaves the package: flows turn it into an error
-    """A request got no response. ``unsent`` says that it certainly never reached the server, ``timeout`` that time ran out."""
+    """A request got no response.
+
+    ``unsent`` says that it certainly never reached the server, ``timeout`` that time ran out.
+    """
 
     def __init__(self, message: str, *, unsent: bool = False, timeout: bool = False) -> None:
         super().__init__(message)

@@ -1,7 +1,7 @@
 """The only door to the generated endpoints: a request in, an `Answer` or a typed error out.
 
-Requests are built by generated code. Answers are read here from the raw JSON, because generated parsers lose the status of an
-HTML 502 and can take a task for an empty result; what an image holds is a generated model again.
+Requests are built by generated code. Answers are read here from the raw JSON, because generated parsers lose the
+status of an HTML 502 and can take a task for an empty result; what an image holds is a generated model again.
 """
 
 from __future__ import annotations
@@ -134,8 +134,8 @@ def request_body(fields: Mapping[str, Any], extra: Mapping[str, Any] | None = No
 def submit(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Flow[Answer]:
     """Send the billable POST, again only if it certainly was not accepted.
 
-    Raises SubmissionUncertainError where that cannot be told, APIStatusError for a refusal, APIConnectionError if the API
-    could not be reached.
+    Raises SubmissionUncertainError where that cannot be told, APIStatusError for a refusal, APIConnectionError if the
+    API could not be reached.
     """
     # The generator's request builder: its public calls parse the answer before the status can be looked at.
     kwargs = create_image._get_kwargs(body=ImageGenerationRequest.from_dict(body))
@@ -209,8 +209,8 @@ def read_answer(response: APIResponse, wait: float | None = None) -> Answer | No
 def poll_target(base_url: str, task_id: str, poll_url: str | None) -> tuple[str, bool]:
     """Return where to ask for a task, and whether the server's ``poll_url`` had to be passed over.
 
-    The server's address is followed as given, but only on the API's own origin. A path that starts with /v1/ is relative to
-    the base URL, whose own path comes before it.
+    The server's address is followed as given, but only on the API's own origin. A path that starts with /v1/ is
+    relative to the base URL, whose own path comes before it.
     """
     standard: str = base_url + get_image_task._get_kwargs(task_id=task_id)["url"]
     if poll_url is None:
@@ -267,8 +267,8 @@ def _submitted(outcome: APIResponse | TransportFault, verdict: Verdict, session:
         raise status_error(outcome, retry_after(outcome, session.wall()))
     if verdict is Verdict.UNCERTAIN:
         raise SubmissionUncertainError(
-            f"HTTP {outcome.status_code}: the server failed while it had the request. It may have been accepted and billed: "
-            "look at your account before sending it again.",
+            f"HTTP {outcome.status_code}: the server failed while it had the request. It may have been accepted and "
+            "billed: look at your account before sending it again.",
             response=outcome,
         )
     if outcome.status_code >= 300:

@@ -1,8 +1,8 @@
 """What a model can do, and what is wrong with a request, before money is spent on it.
 
-The table is the contract's (``x-lemon-models``); nothing about a model is written here. `violations` is the primitive and
-lists everything at once; `check` raises. An unknown model is never an error: it follows the request schema alone, and a
-name that looks like a misspelt one is only warned of.
+The table is the contract's (``x-lemon-models``); nothing about a model is written here. `violations` is the primitive
+and lists everything at once; `check` raises. An unknown model is never an error: it follows the request schema alone,
+and a name that looks like a misspelt one is only warned of.
 """
 
 from __future__ import annotations
@@ -46,9 +46,10 @@ class Violation:
 class ModelCapabilities:
     """What is documented of a model.
 
-    ``reply`` says how it usually answers (``"inline"``, ``"task"`` or ``"either"``): a hint, never a promise. ``parameters``
-    maps each parameter of the request to the JSON Schema keywords that bind it, or to False if the model does not take it.
-    ``listed`` is False for a model that the contract's table does not name. ``source`` names the document.
+    ``reply`` says how it usually answers (``"inline"``, ``"task"`` or ``"either"``): a hint, never a promise.
+    ``parameters`` maps each parameter of the request to the JSON Schema keywords that bind it, or to False if the
+    model does not take it. ``listed`` is False for a model that the contract's table does not name. ``source`` names
+    the document.
     """
 
     id: str

@@ -203,8 +203,9 @@ class ImageTask(Task):
     ) -> ImageResult:
         """Wait until the task is done and return its images; at once if it is done already.
 
-        Waits ``deadline`` seconds at most (None: the client's). Raises TaskFailedError, TaskNotFoundError, TaskTimeoutError
-        (resume, do not resubmit), APIStatusError, and ResponseError if it completed without a usable image.
+        Waits ``deadline`` seconds at most (None: the client's). Raises TaskFailedError, TaskNotFoundError,
+        TaskTimeoutError (resume, do not resubmit), APIStatusError, and ResponseError if it completed without a usable
+        image.
         """
         core = _bound(self._core)
         _check_waiting(poll_interval, on_update, blocking=True)
@@ -286,15 +287,15 @@ class Images:
     ) -> ImageResult:
         """Generate images and return them, however the API answers: check, send, wait until done. **Billed once.**
 
-        Sends ``model``, ``prompt`` and what is given of the contract's parameters (docs/models.md); None means not given, and
-        no default is ever sent. ``extra_body`` adds fields that the contract does not know, unchecked. The whole call
-        takes ``deadline`` seconds at most (None: the client's, 300). ``poll_interval`` fixes the seconds between looks at a
-        task; without it the schedule decides (docs/polling.md). ``on_update`` is called with the `ImageTask` when it is
-        accepted and whenever its status changes.
+        Sends ``model``, ``prompt`` and what is given of the contract's parameters (docs/models.md); None means not
+        given, and no default is ever sent. ``extra_body`` adds fields that the contract does not know, unchecked. The
+        whole call takes ``deadline`` seconds at most (None: the client's, 300). ``poll_interval`` fixes the seconds
+        between looks at a task; without it the schedule decides (docs/polling.md). ``on_update`` is called with the
+        `ImageTask` when it is accepted and whenever its status changes.
 
-        Raises CapabilityError before anything is sent; APIStatusError if the API refused; SubmissionUncertainError if the
-        answer was lost, so that it may have been billed; TaskFailedError, TaskTimeoutError (resume with ``.task``) and
-        ResponseError after a task was accepted; APIConnectionError if nothing could be sent.
+        Raises CapabilityError before anything is sent; APIStatusError if the API refused; SubmissionUncertainError if
+        the answer was lost, so that it may have been billed; TaskFailedError, TaskTimeoutError (resume with
+        ``.task``) and ResponseError after a task was accepted; APIConnectionError if nothing could be sent.
         """
         _check_waiting(poll_interval, on_update, blocking=True)
         limit = self._core.limit(deadline)
@@ -389,20 +390,20 @@ class Models:
         return models()
 
     def get(self, model: str) -> ModelCapabilities:
-        """Return what is known of a model. One that is not documented gets what holds for any, with ``listed`` False."""
+        """Return what is known of a model. An undocumented one gets what holds for any, with ``listed`` False."""
         return capabilities(model)
 
 
 class Lemon:
-    """A client of LemonData's image API. A context manager; safe to share between threads, and inside a running event loop.
+    """A client of LemonData's image API. A context manager, safe to share between threads.
 
-    ``api_key``: None takes LEMONDATA_API_KEY. ``base_url``: None takes LEMONDATA_BASE_URL, else the documented host; with or
-    without ``/v1``. ``timeout``: seconds for each step of each request; by default a submission may use the whole deadline
-    (giving up sooner could only lose a paid image) and a look 30 s. ``deadline``: seconds for a whole call, retries, waiting
-    and downloads included. ``max_retries``: how often a submission that was certainly not accepted is sent again.
-    ``requests_per_minute``: what this client may use of the account's rate limit (None: no bound). ``validation``:
-    "strict" raises before sending, "warn" warns and sends, "off" neither. ``http_client``: an ``httpx.Client`` of your own,
-    which is left open.
+    ``api_key``: None takes LEMONDATA_API_KEY. ``base_url``: None takes LEMONDATA_BASE_URL, else the documented host;
+    with or without ``/v1``. ``timeout``: seconds for each step of each request; by default a submission may use the
+    whole deadline (giving up sooner could only lose a paid image) and a look 30 s. ``deadline``: seconds for a whole
+    call, retries, waiting and downloads included. ``max_retries``: how often a submission that was certainly not
+    accepted is sent again. ``requests_per_minute``: what this client may use of the account's rate limit (None: no
+    bound). ``validation``: "strict" raises before sending, "warn" warns and sends, "off" neither. ``http_client``: an
+    ``httpx.Client`` of your own, which is left open.
 
     Raises MissingKeyError without a key, and ValueError or TypeError for arguments that make no sense.
     """
@@ -515,8 +516,9 @@ def poll_until_done(
 ) -> ImageResult:
     """Wait for what the generated ``create_image`` returned and return the images.
 
-    ``task`` is its result (a task or finished images, or the detailed response around one) or a task id. Free of charge;
-    the client's own key and timeout-less connection are used within ``deadline`` seconds. Raises as `ImageTask.result` does.
+    ``task`` is its result (a task or finished images, or the detailed response around one) or a task id. Free of
+    charge; the client's own key and timeout-less connection are used within ``deadline`` seconds. Raises as
+    `ImageTask.result` does.
     """
     _check_waiting(None, on_update, blocking=True)
     http = client.get_httpx_client()

@@ -76,7 +76,7 @@ class LemonWarning(UserWarning):
 
 @frozen
 class APIResponse:
-    """What came back: status, headers (names in lower case) and body. The request is not kept, so neither is the key."""
+    """What came back: status, headers (names in lower case) and body. The request, and so the key, is not kept."""
 
     status_code: int
     headers: Mapping[str, str] = field(factory=dict, repr=False)

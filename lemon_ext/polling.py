@@ -1,8 +1,8 @@
 """From an accepted task to its images: when to look, and what each look means.
 
-`Task` is what is known of a task; the handles users hold add a client to it. `next_change` is the only loop: it looks, on the
-schedule, until the status changes. Looks are free, so they outlast every failure that another look may cure; the deadline is
-what ends them, and it says how to go on.
+`Task` is what is known of a task; the handles users hold add a client to it. `next_change` is the only loop: it
+looks, on the schedule, until the status changes. Looks are free, so they outlast every failure that another look may
+cure; the deadline is what ends them, and it says how to go on.
 """
 
 from __future__ import annotations
@@ -44,10 +44,10 @@ FRESH: Final = 10.0
 
 @define(eq=False, repr=False)
 class Task:
-    """A task, as far as it is known: ``id``, ``poll_url``, ``model``, ``status`` (the server's word), ``progress`` (per cent).
+    """A task, as far as it is known.
 
-    ``id`` is None for a request that was answered at once. ``status`` is None until something was heard of the task. ``n``
-    is how many images were asked for, None if that is not known.
+    ``status`` is the server's word, None until something was heard; ``progress`` is in per cent. ``id`` is None for a
+    request that was answered at once. ``n`` is how many images were asked for, None if that is not known.
     """
 
     id: str | None
@@ -147,7 +147,8 @@ def next_change(
 ) -> Flow[bool]:
     """Look until the status or the progress changes.
 
-    False means that the deadline passed while a status we do not know came with usable images: then those are the result.
+    False means that the deadline passed while a status we do not know came with usable images: then those are the
+    result.
     """
     _warn_of_foreign_poll_url(session, task)
     before = (task.status, task.progress)
@@ -211,7 +212,9 @@ def _take(task: Task, answer: Answer) -> None:
 
 
 def finished(task: Task) -> Answer:
-    """Return the answer of a task that has ended, or raise what it amounts to. Warns of fewer images than were asked for."""
+    """Return the answer of a task that has ended, or raise what it amounts to. Warns of fewer images than were asked
+    for.
+    """
     answer = task._answer
     assert answer is not None  # noqa: S101 - `done` says so
     if answer.state is State.FAILED:
@@ -285,7 +288,8 @@ def _timeout(task: Task, retry_after: float | None = None) -> TaskTimeoutError:
     wait = f" The server asks to wait {retry_after:g} s." if retry_after is not None else ""
     return TaskTimeoutError(
         f"The deadline passed and the task {task.id} has not ended (status {task.status or 'unknown'}).{why}{wait} "
-        f"It is accepted and paid for. Resume it: lemon.images.task({task.id!r}).result(), or `lemon task {task.id} --wait`.",
+        f"It is accepted and paid for. Resume it: lemon.images.task({task.id!r}).result(), or "
+        f"`lemon task {task.id} --wait`.",
         task=task,
         retry_after=retry_after,
     )

@@ -1,7 +1,7 @@
 """Finished images: read, save, show.
 
-Reading an image costs nothing and never carries the key. What is saved arrives whole under its name or not at all, gets its
-suffix from its bytes, and replaces nothing unless told to.
+Reading an image costs nothing and never carries the key. What is saved arrives whole under its name or not at all,
+gets its suffix from its bytes, and replaces nothing unless told to.
 """
 
 from __future__ import annotations
@@ -79,8 +79,8 @@ class Image:
     def read(self, *, deadline: float | None = None, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
         """Return the image's bytes, fetching them if need be, within ``deadline`` seconds (None: the client's).
 
-        Raises DownloadError if it cannot be fetched or is larger than ``max_bytes``, ResponseError for broken Base64, and
-        TypeError on an image of the async client that has to be fetched: use `aread` there.
+        Raises DownloadError if it cannot be fetched or is larger than ``max_bytes``, ResponseError for broken Base64,
+        and TypeError on an image of the async client that has to be fetched: use `aread` there.
         """
         with Buffer(max_bytes) as target:
             self._fill(target, deadline)
@@ -189,8 +189,8 @@ class Image:
 class ImageResult(Sequence[Image]):
     """The images of one request, in order.
 
-    ``created`` is in Unix seconds; ``prompt``, ``model`` and ``task_id`` are None where they are not known. ``raw`` is the
-    answer as it came.
+    ``created`` is in Unix seconds; ``prompt``, ``model`` and ``task_id`` are None where they are not known. ``raw``
+    is the answer as it came.
     """
 
     images: list[Image]

@@ -1,8 +1,8 @@
 """When a request may be made again, and how long to wait before: pure decisions.
 
-The billable POST is made again only if it certainly was not accepted: it never left, or the server refused it (429; 503 that
-says ``retryable: true`` or how long to wait). Everything else that can go wrong with it is a lost answer. Polls and
-downloads are free, so nearly every failure of theirs is worth another try while there is time.
+The billable POST is made again only if it certainly was not accepted: it never left, or the server refused it (429;
+503 that says ``retryable: true`` or how long to wait). Everything else that can go wrong with it is a lost answer.
+Polls and downloads are free, so nearly every failure of theirs is worth another try while there is time.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def retry_after(response: APIResponse, wall: float) -> float | None:
 
 
 def backoff(attempt: int, *, jitter: Callable[[], float] = random.random) -> float:
-    """Return our own delay in seconds before try ``attempt`` (1 is the first repetition): doubling, with full jitter."""
+    """Return our own delay in seconds before try ``attempt`` (1 is the first repetition): doubling, with full
+    jitter.
+    """
     ceiling = min(BASE_DELAY * 2.0 ** min(attempt - 1, 10), LONGEST_DELAY)
     return ceiling * (0.5 + jitter() / 2)
 

@@ -1,4 +1,6 @@
-"""The clients as their users meet them, in both colours: what is sent, what comes back, what is refused before sending."""
+"""The clients as their users meet them, in both colours: what is sent, what comes back, what is refused before
+sending.
+"""
 
 from __future__ import annotations
 

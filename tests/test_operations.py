@@ -309,7 +309,8 @@ def test_a_look_that_fails_for_now_is_a_setback(clock, reply):
 
 
 @pytest.mark.parametrize(
-    ("status", "kind"), [(401, AuthenticationError), (402, InsufficientBalanceError), (403, PermissionDeniedError)]
+    ("status", "kind"),
+    [(401, AuthenticationError), (402, InsufficientBalanceError), (403, PermissionDeniedError)],
 )
 def test_a_look_that_is_refused_for_good_is_an_error(clock, status, kind):
     with pytest.raises(kind):
