@@ -296,8 +296,8 @@ def _refusal(outcome: APIResponse | TransportFault, wait: float | None) -> Excep
 
 def _book(session: Session, deadline: Deadline) -> Flow[None]:
     """Take one request from the budget, waiting for it if needed. Raises APITimeoutError if that takes too long."""
-    wait = session.budget.reserve(session.clock())
-    if wait >= deadline.left():
+    wait = session.budget.reserve(session.clock(), deadline.left())
+    if wait is None or deadline.left() <= 0:
         raise APITimeoutError("No time was left to send the request, so nothing was sent. Give it a longer deadline.")
     if wait > 0:
         yield Sleep(wait)

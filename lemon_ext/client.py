@@ -125,7 +125,9 @@ class _Core:
         answer = yield from submit(self.session, request.body, deadline)
         task = self.task_class(answer.task_id, answer.poll_url, request.model, request.n, request.prompt, core=self)
         adopt(task, answer, self.session.clock())
-        if not answer.is_task:
+        if answer.is_task:
+            self.schedule.submitted(request.model, self.session.clock())
+        else:
             with_images(answer, None)
         return task
 

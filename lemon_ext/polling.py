@@ -259,7 +259,7 @@ def _delay(
     elif task._looked is None or task._born is None:
         due = now
     else:
-        due = task._born + schedule.next_look(task.model, task._looked - task._born)
+        due = task._born + schedule.next_look(task.model, task._looked - task._born, now)
     if task._looked is not None and task._setbacks:
         # What failed just now gets more time than the schedule knows of.
         due = max(due, task._looked + backoff(task._setbacks))

@@ -47,9 +47,9 @@ class Budget:
     def __init__(self, wait: float = 0.0) -> None:
         self.wait, self.booked, self.held_until = wait, 0, None
 
-    def reserve(self, now: float) -> float:
+    def reserve(self, now: float, within: float) -> float | None:
         self.booked += 1
-        return self.wait
+        return self.wait if self.wait <= within else None
 
     def penalize(self, until: float) -> None:
         self.held_until = until
@@ -301,8 +301,8 @@ def test_a_look_asks_the_documented_path(clock):
 
 @pytest.mark.parametrize(
     "reply",
-    [LOST, UNSENT, answer(429, {}), answer(408, {}), answer(425, {}), answer(500, {}), answer(502, b"<html>"), answer(520, b""),
-     answer(200, b"{"), answer(200, b""), answer(200, [1])],
+    [LOST, UNSENT, answer(429, {}), answer(408, {}), answer(425, {}), answer(500, {}), answer(502, b"<html>"),
+     answer(520, b""), answer(200, b"{"), answer(200, b""), answer(200, [1])],
 )  # fmt: skip
 def test_a_look_that_fails_for_now_is_a_setback(clock, reply):
     assert isinstance(see(clock, reply)[0], Setback)

@@ -30,7 +30,7 @@ class EverySecond:
     def __init__(self):
         self.learned = []
 
-    def next_look(self, model, last):
+    def next_look(self, model, last, now):
         return last + 1.0
 
     def pending(self, model, last, now):
@@ -124,7 +124,7 @@ def test_a_free_look_survives(clock, hiccup):
 
 def test_setbacks_are_spaced_out(clock):
     class Eager(EverySecond):
-        def next_look(self, model, last):
+        def next_look(self, model, last, now):
             return last
 
     slept = wait(clock, submitted(clock), *[answer(500, {})] * 6, DONE, schedule=Eager())[2]
@@ -172,7 +172,7 @@ def test_the_deadline_is_not_a_failure(clock):
 
 def test_there_is_a_last_look_shortly_before_the_deadline(clock):
     class Lazy(EverySecond):
-        def next_look(self, model, last):
+        def next_look(self, model, last, now):
             return last + 50
 
     assert wait(clock, submitted(clock), DONE, deadline=30, schedule=Lazy())[2] == [28.0]
