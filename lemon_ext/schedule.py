@@ -1,8 +1,8 @@
 """When to look next: a price on every look, and what is learned of how long tasks take. Pure: no I/O and no clock.
 
-Looking at a task often wastes requests, looking rarely wastes time. So a look has a price in seconds, and the next one is
-due when the seconds probably wasted since the last reach that price. The price is small while requests are plentiful and
-rises as the budget fills. How long a model's tasks take is learned while running, from a weak prior.
+Looking at a task often wastes requests, looking rarely wastes time. So a look has a price in seconds, and the next
+one is due when the seconds probably wasted since the last reach that price. The price is small while requests are
+plentiful and rises as the budget fills. How long a model's tasks take is learned while running, from a weak prior.
 
 The numbers, and how far this is from the optimum: docs/polling.md and ``benchmarks/polling_policy.py``.
 """
@@ -169,7 +169,9 @@ def _solve(hazard: float, survival: float, price: float, width: float) -> float:
 
 
 class Schedule:
-    """When to look, for a client or a batch: what each model's tasks take, and the price of a look. Safe across threads."""
+    """When to look, for a client or a batch: what each model's tasks take, and the price of a look. Safe across
+    threads.
+    """
 
     def __init__(self, per_minute: float | None = 1000.0) -> None:
         self.per_minute = per_minute
@@ -245,7 +247,9 @@ class Schedule:
 
 
 class RequestBudget:
-    """The rate limit: never more than ``per_minute`` requests in any 60 seconds, whoever makes them. Safe across threads."""
+    """The rate limit: never more than ``per_minute`` requests in any 60 seconds, whoever makes them. Safe across
+    threads.
+    """
 
     #: Requests that left a minute apart may arrive a little closer.
     _MARGIN: Final = 0.5
@@ -259,7 +263,9 @@ class RequestBudget:
         self._lock = threading.Lock()
 
     def reserve(self, now: float, within: float = math.inf) -> float | None:
-        """Book one request and return the seconds to wait before it is sent; None, and no booking, if that exceeds ``within``."""
+        """Book one request and return the seconds to wait before it is sent; None, and no booking, if that exceeds
+        ``within``.
+        """
         with self._lock:
             at = max(now, self._held)
             if self.per_minute is not None:

@@ -1,3 +1,4 @@
+# @generated from openapi.yaml by openapi-python-client 0.29.1. Do not edit: change openapi.yaml and run "make regen".
 """Contains all the data models used in inputs/outputs"""
 
 from .error_detail import ErrorDetail

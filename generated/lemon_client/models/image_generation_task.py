@@ -1,3 +1,4 @@
+# @generated from openapi.yaml by openapi-python-client 0.29.1. Do not edit: change openapi.yaml and run "make regen".
 from __future__ import annotations
 
 from collections.abc import Mapping

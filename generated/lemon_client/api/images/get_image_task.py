@@ -1,3 +1,4 @@
+# @generated from openapi.yaml by openapi-python-client 0.29.1. Do not edit: change openapi.yaml and run "make regen".
 from http import HTTPStatus
 from typing import Any
 from urllib.parse import quote
