@@ -23,6 +23,7 @@ from .errors import (
     APIResponse,
     APIStatusError,
     APITimeoutError,
+    LemonError,
     ResponseError,
     SubmissionUncertainError,
     UnreadableSubmissionError,
@@ -112,6 +113,20 @@ class Setback:
 
 
 @frozen
+class Refused:
+    """A submission that certainly was not accepted, though another try may be: the error it amounts to, and how many
+    seconds the server asks to wait.
+    """
+
+    error: LemonError
+    wait: float | None
+
+    def delay(self, attempt: int) -> float:
+        """Return the seconds to wait before try ``attempt``."""
+        return backoff(attempt) if self.wait is None else self.wait
+
+
+@frozen
 class Session:
     """What every flow of a client shares: where the API is, how often to ask it, and the clocks."""
 
@@ -137,27 +152,44 @@ def submit(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Flo
     Raises SubmissionUncertainError where that cannot be told, APIStatusError for a refusal, APIConnectionError if the
     API could not be reached.
     """
+    attempt = 0
+    while True:
+        yield from book(session, deadline)
+        outcome = yield from post(session, body, deadline)
+        if isinstance(outcome, Answer):
+            return outcome
+        attempt += 1
+        delay = outcome.delay(attempt)
+        if attempt > session.max_retries or delay >= deadline.left():
+            raise outcome.error
+        yield Sleep(delay)
+
+
+def post(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Flow[Answer | Refused]:
+    """Send the billable POST once, without booking it. Raises as `submit` does for what another try cannot mend."""
     # The generator's request builder: its public calls parse the answer before the status can be looked at.
     kwargs = create_image._get_kwargs(body=ImageGenerationRequest.from_dict(body))
     url = session.base_url + kwargs["url"]
-    attempt = 0
-    while True:
-        yield from _book(session, deadline)
-        outcome: APIResponse | TransportFault
-        try:
-            # Giving up before the deadline could only lose a paid image.
-            outcome = yield from send(Send(kwargs["method"].upper(), url, kwargs["json"], within=deadline.left()))
-        except TransportFault as exc:
-            outcome = exc
-        verdict = judge_submission(outcome)
-        if verdict is not Verdict.REFUSED:
-            return _submitted(outcome, verdict, session)
-        attempt += 1
-        wait = _pause(session, outcome)
-        delay = backoff(attempt) if wait is None else wait
-        if attempt > session.max_retries or delay >= deadline.left():
-            raise _refusal(outcome, wait)
-        yield Sleep(delay)
+    outcome: APIResponse | TransportFault
+    try:
+        # Giving up before the deadline could only lose a paid image.
+        outcome = yield from send(Send(kwargs["method"].upper(), url, kwargs["json"], within=deadline.left()))
+    except TransportFault as exc:
+        outcome = exc
+    verdict = judge_submission(outcome)
+    if verdict is not Verdict.REFUSED:
+        return _submitted(outcome, verdict, session)
+    wait = _pause(session, outcome)
+    return Refused(_refusal(outcome, wait), wait)
+
+
+def book(session: Session, deadline: Deadline) -> Flow[None]:
+    """Take one request from the budget, waiting for it if needed. Raises APITimeoutError if that takes too long."""
+    wait = session.budget.reserve(session.clock(), deadline.left())
+    if wait is None or deadline.left() <= 0:
+        raise APITimeoutError("No time was left to send the request, so nothing was sent. Give it a longer deadline.")
+    if wait > 0:
+        yield Sleep(wait)
 
 
 def look(
@@ -167,7 +199,7 @@ def look(
 
     Raises APIStatusError for what asking again cannot change (401, 402, 403...) and ResponseError for a redirect.
     """
-    yield from _book(session, deadline)
+    yield from book(session, deadline)
     within = min(LOOK_SECONDS, deadline.left())
     try:
         response = yield from send(Send("GET", poll_target(session.base_url, task_id, poll_url)[0], within=within))
@@ -285,22 +317,13 @@ def _submitted(outcome: APIResponse | TransportFault, verdict: Verdict, session:
     return answer
 
 
-def _refusal(outcome: APIResponse | TransportFault, wait: float | None) -> Exception:
+def _refusal(outcome: APIResponse | TransportFault, wait: float | None) -> LemonError:
     if isinstance(outcome, APIResponse):
         return status_error(outcome, wait)
     kind = APITimeoutError if outcome.timeout else APIConnectionError
     error = kind(f"The API could not be reached ({outcome}). Nothing was sent. Check the network and base_url.")
     error.__cause__ = outcome
     return error
-
-
-def _book(session: Session, deadline: Deadline) -> Flow[None]:
-    """Take one request from the budget, waiting for it if needed. Raises APITimeoutError if that takes too long."""
-    wait = session.budget.reserve(session.clock(), deadline.left())
-    if wait is None or deadline.left() <= 0:
-        raise APITimeoutError("No time was left to send the request, so nothing was sent. Give it a longer deadline.")
-    if wait > 0:
-        yield Sleep(wait)
 
 
 def _pause(session: Session, outcome: APIResponse | TransportFault) -> float | None:

@@ -57,7 +57,10 @@ class Task:
     prompt: str | None = None
     status: str | None = field(default=None, init=False)
     progress: float | None = field(default=None, init=False)
+    #: The last answer that is worth keeping: one with images, or that the task has ended.
     _answer: Answer | None = field(default=None, init=False)
+    #: Seconds that the server asked to wait after the last look.
+    _hint: float | None = field(default=None, init=False)
     #: Monotonic seconds: when we submitted it, or first heard of it; and when we looked last.
     _born: float | None = field(default=None, init=False)
     _looked: float | None = field(default=None, init=False)
@@ -153,13 +156,13 @@ def next_change(
     _warn_of_foreign_poll_url(session, task)
     before = (task.status, task.progress)
     while True:
-        delay = _delay(session, schedule, task, deadline, poll_interval)
+        delay = next_delay(session, schedule, task, deadline, poll_interval)
         if delay is None:
             if task._answer is not None and task._answer.images and task._answer.state is State.UNKNOWN:
                 return False
             raise _timeout(task, task._setback.retry_after if task._setback else None)
         yield Sleep(delay)
-        yield from _look(session, schedule, task, deadline)
+        yield from look_once(session, schedule, task, deadline)
         if (task.status, task.progress) != before or task.done:
             return True
 
@@ -167,16 +170,16 @@ def next_change(
 def refresh(session: Session, schedule: Schedule, task: Task, deadline: Deadline) -> Flow[None]:
     """Look until the task's present state is known. Raises as `until_done` does."""
     while not task.done:
-        yield from _look(session, schedule, task, deadline)
+        yield from look_once(session, schedule, task, deadline)
         if task._setback is None:
             return
-        delay = _delay(session, schedule, task, deadline, 0.0)
+        delay = next_delay(session, schedule, task, deadline, 0.0)
         if delay is None:
             raise _timeout(task)
         yield Sleep(delay)
 
 
-def _look(session: Session, schedule: Schedule, task: Task, deadline: Deadline) -> Flow[None]:
+def look_once(session: Session, schedule: Schedule, task: Task, deadline: Deadline) -> Flow[None]:
     """Look once, and learn from it. A failure that another look may cure only leaves a note."""
     if task.id is None:
         raise LemonError("This task has no id, so it cannot be asked for.")
@@ -196,7 +199,7 @@ def _look(session: Session, schedule: Schedule, task: Task, deadline: Deadline) 
     elif isinstance(outcome, Answer) and outcome.status is None and not outcome.images:
         outcome = Setback("an answer without a status", outcome.retry_after)
     if isinstance(outcome, Setback):
-        task._setback = outcome
+        task._setback, task._hint = outcome, outcome.retry_after
         task._setbacks += 1
         return
     if task._ours and task.model is not None and last is not None:
@@ -207,7 +210,9 @@ def _look(session: Session, schedule: Schedule, task: Task, deadline: Deadline) 
 
 
 def _take(task: Task, answer: Answer) -> None:
-    task._answer, task.status, task.progress = answer, answer.status, answer.progress
+    keep = answer.images or answer.state in (State.COMPLETED, State.FAILED)
+    task._answer, task._hint = answer if keep else None, answer.retry_after
+    task.status, task.progress = answer.status, answer.progress
     task.poll_url = answer.poll_url or task.poll_url
 
 
@@ -245,14 +250,13 @@ def with_images(answer: Answer, n: int | None, task: Task | None = None) -> Answ
     return answer
 
 
-def _delay(
+def next_delay(
     session: Session, schedule: Schedule, task: Task, deadline: Deadline, poll_interval: float | None
 ) -> float | None:
     """Return the seconds until the next look, or None if no look is left before the deadline."""
     now = session.clock()
-    hint = (task._setback or task._answer or _NOTHING).retry_after
-    if task._looked is not None and hint is not None:
-        due = task._looked + hint
+    if task._looked is not None and task._hint is not None:
+        due = task._looked + task._hint
         return max(due - now, 0.0) if due <= deadline.at else None
     if poll_interval is not None:
         due = (now if task._looked is None else task._looked) + poll_interval
@@ -268,9 +272,6 @@ def _delay(
         last = max(deadline.at - LAST_LOOK, now)
         due = min(due, last) if task._looked is None or task._looked < last else due
     return max(due - now, 0.0) if due < deadline.at else None
-
-
-_NOTHING: Final = Setback("")
 
 
 def _missing(task: Task, response: APIResponse, now: float) -> Setback:
