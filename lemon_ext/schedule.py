@@ -9,8 +9,10 @@ The numbers, and how far this is from the optimum: docs/polling.md and ``benchma
 
 from __future__ import annotations
 
+import heapq
 import math
 import threading
+from bisect import bisect_right
 from collections import deque
 from typing import Any, Final
 
@@ -173,10 +175,15 @@ class Schedule:
     threads.
     """
 
-    def __init__(self, per_minute: float | None = 1000.0) -> None:
+    def __init__(self, per_minute: float | None = 1000.0, *, dearest: float = DEAREST) -> None:
         self.per_minute = per_minute
+        self.dearest = dearest
         self.price = CHEAPEST
+        #: How many submissions are still to come, beside what arrives anyway.
+        self.backlog = 0
         self.durations: dict[str | None, Durations] = {}
+        #: The looks a task takes at the present price.
+        self._looks = 0.0
         self._arrivals: deque[tuple[float, str | None]] = deque(maxlen=10_000)
         self._priced = -math.inf
         self._lock = threading.Lock()
@@ -192,7 +199,7 @@ class Schedule:
         ``now`` is the present time on a monotonic clock.
         """
         with self._lock:
-            self._reprice(now, 0)
+            self._reprice(now)
             known = self._of(model)
             price = min(self.price, 0.1 + 0.1 * known.completions) if known.completions < 40 else self.price
             age = min(max(known.next_look(last, price), last + FLOOR), last + CEILING)
@@ -208,42 +215,84 @@ class Schedule:
         with self._lock:
             self._of(model).done(last, now)
 
-    def pace(self, now: float, backlog: int) -> float:
-        """Return the seconds between submissions at which submits and looks together stay within the rate limit.
-
-        ``backlog`` is how many requests wait to be submitted. Without this the looks come due in convoys.
-        """
-        if self.per_minute is None:
-            return 0.0
+    def requests_per_task(self, now: float) -> float:
+        """Return what a task takes of the rate limit: its submission, and its looks at the present price."""
         with self._lock:
-            self._reprice(now, backlog)
-            return 60.0 / self.per_minute * (1.0 + self._looks(self.price))
+            self._reprice(now)
+            return 1.0 + self._looks
 
     def _of(self, model: str | None) -> Durations:
         return self.durations.setdefault(model, Durations())
 
-    def _reprice(self, now: float, backlog: int) -> None:
+    def _reprice(self, now: float) -> None:
         """Find the price at which what is asked for fits into the rate limit (every five seconds)."""
-        if now - self._priced < 5.0 or self.per_minute is None:
+        if now - self._priced < 5.0:
             return
         first, self._priced = self._priced == -math.inf, now
         while self._arrivals and self._arrivals[0][0] < now - 120.0:
             self._arrivals.popleft()
-        demand = len(self._arrivals) / 2.0 + backlog
-        room = USABLE * self.per_minute / demand - 1.0 if demand else math.inf
-        low, high = CHEAPEST, DEAREST
-        if self._looks(low) > room:
+        demand = len(self._arrivals) / 2.0 + self.backlog
+        room = USABLE * self.per_minute / demand - 1.0 if demand and self.per_minute is not None else math.inf
+        known = [self._of(model) for model in {model for _, model in self._arrivals} or set(self.durations) or {None}]
+
+        def looks(price: float) -> float:
+            return sum(durations.expected_looks(price) for durations in known) / len(known)
+
+        low, high = CHEAPEST, self.dearest
+        if looks(low) > room:
             for _ in range(12):
                 middle = math.sqrt(low * high)
-                low, high = (middle, high) if self._looks(middle) > room else (low, middle)
+                low, high = (middle, high) if looks(middle) > room else (low, middle)
         else:
             high = low
         self.price = high if first else self.price + 0.3 * (high - self.price)
+        self._looks = looks(self.price)
 
-    def _looks(self, price: float) -> float:
-        """Return the looks a task takes on average, over the models in demand."""
-        models = {model for _, model in self._arrivals} or set(self.durations) or {None}
-        return sum(self._of(model).expected_looks(price) for model in models) / len(models)
+
+class Agenda:
+    """What a batch does next, and when: every submission and every look by the time it is due. Pure, as all here.
+
+    One queue for both, so that neither starves the other. Submissions are spaced so that the looks they will need fit
+    into the rate limit too, except while there is room for all that is under way: a small batch is sent at once.
+    """
+
+    def __init__(self, schedule: Schedule, budget: RequestBudget) -> None:
+        self._schedule = schedule
+        self._budget = budget
+        self._queue: list[tuple[float, int, Any]] = []
+        self._order = 0
+        self._next_submission = -math.inf
+
+    def __len__(self) -> int:
+        """Return how many looks are queued."""
+        return len(self._queue)
+
+    def look_at(self, task: Any, due: float) -> None:
+        """Queue a look at a task."""
+        self._order += 1
+        heapq.heappush(self._queue, (due, self._order, task))
+
+    def next_look(self) -> float:
+        """Return when the next look is due; infinity if there is none."""
+        return self._queue[0][0] if self._queue else math.inf
+
+    def take(self) -> Any:
+        """Return the task whose look is due first."""
+        return heapq.heappop(self._queue)[2]
+
+    def next_submission(self, now: float, under_way: int) -> float:
+        """Return when the next submission is due, with so many tasks ``under_way``."""
+        if self._budget.per_minute is None:
+            return now
+        if (under_way + 1) * self._schedule.requests_per_task(now) <= self._budget.room(now):
+            return min(now, self._next_submission)
+        return self._next_submission
+
+    def submitted(self, now: float) -> None:
+        """Space the following submission after one that is made now."""
+        if self._budget.per_minute is not None:
+            pace = 60.0 / self._budget.per_minute * self._schedule.requests_per_task(now)
+            self._next_submission = max(self._next_submission, now - pace) + pace
 
 
 class RequestBudget:
@@ -274,6 +323,20 @@ class RequestBudget:
                 if at - now <= within:
                     self._booked.append(max(at, self._booked[-1]) if self._booked else at)
             return at - now if at - now <= within else None
+
+    def opens(self, now: float) -> float:
+        """Return when the next request could be sent."""
+        with self._lock:
+            full = self.per_minute is not None and len(self._booked) == self._booked.maxlen
+            return max(now, self._held, self._booked[0] + self._window if full else now)
+
+    def room(self, now: float) -> int:
+        """Return how many requests could be sent at once."""
+        with self._lock:
+            if self._booked.maxlen is None or now < self._held:
+                return 0
+            in_use = len(self._booked) - bisect_right(self._booked, now - self._window)
+            return self._booked.maxlen - in_use
 
     def penalize(self, until: float) -> None:
         """Book nothing before this moment: the server said that there were too many requests."""
