@@ -195,11 +195,18 @@ def book(session: Session, deadline: Deadline) -> Flow[None]:
 def look(
     session: Session, task_id: str, poll_url: str | None, deadline: Deadline
 ) -> Flow[Answer | Setback | APIResponse]:
+    """Book and ask once for a task. See `ask`."""
+    yield from book(session, deadline)
+    return (yield from ask(session, task_id, poll_url, deadline))
+
+
+def ask(
+    session: Session, task_id: str, poll_url: str | None, deadline: Deadline
+) -> Flow[Answer | Setback | APIResponse]:
     """Ask once for a task: an answer, a setback, or the response that says there is no such task (404).
 
     Raises APIStatusError for what asking again cannot change (401, 402, 403...) and ResponseError for a redirect.
     """
-    yield from book(session, deadline)
     within = min(LOOK_SECONDS, deadline.left())
     try:
         response = yield from send(Send("GET", poll_target(session.base_url, task_id, poll_url)[0], within=within))

@@ -128,7 +128,7 @@ class _Core:
         if answer.is_task:
             self.schedule.submitted(request.model, self.session.clock())
         else:
-            with_images(answer, None)
+            with_images(answer)
         return task
 
     def result(

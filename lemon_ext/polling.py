@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from attrs import define, field
 
 from ._flow import Call, Flow, Sleep
-from ._operations import Answer, Session, Setback, State, look, poll_target, read_answer, status_error
+from ._operations import Answer, Session, Setback, State, ask, book, poll_target, read_answer, status_error
 from .errors import (
     APIResponse,
     APITimeoutError,
@@ -162,6 +162,7 @@ def next_change(
                 return False
             raise _timeout(task, task._setback.retry_after if task._setback else None)
         yield Sleep(delay)
+        yield from _turn(session, task, deadline)
         yield from look_once(session, schedule, task, deadline)
         if (task.status, task.progress) != before or task.done:
             return True
@@ -170,6 +171,7 @@ def next_change(
 def refresh(session: Session, schedule: Schedule, task: Task, deadline: Deadline) -> Flow[None]:
     """Look until the task's present state is known. Raises as `until_done` does."""
     while not task.done:
+        yield from _turn(session, task, deadline)
         yield from look_once(session, schedule, task, deadline)
         if task._setback is None:
             return
@@ -179,14 +181,20 @@ def refresh(session: Session, schedule: Schedule, task: Task, deadline: Deadline
         yield Sleep(delay)
 
 
+def _turn(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
+    """Book a look."""
+    try:
+        yield from book(session, deadline)
+    except APITimeoutError as exc:
+        raise _timeout(task) from exc
+
+
 def look_once(session: Session, schedule: Schedule, task: Task, deadline: Deadline) -> Flow[None]:
-    """Look once, and learn from it. A failure that another look may cure only leaves a note."""
+    """Look once, booked already, and learn from it. A failure that another look may cure only leaves a note."""
     if task.id is None:
         raise LemonError("This task has no id, so it cannot be asked for.")
     try:
-        outcome = yield from look(session, task.id, task.poll_url, deadline)
-    except APITimeoutError as exc:
-        raise _timeout(task) from exc
+        outcome = yield from ask(session, task.id, task.poll_url, deadline)
     except LemonError as exc:
         exc.task = task
         raise
@@ -217,25 +225,26 @@ def _take(task: Task, answer: Answer) -> None:
 
 
 def finished(task: Task) -> Answer:
-    """Return the answer of a task that has ended, or raise what it amounts to. Warns of fewer images than were asked
-    for.
-    """
+    """Return the answer of a task that has ended, or raise what it amounts to. Warns of what is odd about it."""
+    answer = ending(task)
+    for remark in remarks(answer, task.n):
+        warnings.warn(LemonWarning(remark), stacklevel=2)
+    return answer
+
+
+def ending(task: Task) -> Answer:
+    """Return the answer of a task that has ended. Raises TaskFailedError, or ResponseError without a usable image."""
     answer = task._answer
     assert answer is not None  # noqa: S101 - `done` says so
     if answer.state is State.FAILED:
         raise TaskFailedError(
             f"The task {task.id} ended as {answer.status}: {answer.reason}.", task=task, reason=answer.reason
         )
-    if answer.state is State.UNKNOWN:
-        warnings.warn(
-            LemonWarning(f"The task {task.id} still says {answer.status!r} at the deadline; its images are used."),
-            stacklevel=2,
-        )
-    return with_images(answer, task.n, task)
+    return with_images(answer, task)
 
 
-def with_images(answer: Answer, n: int | None, task: Task | None = None) -> Answer:
-    """Return the answer if it holds a usable image. Raises ResponseError if not, warns of fewer than ``n``."""
+def with_images(answer: Answer, task: Task | None = None) -> Answer:
+    """Return the answer if it holds a usable image. Raises ResponseError if not."""
     if not answer.images:
         error = ResponseError(
             "The answer says it is complete, but holds no usable image (see .body). It is probably billed: "
@@ -244,10 +253,18 @@ def with_images(answer: Answer, n: int | None, task: Task | None = None) -> Answ
         )
         error.task = task if task is not None and task.id is not None else None
         raise error
-    if n is not None and len(answer.images) < n:
-        message = f"{n} images were asked for and {len(answer.images)} came"
-        warnings.warn(LemonWarning(message + (f" (task {answer.task_id})." if answer.task_id else ".")), stacklevel=2)
     return answer
+
+
+def remarks(answer: Answer, n: int | None) -> list[str]:
+    """Return what is odd about a final answer that has images, ``n`` of which were asked for."""
+    task = f" (task {answer.task_id})" if answer.task_id else ""
+    found = []
+    if answer.state is State.UNKNOWN:
+        found.append(f"The status still is {answer.status!r} at the deadline; the images are used{task}.")
+    if n is not None and len(answer.images) < n:
+        found.append(f"{n} images were asked for and {len(answer.images)} came{task}.")
+    return found
 
 
 def next_delay(
