@@ -147,5 +147,11 @@ class PartFile(Target):
             self._part.replace(path)
 
 
+def remove_stale_parts(folder: Path) -> None:
+    """Remove the part files that a process left in a folder when it died. Nobody else may be saving there."""
+    for part in folder.glob(f".{'[0-9a-f]' * 16}.part"):
+        part.unlink(missing_ok=True)
+
+
 def _fits(suffix: str, wanted: str) -> bool:
     return {".jpeg": ".jpg"}.get(suffix.lower(), suffix.lower()) == wanted

@@ -81,7 +81,7 @@ class Task:
         """
         known = {name: getattr(self, name) for name in _FIELDS}
         if self.done and self._answer is not None:
-            known["answer"] = self._answer.body
+            known["answer"] = self._answer.whole
         return {"kind": "lemon.task", **{name: value for name, value in known.items() if value is not None}}
 
     def __repr__(self) -> str:
@@ -160,7 +160,7 @@ def next_change(
         if delay is None:
             if task._answer is not None and task._answer.images and task._answer.state is State.UNKNOWN:
                 return False
-            raise _timeout(task, task._setback.retry_after if task._setback else None)
+            raise timed_out(task, task._setback.retry_after if task._setback else None)
         yield Sleep(delay)
         yield from _turn(session, task, deadline)
         yield from look_once(session, schedule, task, deadline)
@@ -177,7 +177,7 @@ def refresh(session: Session, schedule: Schedule, task: Task, deadline: Deadline
             return
         delay = next_delay(session, schedule, task, deadline, 0.0)
         if delay is None:
-            raise _timeout(task)
+            raise timed_out(task)
         yield Sleep(delay)
 
 
@@ -186,7 +186,7 @@ def _turn(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
     try:
         yield from book(session, deadline)
     except APITimeoutError as exc:
-        raise _timeout(task) from exc
+        raise timed_out(task) from exc
 
 
 def look_once(session: Session, schedule: Schedule, task: Task, deadline: Deadline) -> Flow[None]:
@@ -301,7 +301,8 @@ def _missing(task: Task, response: APIResponse, now: float) -> Setback:
     )
 
 
-def _timeout(task: Task, retry_after: float | None = None) -> TaskTimeoutError:
+def timed_out(task: Task, retry_after: float | None = None) -> TaskTimeoutError:
+    """Return the error for a task that was still running at the deadline."""
     why = f" The last look failed: {task._setback.reason}." if task._setback is not None else ""
     wait = f" The server asks to wait {retry_after:g} s." if retry_after is not None else ""
     return TaskTimeoutError(

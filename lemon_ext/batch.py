@@ -1,0 +1,397 @@
+"""Many prompts: nothing lost, nothing paid twice, and as fast as the rate limit allows.
+
+`run_batch` and `arun_batch` take plain dicts and give plain dicts; everything that happens is recorded in the batch's
+folder (`journal`), so the same call again goes on where an earlier one ended, however it ended. This module opens and
+closes a batch; the work in between is the engine's.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import queue
+import warnings
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import anyio
+from anyio import CapacityLimiter
+from anyio.from_thread import start_blocking_portal
+from anyio.to_thread import run_sync
+from attrs import evolve, field, frozen
+
+from . import _flow
+from ._engine import Engine, Progress
+from ._files import remove_stale_parts
+from ._operations import Session
+from .capabilities import Violation, describe
+from .client import AsyncLemon, Lemon, Validation, prepare
+from .errors import APIResponse, CapabilityError, LemonWarning
+from .journal import Entry, Journal
+from .rows import RowsError
+
+__all__ = ("Plan", "Progress", "arun_batch", "batch_status", "export_results", "plan_batch", "run_batch")
+
+T = TypeVar("T")
+
+RESULTS: Final = "results.jsonl"
+#: Requests at once through a blocking client, each in a thread of its own.
+THREADS: Final = 32
+#: Outcomes that wait for their reader before the work does.
+UNREAD: Final = 1000
+
+Requests = Iterable[Mapping[str, Any]]
+OnProgress = Callable[[Progress], object]
+
+
+@frozen
+class Plan:
+    """What a batch would send: ``rows`` requests, ``images`` asked for in all, and the rows of each model."""
+
+    rows: int
+    images: int
+    models: Mapping[str, int]
+
+
+def plan_batch(
+    requests: Requests, *, defaults: Mapping[str, Any] | None = None, validation: Validation = "strict"
+) -> Plan:
+    """Check every row and count what would be sent. Nothing is sent, written or billed.
+
+    Raises CapabilityError naming every row that is wrong.
+    """
+    rows = images = 0
+    models: dict[str, int] = {}
+    for _, body, asked in _checked(requests, defaults, validation):
+        rows, images = rows + 1, images + asked
+        models[body["model"]] = models.get(body["model"], 0) + 1
+    return Plan(rows, images, models)
+
+
+def run_batch(
+    requests: Requests | None,
+    folder: str | os.PathLike[str],
+    *,
+    client: Lemon | AsyncLemon | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    deadline: float = 600.0,
+    concurrency: int = 64,
+    max_images: int | None = None,
+    resend_uncertain: bool = False,
+    gallery: bool = True,
+    on_progress: OnProgress | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Generate the images of many requests into a folder. **Each row is billed once**, however often this is called.
+
+    ``requests`` are dicts with ``prompt`` and any parameters of `Images.generate` (``defaults`` fill in what a row
+    leaves out); None goes on with what the folder holds. All rows are checked before the first is sent. The rows
+    are worked off while the iterator is read, and each outcome is a dict as it stands in ``results.jsonl``
+    (docs/batch.md): row, status (``saved``, ``failed``, ``uncertain``, ``waiting``, ``refused``), paths, task_id, error
+    and more. Rows that ended in an earlier run are not repeated, uncertain ones are reported again.
+
+    The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``. ``client``: a
+    client to use, left open (None makes one from the environment). A task that runs longer than ``deadline`` seconds
+    stays ``waiting`` for another run. ``concurrency`` bounds the submissions that are on their way at once;
+    ``max_images`` ends the sending before more images than that have been asked for in this folder. Rows whose answer
+    was lost are sent again only with ``resend_uncertain``: they may be billed twice. ``on_progress`` is called with a
+    `Progress` at every step, in another thread.
+
+    Leaving the loop early, or Ctrl-C, stops the sending, waits for what is on its way and keeps the rest for another
+    run. Raises CapabilityError for bad rows (nothing was sent), JournalError if the folder cannot be used, is used by
+    another process or holds another batch, and MissingKeyError.
+    """
+    outcomes: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    with start_blocking_portal() as portal:
+        door = _door(AsyncLemon() if client is None else client)
+        try:
+            with _opened(requests, folder, door, defaults, resend_uncertain, gallery) as journal:
+
+                async def emit(entry: Entry) -> None:
+                    outcomes.put(_outcome(entry))
+
+                engine = portal.call(
+                    lambda: Engine(
+                        journal,
+                        door,
+                        deadline=deadline,
+                        concurrency=concurrency,
+                        max_images=max_images,
+                        emit=emit,
+                        on_progress=on_progress or _ignore,
+                    )
+                )
+                running = portal.start_task_soon(engine.run)
+                running.add_done_callback(lambda _: outcomes.put(None))
+                try:
+                    yield from _read(outcomes)
+                except BaseException:
+                    portal.call(engine.stop, "interrupted")
+                    raise
+                finally:
+                    _wait(running)
+        finally:
+            if client is None:
+                portal.call(door.aclose)
+
+
+async def arun_batch(
+    requests: Requests | None,
+    folder: str | os.PathLike[str],
+    *,
+    client: Lemon | AsyncLemon | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    deadline: float = 600.0,
+    concurrency: int = 64,
+    max_images: int | None = None,
+    resend_uncertain: bool = False,
+    gallery: bool = True,
+    on_progress: OnProgress | None = None,
+) -> AsyncIterator[dict[str, Any]]:
+    """Async twin of `run_batch`. ``on_progress`` is called in the event loop.
+
+    Read it within ``async with contextlib.aclosing(arun_batch(...)) as outcomes`` if you may leave the loop early.
+    """
+    door = _door(AsyncLemon() if client is None else client)
+    send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
+
+    async def emit(entry: Entry) -> None:
+        with suppress(anyio.BrokenResourceError):  # nobody reads any more; the journal knows
+            await send.send(_outcome(entry))
+
+    async def work() -> None:
+        async with send:
+            await engine.run()
+
+    try:
+        opened = _opened(requests, folder, door, defaults, resend_uncertain, gallery)
+        journal = await run_sync(opened.__enter__)
+        try:
+            engine = Engine(
+                journal,
+                door,
+                deadline=deadline,
+                concurrency=concurrency,
+                max_images=max_images,
+                emit=emit,
+                on_progress=on_progress or _ignore,
+            )
+            async with anyio.create_task_group() as group:
+                group.start_soon(work)
+                async with receive:
+                    try:
+                        async for outcome in receive:
+                            yield outcome
+                    except GeneratorExit:
+                        engine.stop("the outcomes are not read any more")
+                        raise
+        finally:
+            opened.__exit__(None, None, None)
+    finally:
+        if client is None:
+            with anyio.CancelScope(shield=True):
+                await door.aclose()
+
+
+def batch_status(folder: str | os.PathLike[str]) -> Progress:
+    """Return how far the batch in a folder is, also while another process works on it. Raises JournalError."""
+    with Journal.read(Path(folder)) as journal:
+        counts, images = journal.counts(), journal.saved_images()
+    return Progress.of(counts, images=images)
+
+
+def export_results(folder: str | os.PathLike[str]) -> Path:
+    """Write ``results.jsonl`` from the journal, one row per input row and in its order. Returns its path."""
+    with Journal.read(Path(folder)) as journal:
+        return _export(journal)
+
+
+@contextmanager
+def _opened(
+    requests: Requests | None,
+    folder: str | os.PathLike[str],
+    door: _AsyncDoor | _ThreadDoor,
+    defaults: Mapping[str, Any] | None,
+    resend_uncertain: bool,
+    gallery: bool,
+) -> Iterator[Journal]:
+    """Open a batch's folder with its rows in it, and leave it with its results."""
+    with Journal.open(Path(folder), create=requests is not None) as journal:
+        try:
+            if requests is not None:
+                journal.take_in(_checked(requests, defaults, door.validation))
+        except BaseException:
+            if not journal.count():
+                journal.discard()
+            raise
+        remove_stale_parts(journal.folder)
+        journal.release(uncertain=resend_uncertain)
+        try:
+            yield journal
+        finally:
+            _show(journal, gallery)
+
+
+def _show(journal: Journal, gallery: bool) -> None:
+    """Write what people and programs look at. The journal holds it all, so a failure is no more than a warning."""
+    from .gallery import write_gallery
+
+    try:
+        _export(journal)
+        if gallery:
+            write_gallery(journal.folder)
+    except OSError as exc:
+        warnings.warn(LemonWarning(f"The results could not be written: {exc}."), stacklevel=2)
+
+
+def _export(journal: Journal) -> Path:
+    path = journal.folder / RESULTS
+    part = path.with_name(f".{RESULTS}.new")
+    with part.open("w", encoding="utf-8", newline="\n") as file:
+        for entry in journal.entries():
+            file.write(json.dumps(_outcome(entry), ensure_ascii=False) + "\n")
+    part.replace(path)
+    return path
+
+
+def _outcome(entry: Entry) -> dict[str, Any]:
+    """Return a row as it stands in the results."""
+    data = (entry.answer or {}).get("data") or []
+    revised = [image.get("revised_prompt") for image in data if isinstance(image, dict)][: len(entry.paths)]
+    began, ended = entry.submitted_at, entry.finished_at
+    return {
+        "row": entry.row,
+        "status": _status(entry),
+        "model": entry.request.get("model"),
+        "prompt": entry.request.get("prompt"),
+        "request": entry.request,
+        "paths": entry.paths,
+        "task_id": entry.task_id,
+        "revised_prompt": next((text for text in revised if text), None),
+        "revised_prompts": revised,
+        "error": entry.error,
+        "note": entry.note,
+        "submitted_at": entry.submitted_at,
+        "finished_at": entry.finished_at,
+        "seconds": None if began is None or ended is None else round(max(ended - began, 0.0), 3),
+    }
+
+
+def _status(entry: Entry) -> str:
+    if entry.status == "completed" and entry.error is not None:
+        return "failed"
+    return entry.status if entry.status in ("saved", "failed", "uncertain", "refused") else "waiting"
+
+
+def _checked(
+    requests: Requests, defaults: Mapping[str, Any] | None, validation: Validation
+) -> Iterator[tuple[int | None, Mapping[str, Any], int]]:
+    """Yield (line, what is sent, images) of each row. Raises CapabilityError at the end, naming all that is wrong."""
+    wrong: list[Violation] = []
+    row = 0
+    try:
+        for row, request in enumerate(requests, 1):
+            line = getattr(request, "line", None)
+            try:
+                body, images = _prepared(request, defaults, validation)
+            except CapabilityError as exc:
+                wrong += [evolve(one, parameter=f"{_where(row, line)}: {one.parameter}") for one in exc.violations]
+            except (TypeError, ValueError) as exc:
+                wrong.append(Violation(_where(row, line), str(exc)))
+            else:
+                yield line, body, images
+    except RowsError as exc:
+        if not exc.faults:
+            raise
+        wrong += [Violation(f"line {fault.line}", fault.message) for fault in exc.faults]
+    if wrong:
+        raise CapabilityError(describe(wrong), violations=wrong)
+    if not row:
+        raise CapabilityError("There are no rows. Nothing was sent.")
+
+
+def _prepared(
+    request: Mapping[str, Any], defaults: Mapping[str, Any] | None, validation: Validation
+) -> tuple[Mapping[str, Any], int]:
+    if not isinstance(request, Mapping):
+        raise TypeError(f"a row is a dict of parameters, not {type(request).__name__}")
+    fields = {"model": "dall-e-3", **(defaults or {}), **{k: v for k, v in request.items() if v is not None}}
+    prompt, model, extra = fields.pop("prompt", None), fields.pop("model"), fields.pop("extra_body", None)
+    prepared = prepare(prompt, model, fields, extra, validation)
+    return prepared.body, prepared.n
+
+
+def _where(row: int, line: int | None) -> str:
+    return f"row {row}" if line is None else f"row {row} (line {line})"
+
+
+@frozen
+class _AsyncDoor:
+    """An async client, as the engine uses it."""
+
+    runner: Any
+
+    @property
+    def session(self) -> Session:
+        return self.runner.session  # type: ignore[no-any-return]  # a core of `client`
+
+    @property
+    def validation(self) -> Validation:
+        return self.runner.validation  # type: ignore[no-any-return]  # as above
+
+    @property
+    def sleep(self) -> Callable[[float], Awaitable[object]]:
+        return self.runner.sleep  # type: ignore[no-any-return]  # as above
+
+    async def aclose(self) -> None:
+        await self.runner.wire.aclose()
+
+    async def arun(self, flow: _flow.Flow[T]) -> T:
+        return await self.runner.arun(flow)  # type: ignore[no-any-return]  # as above
+
+
+@frozen
+class _ThreadDoor(_AsyncDoor):
+    """A blocking client, as the engine uses it: each request in a thread, and no thread for one that waits."""
+
+    _threads: CapacityLimiter = field(factory=lambda: CapacityLimiter(THREADS))
+
+    @property
+    def sleep(self) -> Callable[[float], Awaitable[object]]:
+        return anyio.sleep
+
+    async def arun(self, flow: _flow.Flow[T]) -> T:
+        return await _flow.arun(flow, self._exchange, anyio.sleep)
+
+    async def _exchange(self, effect: _flow.Send) -> APIResponse:
+        return await run_sync(self.runner.wire.exchange, effect, limiter=self._threads)
+
+
+def _door(client: Lemon | AsyncLemon) -> _AsyncDoor:
+    return _ThreadDoor(client._core) if isinstance(client, Lemon) else _AsyncDoor(client._core)
+
+
+def _read(outcomes: queue.SimpleQueue[dict[str, Any] | None]) -> Iterator[dict[str, Any]]:
+    while True:
+        try:
+            outcome = outcomes.get(timeout=0.5)  # without a timeout, Windows would not hear Ctrl-C
+        except queue.Empty:
+            continue
+        if outcome is None:
+            return
+        yield outcome
+
+
+def _wait(running: Future[None]) -> None:
+    """Wait for the work to end. A second Ctrl-C ends it at once: rows on their way become uncertain."""
+    try:
+        running.result()
+    except KeyboardInterrupt:
+        running.cancel()
+        raise
+
+
+def _ignore(progress: Progress) -> None:
+    pass
