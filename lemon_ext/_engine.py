@@ -11,6 +11,7 @@ from __future__ import annotations
 import heapq
 import math
 import shutil
+import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Protocol, TypeVar
@@ -31,6 +32,7 @@ from .errors import (
     InsufficientBalanceError,
     JournalError,
     LemonError,
+    LemonWarning,
     PermissionDeniedError,
     RateLimitError,
     ResponseError,
@@ -180,7 +182,7 @@ class Engine:
         concurrency: int,
         max_images: int | None,
         emit: Callable[[Entry], Awaitable[None]],
-        on_progress: Callable[[Progress], object],
+        on_progress: Callable[[Progress], object] | None,
     ) -> None:
         self._journal, self._door, self._writer = journal, door, _Writer(journal)
         self._session = door.session
@@ -223,7 +225,7 @@ class Engine:
         try:
             async with anyio.create_task_group() as self._group:
                 self._resume()
-                await self._loop()
+                await self._job(self._loop)
         finally:
             self._keep()
         if self._crash is not None:
@@ -361,9 +363,14 @@ class Engine:
             self.stop(str(exc), leave=False)
             self._images_sent -= entry.images
             await self._put_back(entry.row, exc)
+        except JournalError:
+            raise
         except (APIStatusError, ResponseError) as exc:
             self._images_sent -= 0 if accepted else entry.images
             await self._end(entry.row, "submitting", "failed" if accepted else "refused", exc)
+        except LemonError as exc:  # the client is closed, or of another event loop: nothing was sent
+            self.stop(str(exc))
+            await self._put_back(entry.row, exc)
         finally:
             self._submitting -= 1
 
@@ -477,13 +484,13 @@ class Engine:
     async def _fetch(self, task: RowTask, answer: Answer, entry: Entry) -> list[str]:
         """Save the images of a row and return their names. What an interrupted run left of them is replaced."""
         prompt, model = entry.request.get("prompt"), entry.request.get("model")
-        result = ImageResult.of(answer, model=model, prompt=prompt, task=task, runner=self._door.runner)
-        stem = f"{task.row:05d}-{file_stem(prompt)}"
-        paths = []
-        for number, image in enumerate(result, 1):
-            path = self._journal.folder / f"{stem}-{number}"
-            paths.append((await image.asave(path, overwrite=True, deadline=self._deadline)).name)
-        return paths
+        owner = task if task.id is not None else None
+        result = ImageResult.of(answer, model=model, prompt=prompt, task=owner, runner=self._door.runner)
+        names = names_of(entry, len(result))
+        return [
+            (await image.asave(self._journal.folder / name, overwrite=True, deadline=self._deadline)).name
+            for name, image in zip(names, result, strict=True)
+        ]
 
     async def _end(self, row: int, before: str, status: str, error: LemonError) -> None:
         await self._writer.write(record.ended(row, status, _described(error), self._wall()))
@@ -503,7 +510,15 @@ class Engine:
         self._report()
 
     def _report(self) -> None:
-        self._on_progress(self.progress())
+        if self._on_progress is None:
+            return
+        try:
+            self._on_progress(self.progress())
+        except Exception as exc:  # noqa: BLE001 - a broken progress bar must not cost a paid image
+            self._on_progress = None
+            warnings.warn(
+                LemonWarning(f"on_progress raised {type(exc).__name__}: {exc}. The batch goes on."), stacklevel=2
+            )
 
     def _task(self, entry: Entry) -> RowTask:
         model = entry.request.get("model")
@@ -517,6 +532,12 @@ class Engine:
             self._journal.commit([record.cut_off(), *learned])
         except JournalError as exc:
             self._crash = self._crash or exc
+
+
+def names_of(entry: Entry, images: int) -> list[str]:
+    """Return the names of a row's files, without suffix: its number, the prompt's words, the image's number."""
+    stem = f"{entry.row:05d}-{file_stem(entry.request.get('prompt'))}"
+    return [f"{stem}-{number}" for number in range(1, images + 1)]
 
 
 def _described(error: Exception) -> dict[str, Any]:

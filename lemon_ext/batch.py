@@ -10,10 +10,12 @@ from __future__ import annotations
 import json
 import os
 import queue
+import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from glob import escape
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -24,13 +26,15 @@ from anyio.to_thread import run_sync
 from attrs import evolve, field, frozen
 
 from . import _flow
-from ._engine import Engine, Progress
+from . import journal as record
+from ._engine import Engine, Progress, names_of
 from ._files import remove_stale_parts
 from ._operations import Session
 from .capabilities import Violation, describe
 from .client import AsyncLemon, Lemon, Validation, prepare
 from .errors import APIResponse, CapabilityError, LemonWarning
 from .journal import Entry, Journal
+from .retry import Deadline
 from .rows import RowsError
 
 __all__ = ("Plan", "Progress", "arun_batch", "batch_status", "export_results", "plan_batch", "run_batch")
@@ -103,6 +107,7 @@ def run_batch(
     run. Raises CapabilityError for bad rows (nothing was sent), JournalError if the folder cannot be used, is used by
     another process or holds another batch, and MissingKeyError.
     """
+    _check_limits(deadline, concurrency, max_images)
     outcomes: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
     with start_blocking_portal() as portal:
         door = _door(AsyncLemon() if client is None else client)
@@ -120,7 +125,7 @@ def run_batch(
                         concurrency=concurrency,
                         max_images=max_images,
                         emit=emit,
-                        on_progress=on_progress or _ignore,
+                        on_progress=on_progress,
                     )
                 )
                 running = portal.start_task_soon(engine.run)
@@ -154,6 +159,7 @@ async def arun_batch(
 
     Read it within ``async with contextlib.aclosing(arun_batch(...)) as outcomes`` if you may leave the loop early.
     """
+    _check_limits(deadline, concurrency, max_images)
     door = _door(AsyncLemon() if client is None else client)
     send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
 
@@ -163,8 +169,12 @@ async def arun_batch(
 
     async def work() -> None:
         async with send:
-            await engine.run()
+            try:
+                await engine.run()
+            except Exception as exc:  # noqa: BLE001 - raised below: a task group would wrap it
+                crashes.append(exc)
 
+    crashes: list[Exception] = []
     try:
         opened = _opened(requests, folder, door, defaults, resend_uncertain, gallery)
         journal = await run_sync(opened.__enter__)
@@ -176,17 +186,17 @@ async def arun_batch(
                 concurrency=concurrency,
                 max_images=max_images,
                 emit=emit,
-                on_progress=on_progress or _ignore,
+                on_progress=on_progress,
             )
-            async with anyio.create_task_group() as group:
+            async with anyio.create_task_group() as group, receive:
                 group.start_soon(work)
-                async with receive:
-                    try:
-                        async for outcome in receive:
-                            yield outcome
-                    except GeneratorExit:
-                        engine.stop("the outcomes are not read any more")
-                        raise
+                try:
+                    async for outcome in receive:
+                        yield outcome
+                except GeneratorExit:  # the group waits for what is on its way
+                    engine.stop("the outcomes are not read any more")
+            if crashes:
+                raise crashes[0]
         finally:
             opened.__exit__(None, None, None)
     finally:
@@ -227,11 +237,20 @@ def _opened(
                 journal.discard()
             raise
         remove_stale_parts(journal.folder)
+        _recognize(journal)
         journal.release(uncertain=resend_uncertain)
         try:
             yield journal
         finally:
             _show(journal, gallery)
+
+
+def _recognize(journal: Journal) -> None:
+    """Take rows for saved whose pictures are all there: the process ended before it could write that down."""
+    for entry in list(journal.entries("uncertain")):
+        found = [list(journal.folder.glob(f"{escape(name)}.*")) for name in names_of(entry, entry.images)]
+        if all(len(paths) == 1 for paths in found):
+            journal.commit([record.saved(entry.row, [paths[0].name for paths in found], time.time())])
 
 
 def _show(journal: Journal, gallery: bool) -> None:
@@ -373,6 +392,13 @@ def _door(client: Lemon | AsyncLemon) -> _AsyncDoor:
     return _ThreadDoor(client._core) if isinstance(client, Lemon) else _AsyncDoor(client._core)
 
 
+def _check_limits(deadline: float, concurrency: int, max_images: int | None) -> None:
+    Deadline.after(deadline, lambda: 0.0)
+    for name, value, least in (("concurrency", concurrency, 1), ("max_images", max_images, 0)):
+        if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+            raise ValueError(f"{name} must be a whole number, {least} or more, not {value!r}.")
+
+
 def _read(outcomes: queue.SimpleQueue[dict[str, Any] | None]) -> Iterator[dict[str, Any]]:
     while True:
         try:
@@ -391,7 +417,3 @@ def _wait(running: Future[None]) -> None:
     except KeyboardInterrupt:
         running.cancel()
         raise
-
-
-def _ignore(progress: Progress) -> None:
-    pass

@@ -90,8 +90,15 @@ def prepare(
         for one in found:
             warnings.warn(LemonWarning(f"{one}. It is sent all the same, because validation='warn'."), stacklevel=4)
         warn_of_near_miss(model)
+    body = request_body(fields, extra_body)
+    try:
+        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+    except UnicodeEncodeError:
+        raise ValueError("The request holds half a character (a lone surrogate), so nothing was sent.") from None
+    except (TypeError, ValueError) as exc:
+        raise type(exc)(f"The request cannot be sent as JSON ({exc}), so nothing was sent.") from None
     n = given.get("n", 1)
-    return Request(request_body(fields, extra_body), model, prompt, n if isinstance(n, int) else 1)
+    return Request(body, model, prompt, n if isinstance(n, int) else 1)
 
 
 def _wire_name(name: str) -> str:
