@@ -10,10 +10,10 @@ from __future__ import annotations
 import json
 import os
 import queue
+import threading
 import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
@@ -21,7 +21,7 @@ from typing import Any, Final, TypeVar
 
 import anyio
 from anyio import CapacityLimiter
-from anyio.from_thread import start_blocking_portal
+from anyio.from_thread import BlockingPortal
 from anyio.to_thread import run_sync
 from attrs import evolve, field, frozen
 
@@ -108,38 +108,31 @@ def run_batch(
     another process or holds another batch, and MissingKeyError.
     """
     _check_limits(deadline, concurrency, max_images)
-    outcomes: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
-    with start_blocking_portal() as portal:
-        door = _door(AsyncLemon() if client is None else client)
+    door = _door(AsyncLemon() if client is None else client)
+    with _opened(requests, folder, door, defaults, resend_uncertain, gallery) as journal:
+
+        async def emit(entry: Entry) -> None:
+            background.outcomes.put(_outcome(entry))
+
+        background = _Background(
+            lambda: Engine(
+                journal,
+                door,
+                deadline=deadline,
+                concurrency=concurrency,
+                max_images=max_images,
+                emit=emit,
+                on_progress=on_progress,
+            ),
+            None if client is not None else door.aclose,
+        )
         try:
-            with _opened(requests, folder, door, defaults, resend_uncertain, gallery) as journal:
-
-                async def emit(entry: Entry) -> None:
-                    outcomes.put(_outcome(entry))
-
-                engine = portal.call(
-                    lambda: Engine(
-                        journal,
-                        door,
-                        deadline=deadline,
-                        concurrency=concurrency,
-                        max_images=max_images,
-                        emit=emit,
-                        on_progress=on_progress,
-                    )
-                )
-                running = portal.start_task_soon(engine.run)
-                running.add_done_callback(lambda _: outcomes.put(None))
-                try:
-                    yield from _read(outcomes)
-                except BaseException:
-                    portal.call(engine.stop, "interrupted")
-                    raise
-                finally:
-                    _wait(running)
+            yield from background.read()
+        except BaseException:
+            background.stop("interrupted")
+            raise
         finally:
-            if client is None:
-                portal.call(door.aclose)
+            background.wait()
 
 
 async def arun_batch(
@@ -399,21 +392,77 @@ def _check_limits(deadline: float, concurrency: int, max_images: int | None) -> 
             raise ValueError(f"{name} must be a whole number, {least} or more, not {value!r}.")
 
 
-def _read(outcomes: queue.SimpleQueue[dict[str, Any] | None]) -> Iterator[dict[str, Any]]:
-    while True:
+class _Background:
+    """Runs an engine in a thread with an event loop of its own, so that Ctrl-C reaches the thread that reads."""
+
+    def __init__(self, make_engine: Callable[[], Engine], aclose: Callable[[], Awaitable[None]] | None) -> None:
+        self.outcomes: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+        self._make_engine, self._aclose = make_engine, aclose
+        self._engine: Engine | None = None
+        self._portal: BlockingPortal | None = None
+        self._scope: anyio.CancelScope | None = None
+        self._stopped: str | None = None
+        self._crash: BaseException | None = None
+        self._lock = threading.Lock()
+        # As a daemon it cannot keep a program alive that was interrupted again and again.
+        self._thread = threading.Thread(target=self._run, name="lemon-batch", daemon=True)
+
+    def read(self) -> Iterator[dict[str, Any]]:
+        """Start the work and yield its outcomes."""
+        self._thread.start()
+        while True:
+            try:
+                outcome = self.outcomes.get(timeout=0.5)  # without a timeout, Windows would not hear Ctrl-C
+            except queue.Empty:
+                continue
+            if outcome is None:
+                return
+            yield outcome
+
+    def stop(self, reason: str) -> None:
+        """End the work gently."""
+        with self._lock:
+            self._stopped = reason
+            if self._portal is not None and self._engine is not None:
+                self._portal.start_task_soon(self._engine.stop, reason)
+
+    def wait(self) -> None:
+        """Wait for the work to end, and raise what it raised. Ctrl-C cuts off what is on its way: it is uncertain."""
         try:
-            outcome = outcomes.get(timeout=0.5)  # without a timeout, Windows would not hear Ctrl-C
-        except queue.Empty:
-            continue
-        if outcome is None:
-            return
-        yield outcome
+            self._join()
+        except KeyboardInterrupt:
+            with self._lock:
+                if self._portal is not None and self._scope is not None:
+                    self._portal.start_task_soon(self._scope.cancel)
+            self._join()
+            raise
+        if self._crash is not None:
+            raise self._crash
 
+    def _join(self) -> None:
+        while self._thread.is_alive():
+            self._thread.join(timeout=0.5)
 
-def _wait(running: Future[None]) -> None:
-    """Wait for the work to end. A second Ctrl-C ends it at once: rows on their way become uncertain."""
-    try:
-        running.result()
-    except KeyboardInterrupt:
-        running.cancel()
-        raise
+    def _run(self) -> None:
+        try:
+            anyio.run(self._work)
+        except BaseException as exc:  # noqa: BLE001 - raised again by `wait`
+            self._crash = exc
+        finally:
+            self.outcomes.put(None)
+
+    async def _work(self) -> None:
+        try:
+            async with BlockingPortal() as portal:
+                engine = self._make_engine()
+                with anyio.CancelScope() as scope:
+                    with self._lock:
+                        self._portal, self._engine, self._scope = portal, engine, scope
+                        if self._stopped is not None:
+                            engine.stop(self._stopped)
+                    await engine.run()
+                with self._lock:
+                    self._portal = None
+        finally:
+            if self._aclose is not None:
+                await self._aclose()

@@ -491,7 +491,7 @@ def test_the_rate_limit_holds_for_submissions_and_looks_together(tmp_path, monke
 
     monkeypatch.setattr(RequestBudget, "reserve", noted)
     go(gateway, rows(60), tmp_path, client=gateway.client(requests_per_minute=per_minute), deadline=10_000)
-    assert len(times) == len(gateway.times) > 120
+    assert len(times) == len(gateway.times) >= 120
     assert all(later - earlier >= 60 for earlier, later in zip(times, times[per_minute:], strict=False))
     assert set(gateway.charges.values()) == {1}
 
