@@ -1,0 +1,252 @@
+"""The contract as the judge of what comes in and what goes out. What it means for a client is not known here.
+
+``openapi.json`` is ``openapi.yaml`` as data. Requests are judged with its JSON Schemas and the table
+``x-lemon-models``, answers with the schema of their operation and status.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping
+from functools import cache
+from importlib.resources import files
+from typing import Any, Final
+from urllib.parse import unquote
+
+from attrs import field, frozen
+from jsonschema import Draft202012Validator, ValidationError
+from jsonschema.validators import extend
+
+from .records import JSON
+
+METHODS: Final = ("get", "put", "post", "delete", "patch")
+ANY_MODEL: Final = "*"
+GENERATION: Final = "create_image"
+#: The schema of a parameter that a model does not take. It says what ``false`` says, and its errors know their place.
+NOT_TAKEN: Final[Mapping[str, Any]] = {"not": {}}
+
+
+@frozen
+class Operation:
+    """One operation: who may call it, and the schemas that its requests and answers have to fit."""
+
+    id: str
+    secured: bool
+    takes: tuple[str, ...]
+    answers: Mapping[str, Any] = field(repr=False)
+
+
+@frozen
+class Problem:
+    """One thing that is wrong with a request."""
+
+    param: str | None
+    code: str
+    message: str
+    hint: str | None = None
+    suggestions: tuple[str, ...] = ()
+
+
+class Contract:
+    """A contract, ready to judge."""
+
+    def __init__(self, data: Mapping[str, Any]) -> None:
+        self.data = data
+        self.models: Mapping[str, Any] = data["x-lemon-models"]
+        self._routes = [
+            (_pattern(path), {m.upper(): self._operation(item[m]) for m in METHODS if m in item})
+            for path, item in data["paths"].items()
+        ]
+        self._request = self._generation_request()
+        self._bound = {**data["components"], "schemas": self._bind(data["components"]["schemas"])}
+        self._judges = {name: self._judge(row) for name, row in self.models.items()}
+
+    @classmethod
+    def load(cls) -> Contract:
+        """Return the contract this package was made from."""
+        return _installed()
+
+    def match(self, path: str) -> tuple[Mapping[str, Operation], dict[str, str]]:
+        """Return the operations at a path by method, and the parameters in it. No operation: no such path."""
+        for pattern, operations in self._routes:
+            if found := pattern.fullmatch(path):
+                return operations, {name: unquote(value) for name, value in found.groupdict().items()}
+        return {}, {}
+
+    def paths(self) -> list[str]:
+        """List what there is, as METHOD /path."""
+        return [f"{m.upper()} {path}" for path, item in self.data["paths"].items() for m in METHODS if m in item]
+
+    def path_of(self, operation_id: str) -> str:
+        """Return the path of an operation, with its parameters in braces."""
+        for path, item in self.data["paths"].items():
+            if any(item.get(method, {}).get("operationId") == operation_id for method in METHODS):
+                return str(path)
+        raise ValueError(f"the contract has no operation {operation_id}")
+
+    def row(self, model: str) -> Mapping[str, Any]:
+        """Return the table's row for a model; one that has none follows ``*``."""
+        row: Mapping[str, Any] = self.models[model if model in self.models else ANY_MODEL]
+        return row
+
+    def default(self, name: str) -> Any:
+        """Return what the server uses for a parameter that is left out, None if that is not documented."""
+        return self._request["properties"].get(name, {}).get("x-server-default")
+
+    def problems(self, fields: object) -> list[Problem]:
+        """List what the request schema and the row of the model refuse, one problem for each parameter."""
+        model = fields.get("model", self.default("model")) if isinstance(fields, dict) else None
+        model = model if isinstance(model, str) else ANY_MODEL
+        judge = self._judges[model if model in self.models else ANY_MODEL]
+        found: dict[str | None, Problem] = {}
+        for error in judge.iter_errors(fields):
+            for problem in self._explain(error, model):
+                found.setdefault(problem.param, problem)
+        return list(found.values())
+
+    def complaints(self, operation: Operation, status: int, body: bytes) -> list[str]:
+        """List where an answer breaks the contract. Values are not shown."""
+        schema = operation.answers.get(str(status), operation.answers.get("default"))
+        if schema is None:
+            return [f"{operation.id} documents no answer with status {status}"]
+        try:
+            value = json.loads(body)
+        except ValueError:
+            return ["the body is not JSON"]
+        return [f"{error.json_path}: {error.validator}" for error in schema.iter_errors(value)]
+
+    def _operation(self, node: Mapping[str, Any]) -> Operation:
+        content = self.resolve(node.get("requestBody", {})).get("content", {})
+        answers = {status: self._validator(self._schema(answer)) for status, answer in node["responses"].items()}
+        return Operation(node["operationId"], bool(node.get("security")), tuple(content), answers)
+
+    def _schema(self, node: Any) -> Any:
+        return self.resolve(node).get("content", {}).get(JSON, {}).get("schema", {})
+
+    def _validator(self, schema: Mapping[str, Any]) -> Draft202012Validator:
+        # With the components beside it, "#/components/..." leads somewhere.
+        return Draft202012Validator({**schema, "components": self.data["components"]})
+
+    def _generation_request(self) -> Any:
+        item = self.data["paths"][self.path_of(GENERATION)]
+        return self.resolve(self._schema(item["post"]["requestBody"]))
+
+    def _judge(self, row: Mapping[str, Any]) -> Any:
+        """Return the validator of requests for a row: the request schema, narrowed. A row's own enum replaces the known
+        values; without one they bind.
+        """
+        own = row["parameters"]
+        properties: dict[str, Any] = {}
+        for name in [*self._request["properties"], *own]:
+            general, rule = self._request["properties"].get(name, {}), own.get(name, {})
+            general = general if rule is False or "enum" in rule else self._bind(general)
+            properties[name] = NOT_TAKEN if rule is False else {"allOf": [rule, general]}
+        return _Judge({**self._request, "properties": properties, "components": self._bound})
+
+    def _bind(self, node: Any) -> Any:
+        """Close open enums: beside the known values, a bare ``{type: ...}`` only says that more may come."""
+        if isinstance(node, list):
+            return [self._bind(item) for item in node]
+        if not isinstance(node, dict):
+            return node
+        options = node.get("anyOf", [])
+        if any("enum" in self.resolve(option) for option in options):
+            node = {**node, "anyOf": [option for option in options if set(option) != {"type"} or _is_null(option)]}
+        return {key: self._bind(value) for key, value in node.items()}
+
+    def resolve(self, node: Any) -> Any:
+        """Follow a ``$ref``."""
+        while isinstance(node, dict) and "$ref" in node:
+            target: Any = self.data
+            for part in node["$ref"].removeprefix("#/").split("/"):
+                target = target[part.replace("~1", "/").replace("~0", "~")]
+            node = target
+        return node
+
+    def _explain(self, error: ValidationError, model: str) -> Iterator[Problem]:
+        """Say what is wrong in words that hold nothing of the request but names: a prompt stays out of messages."""
+        param = ".".join(map(str, error.absolute_path)) or None
+        kind = str(error.validator)
+        rule: Any = error.validator_value
+        if kind == "required":
+            for name in _missing(rule, error.instance):
+                yield Problem(name, "missing_required_parameter", f"`{name}` is required")
+        elif rule == NOT_TAKEN["not"]:
+            others = (name for name, row in self.models.items() if row["parameters"].get(param) is not False)
+            yield Problem(
+                param,
+                "unsupported_parameter",
+                f"`{param}` is not supported by {model}",
+                f"Leave `{param}` out, or use a model that takes it",
+                tuple(name for name in others if name != ANY_MODEL),
+            )
+        elif kind == "type":
+            yield Problem(param, "invalid_type", f"{_name(param)} must be of the type {rule}")
+        else:
+            values = rule if kind == "enum" else self._known(rule) if kind == "anyOf" else ()
+            hint = f"Allowed: {', '.join(map(str, values))}" if values else None
+            words = _WORDS.get(kind, "is not as documented").format(rule=rule, model=model)
+            detail = f": {error.message}" if kind == "pixels" else ""
+            yield Problem(param, "invalid_value", f"{_name(param)} {words}{detail}", hint)
+
+    def _known(self, options: Any) -> list[Any]:
+        return [value for option in options for value in self.resolve(option).get("enum", [])]
+
+
+@cache
+def _installed() -> Contract:
+    return Contract(json.loads(files("lemon_client").joinpath("openapi.json").read_bytes()))
+
+
+def _pattern(path: str) -> re.Pattern[str]:
+    parts = re.split(r"\{(\w+)\}", path)
+    return re.compile("".join(f"(?P<{part}>[^/]+)" if i % 2 else re.escape(part) for i, part in enumerate(parts)))
+
+
+def _missing(required: Any, fields: Any) -> list[str]:
+    return [name for name in required if name not in fields]
+
+
+def _is_null(option: Mapping[str, Any]) -> bool:
+    return option.get("type") == "null"
+
+
+def _name(param: str | None) -> str:
+    return f"`{param}`" if param else "The request"
+
+
+_WORDS: Final = {
+    "enum": "is none of the values that {model} takes",
+    "anyOf": "is none of the documented values",
+    "minimum": "must be at least {rule}",
+    "maximum": "must be at most {rule}",
+    "minLength": "must not be empty",
+    "maxLength": "must not be longer than {rule} characters",
+    "pattern": "does not match {rule}",
+    "pixels": "is no size that {model} takes",
+}
+
+
+def _pixels(validator: object, rule: Mapping[str, Any], value: object, schema: object) -> Iterator[ValidationError]:
+    """Judge the keyword ``pixels``: rules for WIDTHxHEIGHT."""
+    if not isinstance(value, str) or value in rule.get("also", ()):
+        return
+    found = re.fullmatch(r"([1-9][0-9]{0,8})x([1-9][0-9]{0,8})", value)
+    if found is None:
+        yield ValidationError("it must be WIDTHxHEIGHT")
+        return
+    width, height = int(found[1]), int(found[2])
+    long, short, step = max(width, height), min(width, height), rule.get("multipleOf", 1)
+    for broken, words in (
+        (width % step or height % step, f"both sides must be multiples of {step}"),
+        (long > rule.get("maxEdge", long), f"no side may be longer than {rule.get('maxEdge')}"),
+        (long > rule.get("maxRatio", long) * short, f"the sides may be at most {rule.get('maxRatio')} to 1"),
+        (width * height < rule.get("minPixels", 0), f"it must have at least {rule.get('minPixels')} pixels"),
+        (width * height > rule.get("maxPixels", width * height), f"it has more than {rule.get('maxPixels')} pixels"),
+    ):
+        if broken:
+            yield ValidationError(words)
+
+
+_Judge: Any = extend(Draft202012Validator, {"pixels": _pixels})  # type: ignore[no-untyped-call]  # its stub says so

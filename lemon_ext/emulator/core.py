@@ -1,0 +1,453 @@
+"""The emulator: a request in, a response out. It never sleeps and opens no socket; the doors around it do.
+
+It judges requests by the contract alone, keeps tasks on an injected clock, counts what would be billed, and checks each
+of its own answers against the contract: one that breaks it becomes a loud 500.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+import math
+import random
+import re
+import secrets
+import threading
+import time
+from collections import deque
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias
+
+import anyio
+from attrs import define, evolve, field, frozen
+
+from .contract import Contract, Operation, Problem
+from .faults import Injection, Place, Plan, arm, faults_in, parse_fault
+from .records import ADDRESS, REFUSED_KEYS, Refusal, Request, Response, refuse, reply
+
+if TYPE_CHECKING:
+    from starlette.applications import Starlette
+
+    from .server import Server
+    from .transport import EmulatorTransport
+
+#: Bytes of a request. What the contract allows stays far below it.
+MAX_BODY: Final = 1024 * 1024
+#: Pixels along a side; the emulator draws no larger, whatever the contract allows.
+MAX_EDGE: Final = 8192
+#: Where pictures are served. No key is needed there.
+IMAGES: Final = "/emulator/images/"
+#: Inline answers carry a revised prompt for this model only (create-image page); finished tasks do for every model.
+REWRITES: Final = frozenset({"dall-e-3"})
+#: The part of its time that a task says it is pending; then it says it is processing.
+PENDING_PART: Final = 0.2
+
+TaskSeconds: TypeAlias = float | Callable[[str, random.Random], float]
+
+
+@frozen
+class Charge:
+    """One accepted generation request: this is what would be billed."""
+
+    task_id: str | None
+    model: str
+    n: int
+    at: float
+    request: Mapping[str, Any] = field(repr=False)
+
+
+@frozen
+class Seen:
+    """One request that came in. ``status`` is 0 where the connection was dropped."""
+
+    method: str
+    path: str
+    status: int
+    keyed: bool
+
+
+@define
+class Job:
+    """A generation request: what was asked for, and how it is carried out."""
+
+    id: str
+    model: str
+    prompt: str
+    n: int
+    size: tuple[int, int]
+    b64: bool
+    request: Mapping[str, Any]
+    plan: Plan
+    created: int = 0
+    at: float = 0.0
+
+
+@define
+class Handling:
+    """What is to happen with a request that nothing speaks against."""
+
+    place: Place
+    job: Job
+    act: Callable[[Job], Response]
+    check: Callable[[Response], Response]
+
+
+class Emulator:
+    """A local stand-in for the API. A context manager, safe to share between threads.
+
+    ``task_seconds``: how long a task takes, or a function of the model and a `random.Random`. ``latency``: seconds
+    before every answer. ``requests_per_minute``: more are answered with 429 (None: no limit). ``faults``: armed from
+    the start, as `parse_fault` reads them. ``seed``: other colours, and other random durations. ``clock`` and ``wall``
+    tell the time; ``sleep`` and ``asleep`` are what the transport waits with. ``contract``: another contract than the
+    package's own, as data. ``task_seconds``, ``latency`` and ``requests_per_minute`` can be set at any time.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        task_seconds: TaskSeconds = 2.0,
+        latency: float = 0.0,
+        requests_per_minute: int | None = None,
+        faults: Iterable[str | Injection] = (),
+        seed: int = 0,
+        wall: Callable[[], float] = time.time,
+        sleep: Callable[[float], object] = time.sleep,  # noqa: TID251 - handed to the transport, which does the waiting
+        asleep: Callable[[float], Awaitable[object]] = anyio.sleep,
+        contract: Mapping[str, Any] | None = None,
+    ) -> None:
+        self.clock, self.wall, self.sleep, self.asleep = clock, wall, sleep, asleep
+        self.task_seconds, self.latency, self.requests_per_minute = task_seconds, latency, requests_per_minute
+        self.seed = seed
+        self.address = ADDRESS
+        self.contract = Contract.load() if contract is None else Contract(contract)
+        self._look_path = self.contract.path_of("get_image_task")
+        self._faults = [parse_fault(fault) if isinstance(fault, str) else fault for fault in faults]
+        self._lock = threading.Lock()
+        self._server: Server | None = None
+        self.reset()
+
+    def reset(self) -> None:
+        """Forget all tasks, charges and requests, and arm the faults that it was made with again."""
+        with self._lock:
+            self.ledger: list[Charge] = []
+            self.requests: list[Seen] = []
+            self._jobs: dict[str, Job] = {}
+            self._aliases: dict[str, str] = {}
+            self._armed = [evolve(fault) for fault in self._faults]
+            self._asked: dict[tuple[str, str], Injection] = {}
+            self._window: deque[float] = deque()
+            self._dice = random.Random(self.seed)
+
+    @property
+    def charges(self) -> int:
+        """How many generation requests were accepted: each would have been billed."""
+        return len(self.ledger)
+
+    @property
+    def images(self) -> int:
+        """How many images those were for."""
+        return sum(charge.n for charge in self.ledger)
+
+    def inject(self, fault: str, *, on: str | None = None, times: int | None = 1, **details: Any) -> None:
+        """Arm a fault (docs/emulator.md): it strikes the next ``times`` requests at its place, None for always.
+
+        ``on`` is "submit", "look", "image" or "any"; without it, the fault's usual place. Raises ValueError for a
+        name, a place or a setting that there is not.
+        """
+        with self._lock:
+            self._armed.append(arm(fault, on=on, times=times, **details))
+
+    def handle(self, request: Request) -> Response:
+        """Answer a request. Never sleeps: ``delay`` and ``cut`` of the response are the caller's to perform."""
+        response = self._respond(request)
+        self.requests.append(Seen(request.method, request.path, response.status, "authorization" in request.headers))
+        return evolve(response, delay=response.delay + self.latency)
+
+    def _respond(self, request: Request) -> Response:
+        path = self._aliases.get(request.path, request.path)
+        try:
+            if path.startswith(IMAGES):
+                return self._perform(self._image(request.method, path))
+            operation, params = self._route(request.method, path)
+        except Refusal as refusal:
+            return refusal.response
+        try:
+            if operation.secured:
+                self._authorize(request)
+            self._admit()
+            handling = self._prepare(operation, request, params)
+        except Refusal as refusal:
+            return self._checked(operation, refusal.response)
+        return self._perform(handling)
+
+    def _route(self, method: str, path: str) -> tuple[Operation, dict[str, str]]:
+        operations, params = self.contract.match(path)
+        if not operations:
+            hint = f"This is the lemon emulator. It serves: {', '.join(self.contract.paths())}"
+            raise Refusal(refuse(404, "There is nothing at this path", code="not_found", hint=hint))
+        if method not in operations:
+            raise Refusal(_wrong_method(", ".join(operations)))
+        return operations[method], params
+
+    def _authorize(self, request: Request) -> None:
+        scheme, _, key = request.headers.get("authorization", "").partition(" ")
+        key = key.strip()
+        if scheme.lower() != "bearer" or not key.startswith("sk-") or key in REFUSED_KEYS:
+            code = REFUSED_KEYS.get(key, "invalid_api_key")
+            message = "Invalid API key" if key else "No API key: send Authorization: Bearer sk-..."
+            hint = "The emulator takes any key that begins with sk-, except sk-invalid and sk-expired"
+            raise Refusal(refuse(401, message, code, code, hint=hint))
+
+    def _admit(self) -> None:
+        """Hold the limit: no more requests than that in any 60 seconds."""
+        limit = self.requests_per_minute
+        if limit is None:
+            return
+        with self._lock:
+            now = self.clock()
+            while self._window and self._window[0] <= now - 60.0:
+                self._window.popleft()
+            if len(self._window) < limit:
+                self._window.append(now)
+                return
+            wait = max(math.ceil(self._window[-limit] + 60.0 - now), 1) if limit > 0 else 60
+        raise Refusal(
+            refuse(
+                429, "Rate limit reached", "rate_limit_exceeded", "rate_limit_exceeded",
+                retryable=True, retry_after=wait, headers={"retry-after": str(wait)},
+            )
+        )  # fmt: skip
+
+    def _prepare(self, operation: Operation, request: Request, params: Mapping[str, str]) -> Handling:
+        def check(response: Response) -> Response:
+            return self._checked(operation, response)
+
+        match operation.id:
+            case "create_image":
+                job = self._job(self._fields(operation, request))
+                return Handling("submit", job, lambda job: self._accept(job, request.origin), check)
+            case "get_image_task":
+                job = self._known(params["task_id"])
+                return Handling("look", job, lambda job: self._state(job, request.origin), check)
+        raise Refusal(refuse(501, f"The emulator does not emulate {operation.id}", code="not_emulated"))
+
+    def _perform(self, handling: Handling) -> Response:
+        """Carry out a request, with the faults that strike it."""
+        instead, others = self._strike(handling.place, handling.job)
+        now = {"now": self.wall()}
+        if instead is not None and instead.fault.instead is not None:
+            response = instead.fault.instead({**instead.details, **now})
+            return handling.check(response) if response.headers.get("content-type") == "application/json" else response
+        for fault, details in ((strike.fault, strike.details) for strike in others):
+            if fault.plan is not None:
+                fault.plan(handling.job.plan, {**details, **now})
+        response = handling.check(handling.act(handling.job))
+        for fault, details in ((strike.fault, strike.details) for strike in others):
+            if fault.answer is not None:
+                response = fault.answer(response, {**details, **now})
+        return response
+
+    def _strike(self, place: Place, job: Job) -> tuple[Injection | None, list[Injection]]:
+        """Take what strikes now: one fault that answers instead, or all that change what is accepted."""
+        with self._lock:
+            here = [one for one in (*self._magic(job), *self._armed) if one.strikes(place)]
+            instead = next((one for one in here if one.fault.instead is not None), None)
+            striking = here if instead is None else [instead]
+            for one in striking:
+                if one.times is not None:
+                    one.times -= 1
+            self._armed = [one for one in self._armed if one.times != 0]
+        return instead, striking
+
+    def _magic(self, job: Job) -> list[Injection]:
+        """Return what the prompt asks for: always, unless it says how often; then for all requests with this prompt."""
+        return [
+            self._asked.setdefault((job.prompt, text), parse_fault(text, times=None)) for text in faults_in(job.prompt)
+        ]
+
+    def _checked(self, operation: Operation, response: Response) -> Response:
+        if complaints := self.contract.complaints(operation, response.status, response.body):
+            return refuse(500, f"emulator bug: its answer breaks the contract: {'; '.join(complaints)}", "server_error")
+        return response
+
+    def _fields(self, operation: Operation, request: Request) -> dict[str, Any]:
+        """Return the JSON of a request, judged."""
+        if len(request.body) > MAX_BODY:
+            raise Refusal(refuse(413, "Payload too large", code="payload_too_large"))
+        kind = request.headers.get("content-type", operation.takes[0]).partition(";")[0].strip().lower()
+        if kind not in operation.takes:
+            hint = f"Send Content-Type: {operation.takes[0]}"
+            raise Refusal(refuse(415, f"{kind} is not taken here", code="unsupported_media_type", hint=hint))
+        try:
+            fields = json.loads(request.body, parse_constant=_no_constant)
+        except (ValueError, RecursionError):
+            raise Refusal(refuse(400, "The body is not valid JSON", code="invalid_json")) from None
+        if problems := self.contract.problems(fields):
+            raise Refusal(_refused(problems))
+        return dict(fields)
+
+    def _job(self, fields: dict[str, Any]) -> Job:
+        """Make the job of a request that the contract accepts."""
+
+        def value(name: str) -> Any:
+            return fields.get(name, self.contract.default(name))
+
+        model, prompt, n = str(value("model")), str(fields["prompt"]), int(value("n") or 1)
+        for text in faults_in(prompt):
+            try:
+                parse_fault(text)
+            except ValueError as exc:
+                raise Refusal(refuse(400, str(exc), code="unknown_fault", param="prompt")) from None
+        seconds = self.task_seconds(model, self._dice) if callable(self.task_seconds) else self.task_seconds
+        kind = self.contract.row(model)["reply"]
+        return Job(
+            id=f"img_{secrets.token_hex(6)}",
+            model=model,
+            prompt=prompt,
+            n=n,
+            size=_size(value("size"), self.contract.default("size")),
+            b64=value("response_format") == "b64_json",
+            request=fields,
+            plan=Plan("task" if kind == "task" else "inline", n, seconds, self._look_path),
+        )
+
+    def _accept(self, job: Job, origin: str) -> Response:
+        job.created, job.at = int(self.wall()), self.clock()
+        is_task = job.plan.reply == "task"
+        self.ledger.append(Charge(job.id if is_task else None, job.model, job.n, job.at, job.request))
+        self._jobs[job.id] = job
+        if not is_task:
+            return reply({"created": job.created, "data": self._data(job, origin, revised=job.model in REWRITES)})
+        poll_url = job.plan.poll_url.format(task_id=job.id)
+        if job.plan.poll_url != self._look_path:
+            self._aliases[poll_url] = self._look_path.format(task_id=job.id)
+        return reply({**self._pending(job), "poll_url": poll_url})
+
+    def _known(self, task_id: str) -> Job:
+        job = self._jobs.get(task_id)
+        if job is None or job.plan.reply != "task":
+            raise Refusal(refuse(404, "Task not found or no longer available.", code="async_task_not_found"))
+        return job
+
+    def _state(self, job: Job, origin: str) -> Response:
+        elapsed = self.clock() - job.at
+        body = self._pending(job)
+        if elapsed < job.plan.seconds * PENDING_PART:
+            return reply(body)
+        if elapsed < job.plan.seconds:
+            return reply({**body, "status": "processing"})
+        if job.plan.failure is not None:
+            return reply({**body, "status": "failed", "data": [], "error": job.plan.failure})
+        return reply({**body, "status": "completed", "data": self._data(job, origin, revised=True)})
+
+    def _pending(self, job: Job) -> dict[str, Any]:
+        placeholder = {"url": "", "revised_prompt": job.prompt}
+        return {"created": job.created, "task_id": job.id, "status": "pending", "data": [placeholder]}
+
+    def _data(self, job: Job, origin: str, *, revised: bool) -> list[dict[str, Any]]:
+        own = {"revised_prompt": f"{job.prompt}, as the emulator imagines it"} if revised else {}
+        inline = job.b64 and job.plan.reply == "inline"
+        data = []
+        for index in range(job.plan.n):
+            if inline:
+                image = {"b64_json": base64.b64encode(self._draw(job, index)).decode()}
+            else:
+                image = {"url": f"{origin}{IMAGES}{job.id}-{index + 1}-{job.plan.issue}.png"}
+            data.append({**(dict.fromkeys(image, "") if job.plan.blank else image), **own})
+        return data
+
+    def _image(self, method: str, path: str) -> Handling:
+        if method != "GET":
+            raise Refusal(_wrong_method("GET"))
+        found = re.fullmatch(r"(\w+)-(\d{1,3})-(\d{1,9})\.png", path.removeprefix(IMAGES))
+        job = self._jobs.get(found[1]) if found else None
+        if found is None or job is None:
+            raise Refusal(_no_image())
+        index, issue = int(found[2]) - 1, int(found[3])
+
+        def act(job: Job) -> Response:
+            if issue != job.plan.issue or not 0 <= index < job.plan.n:
+                return _no_image()
+            return Response(200, {"content-type": "image/png"}, self._draw(job, index))
+
+        return Handling("image", job, act, lambda response: response)
+
+    def _draw(self, job: Job, index: int) -> bytes:
+        from .pictures import draw
+
+        return draw(job.prompt, model=job.model, size=job.size, seed=self.seed, index=index)
+
+    @cached_property
+    def transport(self) -> EmulatorTransport:
+        """The door for httpx, blocking and async, in this process: ``httpx.Client(transport=emulator.transport)``."""
+        from .transport import EmulatorTransport
+
+        return EmulatorTransport(self)
+
+    @cached_property
+    def app(self) -> Starlette:
+        """The door for ASGI servers."""
+        from .server import application
+
+        return application(self)
+
+    @property
+    def url(self) -> str:
+        """The address of a real server on this machine, which is started when this is first asked for."""
+        with self._lock:
+            if self._server is None:
+                from .server import Server
+
+                self._server = Server(self)
+            return self._server.url
+
+    def close(self) -> None:
+        """Stop the server, if there is one."""
+        with self._lock:
+            server, self._server = self._server, None
+        if server is not None:
+            server.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<Emulator {self.charges} charges, {len(self.requests)} requests>"
+
+
+def _refused(problems: list[Problem]) -> Response:
+    """Return the 400 for problems: the first in the envelope, all of them beside it."""
+    first = problems[0]
+    hints: dict[str, Any] = {} if first.hint is None else {"hint": first.hint}
+    if first.suggestions:
+        hints["suggestions"] = [{"id": name} for name in first.suggestions]
+    every = [{"field": one.param, "message": one.message, "code": one.code} for one in problems]
+    return refuse(400, first.message, code=first.code, param=first.param, validation_errors=every, **hints)
+
+
+def _wrong_method(allowed: str) -> Response:
+    return refuse(405, f"This path takes {allowed}", code="method_not_allowed", headers={"allow": allowed})
+
+
+def _size(asked: object, default: object) -> tuple[int, int]:
+    """Return the pixels of a picture; a word like ``auto`` stands for the server's default."""
+    for text in (asked, default):
+        if found := re.fullmatch(r"([1-9][0-9]*)x([1-9][0-9]*)", str(text)):
+            if max(map(len, found.groups())) > 5 or max(int(found[1]), int(found[2])) > MAX_EDGE:
+                hint = f"The emulator draws pictures of up to {MAX_EDGE} pixels along a side"
+                raise Refusal(refuse(400, "`size` is too large", code="invalid_value", param="size", hint=hint))
+            return int(found[1]), int(found[2])
+    return 1024, 1024
+
+
+def _no_image() -> Response:
+    return Response(404, {"content-type": "text/plain"}, b"There is no such picture, or its address has expired.\n")
+
+
+def _no_constant(name: str) -> NoReturn:
+    raise ValueError(f"{name} is not JSON")

@@ -1,0 +1,138 @@
+"""Placeholder pictures: real PNGs of the asked size that say what they are. The same prompt and seed look the same.
+
+Everything is drawn in shades of grey and coloured by a palette at the end: one byte per pixel makes it fast.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import random
+from collections.abc import Callable
+from colorsys import hls_to_rgb
+from contextlib import suppress
+from functools import cache
+from io import BytesIO
+from itertools import pairwise
+from typing import Final
+
+from PIL import Image, ImageDraw, ImageFont
+
+#: Shades: the sky from dark to light, the hills, and what is written.
+_DARK, _LIGHT, _INK = 60, 185, 255
+#: Of a prompt, what is tried to be written.
+LONGEST: Final = 240
+
+
+def draw(prompt: str, *, model: str, size: tuple[int, int], seed: int = 0, index: int = 0) -> bytes:
+    """Return a PNG."""
+    width, height = size
+    dice = random.Random(hashlib.blake2b(f"{seed}/{index}/{prompt}".encode("utf-8", "replace")).digest())
+    image = Image.linear_gradient("L").resize(size).point([_DARK + v * (_LIGHT - _DARK) // 255 for v in range(256)])
+    _landscape(image, dice)
+    _label(image, prompt, f"lemon emulator · {model} · {width}x{height}")
+    image.putpalette(_palette(dice))
+    file = BytesIO()
+    image.save(file, "PNG", compress_level=1)
+    return file.getvalue()
+
+
+def _landscape(image: Image.Image, dice: random.Random) -> None:
+    """A sun with its glow, and hills before it."""
+    width, height = image.size
+    span = max(min(width, height) * 3 // 5, 2)
+    glow = Image.radial_gradient("L").resize((span, span)).point([max(0, 210 - v * 2) for v in range(256)])
+    disc = Image.new("L", (2 * span, 2 * span))  # twice as large, so that its edge gets smooth
+    ImageDraw.Draw(disc).ellipse((span * 2 // 3, span * 2 // 3, span * 4 // 3, span * 4 // 3), fill=255)
+    corner = (int(dice.uniform(0.2, 0.8) * width) - span // 2, int(dice.uniform(0.45, 0.6) * height) - span // 2)
+    image.paste(200, corner, glow)
+    image.paste(235, corner, disc.resize((span, span)))
+    canvas = ImageDraw.Draw(image)
+    for base, shade in ((0.66, 120), (0.76, 85), (0.86, 45)):
+        waves = [(dice.uniform(0.5, 3.5), dice.uniform(0, math.tau), dice.uniform(0.01, 0.05)) for _ in range(3)]
+        step = max(width // 128, 1)
+        ridge = [
+            (x, height * (base + sum(a * math.sin(f * math.tau * x / width + p) for f, p, a in waves)))
+            for x in range(-step, width + 2 * step, step)
+        ]
+        canvas.polygon([*ridge, (width + step, height), (-step, height)], fill=shade)
+
+
+def _label(image: Image.Image, prompt: str, footer: str) -> None:
+    """Write the prompt, as much as fits, and what this picture is."""
+    width, height = image.size
+    canvas = ImageDraw.Draw(image)
+    margin, small = max(min(width, height) // 20, 2), max(min(width // 40, height // 20), 8)
+    room = width - 2 * margin
+    canvas.text((margin, height - margin), footer, fill=_INK, font=ImageFont.load_default(small), anchor="ls")
+    words = " ".join("".join(c if c.isprintable() else " " for c in prompt[:LONGEST]).split())
+    words = words.encode("utf-8", "replace").decode()
+    big = max(min(width // 16, height // 10) - len(words) // 12, small)
+    font = _font(words, big)
+    lines = _wrapped(words, lambda text: font.getlength(text) <= room)
+    fitting = max(int(height * 0.5) // int(big * 1.3), 1)
+    if len(lines) > fitting or len(prompt) > LONGEST:
+        lines = [*lines[: fitting - 1], lines[min(len(lines), fitting) - 1].rstrip() + " …"]
+    for number, line in enumerate(lines):
+        canvas.text((margin, margin + number * int(big * 1.3)), line, fill=_INK, font=font, anchor="la")
+
+
+def _font(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
+    """Return Pillow's own font, which is Latin only, or a system font with more letters if the text needs them."""
+    name = _system_font() if max(text, default="") > "\u024f" else None
+    return ImageFont.load_default(size) if name is None else ImageFont.truetype(name, size)
+
+
+@cache
+def _system_font() -> str | None:
+    for name in _FONTS:
+        with suppress(OSError):
+            ImageFont.truetype(name, 10)
+            return name
+    return None
+
+
+#: What systems have for Korean, Chinese and Japanese, the best first; the last one is for other alphabets.
+_FONTS: Final = (
+    "NotoSansCJK-Regular.ttc",
+    "NotoSansKR-Regular.otf",
+    "AppleSDGothicNeo.ttc",
+    "malgun.ttf",
+    "NanumGothic.ttf",
+    "DejaVuSans.ttf",
+)
+
+
+def _wrapped(text: str, fits: Callable[[str], bool]) -> list[str]:
+    """Break a text into lines that fit: at blanks, and inside a word that is too long for a line of its own."""
+    lines = [""]
+    for word in text.split():
+        if fits(f"{lines[-1]} {word}".strip()):
+            lines[-1] = f"{lines[-1]} {word}".strip()
+            continue
+        lines.append("")
+        for letter in word:
+            if lines[-1] and not fits(lines[-1] + letter):
+                lines.append("")
+            lines[-1] += letter
+    return [line for line in lines if line]
+
+
+def _palette(dice: random.Random) -> list[int]:
+    """Return the colours of the 256 shades: from a deep colour over a neighbouring one to white."""
+    hue = dice.random()
+    turn = dice.choice((-0.12, 0.12))
+    stops = [
+        (0, hue, 0.05),
+        (_DARK, hue, 0.24),
+        (_LIGHT, hue + turn, 0.66),
+        (235, hue + 1.5 * turn, 0.88),
+        (255, hue, 1.0),
+    ]
+    colours: list[int] = []
+    for (low, hue_a, light_a), (high, hue_b, light_b) in pairwise(stops):
+        for shade in range(low, high):
+            part = (shade - low) / (high - low)
+            rgb = hls_to_rgb((hue_a + (hue_b - hue_a) * part) % 1, light_a + (light_b - light_a) * part, 0.55)
+            colours += [round(value * 255) for value in rgb]
+    return [*colours, 255, 255, 255]

@@ -1,0 +1,80 @@
+"""What goes in and what comes out of the emulator, and the documented error envelope. No HTTP library is known here."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, Final, Literal
+
+from attrs import field, frozen
+
+#: A key that is accepted; any other that begins with ``sk-`` is too, except `REFUSED_KEYS`.
+KEY: Final = "sk-emulator"
+REFUSED_KEYS: Final = {"sk-invalid": "invalid_api_key", "sk-expired": "expired_api_key"}
+#: Where the emulator lives when no socket is involved.
+ADDRESS: Final = "http://lemon.emulator"
+JSON: Final = "application/json"
+
+
+@frozen
+class Request:
+    """One request. ``path`` is as on the wire, without the query; header names are in lower case.
+
+    ``origin`` is the scheme and host that the client used: addresses of images begin with it.
+    """
+
+    method: str
+    path: str
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    origin: str = ADDRESS
+
+
+@frozen
+class Response:
+    """One answer, and how the connection is to behave.
+
+    ``delay`` is how many seconds pass before it is given. ``cut`` drops the connection: before it is made
+    ("connect"), instead of the answer ("answer"), or in the middle of the body ("body").
+    """
+
+    status: int
+    headers: Mapping[str, str] = field(factory=dict)
+    body: bytes = field(default=b"", repr=False)
+    delay: float = 0.0
+    cut: Literal["connect", "answer", "body"] | None = None
+
+    def json(self) -> Any:
+        """Return the body parsed as JSON. Raises ValueError for anything else."""
+        return json.loads(self.body)
+
+
+class Refusal(Exception):  # noqa: N818 - an answer on its way out, not a fault
+    """Ends the handling of a request with this answer."""
+
+    def __init__(self, response: Response) -> None:
+        super().__init__(response.status)
+        self.response = response
+
+
+def reply(body: object, status: int = 200, **headers: str) -> Response:
+    """Make an answer of JSON."""
+    own = {name.replace("_", "-"): value for name, value in headers.items()}
+    return Response(status, {"content-type": JSON, **own}, json.dumps(body).encode())
+
+
+def refuse(
+    status: int,
+    message: str,
+    kind: str | None = "invalid_request_error",
+    code: str | None = None,
+    *,
+    param: str | None = None,
+    validation_errors: list[dict[str, Any]] | None = None,
+    headers: Mapping[str, str] | None = None,
+    **hints: Any,
+) -> Response:
+    """Make an error in the documented envelope; ``hints`` are its optional fields."""
+    error = {"message": message, "type": kind, "code": code, "param": param, **hints}
+    beside = {"validation_errors": validation_errors} if validation_errors else {}
+    return reply({"error": error, **beside}, status, **dict(headers or {}))
