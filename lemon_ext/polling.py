@@ -10,6 +10,7 @@ from __future__ import annotations
 import json
 import warnings
 from collections.abc import Callable, Mapping
+from sys import intern
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -220,7 +221,8 @@ def look_once(session: Session, schedule: Schedule, task: Task, deadline: Deadli
 def _take(task: Task, answer: Answer) -> None:
     keep = answer.images or answer.state in (State.COMPLETED, State.FAILED)
     task._answer, task._hint = answer if keep else None, answer.retry_after
-    task.status, task.progress = answer.status, answer.progress
+    # Many tasks wait with the same few words.
+    task.status, task.progress = None if answer.status is None else intern(answer.status), answer.progress
     task.poll_url = answer.poll_url or task.poll_url
 
 
