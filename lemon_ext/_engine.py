@@ -62,6 +62,8 @@ DOUBTS: Final = 5
 DEAREST: Final = 8.0
 #: Bytes that have to be free in the folder before another image is paid for.
 MIN_FREE: Final = 128 * 2**20
+#: After so many rows, what was learned of durations is written down.
+LESSONS: Final = 50
 #: Unsent rows read ahead.
 AHEAD: Final = 128
 
@@ -499,6 +501,8 @@ class Engine:
     async def _ended_as(self, row: int, before: str, status: str) -> None:
         self._ended += 1
         self._move(before, status)
+        if self._ended % LESSONS == 0:
+            await self._writer.write(*self._learned())
         await self._tell(row)
 
     async def _tell(self, row: int) -> None:
@@ -526,12 +530,14 @@ class Engine:
 
     def _keep(self) -> None:
         """Write down what was learned, and what must not be forgotten, whatever ended the run."""
-        learned = [record.learned(m, d.to_json()) for m, d in self._schedule.durations.items() if m is not None]
         try:
             self._writer.flush()
-            self._journal.commit([record.cut_off(), *learned])
+            self._journal.commit([record.cut_off(), *self._learned()])
         except JournalError as exc:
             self._crash = self._crash or exc
+
+    def _learned(self) -> list[Statement]:
+        return [record.learned(m, d.to_json()) for m, d in self._schedule.durations.items() if m is not None]
 
 
 def names_of(entry: Entry, images: int) -> list[str]:
