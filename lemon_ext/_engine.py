@@ -181,6 +181,7 @@ class Engine:
         door: Door,
         *,
         deadline: float,
+        poll_interval: float | None,
         concurrency: int,
         max_images: int | None,
         emit: Callable[[Entry], Awaitable[None]],
@@ -189,7 +190,8 @@ class Engine:
         self._journal, self._door, self._writer = journal, door, _Writer(journal)
         self._session = door.session
         self._clock, self._wall = door.session.clock, door.session.wall
-        self._deadline, self._concurrency, self._max_images = deadline, concurrency, max_images
+        self._deadline, self._poll_interval = deadline, poll_interval
+        self._concurrency, self._max_images = concurrency, max_images
         self._emit, self._on_progress = emit, on_progress
         self._schedule = Schedule(self._session.budget.per_minute, dearest=DEAREST)
         self._schedule.durations.update({m: Durations.from_json(d) for m, d in journal.durations().items()})
@@ -442,7 +444,7 @@ class Engine:
 
     def _queue(self, task: RowTask, deadline: Deadline) -> bool:
         """Queue the next look at a task, unless the deadline comes first."""
-        delay = next_delay(self._session, self._schedule, task, deadline, None)
+        delay = next_delay(self._session, self._schedule, task, deadline, self._poll_interval)
         if delay is not None:
             self._agenda.look_at(task, self._clock() + delay)
         return delay is not None

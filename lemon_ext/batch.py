@@ -31,7 +31,7 @@ from ._engine import Engine, Progress, names_of
 from ._files import remove_stale_parts
 from ._operations import Session
 from .capabilities import Violation, describe
-from .client import AsyncLemon, Lemon, Validation, prepare
+from .client import AsyncLemon, Lemon, Validation, check_waiting, prepare
 from .errors import APIResponse, CapabilityError, LemonWarning
 from .journal import Entry, Journal
 from .retry import Deadline
@@ -82,6 +82,7 @@ def run_batch(
     client: Lemon | AsyncLemon | None = None,
     defaults: Mapping[str, Any] | None = None,
     deadline: float = 600.0,
+    poll_interval: float | None = None,
     concurrency: int = 64,
     max_images: int | None = None,
     resend_uncertain: bool = False,
@@ -98,7 +99,8 @@ def run_batch(
 
     The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``. ``client``: a
     client to use, left open (None makes one from the environment). A task that runs longer than ``deadline`` seconds
-    stays ``waiting`` for another run. ``concurrency`` bounds the submissions that are on their way at once;
+    stays ``waiting`` for another run. ``poll_interval`` fixes the seconds between looks at a task; without it the
+    schedule decides (docs/polling.md). ``concurrency`` bounds the submissions that are on their way at once;
     ``max_images`` ends the sending before more images than that have been asked for in this folder. Rows whose answer
     was lost are sent again only with ``resend_uncertain``: they may be billed twice. ``on_progress`` is called with a
     `Progress` at every step, in another thread.
@@ -107,7 +109,7 @@ def run_batch(
     run. Raises CapabilityError for bad rows (nothing was sent), JournalError if the folder cannot be used, is used by
     another process or holds another batch, and MissingKeyError.
     """
-    _check_limits(deadline, concurrency, max_images)
+    _check_limits(deadline, poll_interval, concurrency, max_images)
     door = _door(AsyncLemon() if client is None else client)
     with _opened(requests, folder, door, defaults, resend_uncertain, gallery) as journal:
 
@@ -119,6 +121,7 @@ def run_batch(
                 journal,
                 door,
                 deadline=deadline,
+                poll_interval=poll_interval,
                 concurrency=concurrency,
                 max_images=max_images,
                 emit=emit,
@@ -142,6 +145,7 @@ async def arun_batch(
     client: Lemon | AsyncLemon | None = None,
     defaults: Mapping[str, Any] | None = None,
     deadline: float = 600.0,
+    poll_interval: float | None = None,
     concurrency: int = 64,
     max_images: int | None = None,
     resend_uncertain: bool = False,
@@ -152,7 +156,7 @@ async def arun_batch(
 
     Read it within ``async with contextlib.aclosing(arun_batch(...)) as outcomes`` if you may leave the loop early.
     """
-    _check_limits(deadline, concurrency, max_images)
+    _check_limits(deadline, poll_interval, concurrency, max_images)
     door = _door(AsyncLemon() if client is None else client)
     send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
 
@@ -176,6 +180,7 @@ async def arun_batch(
                 journal,
                 door,
                 deadline=deadline,
+                poll_interval=poll_interval,
                 concurrency=concurrency,
                 max_images=max_images,
                 emit=emit,
@@ -385,8 +390,9 @@ def _door(client: Lemon | AsyncLemon) -> _AsyncDoor:
     return _ThreadDoor(client._core) if isinstance(client, Lemon) else _AsyncDoor(client._core)
 
 
-def _check_limits(deadline: float, concurrency: int, max_images: int | None) -> None:
+def _check_limits(deadline: float, poll_interval: float | None, concurrency: int, max_images: int | None) -> None:
     Deadline.after(deadline, lambda: 0.0)
+    check_waiting(poll_interval)
     for name, value, least in (("concurrency", concurrency, 1), ("max_images", max_images, 0)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
             raise ValueError(f"{name} must be a whole number, {least} or more, not {value!r}.")

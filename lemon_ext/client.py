@@ -217,7 +217,7 @@ class ImageTask(Task):
         image.
         """
         core = _bound(self._core)
-        _check_waiting(poll_interval, on_update, blocking=True)
+        check_waiting(poll_interval, on_update, blocking=True)
         with _resumable(self):
             return core.run(core.result(self, core.limit(deadline), poll_interval, on_update))
 
@@ -227,7 +227,7 @@ class ImageTask(Task):
         Raises as `result` does, except that a task that failed just ends the iteration.
         """
         core = _bound(self._core)
-        _check_waiting(poll_interval, None, blocking=True)
+        check_waiting(poll_interval)
         limit = core.limit(deadline)
         while not self.done:
             flow = next_change(core.session, core.schedule, self, limit, poll_interval=poll_interval)
@@ -258,7 +258,7 @@ class AsyncImageTask(Task):
     ) -> ImageResult:
         """Async twin of `ImageTask.result`; ``on_update`` may be async."""
         core = _bound(self._core)
-        _check_waiting(poll_interval, on_update, blocking=False)
+        check_waiting(poll_interval, on_update)
         with _resumable(self):
             return await core.arun(core.result(self, core.limit(deadline), poll_interval, on_update))
 
@@ -267,7 +267,7 @@ class AsyncImageTask(Task):
     ) -> AsyncIterator[Self]:
         """Async twin of `ImageTask.updates`."""
         core = _bound(self._core)
-        _check_waiting(poll_interval, None, blocking=False)
+        check_waiting(poll_interval)
         limit = core.limit(deadline)
         while not self.done:
             flow = next_change(core.session, core.schedule, self, limit, poll_interval=poll_interval)
@@ -306,7 +306,7 @@ class Images:
         the answer was lost, so that it may have been billed; TaskFailedError, TaskTimeoutError (resume with
         ``.task``) and ResponseError after a task was accepted; APIConnectionError if nothing could be sent.
         """
-        _check_waiting(poll_interval, on_update, blocking=True)
+        check_waiting(poll_interval, on_update, blocking=True)
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
         task: ImageTask = self._core.run(self._core.submission(request, limit))
@@ -359,7 +359,7 @@ class AsyncImages:
         **params: Unpack[ImageParams],
     ) -> ImageResult:
         """Async twin of `Images.generate`; ``on_update`` may be async."""
-        _check_waiting(poll_interval, on_update, blocking=False)
+        check_waiting(poll_interval, on_update)
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
         task: AsyncImageTask = await self._core.arun(self._core.submission(request, limit))
@@ -529,7 +529,7 @@ def poll_until_done(
     charge; the client's own key and timeout-less connection are used within ``deadline`` seconds. Raises as
     `ImageTask.result` does.
     """
-    _check_waiting(None, on_update, blocking=True)
+    check_waiting(None, on_update, blocking=True)
     http = client.get_httpx_client()
     credentials = Credentials(None, parse_base_url(str(http.base_url)))
     core = _BlockingCore(*_shared(credentials.base_url, deadline), ImageTask, Wire(http, credentials, owned=False))
@@ -545,7 +545,7 @@ async def apoll_until_done(
     on_update: AsyncOnUpdate | None = None,
 ) -> ImageResult:
     """Async twin of `poll_until_done`."""
-    _check_waiting(None, on_update, blocking=False)
+    check_waiting(None, on_update)
     http = client.get_async_httpx_client()
     credentials = Credentials(None, parse_base_url(str(http.base_url)))
     core = _AsyncCore(
@@ -650,7 +650,8 @@ def _bound(core: T | None) -> T:
     return core
 
 
-def _check_waiting(poll_interval: float | None, on_update: object, *, blocking: bool) -> None:
+def check_waiting(poll_interval: float | None, on_update: object = None, *, blocking: bool = False) -> None:
+    """Raise ValueError or TypeError for arguments of a wait that make no sense."""
     if poll_interval is not None and not (_is_number(poll_interval) and poll_interval > 0):
         raise ValueError(f"poll_interval must be a number of seconds above zero, or None, not {poll_interval!r}.")
     if blocking and inspect.iscoroutinefunction(on_update):

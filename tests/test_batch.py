@@ -404,6 +404,12 @@ def test_a_task_that_takes_longer_than_the_deadline_waits_for_another_run(tmp_pa
     assert len(gateway.posts) == 2
 
 
+def test_a_fixed_interval_between_looks_wins(tmp_path):
+    gateway = Gateway(seconds=20)
+    go(gateway, rows(1), tmp_path, poll_interval=6)
+    assert [time - gateway.times[0] for time in gateway.times] == pytest.approx([0, 6, 12, 18, 24])
+
+
 def test_fewer_images_than_asked_for_are_noted(tmp_path):
     gateway = Gateway()
     gateway.expect("cat 1", (200, {"data": [{"url": "https://img.example.net/one.png"}]}))
@@ -504,6 +510,7 @@ def test_the_rate_limit_holds_for_submissions_and_looks_together(tmp_path, monke
         ({"max_images": -1}, "max_images"),
         ({"max_images": True}, "max_images"),
         ({"deadline": -1}, "deadline"),
+        ({"poll_interval": 0}, "poll_interval"),
     ],
 )
 def test_nonsense_is_refused_before_anything_is_written(tmp_path, options, message):

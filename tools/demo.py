@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from lemon_ext import CapabilityError, ImageTask, Lemon, LemonError
@@ -58,8 +59,10 @@ def batch(emulator: Emulator) -> None:
     before = emulator.charges
     folder = FOLDER / "batch"
     child = lemon_command(emulator, "batch", str(FOLDER / "prompts.csv"), "-o", str(folder))
-    while child.poll() is None and saved(folder) < len(rows) // 2:
-        time.sleep(0.05)
+    while saved(folder) < len(rows) // 2:
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=0.05)
+            break
     child.kill()
     child.wait()
     print(f"\nkilled with {saved(folder)} of {len(rows)} rows saved; charges so far: {emulator.charges - before}")
