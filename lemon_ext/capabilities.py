@@ -154,8 +154,7 @@ def _broken(value: object, rule: Rule, model: str) -> Iterator[str]:
     elif isinstance(value, int | float):
         yield from _broken_number(value, rule)
     elif isinstance(value, list | tuple):
-        for item in value:
-            yield from _broken(item, rule.get("items", {}), model)
+        yield from _broken_list(value, rule, model)
 
 
 def _broken_text(value: str, rule: Rule) -> Iterator[str]:
@@ -164,11 +163,21 @@ def _broken_text(value: str, rule: Rule) -> Iterator[str]:
         return
     if len(value) > rule.get("maxLength", len(value)):
         yield f"is {len(value):,} characters long; {rule['maxLength']:,} are allowed"
+    if len(value) < rule.get("minLength", 0):
+        yield f"is {len(value):,} characters long; at least {rule['minLength']:,} are needed"
     if "pattern" in rule and not re.search(rule["pattern"], value):
         known = f", for example {_list(rule['known'])}" if "known" in rule else ""
         yield f"{_show(value)} does not have the form {rule['pattern']}{known}"
     elif "pixels" in rule:
         yield from _broken_pixels(value, rule["pixels"])
+
+
+def _broken_list(value: list[object] | tuple[object, ...], rule: Rule, model: str) -> Iterator[str]:
+    low, high = rule.get("minItems", 0), rule.get("maxItems", len(value))
+    if not low <= len(value) <= high:
+        yield f"has {len(value):,} items; {low:,} to {high:,} are allowed"
+    for item in value:
+        yield from _broken(item, rule.get("items", {}), model)
 
 
 def _broken_number(value: float, rule: Rule) -> Iterator[str]:

@@ -1,4 +1,4 @@
-"""What follows from the contract beside the generator's output: the capability table and the parameters as typed Python."""
+"""What follows from the contract beside the generator's output: the model table and the parameters, as typed Python."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Rule(TypedDict, total=False):
 
     type: Literal["string", "integer", "number", "boolean", "array"]
     enum: tuple[str | int | float, ...]
-    known: tuple[str, ...]
+    known: tuple[str | int | float, ...]
     minimum: float
     maximum: float
     minLength: int
@@ -69,8 +69,8 @@ def parameters(contract: Contract) -> dict[str, dict[str, Any]]:
 def rule(contract: Contract, schema: dict[str, Any]) -> dict[str, Any]:
     """Flatten a schema: references resolved, null dropped, open enums read as what they mean.
 
-    Beside a bare ``{type: string}`` the known values are the rule: that alternative only says that more may come. Beside
-    a string with constraints they are examples of it.
+    Beside a bare ``{type: string}`` the known values are the rule: that alternative only says that more may come.
+    Beside a string with constraints they are examples of it.
     """
     outer, flat = schema, {}
     if (known := known_values(contract, schema)) is not None:
@@ -119,7 +119,8 @@ def image_params(contract: Contract) -> str:
             continue
         lines.append(f"    {python_name(name)}: {_annotation(flat)} | None\n")
         if "description" in flat:
-            lines.append(f'    """{flat["description"].replace(chr(34), chr(39))}"""\n')
+            text = flat["description"].replace("\\", "\\\\").replace('"', "'")
+            lines.append(f'    """{text}"""\n')
     return "".join(lines)
 
 
@@ -133,21 +134,24 @@ def models_page(contract: Contract) -> str:
     lines = [
         "# Models and parameters\n\n",
         '<!-- Written by "make regen" from openapi.yaml. Do not edit. -->\n\n',
-        "What the contract documents of each model. `reply` says how it usually answers: *inline* (the images at once) "
-        "or a *task* that is polled. It is a hint; the client goes by the answer itself. A model that is not listed is "
-        "not an error: it follows the row `*`.\n\n",
+        (
+            "What the contract documents of each model. `reply` says how it usually answers: *inline* (the images at "
+            "once) or a *task* that is polled. It is a hint; the client goes by the answer itself. A model that is not "
+            "listed is not an error: it follows the row `*`.\n\n"
+        ),
         "| model | reply | what for | differs from the parameters below | source |\n| --- | --- | --- | --- | --- |\n",
     ]
     for name, row in contract.models.items():
         own = "; ".join(f"`{key}`: {_words(value)}" for key, value in row["parameters"].items()) or "-"
-        lines.append(f"| `{name}` | {row['reply']} | {row['summary']} | {own} | {row['source']} |\n")
+        lines.append(f"| `{name}` | {row['reply']} | {_cell(row['summary'])} | {own} | {_cell(row['source'])} |\n")
     lines += [
         "\n## Parameters of a request\n\nNo default is ever sent: what you leave out, the server decides.\n\n",
         "| parameter | type | allowed | server's default | |\n| --- | --- | --- | --- | --- |\n",
     ]
     for name, flat in parameters(contract).items():
         default = f"`{flat['default']}`" if "default" in flat else "-"
-        lines.append(f"| `{name}` | {flat['type']} | {_words(flat)} | {default} | {flat.get('description', '')} |\n")
+        description = _cell(flat.get("description", ""))
+        lines.append(f"| `{name}` | {flat['type']} | {_words(flat)} | {default} | {description} |\n")
     return "".join(lines)
 
 
@@ -176,13 +180,15 @@ def _words(flat: Any) -> str:
     if "pixels" in flat:
         return "WIDTHxHEIGHT: " + ", ".join(f"{key} {value}" for key, value in flat["pixels"].items())
     if values := flat.get("enum", flat.get("known")):
-        listed = ", ".join(f"`{value}`" for value in values)
-        return listed if "enum" in flat else f"{listed}, or others of the form `{_cell(flat['pattern'])}`"
+        listed = ", ".join(f"`{_cell(str(value))}`" for value in values)
+        if "enum" in flat:
+            return listed
+        return f"{listed}, or others" + (f" of the form `{_cell(flat['pattern'])}`" if "pattern" in flat else "")
     words = [f"{text} {flat[key]}" for key, text in _BOUNDS.items() if key in flat]
     return ", ".join(words) or "any"
 
 
-_BOUNDS = {"minimum": "from", "maximum": "to", "maxLength": "characters up to"}
+_BOUNDS = {"minimum": "from", "maximum": "to", "maxLength": "characters up to", "maxItems": "items up to"}
 
 
 def _cell(text: str) -> str:

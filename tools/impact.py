@@ -17,10 +17,10 @@ _ALLOW_MORE = {"maximum": 1, "maxLength": 1, "maxItems": 1, "minimum": -1, "minL
 
 @frozen
 class Change:
-    """One change. ``word`` is what code that depends on it would mention."""
+    """One change. ``words`` are what code that depends on it would mention."""
 
     text: str
-    word: str
+    words: tuple[str, ...]
     breaking: bool = False
 
     def __str__(self) -> str:
@@ -33,20 +33,30 @@ def changes(old: Contract, new: Contract) -> list[Change]:
     return sorted(found, key=lambda change: not change.breaking)
 
 
-def mentions(root: Path, word: str) -> list[str]:
-    """Return the places in lemon_ext that mention a name: as an attribute, a keyword, an import or a string."""
+def mentions(root: Path, *words: str) -> list[str]:
+    """Return where lemon_ext mentions a name, as an attribute, a keyword, an import or a string: ``file:line,line``."""
     found = []
     for path in sorted((root / "lemon_ext").rglob("*.py")):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            if word in _names(node):
-                found.append(f"{path.relative_to(root).as_posix()}:{node.lineno}")  # type: ignore[attr-defined]
-    return list(dict.fromkeys(found))
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        lines = {getattr(node, "lineno", 0) for node in ast.walk(tree) if not set(words).isdisjoint(_names(node))}
+        if lines:
+            found.append(f"{path.relative_to(root).as_posix()}:{','.join(map(str, sorted(lines)))}")
+    return found
 
 
 def unwrapped(contract: Contract, root: Path) -> list[str]:
-    """Return the operations that lemon_ext/_operations.py does not import."""
-    names = [operation["operationId"] for _, _, operation in contract.operations()]
-    return [name for name in names if not any("_operations.py" in place for place in mentions(root, name))]
+    """Return the operations that lemon_ext/_operations.py, the only door to generated endpoints, does not import."""
+    tree = ast.parse((root / "lemon_ext" / "_operations.py").read_text(encoding="utf-8"))
+    imported = {name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in _names(node)}
+    return [op["operationId"] for _, _, op in contract.operations() if op["operationId"] not in imported]
+
+
+def how_to_wrap(name: str) -> str:
+    """Say what to do about an operation that nothing handwritten uses."""
+    return (
+        f"NOT WRAPPED: the operation {name}. Import it in lemon_ext/_operations.py, write a flow for it there, and "
+        'give Lemon and AsyncLemon a method that runs the flow (docs/regenerating.md, "A new operation").'
+    )
 
 
 def report(old: Contract | None, new: Contract, root: Path) -> str:
@@ -59,23 +69,43 @@ def report(old: Contract | None, new: Contract, root: Path) -> str:
     else:
         lines.append(f"API changes since the last commit: {len(found)} ({sum(c.breaking for c in found)} breaking)")
         for change in found:
-            places = mentions(root, change.word)
-            lines += [f"  {change}", f"           {', '.join(places) if places else 'lemon_ext does not mention it'}"]
-    lines += [
-        f"NOT WRAPPED: lemon_ext/_operations.py does not use the operation {name}." for name in unwrapped(new, root)
-    ]
-    return "\n".join(lines)
+            places = mentions(root, *change.words)
+            lines += [f"  {change}", f"           {' '.join(places) if places else 'lemon_ext does not mention it'}"]
+    return "\n".join([*lines, *map(how_to_wrap, unwrapped(new, root))])
 
 
 def _operations(old: Contract, new: Contract) -> Iterator[Change]:
-    before, after = ({op["operationId"]: f"{m.upper()} {p}" for p, m, op in c.operations()} for c in (old, new))
-    for name in before.keys() | after.keys():
+    before, after = ({op["operationId"]: (f"{m.upper()} {p}", op) for p, m, op in c.operations()} for c in (old, new))
+    for name in sorted(before.keys() | after.keys()):
         if name not in after:
-            yield Change(f"operation {name} ({before[name]}) is gone", name, True)
+            yield Change(f"operation {name} ({before[name][0]}) is gone", (name,), True)
         elif name not in before:
-            yield Change(f"operation {name} ({after[name]}) is new", name)
-        elif before[name] != after[name]:
-            yield Change(f"operation {name}: {before[name]} is now {after[name]}", name, True)
+            yield Change(f"operation {name} ({after[name][0]}) is new", (name,))
+        else:
+            if before[name][0] != after[name][0]:
+                yield Change(f"operation {name}: {before[name][0]} is now {after[name][0]}", (name,), True)
+            yield from _shape(old, new, name, before[name][1], after[name][1])
+
+
+def _shape(old: Contract, new: Contract, name: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
+    """Compare what is asked for beside the body, and what may be answered."""
+    asked = [
+        {str(p["name"]): bool(p.get("required")) for p in map(contract.resolve, operation.get("parameters", []))}
+        for contract, operation in ((old, before), (new, after))
+    ]
+    for part in sorted(asked[0].keys() | asked[1].keys()):
+        if part not in asked[1]:
+            yield Change(f"operation {name}: its {part} is gone", (part,), True)
+        elif asked[0].get(part) != asked[1][part]:
+            needed = asked[1][part]
+            said = ("now" if part in asked[0] else "new and") + (" required" if needed else " optional")
+            yield Change(f"operation {name}: its {part} is {said}", (part,), needed)
+    for status in sorted(before["responses"].keys() ^ after["responses"].keys()):
+        is_new = status in after["responses"]
+        gone = "new" if is_new else "gone"
+        yield Change(f"operation {name}: the answer {status} is {gone}", (name,), is_new and status.startswith("2"))
+    if before.get("security") != after.get("security"):
+        yield Change(f"operation {name}: its security is another", (name,), True)
 
 
 def _parameters(old: Contract, new: Contract) -> Iterator[Change]:
@@ -83,14 +113,14 @@ def _parameters(old: Contract, new: Contract) -> Iterator[Change]:
     required = [set(contract.request_schema.get("required", ())) for contract in (old, new)]
     for name in sorted(before.keys() | after.keys()):
         if name not in after:
-            yield Change(f"parameter {name} is gone", name, True)
+            yield Change(f"parameter {name} is gone", (name,), True)
         elif name not in before:
-            yield Change(f"parameter {name} is new", name, name in required[1])
+            yield Change(f"parameter {name} is new", (name,), name in required[1])
         else:
             yield from _rules(f"parameter {name}", name, before[name], after[name])
             if (name in required[0]) != (name in required[1]):
                 needed = name in required[1]
-                yield Change(f"parameter {name} is {'now' if needed else 'no longer'} required", name, needed)
+                yield Change(f"parameter {name} is {'now' if needed else 'no longer'} required", (name,), needed)
 
 
 def _rules(what: str, word: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
@@ -101,46 +131,62 @@ def _rules(what: str, word: str, before: dict[str, Any], after: dict[str, Any]) 
         if key in ("enum", "known") and old is not None and new is not None:
             gone, added = [v for v in old if v not in new], [v for v in new if v not in old]
             if gone:
-                yield Change(f"{what}: {', '.join(map(str, gone))} no longer allowed", word, True)
+                yield Change(f"{what}: {', '.join(map(str, gone))} no longer allowed", tuple(map(str, gone)), True)
             if added:
-                yield Change(f"{what}: {', '.join(map(str, added))} now allowed", word)
+                yield Change(f"{what}: {', '.join(map(str, added))} now allowed", tuple(map(str, added)))
         elif key in _ALLOW_MORE:
             wider = new is None or (old is not None and (new - old) * _ALLOW_MORE[key] > 0)
-            yield Change(f"{what}: {key} {_show(old)} -> {_show(new)}", word, not wider)
+            yield Change(f"{what}: {key} {_show(old)} -> {_show(new)}", (word,), not wider)
         else:
-            yield Change(f"{what}: {key} {_show(old)} -> {_show(new)}", word, key != "default" and new is not None)
+            yield Change(
+                f"{what}: {key} {_show(old)} -> {_show(new)}",
+                (word,),
+                key not in ("default", "known") and new is not None,
+            )
 
 
 def _fields(old: Contract, new: Contract) -> Iterator[Change]:
     before, after = _answer_fields(old), _answer_fields(new)
     for schema in sorted(before.keys() | after.keys()):
         if schema not in after:
-            yield Change(f"answer schema {schema} is gone", schema, True)
+            yield Change(f"answer schema {schema} is gone", (schema,), True)
             continue
         if schema not in before:
-            yield Change(f"answer schema {schema} is new", schema)
+            yield Change(f"answer schema {schema} is new", (schema,))
             continue
         for name in sorted(before[schema].keys() | after[schema].keys()):
             if name not in after[schema]:
-                yield Change(f"answer field {schema}.{name} is gone", name, True)
+                yield Change(f"answer field {schema}.{name} is gone", (name,), True)
             elif name not in before[schema]:
-                yield Change(f"answer field {schema}.{name} is new", name)
-            elif before[schema][name] != after[schema][name]:
-                yield Change(f"answer field {schema}.{name} has another type", name, True)
+                yield Change(f"answer field {schema}.{name} is new", (name,))
+            else:
+                was, now = before[schema][name], after[schema][name]
+                if was[0] != now[0]:
+                    yield Change(f"answer field {schema}.{name} has another type", (name,), True)
+                if was[1] != now[1]:
+                    yield Change(
+                        f"answer field {schema}.{name} is {'now' if now[1] else 'not'} always there", (name,), was[1]
+                    )
 
 
-def _answer_fields(contract: Contract) -> dict[str, dict[str, Any]]:
+def _answer_fields(contract: Contract) -> dict[str, dict[str, tuple[Any, bool]]]:
+    """Return, for each schema and field, what it is and whether it is always there."""
     request = contract.request_schema
     schemas = contract.data.get("components", {}).get("schemas", {})
     return {
-        name: {field: _without_words(prop) for field, prop in schema.get("properties", {}).items()}
+        name: {
+            field: (_without_words(prop), field in schema.get("required", ()))
+            for field, prop in schema.get("properties", {}).items()
+        }
         for name, schema in schemas.items()
         if schema.get("type") == "object" and schema != request
     }
 
 
 def _values(old: Contract, new: Contract) -> Iterator[Change]:
-    asked = {str(part) for c in (old, new) for p in c.request_schema["properties"].values() for part in p.get("anyOf", [])}
+    asked = {
+        str(part) for c in (old, new) for p in c.request_schema["properties"].values() for part in p.get("anyOf", [])
+    }
     before, after = (
         {name: schema["enum"] for name, schema in c.data["components"]["schemas"].items() if "enum" in schema}
         for c in (old, new)
@@ -150,31 +196,34 @@ def _values(old: Contract, new: Contract) -> Iterator[Change]:
             continue  # a parameter's values are told of with the parameter
         for value in before[name]:
             if value not in after[name]:
-                yield Change(f"value {value} of {name} is gone", value, True)
+                yield Change(f"value {value} of {name} is gone", (str(value),), True)
         for value in after[name]:
             if value not in before[name]:
-                yield Change(f"value {value} of {name} is new", value)
+                yield Change(f"value {value} of {name} is new", (str(value),))
 
 
 def _models(old: Contract, new: Contract) -> Iterator[Change]:
     for name in sorted(old.models.keys() | new.models.keys()):
         if name not in new.models:
-            yield Change(f"model {name} is gone", name, True)
+            yield Change(f"model {name} is gone", (name,), True)
         elif name not in old.models:
-            yield Change(f"model {name} is new", name)
+            yield Change(f"model {name} is new", (name,))
         else:
-            before, after = old.models[name], new.models[name]
-            for key in ("reply", "summary", "source"):
-                if before[key] != after[key]:
-                    yield Change(f"model {name}: {key} {before[key]} -> {after[key]}", name)
-            for parameter in sorted(before["parameters"].keys() | after["parameters"].keys()):
-                rules = before["parameters"].get(parameter, {}), after["parameters"].get(parameter, {})
-                what = f"model {name}, {parameter}"
-                if rules[0] != rules[1] and False in rules:
-                    refused = rules[1] is False
-                    yield Change(f"{what}: {'no longer' if refused else 'now'} taken", name, refused)
-                elif rules[0] != rules[1]:
-                    yield from _rules(what, name, *rules)
+            yield from _row(name, old.models[name], new.models[name])
+
+
+def _row(model: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
+    for key in ("reply", "summary", "source"):
+        if before.get(key) != after.get(key):
+            yield Change(f"model {model}: {key} {_show(before.get(key))} -> {_show(after.get(key))}", (model,))
+    parameters = before.get("parameters", {}), after.get("parameters", {})
+    for parameter in sorted(parameters[0].keys() | parameters[1].keys()):
+        was, now = (rules.get(parameter, {}) for rules in parameters)
+        what = f"model {model}, {parameter}"
+        if was != now and False in (was, now):
+            yield Change(f"{what}: {'no longer' if now is False else 'now'} taken", (model,), now is False)
+        elif was != now:
+            yield from _rules(what, model, was, now)
 
 
 def _without_words(node: Any) -> Any:

@@ -3,7 +3,8 @@
     python tools/regen.py            write generated/ and docs/models.md, then say what changed in the API
     python tools/regen.py --check    write nothing; show what differs and exit 1 if anything does
 
-A broken contract is refused with every fault and its place, and leaves generated/ as it was.
+A broken contract is refused with every fault and its place, and leaves generated/ as it was; so does a failure or an
+interrupt at any other moment.
 """
 
 from __future__ import annotations
@@ -21,9 +22,10 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
-from contract import BrokenContractError, Contract, load
+from contract import BrokenContractError, Contract
 from derive import image_params, model_table, models_page, openapi_json
 from impact import report
+from lint import load
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ("openapi-python-client", "ruff")
@@ -38,12 +40,12 @@ class RegenError(Exception):
     """The tools are not the pinned ones, or the generator failed."""
 
 
-def outputs(contract: Contract, source: bytes, root: Path) -> dict[str, bytes]:
+def outputs(contract: Contract, text: str, root: Path) -> dict[str, bytes]:
     """Return every file that follows from the contract, by its path below the root."""
     pins = _pins(root)
-    with tempfile.TemporaryDirectory() as scratch:
+    with tempfile.TemporaryDirectory(prefix="regen-") as scratch:
         package = Path(scratch) / "lemon_client"
-        _generate(root / "openapi.yaml", package, Path(scratch))
+        _generate(text, package, Path(scratch))
         (package / "model_table.py").write_text(model_table(contract), encoding="utf-8")
         (package / "image_params.py").write_text(image_params(contract), encoding="utf-8")
         for hook in POST_HOOKS:
@@ -58,7 +60,7 @@ def outputs(contract: Contract, source: bytes, root: Path) -> dict[str, bytes]:
     files = {name: header.encode() + body if name.endswith(".py") else body for name, body in files.items()}
     files["generated/lemon_client/py.typed"] = b""
     files["generated/lemon_client/openapi.json"] = openapi_json(contract).encode()
-    lock = {"openapi.yaml": hashlib.sha256(source).hexdigest(), **pins}
+    lock = {"openapi.yaml": hashlib.sha256(text.encode()).hexdigest(), **pins}
     files["generated/regen.lock"] = (json.dumps(lock, indent=1) + "\n").encode()
     files["docs/models.md"] = models_page(contract).encode()
     return files
@@ -74,34 +76,64 @@ def differences(wanted: dict[str, bytes], root: Path) -> list[str]:
         elif not path.exists():
             found.append(f"missing  {name}")
         elif path.read_bytes() != wanted[name]:
-            before, after = path.read_bytes().decode().splitlines(), wanted[name].decode().splitlines()
-            diff = difflib.unified_diff(before, after, "is", "would be", lineterm="", n=1)
-            found.append(f"differs  {name}\n" + "\n".join(f"    {line}" for line in list(diff)[:40]))
+            found.append(f"differs  {name}\n{_diff(path.read_bytes(), wanted[name])}")
     return found
 
 
 def write(wanted: dict[str, bytes], root: Path) -> None:
-    """Put a complete new generated/ in the place of the old one."""
+    """Put a complete new generated/ in the place of the old one, or leave the old one."""
     generated, fresh, old = root / "generated", root / "generated.new", root / "generated.old"
+    recover(root)
+    try:
+        for name, body in wanted.items():
+            if name.startswith("generated/"):
+                _put(fresh / Path(name).relative_to("generated"), body)
+        if generated.exists():
+            generated.rename(old)
+        fresh.rename(generated)
+    finally:
+        recover(root)
+    for name, body in wanted.items():
+        if not name.startswith("generated/"):
+            _put(root / name, body)
+
+
+def _put(path: Path, body: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(body)
+
+
+def recover(root: Path) -> None:
+    """Undo a swap that stopped half-way, and clear away what it left."""
+    generated, fresh, old = root / "generated", root / "generated.new", root / "generated.old"
+    if old.exists() and not generated.exists():
+        old.rename(generated)
     for leftover in (fresh, old):
         shutil.rmtree(leftover, ignore_errors=True)
-    for name, body in wanted.items():
-        path = fresh / Path(name).relative_to("generated") if name.startswith("generated/") else root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_bytes(body)
-    if generated.exists():
-        generated.rename(old)
-    fresh.rename(generated)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def earlier(root: Path) -> Contract | None:
     """Return the contract of the last commit, or None if there is none that can be read."""
     try:
         shown = subprocess.run(["git", "show", "HEAD:./openapi.yaml"], cwd=root, capture_output=True, check=True)  # noqa: S607
-        return load(shown.stdout.decode())
-    except (OSError, subprocess.CalledProcessError, BrokenContractError):
+        return load(shown.stdout.decode(), house_rules=False)
+    except (OSError, subprocess.CalledProcessError, UnicodeDecodeError, BrokenContractError):
         return None
+
+
+def _diff(before: bytes, after: bytes, most: int = 40) -> str:
+    lines = list(
+        difflib.unified_diff(
+            before.decode(errors="replace").splitlines(),
+            after.decode(errors="replace").splitlines(),
+            "is",
+            "would be",
+            lineterm="",
+            n=1,
+        )
+    )
+    more = [f"... and {len(lines) - most} more lines"] if len(lines) > most else []
+    return "\n".join(f"    {line}" for line in lines[:most] + more)
 
 
 def _present(root: Path) -> set[str]:
@@ -117,12 +149,14 @@ def _pins(root: Path) -> dict[str, str]:
     pins = dict(line.split("==") for line in groups["regen"] if "==" in line)
     for tool in TOOLS:
         if version(tool) != pins[tool]:
-            raise RegenError(f"{tool} {version(tool)} is installed and {pins[tool]} is pinned: other versions write other bytes")
+            found = f"{tool} {version(tool)} is installed and {pins[tool]} is pinned"
+            raise RegenError(f"{found}: other versions write other bytes (make clean, then make regen)")
     return {tool: pins[tool] for tool in TOOLS}
 
 
-def _generate(source: Path, package: Path, scratch: Path) -> None:
-    config = scratch / "config.json"
+def _generate(text: str, package: Path, scratch: Path) -> None:
+    source, config = scratch / "openapi.yaml", scratch / "config.json"
+    source.write_text(text, encoding="utf-8", newline="\n")
     config.write_text(json.dumps({"docstrings_on_attributes": True, "post_hooks": []}), encoding="utf-8")
     command = ["openapi-python-client", "generate", "--path", str(source), "--config", str(config), "--meta", "none"]
     _run([*command, "--fail-on-warning", "--output-path", str(package)], scratch)
@@ -134,7 +168,9 @@ def _run(command: list[str], folder: Path) -> None:
     tool = shutil.which(command[0], path=path)
     if tool is None:
         raise RegenError(f"{command[0]} is not installed")
-    done = subprocess.run([tool, *command[1:]], cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True)
+    done = subprocess.run(
+        [tool, *command[1:]], cwd=folder, env={**os.environ, "PATH": path}, capture_output=True, text=True
+    )
     if done.returncode:
         raise RegenError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
 
@@ -144,24 +180,25 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything would change")
     options = parser.parse_args(arguments)
-    source = (root / "openapi.yaml").read_bytes()
     try:
-        contract = load(source.decode())
-        wanted = outputs(contract, source, root)
+        # With "\n" alone, so that a checkout with other line ends hashes to the same.
+        text = (root / "openapi.yaml").read_text(encoding="utf-8")
+        contract = load(text)
+        wanted = outputs(contract, text, root)
+        found = differences(wanted, root)
+        if not options.check and found:
+            write(wanted, root)
     except BrokenContractError as exc:
-        print(exc, file=sys.stderr)
-        print(f"\n{len(exc.findings)} fault(s); nothing was written.", file=sys.stderr)
+        print(f"{exc}\n\n{len(exc.findings)} fault(s); nothing was written.", file=sys.stderr)
         return 1
-    except RegenError as exc:
+    except (RegenError, OSError, UnicodeDecodeError) as exc:
         print(f"{exc}\nNothing was written.", file=sys.stderr)
         return 1
-    found = differences(wanted, root)
     if options.check:
         print("\n".join(found) or "generated/ is what openapi.yaml makes of it.")
         if found:
             print('\nRun "make regen".')
         return int(bool(found))
-    write(wanted, root)
     print(f"{len(wanted)} files follow from openapi.yaml, {len(found)} of them changed.")
     print(report(earlier(root), contract, root))
     return 0

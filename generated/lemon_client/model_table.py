@@ -24,7 +24,7 @@ class Rule(TypedDict, total=False):
 
     type: Literal["string", "integer", "number", "boolean", "array"]
     enum: tuple[str | int | float, ...]
-    known: tuple[str, ...]
+    known: tuple[str | int | float, ...]
     minimum: float
     maximum: float
     minLength: int

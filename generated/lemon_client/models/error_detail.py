@@ -40,9 +40,9 @@ class ErrorDetail:
     retry_after: float | None | Unset = UNSET
     """ Seconds to wait before that. """
     balance_usd: float | None | Unset = UNSET
-    """ Money left """
+    """ Money left, on 402. """
     estimated_cost_usd: float | None | Unset = UNSET
-    """ What the request would have cost """
+    """ What the request would have cost, on 402. """
     upstream: None | str | Unset = UNSET
     """ Which provider failed (E-spec). """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
