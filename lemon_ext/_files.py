@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import re
 import secrets
+from collections.abc import Callable
+from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final, Self
@@ -13,7 +15,9 @@ from .errors import DownloadError
 
 LONGEST_STEM: Final = 48
 #: Names that Windows keeps for devices.
-_RESERVED: Final = frozenset({"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in range(1, 10))})
+_RESERVED: Final = frozenset(
+    {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in "0123456789¹²³")}
+)
 _MAGIC: Final = (
     (0, b"\x89PNG\r\n\x1a\n", ".png"),
     (0, b"\xff\xd8\xff", ".jpg"),
@@ -74,7 +78,8 @@ class Target:
         return self
 
     def __exit__(self, *exc_info: object) -> None:
-        self._file.close()
+        with suppress(OSError):  # a full disk fails once more here
+            self._file.close()
 
 
 class Buffer(Target):
@@ -99,20 +104,28 @@ class PartFile(Target):
         self._folder.mkdir(parents=True, exist_ok=True)
         self._part = self._folder / f".{secrets.token_hex(8)}.part"
         self._file = self._part.open("xb")
+        _lock(self._file)
 
-    def place(self, stem: str, *, overwrite: bool = False) -> Path:
+    def place(self, stem: str, *, overwrite: bool = False, finish: Callable[[Path], object] | None = None) -> Path:
         """Give the file its name, with the suffix its bytes call for, and return it.
 
-        In a folder, ``stem`` and the next free number make the name. Raises FileExistsError for a name that is taken.
+        In a folder, ``stem`` and the next free number make the name. ``finish`` is called with the path of the whole
+        file just before, and may change it. Raises FileExistsError for a name that is taken.
         """
         suffix = suffix_of(self.head)
         self._file.flush()
-        os.fsync(self._file.fileno())
-        self._file.close()
+        if os.name == "nt":  # an open file cannot be renamed there
+            self._file.close()
+        if finish is not None:
+            finish(self._part)
+        with self._part.open("r+b") as whole:
+            os.fsync(whole.fileno())
         if self._folder == self._path:
             return self._place_free(stem, suffix or ".bin")
         path = self._path
-        if suffix is not None and not _fits(path.suffix, suffix):
+        if suffix is None:
+            path = path if path.suffix else Path(f"{path}.bin")
+        elif not _fits(path.suffix, suffix):
             path = path.with_suffix(suffix) if path.suffix.lower() in _SUFFIXES else Path(f"{path}{suffix}")
         if overwrite:
             self._part.replace(path)
@@ -144,13 +157,34 @@ class PartFile(Target):
         except OSError:  # a file system without hard links
             with path.open("xb"):
                 pass
-            self._part.replace(path)
+            try:
+                self._part.replace(path)
+            except BaseException:
+                path.unlink()
+                raise
 
 
 def remove_stale_parts(folder: Path) -> None:
-    """Remove the part files that a process left in a folder when it died. Nobody else may be saving there."""
+    """Remove the part files that a process left in a folder when it died, and none that is being written."""
     for part in folder.glob(f".{'[0-9a-f]' * 16}.part"):
-        part.unlink(missing_ok=True)
+        with suppress(OSError):  # Windows refuses by itself while the file is open
+            with part.open("r+b") as file:
+                stale = _lock(file)
+            if stale:
+                part.unlink()
+
+
+def _lock(file: BinaryIO) -> bool:
+    """Mark a file as being written until it is closed. False if another process has done so."""
+    try:
+        import fcntl
+
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    except (ImportError, OSError):  # Windows, or a file system without locks
+        pass
+    return True
 
 
 def _fits(suffix: str, wanted: str) -> bool:

@@ -17,6 +17,7 @@ from lemon_client.api.images import create_image, get_image_task
 from lemon_client.models import ImageData, ImageGenerationRequest
 
 from ._flow import Flow, Send, Sleep, TransportFault, send
+from ._spans import with_text
 from ._wire import origin
 from .errors import (
     APIConnectionError,
@@ -69,6 +70,12 @@ class Answer:
     poll_url: str | None
     images: tuple[ImageData, ...] = field(repr=False)
     retry_after: float | None = None
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """The body with the data of pictures that were taken out of it on arrival."""
+        whole: dict[str, Any] = with_text(self.body, self.response.pictures)
+        return whole
 
     @property
     def state(self) -> State:

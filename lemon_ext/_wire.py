@@ -1,7 +1,7 @@
 """The HTTP library, and all that is known of it: clients, the key, and what its failures mean.
 
-No other handwritten module imports httpx, apart from the emulator's transport. Requests never follow redirects, and the
-key is added here, to the API's own origin alone: the clients themselves hold none.
+No other handwritten module imports httpx, apart from `_pool` beneath this one and the emulator's transport. Requests
+never follow redirects, and the key is added here, to the API's own origin alone: the clients themselves hold none.
 """
 
 from __future__ import annotations
@@ -9,34 +9,41 @@ from __future__ import annotations
 import logging
 import re
 import time
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
 from contextlib import aclosing, closing
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
 import anyio
 import anyio.lowlevel
 import httpx
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from ._flow import Send, Sink, TransportFault
-from .errors import APIResponse, LemonError, MissingKeyError
+from ._pool import ONE, AsyncPool, Pool, environment_proxies
+from ._spans import Picture, PictureScan
+from .errors import APIResponse, DownloadError, LemonError, MissingKeyError
 
 if TYPE_CHECKING:
     import ssl
 
     from lemon_client import AuthenticatedClient
 
+T = TypeVar("T")
+PoolT = TypeVar("PoolT", Pool, AsyncPool)
+
 logger = logging.getLogger("lemon_ext")
 
 #: Of an answer that is not a download. Four images of 4096x4096 as Base64 stay well below it.
 MAX_ANSWER_BYTES: Final = 512 * 1024 * 1024
+#: Bytes after which an answer is searched for pictures. The ordinary ones are taken as they come.
+LARGE_ANSWER: Final = 64 * 1024
 #: Seconds; an endless deadline still bounds each step of a request.
 LONGEST_STEP: Final = 3600.0
 USER_AGENT: Final = "lemon-ext/0.1.0"
-#: As many kept alive as open: httpx closes a connection after every use once more are open than it may keep.
-LIMITS: Final = httpx.Limits(max_connections=64, max_keepalive_connections=64, keepalive_expiry=55.0)
+#: The codings that httpx unpacks. Of these, one of the first two unpacks within bounds; the rest, or several, do not.
+_CODINGS: Final = ("gzip", "deflate", "br", "zstd")
 #: Failures that certainly happened before the request left.
 _UNSENT: Final = (
     httpx.ConnectError,
@@ -80,7 +87,7 @@ class ApiKey:
         if key.encode() not in response.body and not any(key in value for value in response.headers.values()):
             return response
         headers = {name: value.replace(key, "***") for name, value in response.headers.items()}
-        return APIResponse(response.status_code, headers, response.body.replace(key.encode(), b"***"))
+        return evolve(response, headers=headers, body=response.body.replace(key.encode(), b"***"))
 
 
 def parse_base_url(text: str) -> str:
@@ -101,6 +108,7 @@ def parse_base_url(text: str) -> str:
     return f"{parts.scheme}://{parts.netloc}{path}"
 
 
+@lru_cache(256)
 def origin(url: str) -> tuple[str, str, int] | None:
     """Return (scheme, host, port) of an http(s) URL, or None if it has none."""
     try:
@@ -130,11 +138,16 @@ class Credentials:
                 effect.method,
                 effect.url,
                 json=effect.json,
-                timeout=httpx.Timeout(step, connect=min(step, 10.0)),
+                # At most half of the time goes by waiting for a connection: a submission that is sent too late for its
+                # answer is paid and lost.
+                timeout=httpx.Timeout(step, connect=min(step, 10.0), pool=step / 2),
             )
         except httpx.InvalidURL as exc:
             raise TransportFault(f"not a usable address: {exc}", unsent=True) from None
         self.authorize(request, keyed=effect.keyed)
+        if effect.sink is not None:
+            # Pictures are compressed already, and what never unpacks never explodes.
+            request.headers["Accept-Encoding"] = "identity"
         if "User-Agent" not in request.headers or request.headers["User-Agent"].startswith("python-httpx/"):
             request.headers["User-Agent"] = USER_AGENT
         return request
@@ -154,9 +167,10 @@ class Credentials:
         own = self.key is None and effect.keyed and origin(effect.url) == origin(self.base_url)
         return httpx.USE_CLIENT_DEFAULT if own else None
 
-    def record(self, response: httpx.Response, body: bytes) -> APIResponse:
+    def record(self, response: httpx.Response, body: _Body) -> APIResponse:
         """Return our own record of a response, without its request and without the key."""
-        record = APIResponse(response.status_code, {k.lower(): v for k, v in response.headers.items()}, body)
+        headers = {name.lower(): value for name, value in response.headers.items()}
+        record = APIResponse(response.status_code, headers, *body.collected())
         return record if self.key is None else self.key.mask(record)
 
 
@@ -167,28 +181,59 @@ def _fault(exc: httpx.RequestError) -> TransportFault:
 
 @define
 class _Body:
-    """Collects the body of an answer, or passes it on to a sink, in bounds of size and time."""
+    """Collects the body of an answer, or passes it on to a sink, in bounds of size and time.
+
+    Pictures are taken out of a large answer while it arrives.
+    """
 
     sink: Sink | None
+    may_hold_pictures: bool
     until: float
     clock: Callable[[], float]
+    _size: int = field(default=0, init=False)
     _buffer: bytearray = field(factory=bytearray, init=False)
+    _scan: PictureScan | None = field(default=None, init=False)
+
+    @classmethod
+    def of(cls, response: httpx.Response, effect: Send, until: float, clock: Callable[[], float]) -> _Body:
+        """Make one for the answer to a request."""
+        sink = effect.sink if response.status_code == 200 else None
+        if sink is not None and _unpacks_without_bounds(response):
+            raise DownloadError("The image came compressed in a way that was not asked for, and is not unpacked.")
+        return cls(sink, effect.keyed and response.is_success, until, clock)
 
     def write(self, chunk: bytes) -> None:
         if self.clock() > self.until:
             raise TransportFault("the answer took too long to arrive", timeout=True)
         if self.sink is not None:
             self.sink.write(chunk)
-        elif len(self._buffer) + len(chunk) > MAX_ANSWER_BYTES:
+            return
+        self._size += len(chunk)
+        if self._size > MAX_ANSWER_BYTES:
             raise TransportFault(f"the answer is larger than {MAX_ANSWER_BYTES} bytes")
-        else:
-            self._buffer += chunk
+        if self._scan is not None:
+            self._scan.feed(chunk)
+            return
+        self._buffer += chunk
+        if self.may_hold_pictures and len(self._buffer) > LARGE_ANSWER:
+            self._scan = PictureScan()
+            self._scan.feed(bytes(self._buffer))
+            self._buffer.clear()
 
-    def collected(self) -> bytes:
-        return bytes(self._buffer)
+    def collected(self) -> tuple[bytes, Mapping[str, Picture]]:
+        """Return the body, and the pictures that were taken out of it."""
+        return (bytes(self._buffer), {}) if self._scan is None else (self._scan.finish(), self._scan.pictures)
+
+
+def _unpacks_without_bounds(response: httpx.Response) -> bool:
+    named = (coding.strip().lower() for coding in response.headers.get("Content-Encoding", "").split(","))
+    codings = [coding for coding in named if coding in _CODINGS]
+    return len(codings) > 1 or any(coding not in _CODINGS[:2] for coding in codings)
 
 
 def _log(effect: Send, response: httpx.Response) -> None:
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
     logger.debug(
         "%s %s -> %s", effect.method, urlsplit(effect.url).path if effect.keyed else "image", response.status_code
     )
@@ -209,20 +254,19 @@ class Wire:
         if self.closed or self.client.is_closed:
             raise LemonError("This client is closed. Make a new one, or do the work inside its `with` block.")
         request = self.credentials.build(self.client, effect)
+        until = self.clock() + effect.within
         try:
             response = self.client.send(
                 request, stream=True, auth=self.credentials.auth(effect), follow_redirects=False
             )
             with closing(response):
                 _log(effect, response)
-                body = _Body(
-                    effect.sink if response.status_code == 200 else None, self.clock() + effect.within, self.clock
-                )
+                body = _Body.of(response, effect, until, self.clock)
                 for chunk in response.iter_bytes():
                     body.write(chunk)
         except httpx.RequestError as exc:
             raise _fault(exc) from exc
-        return self.credentials.record(response, body.collected())
+        return self.credentials.record(response, body)
 
     def close(self) -> None:
         """Close the connections, unless the client is the user's."""
@@ -248,27 +292,26 @@ class AsyncWire:
             raise LemonError("This client is closed. Make a new one, or do the work inside its `async with` block.")
         self._bind()
         request = self.credentials.build(self.client, effect)
+        until = self.clock() + effect.within
         try:
-            with anyio.fail_after(effect.within):
+            with anyio.CancelScope(deadline=anyio.current_time() + effect.within) as scope:
                 response = await self.client.send(
                     request, stream=True, auth=self.credentials.auth(effect), follow_redirects=False
                 )
                 try:
                     _log(effect, response)
-                    body = _Body(
-                        effect.sink if response.status_code == 200 else None, self.clock() + effect.within, self.clock
-                    )
+                    body = _Body.of(response, effect, until, self.clock)
                     chunks: Any = response.aiter_bytes()  # typed as an iterator, in truth a generator to be closed
                     async with aclosing(chunks):
                         async for chunk in chunks:
                             body.write(chunk)
                 finally:
                     await response.aclose()
-        except TimeoutError as exc:
-            raise TransportFault("the answer took too long to arrive", timeout=True) from exc
         except httpx.RequestError as exc:
             raise _fault(exc) from exc
-        return self.credentials.record(response, body.collected())
+        if scope.cancelled_caught:
+            raise TransportFault("the answer took too long to arrive", timeout=True)
+        return self.credentials.record(response, body)
 
     async def aclose(self) -> None:
         """Async twin of `Wire.close`."""
@@ -295,12 +338,29 @@ def _tls() -> ssl.SSLContext:
 
 def new_client() -> httpx.Client:
     """Make an HTTP client without a key. Proxies come from the environment (HTTPS_PROXY, NO_PROXY...)."""
-    return httpx.Client(verify=_tls(), limits=LIMITS)
+    return httpx.Client(transport=Pool(_connection(httpx.HTTPTransport)), mounts=_mounts(Pool, httpx.HTTPTransport))
 
 
 def new_async_client() -> httpx.AsyncClient:
     """Async twin of `new_client`."""
-    return httpx.AsyncClient(verify=_tls(), limits=LIMITS)
+    return httpx.AsyncClient(
+        transport=AsyncPool(_connection(httpx.AsyncHTTPTransport)), mounts=_mounts(AsyncPool, httpx.AsyncHTTPTransport)
+    )
+
+
+def _connection(kind: Callable[..., T], proxy: str | None = None) -> Callable[[], T]:
+    return lambda: kind(verify=_tls(), limits=ONE, proxy=proxy)
+
+
+def _mounts(pool: Callable[[Callable[[], T]], PoolT], kind: Callable[..., T]) -> dict[str, PoolT | None]:
+    mounts: dict[str, PoolT | None] = {}
+    for pattern, proxy in environment_proxies().items():
+        mounts[pattern] = None
+        if proxy is not None:
+            new = _connection(kind, proxy)
+            new()  # whatever is wrong with the proxy's address is said now, and not in the middle of a request
+            mounts[pattern] = pool(new)
+    return mounts
 
 
 class _OriginAuth(httpx.Auth):

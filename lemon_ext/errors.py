@@ -37,6 +37,7 @@ from attrs import field, frozen
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from ._spans import Picture
     from .capabilities import Violation
     from .polling import Task
 
@@ -76,11 +77,15 @@ class LemonWarning(UserWarning):
 
 @frozen
 class APIResponse:
-    """What came back: status, headers (names in lower case) and body. The request, and so the key, is not kept."""
+    """What came back: status, headers (names in lower case) and body. The request, and so the key, is not kept.
+
+    Large pictures are taken out of the body while it arrives: it holds marks in their place, and ``pictures`` the data.
+    """
 
     status_code: int
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
+    pictures: Mapping[str, Picture] = field(factory=dict, repr=False)
 
     @property
     def text(self) -> str:

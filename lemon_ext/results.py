@@ -10,7 +10,7 @@ import base64
 import binascii
 import html
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 from urllib.parse import urljoin, urlsplit
@@ -22,6 +22,7 @@ from lemon_client.models import ImageData
 from ._files import Buffer, PartFile, Target, file_stem, suffix_of
 from ._flow import Flow, Send, Sleep, TransportFault, send
 from ._operations import Answer, look
+from ._spans import Picture, with_text
 from ._wire import origin
 from .errors import APIResponse, APIStatusError, DownloadError, LemonError, ResponseError
 from .retry import Deadline, backoff, is_transient, retry_after
@@ -57,24 +58,43 @@ class Runner(Protocol):
 
 @define(eq=False, repr=False)
 class Image:
-    """One image: its ``url`` or its Base64 data, and the prompt that was really used, where the API tells it.
+    """One image: its ``url`` or its Base64 data, and the prompt that was really used, where the API tells it."""
 
-    ``raw`` is the generated model with every field of the answer.
-    """
-
-    raw: ImageData
     url: str | None
-    b64_json: str | None
     revised_prompt: str | None
+    _raw: ImageData
+    #: The data, if it was decoded on arrival; ``_raw`` holds a mark in its place.
+    _picture: Picture | None = None
     _stem: str = "image"
     _index: int = 0
     _task: Task | None = None
     _runner: Runner | None = None
 
     @classmethod
-    def of(cls, raw: ImageData, *, stem: str, index: int, task: Task | None, runner: Runner | None) -> Image:
+    def of(
+        cls,
+        raw: ImageData,
+        *,
+        picture: Picture | None = None,
+        stem: str = "image",
+        index: int = 0,
+        task: Task | None = None,
+        runner: Runner | None = None,
+    ) -> Image:
         """Make one from the generated model."""
-        return cls(raw, _text(raw.url), _text(raw.b64_json), _text(raw.revised_prompt), stem, index, task, runner)
+        return cls(_text(raw.url), _text(raw.revised_prompt), raw, picture, stem, index, task, runner)
+
+    @property
+    def raw(self) -> ImageData:
+        """The generated model with every field of the answer."""
+        if self._picture is None:
+            return self._raw
+        return ImageData.from_dict({**self._raw.to_dict(), "b64_json": self._picture.base64()})
+
+    @property
+    def b64_json(self) -> str | None:
+        """The data as Base64, if it came with the answer. Large data is encoded anew each time; `read` is cheaper."""
+        return _text(self._raw.b64_json) if self._picture is None else self._picture.base64()
 
     def read(self, *, deadline: float | None = None, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
         """Return the image's bytes, fetching them if need be, within ``deadline`` seconds (None: the client's).
@@ -123,7 +143,8 @@ class Image:
             return await run_sync(lambda: target.place(self._stem, overwrite=overwrite))
 
     def _fill(self, target: Target, deadline: float | None) -> None:
-        if self._decode(target):
+        if self._came_along:
+            self._decode(target)
             return
         runner = self._bound()
         if runner.run is None:
@@ -133,7 +154,8 @@ class Image:
         runner.run(self._download(runner, target, deadline))
 
     async def _afill(self, target: Target, deadline: float | None) -> None:
-        if self._decode(target):
+        if self._came_along:
+            await run_sync(self._decode, target)
             return
         runner = self._bound()
         if runner.arun is None:
@@ -152,45 +174,53 @@ class Image:
             )
         return self._runner
 
-    def _decode(self, target: Target) -> bool:
-        """Write the image to the target if it came with the answer."""
-        data = self.b64_json or (self.url if self.url and self.url.startswith("data:") else None)
-        if data is None:
-            return False
+    @property
+    def _came_along(self) -> bool:
+        return self._picture is not None or self._data is not None
+
+    @property
+    def _data(self) -> str | None:
+        """The text of the data, where there is any. Not for a picture that was decoded already."""
+        return _text(self._raw.b64_json) or (self.url if self.url and self.url.startswith("data:") else None)
+
+    def _decode(self, target: Target) -> None:
+        """Write the image that came with the answer to the target."""
+        if self._picture is not None:
+            for piece in self._picture:
+                target.write(piece)
+            return
         try:
-            target.write(base64.b64decode(_payload(data), validate=True))
+            target.write(base64.b64decode(_payload(self._data or ""), validate=True))
         except binascii.Error:
             raise ResponseError(
                 "The image came as Base64 that cannot be decoded. It is paid for: see image.raw."
             ) from None
-        return True
 
     def __repr__(self) -> str:
-        return f"<Image {'with data' if self.b64_json else f'at {_host(self.url)}'}>"
+        return f"<Image {'with data' if _text(self._raw.b64_json) else f'at {_host(self.url)}'}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         # A notebook is handed the data or the address: showing an image never waits for one.
-        if self.b64_json is None:
+        if (data := self.b64_json) is None:
             shown = {"text/html": _img(self, "max-width: 100%")}
         else:
-            shown = {f"image/{_kind(self.b64_json)}": _payload(self.b64_json)}
+            shown = {f"image/{_kind(data)}": _payload(data)}
         return {**shown, "text/plain": repr(self)}
 
     def __getstate__(self) -> tuple[Any, ...]:
         # Unset fields of a generated model do not survive a pickle, so it travels as plain data.
-        return (self.raw.to_dict(), self.url, self.b64_json, self.revised_prompt, self._stem, self._index)
+        return (self._raw.to_dict(), self._picture, self.url, self.revised_prompt, self._stem, self._index)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        raw, self.url, self.b64_json, self.revised_prompt, self._stem, self._index = state
-        self.raw, self._task, self._runner = ImageData.from_dict(raw), None, None
+        raw, self._picture, self.url, self.revised_prompt, self._stem, self._index = state
+        self._raw, self._task, self._runner = ImageData.from_dict(raw), None, None
 
 
 @define(eq=False, repr=False)
 class ImageResult(Sequence[Image]):
     """The images of one request, in order.
 
-    ``created`` is in Unix seconds; ``prompt``, ``model`` and ``task_id`` are None where they are not known. ``raw``
-    is the answer as it came.
+    ``created`` is in Unix seconds; ``prompt``, ``model`` and ``task_id`` are None where they are not known.
     """
 
     images: list[Image]
@@ -198,7 +228,8 @@ class ImageResult(Sequence[Image]):
     model: str | None = None
     prompt: str | None = None
     task_id: str | None = None
-    raw: dict[str, Any] = field(factory=dict)
+    _body: dict[str, Any] = field(factory=dict)
+    _pictures: Mapping[str, Picture] = field(factory=dict)
 
     @classmethod
     def of(
@@ -206,10 +237,18 @@ class ImageResult(Sequence[Image]):
     ) -> ImageResult:
         """Make one from an answer that holds images."""
         stem = file_stem(prompt or answer.task_id)
+        pictures = answer.response.pictures
         images = [
-            Image.of(raw, stem=stem, index=index, task=task, runner=runner) for index, raw in enumerate(answer.images)
+            Image.of(raw, picture=pictures.get(_text(raw.b64_json) or ""), stem=stem, index=i, task=task, runner=runner)
+            for i, raw in enumerate(answer.images)
         ]
-        return cls(images, answer.created, model, prompt, answer.task_id, answer.body)
+        return cls(images, answer.created, model, prompt, answer.task_id, answer.body, pictures)
+
+    @property
+    def raw(self) -> dict[str, Any]:
+        """The answer as it came."""
+        raw: dict[str, Any] = with_text(self._body, self._pictures)
+        return raw
 
     @property
     def data(self) -> list[Image]:
@@ -321,9 +360,8 @@ def _failed(image: Image, why: str, status_code: int | None) -> DownloadError:
 
 
 def _img(image: Image, style: str) -> str:
-    source = (
-        image.url if image.b64_json is None else f"data:image/{_kind(image.b64_json)};base64,{_payload(image.b64_json)}"
-    )
+    data = image.b64_json
+    source = image.url if data is None else f"data:image/{_kind(data)};base64,{_payload(data)}"
     return f'<img src="{html.escape(source or "")}" style="{style}">'
 
 

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import base64
+import gzip
 import os
+import sys
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
+import anyio
 import httpx
 import pytest
 
-from lemon_ext import DownloadError, LemonError, ResponseError
-from lemon_ext._files import file_stem, suffix_of
+from lemon_ext import AsyncLemon, DownloadError, LemonError, ResponseError
+from lemon_ext._files import PartFile, file_stem, remove_stale_parts, suffix_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 100
 JPEG = b"\xff\xd8\xff\xe0" + b"picture"
@@ -87,6 +92,7 @@ def test_an_image_of_the_async_client_says_how_to_read_it(colour):
         (JPEG, "cat.PNG", "cat.jpg"),
         (WEBP, "cat.v2", "cat.v2.webp"),
         (b"unknown kind", "cat.png", "cat.png"),
+        (b"unknown kind", "cat", "cat.bin"),
         (PNG, "new/folder/cat", "new/folder/cat.png"),
     ],
 )
@@ -123,6 +129,7 @@ def test_a_folder_gets_free_names_made_from_the_prompt(colour, tmp_path):
         ("../../etc/passwd", "etc-passwd"),
         ("C:\\Windows\\system32", "c-windows-system32"),
         ("con", "image"),
+        ("COM¹", "image"),
         ("  ...  ", "image"),
         ("", "image"),
         (None, "image"),
@@ -301,6 +308,139 @@ def test_an_interrupted_download_leaves_nothing(colour, tmp_path):
     with pytest.raises(KeyboardInterrupt):
         one(colour, broken).save(tmp_path / "cat")
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_cancelled_download_leaves_nothing(tmp_path, backend):
+    async def main():
+        arrived = anyio.Event()
+
+        async def body():
+            yield PNG
+            arrived.set()
+            await anyio.sleep_forever()
+
+        def handler(request):
+            if request.method == "POST":
+                return httpx.Response(200, json={"data": [{"url": f"{HOME}/a"}]})
+            return httpx.Response(200, content=body())
+
+        async with AsyncLemon("sk-x", http_client=httpx.AsyncClient(transport=httpx.MockTransport(handler))) as lemon:
+            image = (await lemon.images.generate("a white cat"))[0]
+            async with anyio.create_task_group() as group:
+                group.start_soon(image.asave, tmp_path / "cat")
+                await arrived.wait()
+                assert len(list(tmp_path.iterdir())) == 1
+                group.cancel_scope.cancel()
+        await lemon._core.wire.client.aclose()
+
+    anyio.run(main, backend=backend)
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the limit on a file's size stands for a full disk")
+@pytest.mark.parametrize("large", [1, 300])
+def test_a_full_disk_is_an_os_error_and_leaves_nothing(colour, tmp_path, large):
+    import resource
+
+    data = base64.b64encode(PNG * large).decode()
+    for image in (one(colour, PNG * large), get(colour, images({"b64_json": data})({}))[0]):
+        before = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (500, before[1]))
+        try:
+            with pytest.raises(OSError, match="too large"):
+                colour.call(colour.twin(image, "save"), tmp_path / "cat")
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
+        assert list(tmp_path.iterdir()) == []
+
+
+def put(path, stem="", data=PNG, **options):
+    with PartFile(path, 10_000) as part:
+        part.write(data)
+        return part.place(stem, **options)
+
+
+def test_a_picture_can_be_finished_before_it_gets_its_name(tmp_path):
+    def finish(part):
+        assert part.read_bytes() == PNG
+        assert [path.name for path in tmp_path.iterdir()] == [part.name]
+        part.write_bytes(PNG + b"more")
+
+    path = put(tmp_path / "00042-a-white-cat-1", overwrite=True, finish=finish)
+    assert path == tmp_path / "00042-a-white-cat-1.png"
+    assert path.read_bytes() == PNG + b"more"
+    with pytest.raises(ZeroDivisionError):
+        put(tmp_path / "other", finish=lambda part: 1 / 0)
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_system_without_hard_links_is_served_too(tmp_path, monkeypatch):
+    def link(source, target):
+        raise PermissionError("no hard links here")
+
+    monkeypatch.setattr(os, "link", link)
+    for name in ("image.png", "image-2.png"):
+        assert put(tmp_path, "image") == tmp_path / name
+    with pytest.raises(FileExistsError):
+        put(tmp_path / "image")
+    monkeypatch.setattr(Path, "replace", link)
+    with pytest.raises(PermissionError):
+        put(tmp_path / "new")
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["image-2.png", "image.png"]
+
+
+def test_a_link_is_replaced_and_what_it_points_to_stays(tmp_path):
+    (tmp_path / "mine").write_bytes(b"mine")
+    (tmp_path / "cat.png").symlink_to(tmp_path / "mine")
+    with pytest.raises(FileExistsError):
+        put(tmp_path / "cat")
+    put(tmp_path / "cat", overwrite=True)
+    assert (tmp_path / "mine").read_bytes() == b"mine"
+    assert (tmp_path / "cat.png").read_bytes() == PNG
+
+
+def test_what_a_crash_left_is_removed_and_what_is_being_written_is_not(tmp_path):
+    for name in (".0123456789abcdef.part", ".hidden.part", "0123456789abcdef.part", "mine.png"):
+        (tmp_path / name).write_bytes(b"x")
+    with PartFile(tmp_path / "cat", 10_000) as part:
+        part.write(PNG)
+        remove_stale_parts(tmp_path)
+        part.place("")
+    names = sorted(path.name for path in tmp_path.iterdir())
+    assert names == [".hidden.part", "0123456789abcdef.part", "cat.png", "mine.png"]
+
+
+def test_many_saving_in_one_folder_lose_nothing(tmp_path):
+    with ThreadPoolExecutor(8) as threads:
+        paths = list(threads.map(lambda number: put(tmp_path, "cat", PNG + bytes([number])), range(40)))
+    assert len(set(paths)) == 40
+    assert [path.read_bytes()[-1] for path in paths] == list(range(40))
+
+
+@pytest.mark.parametrize("coding", ["br", "zstd", "gzip, gzip"])
+def test_a_coding_that_could_explode_is_not_unpacked(colour, coding):
+    image = one(colour, lambda request: httpx.Response(200, headers={"Content-Encoding": coding}, stream=Never()))
+    with pytest.raises(DownloadError, match="came compressed"):
+        colour.call(colour.twin(image, "read"))
+    assert len(colour.requests) == 2
+    assert colour.requests[-1].headers["Accept-Encoding"] == "identity"
+
+
+class Never(httpx.SyncByteStream, httpx.AsyncByteStream):
+    def __iter__(self):
+        raise AssertionError("must not be read")
+
+    def __aiter__(self):
+        raise AssertionError("must not be read")
+
+
+@pytest.mark.parametrize(
+    ("coding", "content"), [("GZIP", gzip.compress(PNG)), ("identity", PNG), ("utf-8", PNG), ("", PNG)]
+)
+def test_a_picture_stored_compressed_is_unpacked_and_odd_codings_are_passed_over(colour, coding, content):
+    packed = httpx.Response(200, headers={"Content-Encoding": coding}, content=content)
+    assert colour.call(colour.twin(one(colour, packed), "read")) == PNG
 
 
 def test_the_message_of_a_failed_download_does_not_show_a_signed_address(colour):
