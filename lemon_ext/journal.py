@@ -110,7 +110,7 @@ class Journal:
             lock = _lock(folder)
             try:
                 _inspect(path)
-                database = _connect(path.as_uri().replace("?", "%3f") + "?mode=rwc", path)
+                database = _connect(path, "rwc")
             except BaseException:
                 lock.close()
                 raise
@@ -130,7 +130,7 @@ class Journal:
             if not path.is_file():
                 raise JournalError(f"There is no batch in {folder}: {FILE} is missing.", path=path)
             _inspect(path)
-            journal = cls(folder, _connect(path.as_uri().replace("?", "%3f") + "?mode=ro", path), None)
+            journal = cls(folder, _connect(path, "ro"), None)
             journal._check()
             return journal
 
@@ -359,7 +359,8 @@ def _inspect(path: Path) -> None:
         raise JournalError(f"{path} is not a record of ours, and is left as it is. Choose another folder.", path=path)
 
 
-def _connect(uri: str, path: Path) -> sqlite3.Connection:
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
     # The engine's writer runs in worker threads, one at a time.
     return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5)
 

@@ -89,6 +89,14 @@ def test_the_same_call_again_does_nothing(tmp_path):
     assert len(results(tmp_path)) == 5
 
 
+@pytest.mark.parametrize("name", ["out", "a b?c#d%20é", "deep/er"])
+def test_any_folder_will_do(tmp_path, monkeypatch, name):
+    monkeypatch.chdir(tmp_path)
+    go(Gateway(), rows(1), name)
+    assert batch_status(name).saved == 1
+    assert statuses(results(tmp_path / name)) == {1: "saved"}
+
+
 def test_leaving_early_keeps_the_rest_for_another_run(tmp_path):
     gateway = Gateway()
     for number, _ in enumerate(run_batch(rows(40), tmp_path, client=gateway.client(), concurrency=2)):

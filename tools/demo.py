@@ -67,7 +67,7 @@ def batch(emulator: Emulator) -> None:
     child.wait()
     print(f"\nkilled with {saved(folder)} of {len(rows)} rows saved; charges so far: {emulator.charges - before}")
 
-    title("4. lemon resume: what was paid is fetched, what was not sent is sent")
+    title("4. lemon resume: what is paid for is fetched, nothing is paid for twice")
     code = lemon_command(emulator, "resume", str(folder)).wait()
     print(f"\nexit code {code}; charges for {len(rows)} rows: {emulator.charges - before}")
     print(f"\nThe pictures are in {FOLDER}/. The gallery: {(folder / 'index.html').absolute().as_uri()}")
