@@ -400,9 +400,12 @@ class Engine:
         self._images_sent -= entry.images
         tries = self._tries[entry.row] = self._tries.get(entry.row, 0) + 1
         if tries <= RESENDS:
+            again = self._clock() + refused.delay(tries)
+            if isinstance(refused.error, RateLimitError):  # it is meant for the account, not for this row
+                self._session.budget.penalize(again)
             await self._writer.write(record.unsent(entry.row))
             self._move("submitting", "unsent")
-            heapq.heappush(self._again, (self._clock() + refused.delay(tries), entry.row, entry))
+            heapq.heappush(self._again, (again, entry.row, entry))
         elif isinstance(refused.error, APIConnectionError | RateLimitError):
             self.stop(str(refused.error), leave=False)
             await self._put_back(entry.row, refused.error)

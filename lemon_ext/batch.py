@@ -196,7 +196,8 @@ async def arun_batch(
             if crashes:
                 raise crashes[0]
         finally:
-            opened.__exit__(None, None, None)
+            with anyio.CancelScope(shield=True):
+                await run_sync(opened.__exit__, None, None, None)
     finally:
         if client is None:
             with anyio.CancelScope(shield=True):

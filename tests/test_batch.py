@@ -344,6 +344,14 @@ def test_after_a_429_nothing_is_asked_before_the_wait_is_over(tmp_path):
     assert gateway.times[1] - gateway.times[0] >= 7
 
 
+def test_after_a_429_that_names_no_time_everything_holds_back_too(tmp_path):
+    gateway = Gateway()
+    gateway.expect("cat 1", (429, {}), (429, {}))
+    go(gateway, rows(3), tmp_path, client=gateway.client(requests_per_minute=1000), concurrency=1)
+    assert gateway.posts[:3] == ["cat 1"] * 3
+    assert gateway.times[1] - gateway.times[0] >= 0.25
+
+
 def test_a_refusal_is_the_outcome_of_its_row(tmp_path):
     gateway = Gateway()
     gateway.expect("cat 2", (400, {"error": {"message": "not this", "code": "content_policy"}}))
