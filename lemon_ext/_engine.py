@@ -14,6 +14,7 @@ import shutil
 import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from typing import Any, Final, Protocol, TypeVar
 
 import anyio
@@ -194,7 +195,9 @@ class Engine:
         self._concurrency, self._max_images = concurrency, max_images
         self._emit, self._on_progress = emit, on_progress
         self._schedule = Schedule(self._session.budget.per_minute, dearest=DEAREST)
-        self._schedule.durations.update({m: Durations.from_json(d) for m, d in journal.durations().items()})
+        for model, learned in journal.durations().items():
+            with suppress(ValueError):  # an older version counted differently: learn anew
+                self._schedule.durations[model] = Durations.from_json(learned)
         self._agenda = Agenda(self._schedule, self._session.budget)
         self._ahead: deque[Entry] = deque()
         self._last_read: float = 0
@@ -224,6 +227,7 @@ class Engine:
         self._counts = await self._writer.read(self._journal.counts)
         self._images_sent = await self._writer.read(self._journal.images_sent)
         self._images = await self._writer.read(self._journal.saved_images)
+        self._report()
         for entry in await self._writer.read(lambda: list(self._journal.entries("uncertain"))):
             await self._emit(entry)
         try:

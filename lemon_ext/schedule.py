@@ -13,15 +13,14 @@ import heapq
 import math
 import threading
 from bisect import bisect_right
-from collections import deque
+from collections import Counter, deque
+from itertools import pairwise
 from typing import Any, Final
 
 from attrs import define, field
 
-#: The bins of durations: logarithmic, each 15 % longer than the one before, from half a second to half an hour.
-BINS: Final = 60
-RATIO: Final = 1.15
-EDGES: Final = (0.0, *(0.5 * RATIO**i for i in range(BINS)))
+#: The bins of durations: [0, 2 s), then each 15 % longer than the one before, up to half an hour, then all the rest.
+EDGES: Final = (0.0, *(2.0 * 1.15**i for i in range(50)), math.inf)
 #: How many completions are remembered; older ones fade.
 MEMORY: Final = 200.0
 #: Of the prior: so many imagined tasks, this share of them as the documents say (30-120 s), the others of any length.
@@ -36,11 +35,24 @@ FLOOR: Final = 0.5
 CEILING: Final = 60.0
 #: For a model nobody has seen complete, the first look comes no later than this.
 FIRST_LOOK: Final = 3.0
-CHEAPEST: Final = 0.05
+#: The lowest price, in seconds: a task as long as the documents say is noticed a second after it ended, on average.
+CHEAPEST: Final = 0.04
 #: The highest price, in seconds: the one dial between noticing soon (1) and finishing many tasks a minute (8).
 DEAREST: Final = 4.0
+#: While a model is new its price is no higher than this, and rises by so much with every completion: what the first
+#: tasks teach is worth more than their looks cost.
+NEW: Final = 0.4
+NEW_STEP: Final = 0.1
+#: Every so many tasks one is first looked at in half the time. What ends before the first look ends at an unknown
+#: moment; without these, a model that became faster would go unnoticed.
+SCOUT: Final = 16
 #: The share of the rate limit that is planned with; the rest is for retries and for what others use.
 USABLE: Final = 0.88
+#: Seconds of submissions that may be made up for after looks, or the rate limit, kept them waiting.
+CREDIT: Final = 1.0
+#: Seconds between two looks at the price, and over which what arrives is counted.
+REPRICE: Final = 5.0
+RECENT: Final = 60.0
 
 
 def _prior() -> tuple[list[float], list[float]]:
@@ -55,17 +67,19 @@ def _prior() -> tuple[list[float], list[float]]:
         return DOCUMENTED_SHARE * documented + (1 - DOCUMENTED_SHARE) * anything
 
     ended, risk = [], []
-    for low, high in zip(EDGES, (*EDGES[1:], math.inf), strict=True):
-        if high is math.inf:
+    for low, high in pairwise(EDGES):
+        if high == math.inf:
             ended.append(PRIOR_TASKS * survival(low) + 1e-3)
             risk.append(ended[-1] * low)
-            continue
-        ended.append(PRIOR_TASKS * (survival(low) - survival(high)))
-        risk.append(PRIOR_TASKS * (survival(low) + survival(high)) / 2 * (high - low) + 1e-6)
+        else:
+            ended.append(PRIOR_TASKS * (survival(low) - survival(high)))
+            risk.append(PRIOR_TASKS * (survival(low) + survival(high)) / 2 * (high - low) + 1e-6)
     return ended, risk
 
 
 _ENDED0, _RISK0 = _prior()
+#: A hazard to divide by where nothing is known to end.
+_NEVER: Final = 1e-9
 
 
 @define
@@ -75,39 +89,56 @@ class Durations:
     _ended: list[float] = field(factory=_ENDED0.copy)
     _risk: list[float] = field(factory=_RISK0.copy)
     completions: int = 0
+    #: How many tasks were given a first look.
+    started: int = field(default=0, init=False)
+    _hazard: list[float] = field(init=False)
+    #: What a completion adds. It grows instead of the older ones fading.
+    _weight: float = field(default=1.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._hazard = [max(ended / risk, _NEVER) for ended, risk in zip(self._ended, self._risk, strict=True)]
 
     def pending(self, last: float, now: float) -> None:
         """Learn that a task which was running at age ``last`` still runs at age ``now``."""
-        for b, low, high in _pieces(last, now):
-            self._risk[b] += high - low
+        b, low = bisect_right(EDGES, last) - 1, last
+        while low < now:
+            high = min(EDGES[b + 1], now)
+            self._add(b, 0.0, high - low)
+            b, low = b + 1, high
 
     def done(self, last: float, now: float) -> None:
         """Learn that a task ended between two ages. When exactly is spread by what was known before."""
-        self._forget()
-        pieces = list(_pieces(last, max(now, last + 1e-3)))
-        survival, ends = 1.0, []
-        for b, low, high in pieces:
-            after = survival * math.exp(-self._hazard(b) * (high - low))
-            ends.append((b, high - low, survival - after))
-            survival = after
-        total = max(1.0 - survival, 1e-12)
-        for b, width, mass in ends:
-            at_risk = (mass / self._hazard(b) - survival * width) / total
-            self._ended[b] += mass / total
-            self._risk[b] += min(max(at_risk, 0.0), width)
         self.completions += 1
+        if self.completions > MEMORY:
+            self._weight /= 1.0 - 1.0 / MEMORY
+        now = max(now, last + 1e-3)
+        b, low, survival, pieces = bisect_right(EDGES, last) - 1, last, 1.0, []
+        while low < now:
+            high = min(EDGES[b + 1], now)
+            ends = survival * -math.expm1(-self._hazard[b] * (high - low))
+            pieces.append((b, high - low, ends, ends / self._hazard[b]))
+            survival -= ends
+            b, low = b + 1, high
+        total = max(1.0 - survival, 1e-12)
+        for b, width, ends, alive in pieces:
+            self._add(b, ends / total, max(alive - survival * width, 0.0) / total)
+        if self._weight > 1e9:
+            self._ended, self._risk, self._weight = *self._evenly(), 1.0
 
     def next_look(self, last: float, price: float) -> float:
         """Return the age at which the seconds probably wasted since a look at age ``last`` reach the price."""
+        hazards, expm1 = self._hazard, math.expm1  # this runs for every request
+        b, low, end = bisect_right(EDGES, last) - 1, last, last + CEILING
         survival, wasted = 1.0, 0.0
-        for b, low, high in _pieces(last, last + CEILING):
-            hazard, width = self._hazard(b), high - low
-            more = width - survival * -math.expm1(-hazard * width) / hazard
+        while low < end:
+            high = min(EDGES[b + 1], end)
+            hazard, width = hazards[b], high - low
+            ends = survival * -expm1(-hazard * width)
+            more = width - ends / hazard
             if wasted + more >= price:
                 return low + _solve(hazard, survival, price - wasted, width)
-            wasted += more
-            survival *= math.exp(-hazard * width)
-        return last + CEILING
+            wasted, survival, low, b = wasted + more, survival - ends, high, b + 1
+        return end
 
     def expected_looks(self, price: float) -> float:
         """Return how many looks a task takes at this price."""
@@ -115,59 +146,53 @@ class Durations:
         while survival > 0.01 and looks < 200:
             after = max(self.next_look(age, price), age + FLOOR)
             looks += survival
-            survival *= math.exp(-sum(self._hazard(b) * (high - low) for b, low, high in _pieces(age, after)))
+            b, low = bisect_right(EDGES, age) - 1, age
+            while low < after:
+                high = min(EDGES[b + 1], after)
+                survival *= math.exp(-self._hazard[b] * (high - low))
+                b, low = b + 1, high
             age = after
         return looks
 
     def to_json(self) -> dict[str, Any]:
         """Return what was learned as plain JSON."""
-        return {"ended": self._ended, "risk": self._risk, "completions": self.completions}
+        ended, risk = self._evenly()
+        return {"ended": ended, "risk": risk, "completions": self.completions}
 
     @classmethod
     def from_json(cls, data: Any) -> Durations:
         """Return what `to_json` kept. Raises ValueError for anything else."""
         try:
             ended, risk = [float(x) for x in data["ended"]], [float(x) for x in data["risk"]]
-            if len(ended) == len(risk) == BINS + 1 and min(ended) >= 0 and min(risk) > 0:
-                return cls(ended, risk, int(data["completions"]))
+            usable = len(ended) == len(risk) == len(_RISK0) and min(ended) >= 0 and min(risk) > 0
+            if usable and math.isfinite(sum(ended) + sum(risk)):
+                return cls(ended, risk, max(int(data["completions"]), 0))
         except (TypeError, KeyError, ValueError):
             pass
         raise ValueError("not the durations of a model")
 
-    def _hazard(self, b: int) -> float:
-        return max(self._ended[b] / self._risk[b], 1e-9)
+    def _add(self, b: int, ended: float, risk: float) -> None:
+        self._ended[b] += self._weight * ended
+        self._risk[b] += self._weight * risk
+        self._hazard[b] = max(self._ended[b] / self._risk[b], _NEVER)
 
-    def _forget(self) -> None:
-        keep = 1.0 - 1.0 / MEMORY
-        if self.completions < MEMORY:
-            return
-        self._ended = [x * keep for x in self._ended]
-        self._risk = [x * keep for x in self._risk]
-
-
-def _pieces(start: float, end: float) -> list[tuple[int, float, float]]:
-    """Cut an interval of ages at the edges of the bins: (bin, from, to)."""
-    b = 0 if start < EDGES[1] else min(int(math.log(start / EDGES[1]) / math.log(RATIO) + 1e-9) + 1, BINS)
-    found = []
-    while start < end:
-        stop = min(EDGES[b + 1], end) if b < BINS else end
-        if stop > start:
-            found.append((b, start, stop))
-        start = max(stop, start)
-        b += 1
-    return found
+    def _evenly(self) -> tuple[list[float], list[float]]:
+        return [x / self._weight for x in self._ended], [x / self._weight for x in self._risk]
 
 
 def _solve(hazard: float, survival: float, price: float, width: float) -> float:
-    """Return where within a stretch of constant hazard the wasted time reaches the price."""
-    low, high = 0.0, width
-    for _ in range(20):
-        middle = (low + high) / 2
-        if middle - survival * -math.expm1(-hazard * middle) / hazard < price:
-            low = middle
-        else:
-            high = middle
-    return high
+    """Return where within a stretch of constant hazard the wasted time reaches the price.
+
+    By Newton's steps from the right: wasted time is convex, so they do not overshoot.
+    """
+    at = width
+    for _ in range(8):
+        alive = survival * math.exp(-hazard * at)
+        step = (at - (survival - alive) / hazard - price) / max(1.0 - alive, _NEVER)
+        at -= step
+        if step < 0.001:
+            break
+    return at
 
 
 class Schedule:
@@ -184,7 +209,8 @@ class Schedule:
         self.durations: dict[str | None, Durations] = {}
         #: The looks a task takes at the present price.
         self._looks = 0.0
-        self._arrivals: deque[tuple[float, str | None]] = deque(maxlen=10_000)
+        #: The submissions of the last minute; more than the rate limit allows make the price no higher.
+        self._arrivals: deque[tuple[float, str | None]] = deque(maxlen=int(per_minute or 0) + 1)
         self._priced = -math.inf
         self._lock = threading.Lock()
 
@@ -201,9 +227,14 @@ class Schedule:
         with self._lock:
             self._reprice(now)
             known = self._of(model)
-            price = min(self.price, 0.1 + 0.1 * known.completions) if known.completions < 40 else self.price
-            age = min(max(known.next_look(last, price), last + FLOOR), last + CEILING)
-            return min(age, FIRST_LOOK) if last == 0 and known.completions == 0 else age
+            age = known.next_look(last, self._price(known))
+            if last == 0:
+                known.started += 1
+                if known.completions == 0:
+                    age = min(age, FIRST_LOOK)
+                elif known.started % SCOUT == 0:
+                    age /= 2
+            return max(age, last + FLOOR)
 
     def pending(self, model: str | None, last: float, now: float) -> None:
         """Learn that a task still runs; ages are seconds since its submission."""
@@ -222,31 +253,35 @@ class Schedule:
             return 1.0 + self._looks
 
     def _of(self, model: str | None) -> Durations:
-        return self.durations.setdefault(model, Durations())
+        known = self.durations.get(model)
+        if known is None:
+            known = self.durations[model] = Durations()
+        return known
+
+    def _price(self, known: Durations) -> float:
+        return min(self.price, NEW + NEW_STEP * known.completions)
 
     def _reprice(self, now: float) -> None:
-        """Find the price at which what is asked for fits into the rate limit (every five seconds)."""
-        if now - self._priced < 5.0:
+        """Move the price to where what is asked for fits into the rate limit."""
+        if now - self._priced < REPRICE:
             return
-        first, self._priced = self._priced == -math.inf, now
-        while self._arrivals and self._arrivals[0][0] < now - 120.0:
+        steps = 1 if self._priced > -math.inf else 10
+        self._priced = now
+        while self._arrivals and self._arrivals[0][0] < now - RECENT:
             self._arrivals.popleft()
-        demand = len(self._arrivals) / 2.0 + self.backlog
+        demand = len(self._arrivals) * 60.0 / RECENT + self.backlog
         room = USABLE * self.per_minute / demand - 1.0 if demand and self.per_minute is not None else math.inf
-        known = [self._of(model) for model in {model for _, model in self._arrivals} or set(self.durations) or {None}]
+        share = Counter(model for _, model in self._arrivals) or dict.fromkeys(self.durations or (None,), 1)
+        known = [(self.durations.get(model) or Durations(), count) for model, count in share.items()]
+        for _ in range(steps):
+            self._looks = self._expected_looks(known)
+            self.price *= min(max(self._looks / room, 0.1), 10.0) if room > 0 else 10.0
+            self.price = min(max(self.price, CHEAPEST), self.dearest)
+        self._looks = self._expected_looks(known)
 
-        def looks(price: float) -> float:
-            return sum(durations.expected_looks(price) for durations in known) / len(known)
-
-        low, high = CHEAPEST, self.dearest
-        if looks(low) > room:
-            for _ in range(12):
-                middle = math.sqrt(low * high)
-                low, high = (middle, high) if looks(middle) > room else (low, middle)
-        else:
-            high = low
-        self.price = high if first else self.price + 0.3 * (high - self.price)
-        self._looks = looks(self.price)
+    def _expected_looks(self, known: list[tuple[Durations, int]]) -> float:
+        looks = sum(count * durations.expected_looks(self._price(durations)) for durations, count in known)
+        return looks / sum(count for _, count in known)
 
 
 class Agenda:
@@ -292,7 +327,7 @@ class Agenda:
         """Space the following submission after one that is made now."""
         if self._budget.per_minute is not None:
             pace = 60.0 / self._budget.per_minute * self._schedule.requests_per_task(now)
-            self._next_submission = max(self._next_submission, now - pace) + pace
+            self._next_submission = max(self._next_submission, now - CREDIT) + pace
 
 
 class RequestBudget:
@@ -305,9 +340,8 @@ class RequestBudget:
 
     def __init__(self, per_minute: float | None = 1000.0) -> None:
         self.per_minute = per_minute
-        size = 1 if per_minute is None else max(int(per_minute), 1)
-        self._window = 0.0 if per_minute is None else 60.0 * size / per_minute + self._MARGIN
-        self._booked: deque[float] = deque(maxlen=size)
+        self._window = 60.0 / min(per_minute or 1.0, 1.0) + self._MARGIN
+        self._booked: deque[float] = deque(maxlen=max(int(per_minute or 0), 1))
         self._held = -math.inf
         self._lock = threading.Lock()
 
@@ -330,13 +364,14 @@ class RequestBudget:
             full = self.per_minute is not None and len(self._booked) == self._booked.maxlen
             return max(now, self._held, self._booked[0] + self._window if full else now)
 
-    def room(self, now: float) -> int:
+    def room(self, now: float) -> float:
         """Return how many requests could be sent at once."""
         with self._lock:
-            if self._booked.maxlen is None or now < self._held:
+            if now < self._held:
                 return 0
-            in_use = len(self._booked) - bisect_right(self._booked, now - self._window)
-            return self._booked.maxlen - in_use
+            if self.per_minute is None:
+                return math.inf
+            return (self._booked.maxlen or 0) - len(self._booked) + bisect_right(self._booked, now - self._window)
 
     def penalize(self, until: float) -> None:
         """Book nothing before this moment: the server said that there were too many requests."""

@@ -560,6 +560,15 @@ def test_durations_are_learned_and_kept(tmp_path):
         assert kept.durations()["midjourney"]["completions"] == 30
 
 
+def test_durations_of_another_version_are_learned_anew(tmp_path):
+    gateway = Gateway()
+    go(gateway, rows(1), tmp_path)
+    with sqlite3.connect(tmp_path / "journal.sqlite3") as database:
+        database.execute("UPDATE durations SET learned = '{}'")
+    database.close()
+    assert go(gateway, None, tmp_path) == []
+
+
 def test_progress_counts_and_ends_complete(tmp_path):
     gateway = Gateway()
     gateway.expect("cat 4", "lost")
