@@ -98,7 +98,8 @@ def run_batch(
     and more. Rows that ended in an earlier run are not repeated, uncertain ones are reported again.
 
     The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``. ``client``: a
-    client to use, left open (None makes one from the environment). A task that runs longer than ``deadline`` seconds
+    client to use (None makes one from the environment). A `Lemon` is left open; an `AsyncLemon` is closed, because its
+    connections end with the event loop of this call. A task that runs longer than ``deadline`` seconds
     stays ``waiting`` for another run. ``poll_interval`` fixes the seconds between looks at a task; without it the
     schedule decides (docs/polling.md). ``concurrency`` bounds the submissions that are on their way at once;
     ``max_images`` ends the sending before more images than that have been asked for in this folder. Rows whose answer
@@ -127,7 +128,7 @@ def run_batch(
                 emit=emit,
                 on_progress=on_progress,
             ),
-            None if client is not None else door.aclose,
+            None if isinstance(client, Lemon) else door.aclose,  # its connections end with the event loop
         )
         try:
             yield from background.read()
