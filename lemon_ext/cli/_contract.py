@@ -1,0 +1,153 @@
+"""The contract's table, as options and as text. A new parameter in the contract is an option without an edit here."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Mapping
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+    from lemon_client.model_table import Rule
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_TABLE: Final = "lemon_client.model_table"
+#: What comes before a parameter's name inside the command, so that it never meets a name of the command's own.
+_PREFIX: Final = "api_"
+#: Characters; a longer one spoils the columns of the help.
+LONGEST_METAVAR: Final = 16
+_TYPES: Final[Mapping[str, click.ParamType[Any]]] = {"integer": click.INT, "number": click.FLOAT}
+
+
+def table() -> ModuleType:
+    """Return the contract's table. Its package is not imported: that would bring the HTTP library with it."""
+    if _TABLE not in sys.modules:
+        package = find_spec("lemon_client")
+        where = list(package.submodule_search_locations or ()) if package is not None else []
+        spec = spec_from_file_location(_TABLE, Path(where[0], "model_table.py")) if where else None
+        if spec is None or spec.loader is None:
+            raise ModuleNotFoundError("lemon_client is not installed.", name="lemon_client")
+        sys.modules[_TABLE] = module = module_from_spec(spec)
+        spec.loader.exec_module(module)
+    return sys.modules[_TABLE]
+
+
+def api_options(function: F) -> F:
+    """Give a command an option for each parameter of the contract. It gets them in its keywords: see `api_fields`."""
+    # Options are listed in the order of the contract, so they are added from the last to the first.
+    taken = {flag for option in getattr(function, "__click_params__", ()) for flag in option.opts}
+    for name, rule in reversed(table().PARAMETERS.items()):
+        if name != "prompt":
+            function = click.option(*_flags(name, rule, taken), **_settings(name, rule))(function)
+    return function
+
+
+class ApiCommand(click.Command):
+    """A command with `api_options`: its help shows them apart from its own."""
+
+    def format_options(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        api: list[tuple[str, str]] = []
+        own: list[tuple[str, str]] = []
+        for param in self.get_params(ctx):
+            if isinstance(param, click.Option) and (record := param.get_help_record(ctx)) is not None:
+                (api if (param.name or "").startswith(_PREFIX) else own).append(record)
+        with formatter.section("Parameters of the API (no default is sent; `lemon models MODEL` says what it takes)"):
+            formatter.write_dl(api)
+        with formatter.section("Options"):
+            formatter.write_dl(own)
+
+
+def api_fields(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what was given of the contract's parameters, under the API's own names."""
+    given = {name.removeprefix(_PREFIX): value for name, value in options.items() if name.startswith(_PREFIX)}
+    return {
+        name: list(value) if isinstance(value, tuple) else value
+        for name, value in given.items()
+        if value not in (None, ())
+    }
+
+
+def allowed(rule: Rule | bool) -> str:
+    """Say in a few words which values a parameter takes."""
+    if rule is False or rule is True:
+        return "not taken"
+    if "enum" in rule:
+        return ", ".join(str(value) for value in rule["enum"])
+    parts = [", ".join([*map(str, rule["known"]), "..."])] if "known" in rule else []
+    if "pixels" in rule:
+        parts = [_pixels(rule["pixels"])]
+    low, high = rule.get("minimum"), rule.get("maximum")
+    if low is not None and high is not None:
+        parts.append(f"{low:g} to {high:g}")
+    elif low is not None or high is not None:
+        parts.append(f"at least {low:g}" if low is not None else f"at most {high:g}")
+    if "maxLength" in rule:
+        parts.append(f"up to {rule['maxLength']:,} characters")
+    if "items" in rule:
+        parts.append(f"a list; each {allowed(rule['items'])}")
+    return "; ".join(parts) or {"boolean": "true or false", "integer": "a whole number"}.get(
+        rule.get("type", ""), "any"
+    )
+
+
+def _pixels(rule: Mapping[str, Any]) -> str:
+    parts = [
+        f"multiples of {rule['multipleOf']}" if "multipleOf" in rule else "",
+        f"sides up to {rule['maxEdge']}" if "maxEdge" in rule else "",
+        f"up to {rule['maxRatio']:g}:1" if "maxRatio" in rule else "",
+        f"at least {rule['minPixels']:,} pixels" if "minPixels" in rule else "",
+        f"at most {rule['maxPixels']:,} pixels" if "maxPixels" in rule else "",
+    ]
+    words = "".join(f"{word}, or " for word in rule.get("also", ()))
+    return f"{words}WIDTHxHEIGHT ({', '.join(part for part in parts if part)})"
+
+
+def _flags(name: str, rule: Rule, taken: set[str]) -> list[str]:
+    flag = name.replace("_", "-")
+    if f"--{flag}" in taken:  # the command's own option keeps the name
+        flag = f"api-{flag}"
+    if rule.get("type") == "boolean":
+        return [f"--{flag}/--no-{flag}", _PREFIX + name]
+    short = {"model": ["-m"]}.get(name, [f"-{name}"] if len(name) == 1 else [])
+    return [*short, *([] if len(name) == 1 else [f"--{flag}"]), _PREFIX + name]
+
+
+def _settings(name: str, rule: Rule) -> dict[str, Any]:
+    kind = rule.get("type", "string")
+    text = rule.get("description", "")
+    if kind != "boolean" and (values := allowed(rule)) != "any" and _metavar(name, rule)[0] != "[":
+        text = f"{text} [{values}]"
+    if "default" in rule:
+        text = f"{text} The server's default is {rule['default']}."
+    settings: dict[str, Any] = {"help": text.strip(), "default": None}
+    if kind == "boolean":
+        return settings
+    settings["metavar"] = _metavar(name, rule)
+    settings["shell_complete"] = _completion(name, rule)
+    inner = rule.get("items", rule)
+    settings["type"] = _TYPES.get(inner.get("type", "string"), click.STRING)
+    if kind == "array":
+        settings["multiple"] = True
+    return settings
+
+
+def _metavar(name: str, rule: Rule) -> str:
+    kind = rule.get("type", "string")
+    if "enum" in rule and len(choices := "|".join(str(value) for value in rule["enum"])) <= LONGEST_METAVAR:
+        return f"[{choices}]"
+    shown = {"integer": "N", "number": "X"}.get(kind, name.upper())
+    return shown if len(shown) <= LONGEST_METAVAR else "TEXT"
+
+
+def _completion(name: str, rule: Rule) -> Callable[[click.Context, click.Parameter, str], list[str]]:
+    def complete(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+        values = [*table().MODELS] if name == "model" else [*rule.get("enum", rule.get("known", ()))]
+        return [str(value) for value in values if value != "*" and str(value).startswith(begun)]
+
+    return complete

@@ -1,0 +1,94 @@
+"""What moves on a terminal. The only module of the command line that is written against rich."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
+
+from rich.console import Console, Group, RenderableType
+from rich.progress_bar import ProgressBar
+from rich.spinner import Spinner
+from rich.table import Table
+from rich.text import Text
+
+from ._watch import counts, duration, finished
+
+if TYPE_CHECKING:
+    from lemon_ext.batch import Progress
+
+    from ._jobs import Job
+
+#: Columns below which only the essential ones are drawn.
+NARROW: Final = 72
+#: Columns left empty at the right.
+MARGIN: Final = 3
+#: Sparing: only what a person has to look at.
+_COLOURS: Final = {"saved": "green", "failed": "red", "refused": "red", "uncertain": "yellow"}
+#: Spinners turn by the clock, so one object serves all frames.
+_SPINNERS: Final[dict[str, Spinner]] = {}
+
+
+def jobs_under_way(jobs: Sequence[Job], console: Console) -> RenderableType:
+    """Return a line for each job that is under way, and one for those that do not fit."""
+    active = [job for job in jobs if job.phase in ("sending", "waiting", "saving")]
+    room = max(console.height - 3, 1)
+    wide = console.width >= NARROW
+    grid = _grid(console)
+    grid.add_column(width=1)
+    grid.add_column(ratio=1, no_wrap=True, overflow="ellipsis", min_width=8)
+    for _ in range(2 if wide else 1):
+        grid.add_column(no_wrap=True, overflow="ellipsis", max_width=28)
+    grid.add_column(justify="right", no_wrap=True, min_width=5)
+    if wide:
+        grid.add_column(no_wrap=True, overflow="ellipsis", max_width=24, style="dim")
+    for job in active[:room]:
+        state = Text(_state(job), style="cyan")
+        middle = [Text(job.model or "", style="dim"), state] if wide else [state]
+        tail = [Text(job.id or "")] if wide else []
+        grid.add_row(_spinner(console), Text(job.label), *middle, Text(f"{job.seconds:.0f} s"), *tail)
+    more = len(jobs) - sum(job.phase == "ended" for job in jobs) - len(active[:room])
+    return Group(grid, Text(f"  and {more} more", style="dim")) if more else grid
+
+
+def _grid(console: Console) -> Table:
+    # The terminal echoes ^C where the cursor is. On a full line that would wrap, and the drawing would be off by one.
+    grid = Table.grid(padding=(0, 2, 0, 0), expand=True)
+    grid.width = max(console.width - MARGIN, 1)
+    return grid
+
+
+def _state(job: Job) -> str:
+    if job.phase != "waiting" or job.task is None:
+        return job.phase
+    progress = "" if job.task.progress is None else f" {job.task.progress:.0f} %"
+    return f"{job.task.status or 'waiting'}{progress}"
+
+
+def _spinner(console: Console) -> Spinner:
+    name = "dots" if console.encoding.startswith("utf") else "line"
+    return _SPINNERS.setdefault(name, Spinner(name, style="cyan"))
+
+
+def batch_under_way(progress: Progress | None, console: Console) -> RenderableType:
+    """Return a bar, and below it the counts."""
+    if progress is None:
+        return Text("checking the rows", style="dim")
+    done = finished(progress)
+    grid = _grid(console)
+    grid.add_column(width=1)
+    grid.add_column(ratio=1)
+    grid.add_column(justify="right", no_wrap=True)
+    grid.add_column(justify="right", no_wrap=True, style="dim")
+    bar = ProgressBar(total=max(progress.total, 1), completed=done, complete_style="cyan", finished_style="green")
+    left = "" if progress.left_seconds is None else f"{duration(progress.left_seconds)} left"
+    if progress.stopped:
+        left = "stopping"
+    grid.add_row(_spinner(console), bar, f"{done:,}/{progress.total:,}", left)
+    words = Text("   ", overflow="ellipsis", no_wrap=True)
+    for name, text in counts(progress).items():
+        words.append(text, style=_COLOURS.get(name, "")).append("   ")
+    if progress.per_minute:
+        words.append(f"{progress.per_minute:.0f}/min", style="dim")
+    below = _grid(console)
+    below.add_row(words)
+    return Group(grid, below)

@@ -1,0 +1,104 @@
+"""Options that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from ._screen import screen
+
+if TYPE_CHECKING:
+    from lemon_ext.emulator import Emulator
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+SECONDS: Final = click.FloatRange(min=0, min_open=True)
+
+base_url_option = click.option(
+    "--base-url", metavar="URL", help="The API's address; otherwise LEMONDATA_BASE_URL, or the documented one."
+)
+emulator_option = click.option(
+    "--emulator", is_flag=True, help="Use an emulator inside this command: no key, no network, no charges."
+)
+output_option = click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    default=".",
+    help="The folder to save in, or the file for a single image. [default: the current folder]",
+)
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")
+poll_interval_option = click.option(
+    "--poll-interval", metavar="SECONDS", type=SECONDS, help="Look at tasks this often, instead of when it pays."
+)
+
+
+def deadline_option(seconds: float) -> Callable[[F], F]:
+    """Return the option for how long to wait."""
+    return click.option(
+        "--deadline",
+        metavar="SECONDS",
+        type=SECONDS,
+        default=seconds,
+        help=f"How long to wait. A task goes on after that and can be resumed. [default: {seconds:g}]",
+    )
+
+
+def json_option(text: str) -> Callable[[F], F]:
+    """Return the option for JSON on stdout. Errors are told there too."""
+
+    def choose(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+        screen.as_json = value
+
+    return click.option("--json", is_flag=True, is_eager=True, expose_value=False, callback=choose, help=text)
+
+
+def read_stdin() -> str:
+    """Return all of stdin."""
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as exc:
+        raise click.UsageError(f"stdin is not text in {exc.encoding}.") from None
+
+
+@contextmanager
+def connection(base_url: str | None, *, emulator: bool = False) -> Iterator[dict[str, Any]]:
+    """Give the arguments of a client that say where the API is and with which key."""
+    if not emulator:
+        yield {"base_url": base_url}
+        return
+    if base_url is not None:
+        raise click.UsageError("--emulator and --base-url exclude each other.")
+    emulator_class, key, _ = load_emulator()
+    with emulator_class() as local, _no_proxy():
+        yield {"api_key": key, "base_url": local.url}
+
+
+@contextmanager
+def _no_proxy() -> Iterator[None]:
+    """Keep this process from looking for its own emulator behind a proxy."""
+    before = os.environ.get("no_proxy")
+    os.environ["no_proxy"] = "*"
+    try:
+        yield
+    finally:
+        if before is None:
+            del os.environ["no_proxy"]
+        else:
+            os.environ["no_proxy"] = before
+
+
+def load_emulator() -> tuple[type[Emulator], str, Callable[..., None]]:
+    """Return the emulator's class, the key to use with it, and its server. It is an extra, so it may be missing."""
+    try:
+        from lemon_ext.emulator import KEY, Emulator, serve
+    except ModuleNotFoundError:  # not of the extra: a bug
+        raise
+    except ImportError as exc:
+        raise click.ClickException(str(exc)) from exc
+    return Emulator, KEY, serve

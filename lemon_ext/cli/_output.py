@@ -1,0 +1,53 @@
+"""Where pictures go. Looked at before anything is sent: a paid image needs a place."""
+
+from __future__ import annotations
+
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+import click
+
+if TYPE_CHECKING:
+    from lemon_ext.results import ImageResult
+
+PICTURES: Final = frozenset({".png", ".jpg", ".jpeg", ".webp", ".gif", ".avif", ".bmp", ".svg"})
+
+
+class Output:
+    """A folder, or a file for one picture."""
+
+    def __init__(self, path: str, *, overwrite: bool = False) -> None:
+        self.path = Path(path)
+        self.overwrite = overwrite
+        #: Whether the path is meant as a file: it ends like a picture and is not a folder.
+        self.is_file = (
+            self.path.suffix.lower() in PICTURES and not path.endswith(("/", "\\")) and not self.path.is_dir()
+        )
+
+    def check(self, images: int) -> None:
+        """Raise UsageError or OSError if so many images could not be saved there."""
+        if self.overwrite and not self.is_file:
+            raise click.UsageError("--overwrite goes with -o FILE; in a folder, free names are picked.")
+        if self.is_file and images > 1:
+            raise click.UsageError(f"{self.path} is one file, and {images} images are asked for. Give -o a folder.")
+        if self.is_file and self.path.exists() and not self.overwrite:
+            raise click.UsageError(f"{self.path} exists. Give another name, or add --overwrite.")
+        folder = self.path.parent if self.is_file else self.path
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+        except OSError as exc:
+            raise click.UsageError(f"Nothing can be saved in {folder}: {exc.strerror}. Nothing was sent.") from exc
+
+    async def save(self, result: ImageResult) -> list[Path]:
+        """Save the images and return where they are. Raises DownloadError, ResponseError, OSError."""
+        if not self.is_file:
+            return await result.asave(self.path)
+        first, *more = result
+        try:
+            paths = [await first.asave(self.path, overwrite=self.overwrite)]
+        except FileExistsError:  # its bytes called for another suffix, or somebody was faster: a paid image is saved
+            paths = [await first.asave(f"{self.path.parent}/")]
+        return paths + [await image.asave(f"{self.path.parent}/") for image in more]

@@ -1,0 +1,190 @@
+"""``lemon batch``, ``resume`` and ``status``: many prompts in one folder. The work is `lemon_ext.batch`'s."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from ._contract import ApiCommand, api_fields, api_options
+from ._options import (
+    SECONDS,
+    base_url_option,
+    connection,
+    deadline_option,
+    emulator_option,
+    json_option,
+    poll_interval_option,
+)
+from ._screen import screen
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+#: The counts of a `Progress`, in the order in which a row goes through them.
+COUNTS: Final = ("unsent", "submitting", "waiting", "saved", "failed", "refused", "uncertain")
+_CODES: Final = (
+    "Exit codes: 0 all rows saved, 2 nothing was sent, 7 partly done, 130 interrupted. See docs/command-line.md."
+)
+
+
+def run_options(function: F) -> F:
+    """Give a command the options that `batch` and `resume` share."""
+    for option in reversed(
+        (
+            click.option(
+                "--max-images",
+                metavar="N",
+                type=click.IntRange(min=0),
+                help="Send no more than N images' worth in this folder.",
+            ),
+            click.option(
+                "--concurrency",
+                metavar="N",
+                type=click.IntRange(min=1),
+                default=64,
+                help="How many submissions are on their way at once. [default: 64]",
+            ),
+            click.option(
+                "--rpm",
+                metavar="N",
+                type=SECONDS,
+                default=1000.0,
+                help="Requests a minute, submissions and looks together. [default: 1000]",
+            ),
+            deadline_option(600.0),
+            poll_interval_option,
+            click.option(
+                "--resend-uncertain",
+                is_flag=True,
+                help="Send the rows again whose answer was lost. They may be billed twice: look at your account first.",
+            ),
+            json_option("Print one JSON object per row as it ends, as in results.jsonl."),
+            emulator_option,
+            base_url_option,
+        )
+    ):
+        function = option(function)
+    return function
+
+
+@click.command(cls=ApiCommand, epilog=_CODES)
+@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@api_options
+@click.option("-o", "--output", metavar="DIR", help="The folder of the batch. It is made if it is missing.")
+@click.option(
+    "--format",
+    "file_format",
+    type=click.Choice(["jsonl", "csv", "txt"]),
+    help="What FILE is; otherwise its name or first line tells.",
+)
+@click.option("--dry-run", is_flag=True, help="Check all rows and count what they would make. Nothing is sent.")
+@click.option(
+    "--validation",
+    type=click.Choice(["strict", "warn", "off"]),
+    default="strict",
+    help="What to do with a row that the contract's table speaks against: send nothing, warn, or nothing.",
+)
+@run_options
+def batch(file: str, output: str | None, file_format: Any, dry_run: bool, validation: Any, **options: Any) -> int:
+    """Generate images for every row of a file, and lose none.
+
+    FILE is JSONL or CSV with the API's own names as fields, or text with one prompt a line; `-` is stdin. The
+    parameters below hold for rows that do not set them. All rows are checked before the first is sent. The same command
+    again goes on where the last one ended, however it ended; no row is billed twice.
+    """
+    from lemon_ext.rows import read_rows
+
+    rows = read_rows(file, format=file_format)
+    defaults = api_fields(options)
+    if dry_run:
+        return _plan(rows, defaults, validation)
+    if output is None:
+        raise click.UsageError("Give the folder of the batch with -o DIR, or --dry-run to only check it.")
+    return _work(rows, Path(output), {**options, "defaults": defaults, "validation": validation})
+
+
+@click.command(epilog=_CODES)
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@run_options
+def resume(folder: Path, **options: Any) -> int:
+    """Go on with a batch: wait for its tasks, fetch their images, send the rest."""
+    return _work(None, folder, {**options, "defaults": {}, "validation": "strict"})
+
+
+@click.command()
+@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@json_option("Print JSON.")
+def status(folder: Path) -> int:
+    """Say how far a batch is. It may be running."""
+    from attrs import asdict
+
+    from lemon_ext.batch import batch_status
+
+    progress = batch_status(folder)
+    if screen.as_json:
+        # What only a running batch knows of itself is left out.
+        known = {**asdict(progress), "next": _resume_command(folder, {}) if progress.open else None}
+        screen.json({name: known[name] for name in ("total", *COUNTS, "images", "next")})
+        return 0
+    for name in ("total", *COUNTS, "images"):
+        screen.out(f"{name:<10}  {getattr(progress, name):>9,}")
+    if progress.open:
+        screen.next(_resume_command(folder, {}))
+    return 0
+
+
+def _plan(rows: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any], validation: Any) -> int:
+    from lemon_ext.batch import plan_batch
+
+    plan = plan_batch(rows, defaults=defaults, validation=validation)
+    if screen.as_json:
+        screen.json({"rows": plan.rows, "images": plan.images, "models": dict(plan.models)})
+        return 0
+    screen.out(f"{plan.rows:,} rows for {plan.images:,} images; all of them can be sent. Nothing was sent.")
+    width = max(map(len, plan.models))
+    for model, count in plan.models.items():
+        screen.out(f"{model:<{width}}  {count:,}")
+    return 0
+
+
+def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mapping[str, Any]) -> int:
+    """Run a batch as far as it goes, and say how it ended."""
+    from lemon_ext.batch import run_batch
+    from lemon_ext.client import AsyncLemon
+
+    from ._watch import Watch
+
+    watch = Watch(folder, _resume_command(folder, options))
+    with connection(options["base_url"], emulator=options["emulator"]) as address:
+        try:
+            client = AsyncLemon(**address, requests_per_minute=options["rpm"], validation=options["validation"])
+        except ValueError as exc:
+            raise click.UsageError(str(exc)) from None
+        outcomes: Any = run_batch(
+            rows,
+            folder,
+            client=client,
+            defaults=options["defaults"],
+            deadline=options["deadline"],
+            poll_interval=options["poll_interval"],
+            concurrency=options["concurrency"],
+            max_images=options["max_images"],
+            resend_uncertain=options["resend_uncertain"],
+            on_progress=watch.update,
+        )  # typed as an iterator, in truth a generator to be closed
+        with watch, closing(outcomes):
+            for outcome in outcomes:
+                watch.ended(outcome)
+    return watch.conclude()
+
+
+def _resume_command(folder: Path, options: Mapping[str, Any]) -> str:
+    base_url = options.get("base_url")
+    return shlex.join(["lemon", "resume", str(folder), *(["--base-url", base_url] if base_url else [])])

@@ -1,0 +1,65 @@
+"""``lemon emulator``: the API on this machine."""
+
+from __future__ import annotations
+
+import click
+
+from ._options import load_emulator
+from ._screen import screen
+
+
+@click.command(epilog="The faults, and how to ask for one in a prompt: docs/emulator.md.")
+@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; 0 picks a free one. [default: 0]")
+@click.option("--host", default="127.0.0.1", help="The address to listen on. [default: 127.0.0.1, this machine alone]")
+@click.option(
+    "--fault",
+    "faults",
+    metavar="NAME[:N]",
+    multiple=True,
+    help="Misbehave N times, or once; '*' is always. Can be given again. '--fault list' lists them.",
+)
+@click.option("--task-seconds", type=click.FloatRange(min=0), default=2.0, help="How long a task takes. [default: 2]")
+@click.option("--latency", type=click.FloatRange(min=0), default=0.0, help="Seconds before every answer. [default: 0]")
+@click.option("--rpm", type=click.IntRange(min=1), help="Requests a minute; more get 429. [default: no limit]")
+def emulator(
+    port: int, host: str, faults: tuple[str, ...], task_seconds: float, latency: float, rpm: int | None
+) -> int:
+    """Serve the API on this machine, without a key and without charges.
+
+    The first line on stdout is the address; after it, the two variables that send a client there. Ctrl-C stops it and
+    says what would have been billed.
+    """
+    emulator_class, key, serve = load_emulator()
+    if "list" in faults:
+        return _list_faults()
+    try:
+        local = emulator_class(task_seconds=task_seconds, latency=latency, requests_per_minute=rpm, faults=faults)
+    except ValueError as exc:
+        raise click.UsageError(str(exc)) from None
+
+    def ready(address: str) -> None:
+        screen.out(address)
+        screen.out(f"export LEMONDATA_BASE_URL={address}")
+        screen.out(f"export LEMONDATA_API_KEY={key}")
+        screen.note("The emulator is running; any key that begins with sk- will do. Ctrl-C stops it.")
+
+    try:
+        with local:
+            serve(local, host, port, on_ready=ready)
+    except OSError as exc:
+        raise click.UsageError(f"Cannot listen on {host}, port {port}: {exc.strerror}.") from None
+    charges, images = local.charges, local.images
+    screen.note(
+        f"{len(local.requests):,} requests, {charges:,} of them would have been billed, for {images:,} "
+        f"image{'' if images == 1 else 's'}."
+    )
+    return 0
+
+
+def _list_faults() -> int:
+    from lemon_ext.emulator import FAULTS
+
+    width = max(map(len, FAULTS))
+    for fault in FAULTS.values():
+        screen.out(f"{fault.name:<{width}}  {fault.summary}")
+    return 0

@@ -1,0 +1,106 @@
+"""``lemon task``: go on with what is paid for."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from ._options import (
+    base_url_option,
+    connection,
+    deadline_option,
+    json_option,
+    output_option,
+    overwrite_option,
+    poll_interval_option,
+    read_stdin,
+)
+from ._output import Output
+from ._screen import screen
+
+if TYPE_CHECKING:
+    from lemon_ext.client import AsyncImageTask, AsyncLemon
+
+    from ._jobs import Job
+
+
+@click.command()
+@click.argument("tasks", metavar="ID_OR_JSON...", nargs=-1, required=True)
+@click.option("--wait", is_flag=True, help="Wait until done, instead of looking once.")
+@output_option
+@overwrite_option
+@deadline_option(300.0)
+@poll_interval_option
+@json_option("Print one JSON object per task.")
+@base_url_option
+def task(tasks: tuple[str, ...], **options: Any) -> int:
+    """Look at tasks, and save the images of those that are done. Looking is free.
+
+    A task is named by its id, or by the JSON of its handle that `lemon generate --no-wait --json` prints. A `-` reads
+    them from stdin, one a line. Without --wait, the state of a task that still runs is printed (exit code 5).
+    """
+    handles = [handle for given in tasks for handle in _handles(given)]
+    if not handles:
+        raise click.UsageError("There is no task on stdin.")
+    output = Output(options["output"], overwrite=options["overwrite"])
+    output.check(sum(handle.get("n", 1) for handle in handles))
+    return _run(handles, output, options)
+
+
+def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, Any]) -> int:
+    from lemon_ext.client import AsyncLemon
+
+    from ._errors import RUNNING, Resume
+    from ._jobs import Job, Runner, head
+
+    resume = Resume(output.path, options["base_url"])
+
+    async def start(lemon: AsyncLemon, handle: Mapping[str, Any]) -> AsyncImageTask:
+        task = lemon.images.task_from_dict(handle)
+        return task if options["wait"] else await task.refresh()
+
+    def leave(job: Job) -> int:
+        assert job.task is not None  # noqa: S101 - `start` made it
+        status, progress = job.task.status, job.task.progress
+        following = resume.task([job.task])
+        if screen.as_json:
+            screen.json({**head(job), "status": status, "progress": progress, "next": following})
+        else:
+            screen.out(
+                "  ".join([str(job.id), status or "unknown", *([] if progress is None else [f"{progress:.0f} %"])])
+            )
+            screen.next(following or "")
+        return RUNNING
+
+    with connection(options["base_url"]) as address:
+        return Runner(
+            client=partial(AsyncLemon, **address, deadline=options["deadline"]),
+            save=output.save,
+            deadline=options["deadline"],
+            poll_interval=options["poll_interval"],
+            keep_on=lambda task: bool(options["wait"]) or task.done,
+            leave=leave,
+            resume=resume,
+        ).run([Job(str(handle.get("id", "task")), partial(start, handle=handle)) for handle in handles])
+
+
+def _handles(given: str) -> Iterator[dict[str, Any]]:
+    """Yield the handles that an argument names."""
+    from lemon_ext.polling import Task, restore
+
+    if given == "-":
+        for line in read_stdin().splitlines():
+            if line.strip():
+                yield from _handles(line.strip())
+        return
+    try:
+        handle = json.loads(given) if given.startswith("{") else {"id": given}
+        restore(Task, handle)
+    except ValueError as exc:
+        what = "the JSON of a handle" if given.startswith("{") else "a task id"
+        raise click.UsageError(f"{given[:60]!r} is not {what}: {exc}") from None
+    yield handle

@@ -1,0 +1,256 @@
+"""`lemon batch`, `resume`, `status` and `gallery`: what is printed, the exit codes, and what to do next."""
+
+# ruff: noqa: F811 - fixtures are imported, and named again as arguments
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from lemon_ext.batch import Progress
+from lemon_ext.cli._watch import TOLD, duration, line, summary
+from lemon_ext.errors import JournalError
+from tests.cli import ctrl_c, emulator, lemon, server, terminal  # noqa: F401 - fixtures
+
+FAST = ("--poll-interval", "0.02")
+PATHS = f"{Path('out/results.jsonl')}\n{Path('out/index.html')}\n"
+
+
+@pytest.fixture
+def rows(emulator, tmp_path):
+    """Write a file of rows, and return its name."""
+
+    def write(*rows: str | dict, name: str = "rows.jsonl") -> str:
+        text = "".join(f"{json.dumps(row) if isinstance(row, dict) else row}\n" for row in rows)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+        return name
+
+    return write
+
+
+def test_every_row_becomes_a_picture_and_the_results_are_named(rows, emulator):
+    file = rows({"prompt": "a cat"}, {"prompt": "a dog", "model": "flux-pro", "n": 2})
+    result = lemon("batch", file, "-o", "out", "-m", "midjourney", *FAST)
+    assert (result.exit_code, result.stdout) == (0, PATHS)
+    assert result.stderr == "lemon: 2 of 2 rows saved (3 images).\n"
+    assert {path.name for path in Path("out").glob("*.png")} == {
+        "00001-a-cat-1.png", "00002-a-dog-1.png", "00002-a-dog-2.png"
+    }  # fmt: skip
+    assert {charge.model for charge in emulator.ledger} == {"midjourney", "flux-pro"}
+
+
+def test_the_same_command_again_sends_nothing(rows, emulator):
+    file = rows("a cat", "a dog", name="rows.txt")
+    for _ in range(2):
+        assert lemon("batch", file, "-o", "out").exit_code == 0
+    assert emulator.charges == 2
+
+
+def test_csv_from_stdin(emulator):
+    result = lemon("batch", "-", "--format", "csv", "-o", "out", input="prompt,size\na cat,1792x1024\n")
+    assert result.exit_code == 0
+    assert emulator.ledger[0].request == {"model": "dall-e-3", "prompt": "a cat", "size": "1792x1024"}
+
+
+def test_rows_are_told_as_json_as_they_end(rows):
+    result = lemon("batch", rows("a", "b [fault:error_402]", name="rows.txt"), "-o", "out", "--json")
+    shown = {row["row"]: row for row in map(json.loads, result.stdout.splitlines())}
+    assert (result.exit_code, shown[1]["status"], shown[1]["paths"]) == (7, "saved", ["00001-a-1.png"])
+
+
+def test_bad_rows_are_named_with_their_lines_and_nothing_is_sent(rows, emulator):
+    file = rows({"prompt": "a"}, {"prompt": "b", "n": 99}, {"prompt": "c", "colour": "red"})
+    result = lemon("batch", file, "-o", "out")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert "row 2 (line 2): n: 99 is out of range: at least 1 and at most 10" in result.stderr
+    assert "line 3" in result.stderr
+    assert emulator.requests == []
+    assert not list(Path("out").glob("*.png"))
+
+
+@pytest.mark.parametrize(
+    ("args", "message"),
+    [
+        (["nowhere.jsonl", "-o", "out"], "nowhere.jsonl"),
+        (["-", "-o", "out"], "standard input holds no prompts."),
+        (["rows.txt"], "Give the folder of the batch with -o DIR, or --dry-run to only check it."),
+        (["rows.txt", "-o", "rows.txt"], ""),
+        (["rows.txt", "-o", "out", "--concurrency", "0"], "Invalid value for '--concurrency'"),
+    ],
+)
+def test_what_cannot_be_a_batch_is_refused(rows, emulator, args, message):
+    rows("a", name="rows.txt")
+    result = lemon("batch", *args, input="")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("lemon: ")
+    assert message in result.stderr
+    assert emulator.requests == []
+
+
+def test_another_input_for_the_same_folder_is_refused(rows, emulator):
+    lemon("batch", rows("a", name="rows.txt"), "-o", "out")
+    result = lemon("batch", rows("b", name="rows.txt"), "-o", "out")
+    assert result.exit_code == 2
+    assert "The input is not the one this folder was started with" in result.stderr
+    assert emulator.charges == 1
+
+
+def test_a_missing_key_is_named_before_a_folder_is_made(rows, monkeypatch):
+    monkeypatch.delenv("LEMONDATA_API_KEY")
+    result = lemon("batch", rows("a", name="rows.txt"), "-o", "out")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("lemon: No API key: set LEMONDATA_API_KEY.")
+    assert not Path("out").exists()
+
+
+def test_a_dry_run_counts_and_sends_nothing(rows, emulator, monkeypatch):
+    monkeypatch.delenv("LEMONDATA_API_KEY")
+    file = rows({"prompt": "a"}, {"prompt": "b", "model": "flux-pro", "n": 3})
+    result = lemon("batch", file, "--dry-run", "-o", "out")
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert result.stdout == (
+        "2 rows for 4 images; all of them can be sent. Nothing was sent.\ndall-e-3  1\nflux-pro  1\n"
+    )
+    shown = json.loads(lemon("batch", file, "--dry-run", "--json").stdout)
+    assert shown == {"rows": 2, "images": 4, "models": {"dall-e-3": 1, "flux-pro": 1}}
+    assert emulator.requests == []
+    assert not Path("out").exists()
+
+
+def test_what_went_wrong_is_told_by_row_and_summed_up(rows, emulator):
+    file = rows("a", "b [fault:task_failed]", "c [fault:drop_after]", name="rows.txt")
+    result = lemon("batch", file, "-o", "out", *FAST)
+    assert (result.exit_code, result.stdout) == (7, PATHS)
+    told = result.stderr.splitlines()
+    assert any(text.startswith("lemon: Row 2 failed: The task img_") for text in told)
+    assert any(text.startswith("lemon: Row 3 is uncertain: The request was sent and its answer was") for text in told)
+    assert told[-2] == "lemon: 1 of 3 rows saved (1 image), 1 failed, 1 uncertain."
+    assert told[-1].startswith("lemon: 1 may be billed, and the answers were lost. Look at your account; to send them")
+    assert told[-1].endswith(" again: lemon resume out --resend-uncertain")
+
+
+def test_uncertain_rows_are_sent_again_only_when_told_to(rows, emulator):
+    lemon("batch", rows("a [fault:drop_after:1]", name="rows.txt"), "-o", "out")
+    assert lemon("resume", "out").exit_code == 7
+    assert emulator.charges == 1
+    assert lemon("resume", "out", "--resend-uncertain").exit_code == 0
+    assert emulator.charges == 2
+
+
+def test_many_wrong_rows_are_not_told_one_by_one(rows):
+    file = rows(*(f"{n} [fault:task_failed]" for n in range(TOLD + 3)), name="rows.txt")
+    told = lemon("batch", file, "-o", "out", *FAST).stderr.splitlines()
+    assert sum("failed: The task" in text for text in told) == TOLD
+    assert f"lemon: More rows went wrong; all of them stand in {Path('out/results.jsonl')}." in told
+
+
+def test_the_limit_of_images_stops_the_sending_and_names_the_command_to_go_on_with(rows, emulator, server):
+    file = rows("a", "b", "c", name="rows.txt")
+    result = lemon("batch", file, "-o", "out", "--max-images", "2", "--base-url", server.url)
+    assert result.exit_code == 7
+    assert emulator.images == 2
+    told = result.stderr.splitlines()
+    assert told[0] == "lemon: warning: Nothing more is sent: the next row would exceed 2 images."
+    assert told[-2:] == [
+        "lemon: 2 of 3 rows saved (2 images), 1 not sent.",
+        f"  next: lemon resume out --base-url {server.url}",
+    ]
+    assert lemon("resume", "out").exit_code == 0
+    assert emulator.images == 3
+
+
+def test_status_counts_rows_and_names_the_next_command(rows):
+    lemon("batch", rows("a", "b", name="rows.txt"), "-o", "out", "--max-images", "1")
+    result = lemon("status", "out")
+    assert (result.exit_code, result.stderr) == (0, "  next: lemon resume out\n")
+    assert [text.split() for text in result.stdout.splitlines()] == [
+        ["total", "2"], ["unsent", "1"], ["submitting", "0"], ["waiting", "0"], ["saved", "1"], ["failed", "0"],
+        ["refused", "0"], ["uncertain", "0"], ["images", "1"],
+    ]  # fmt: skip
+    shown = json.loads(lemon("status", "out", "--json").stdout)
+    assert (shown["total"], shown["saved"], shown["unsent"], shown["next"]) == (2, 1, 1, "lemon resume out")
+
+
+@pytest.mark.parametrize("command", ["resume", "status", "gallery"])
+def test_a_folder_without_a_batch_is_refused(emulator, command):
+    result = lemon(command, "nowhere")
+    assert (result.exit_code, result.stdout) == (2, "")
+    assert result.stderr.startswith("lemon: There is no batch in nowhere")
+
+
+def test_the_gallery_is_made_again(rows):
+    lemon("batch", rows("a", name="rows.txt"), "-o", "out")
+    for name in ("index.html", "results.jsonl"):
+        Path("out", name).unlink()
+    assert lemon("gallery", "out").stdout == f"{Path('out/index.html')}\n"
+    assert Path("out/index.html").stat().st_size > 1000
+
+
+def test_ctrl_c_keeps_everything_and_resume_pays_nothing_twice(rows, emulator):
+    emulator.task_seconds = 60.0
+    file = rows(*(f"cat {n}" for n in range(8)), name="rows.txt")
+    with ctrl_c(when=lambda: emulator.charges == 8):
+        result = lemon("batch", file, "-o", "out", "-m", "midjourney")
+    assert (result.exit_code, result.stdout) == (130, PATHS)
+    assert result.stderr.splitlines() == [
+        "lemon: warning: Stopping. What is on its way is waited for; Ctrl-C again ends at once.",
+        "lemon: Interrupted. 0 of 8 rows saved (0 images), 8 waiting.",
+        "  next: lemon resume out",
+    ]
+    for job in emulator._jobs.values():
+        job.plan.seconds = 0.0
+    assert lemon("resume", "out", *FAST).exit_code == 0
+    assert emulator.charges == 8
+
+
+def test_what_breaks_a_batch_in_the_middle_leaves_the_command_to_go_on_with(rows, monkeypatch):
+    def break_off(*args, on_progress, **options):
+        on_progress(Progress(1, unsent=1))
+        raise JournalError("The disk is full.")
+        yield
+
+    lemon("batch", rows("a", name="rows.txt"), "-o", "out", "--max-images", "0")
+    monkeypatch.setattr("lemon_ext.batch.run_batch", break_off)
+    result = lemon("resume", "out", "--json")
+    assert result.exit_code == 7
+    assert result.stderr == "lemon: The disk is full.\n  next: lemon resume out\n"
+    assert json.loads(result.stdout)["next"] == "lemon resume out"
+
+
+def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(rows, monkeypatch):
+    monkeypatch.setattr("lemon_ext.cli._watch.QUIET", 0.0)
+    told = lemon("batch", rows("a", "b", name="rows.txt"), "-o", "out", *FAST).stderr
+    assert "lemon: 0 of 2 rows done, " in told
+    assert "lemon: 2 of 2 rows done, 2 saved, " in told
+
+
+def test_on_a_terminal_a_bar_is_drawn(rows, terminal):
+    result = lemon("batch", rows("a", "b [fault:task_failed]", name="rows.txt"), "-o", "out", *FAST)
+    assert result.stdout == PATHS
+    assert "2/2" in result.stderr
+    assert "1 saved" in result.stderr
+    assert "Row 2 failed: The task img_" in result.stderr
+
+
+# ---- words ----
+
+
+def test_how_far_it_is_in_one_line():
+    progress = Progress(
+        300, unsent=94, submitting=4, waiting=60, saved=140, failed=2, images=150, per_minute=142.4, left_seconds=67.2
+    )
+    assert line(progress) == (
+        "142 of 300 rows done, 140 saved, 2 failed, 4 being sent, 60 waiting, 94 not sent, 142 a minute, "
+        "about 1 min 7 s left"
+    )
+    assert summary(progress) == ("140 of 300 rows saved (150 images), 2 failed, 4 being sent, 60 waiting, 94 not sent.")
+    assert line(Progress(3)) == "3 of 3 rows done"
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"), [(0.2, "0 s"), (59.6, "1 min 0 s"), (3600, "1 h 0 min"), (90061, "25 h 1 min")]
+)
+def test_durations_are_told_as_people_do(seconds, words):
+    assert duration(seconds) == words
