@@ -1,0 +1,456 @@
+"""The gallery: what is in results.jsonl is on the page, as text, and nothing else on disk is touched."""
+
+from __future__ import annotations
+
+import base64
+import json
+import os
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lemon_ext.gallery import write_gallery
+from tests.browser import CHROMIUM, Browser
+
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+def row(number: int, **values: Any) -> dict[str, Any]:
+    prompt, model = values.pop("prompt", f"cat {number}"), values.pop("model", "midjourney")
+    record = {"row": number, "status": "saved", "model": model, "prompt": prompt, "paths": [f"{number}.png"]}
+    record |= {"request": {"prompt": prompt, "model": model, "n": 1, "size": "1024x1024"}, "task_id": f"img_{number}"}
+    record |= {"revised_prompt": None, "revised_prompts": [None], "error": None}
+    record |= {"submitted_at": 1767000000.0, "finished_at": 1767000041.2, "seconds": 41.2}
+    return record | values
+
+
+def unsaved(number: int, status: str, message: str | None = None, **values: Any) -> dict[str, Any]:
+    error = message and {"type": "TaskFailedError", "message": message, "code": None, "status_code": None}
+    return row(number, status=status, paths=[], revised_prompts=[], error=error, seconds=None, **values)
+
+
+def batch(folder: Path, *rows: dict[str, Any] | str) -> Path:
+    """Write a folder with these rows (a string stands as it is) and its pictures, and return its page."""
+    folder.mkdir(exist_ok=True)
+    lines = [one if isinstance(one, str) else json.dumps(one) for one in rows]
+    (folder / "results.jsonl").write_text("".join(f"{line}\n" for line in lines))
+    for path in [path for one in rows if isinstance(one, dict) for path in one["paths"]]:
+        (folder / path).write_bytes(PIXEL)
+    return write_gallery(folder)
+
+
+def data(page: Path) -> dict[str, Any]:
+    match = re.search(r'<script type="application/json" id="data">(.*?)</script>', page.read_text("utf-8"), re.DOTALL)
+    assert match is not None
+    embedded: dict[str, Any] = json.loads(match[1])
+    return embedded
+
+
+NASTY = [
+    "<script>window.hacked = 1; alert(1)</script>",
+    '"><img src=x onerror="window.hacked = 1">',
+    "</script><script>window.hacked = 1</script>",
+    "<!-- <script> --> ]]> </textarea></style>",
+    "javascript:window.hacked=1",
+    "quotes \" ' ` ${window.hacked = 1} \\u003c \\",
+    "lines\nand\u2028more\u2029lines\r\n\ttab",
+    "قطة بيضاء \u202e right to left",
+    "😀 👩‍👩‍👧‍👦 half \ud83d",
+    "x" * 4000,
+]
+
+
+def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
+    error = {"type": "TaskFailedError", "message": "flagged", "code": "content_policy", "status_code": None}
+    times = [1767000000.0, 1767000041.2, 41.2]
+    page = batch(
+        tmp_path / "my out",
+        row(1, paths=["1 a#%.png", "2.png"], revised_prompts=[None, "a revised cat"]),
+        row(2, status="failed", paths=[], error=error, task_id=None, revised_prompts=[], revised_prompt="why not"),
+    )
+    assert page == tmp_path / "my out" / "index.html"
+    assert data(page) == {
+        "resume": "lemon resume 'my out'",
+        "statuses": [
+            ["saved", "Saved"],
+            ["waiting", "Waiting"],
+            ["uncertain", "Uncertain"],
+            ["failed", "Failed"],
+            ["refused", "Refused"],
+        ],
+        "advice": {
+            "waiting": ["Not sent yet. To go on:", "lemon resume 'my out'"],
+            "uncertain": [
+                "Look at your account before you send it again:",
+                "lemon resume 'my out' --resend-uncertain",
+            ],
+            "failed": ["It is not sent again. For another try, put it in a new batch.", ""],
+            "refused": ["The API did not accept it. Change it and put it in a new batch.", ""],
+        },
+        "adviceWithTask": data(page)["advice"]
+        | {"waiting": ["Accepted, not fetched yet. To go on:", "lemon resume 'my out'"]},
+        "rows": [
+            [
+                1,
+                "saved",
+                "midjourney",
+                "cat 1",
+                {"n": 1, "size": "1024x1024"},
+                ["./1%20a%23%25.png", "./2.png"],
+                "img_1",
+                [None, "a revised cat"],
+                None,
+                *times,
+            ],
+            [2, "failed", "midjourney", "cat 2", {"n": 1, "size": "1024x1024"}, [], None, ["why not"], error, *times],
+        ],
+        "damaged": [],
+    }
+
+
+@pytest.mark.parametrize("prompt", NASTY)
+def test_no_markup_can_start_in_the_data(tmp_path: Path, prompt: str) -> None:
+    page = batch(tmp_path, row(1, prompt=prompt, model=prompt, revised_prompts=[prompt], task_id=prompt))
+    assert data(page)["rows"][0][2:4] == [prompt, prompt]
+    raw = page.read_text("utf-8").partition('id="data">')[2].partition("</script>")[0]
+    assert raw.isascii()
+    assert "<" not in raw
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no such folder names")
+def test_the_name_of_the_folder_is_text_too(tmp_path: Path) -> None:
+    page = batch(tmp_path / "<b>&{{DATA}}{{POLICY}}", row(1))
+    assert "<title>&lt;b&gt;&amp;{{DATA}}{{POLICY}}</title>" in page.read_text("utf-8")
+    assert data(page)["resume"] == "lemon resume '<b>&{{DATA}}{{POLICY}}'"
+
+
+def test_the_page_needs_nothing_from_anywhere(tmp_path: Path) -> None:
+    text = batch(tmp_path, row(1)).read_text("utf-8")
+    assert re.findall(r"https?://[^\"'`\s]+", text) == ["http://www.w3.org/2000/svg"] * 2  # a name, not an address
+    assert not re.search(r"@import|url\(|<link|\ssrc=|\son[a-z]+=|innerHTML|\seval\(", text)
+
+
+@pytest.mark.parametrize(
+    "path", ["/etc/passwd", "../secret.png", "a/../../b.png", "\\\\host\\x.png", "..\\b.png", "", 7, None]
+)
+def test_a_path_outside_the_folder_is_not_shown(tmp_path: Path, path: object) -> None:
+    (tmp_path / "results.jsonl").write_text(json.dumps(row(1, paths=[path])))
+    assert data(write_gallery(tmp_path))["rows"][0][5] == []
+
+
+def test_a_path_that_looks_like_an_address_stays_a_file_name(tmp_path: Path) -> None:
+    page = batch(tmp_path, row(1, paths=["javascript:alert(1)", "sub.png"]))
+    assert data(page)["rows"][0][5] == ["./javascript%3Aalert%281%29", "./sub.png"]
+
+
+def test_damaged_lines_are_left_out_and_counted(tmp_path: Path) -> None:
+    bad = ['{"row": 3, "sta', "null", '{"row": "1", "status": "saved"}', '{"row": 1}', "[" * 100_000]
+    bad += [json.dumps(row(9)).replace('"n": 1', '"n": 1e999')]
+    page = batch(tmp_path, row(1), *bad, "", row(2))
+    assert [one[0] for one in data(page)["rows"]] == [1, 2]
+    assert data(page)["damaged"] == [2, 3, 4, 5, 6, 7]
+
+
+def test_wrong_kinds_of_values_do_no_harm(tmp_path: Path) -> None:
+    odd = {"row": 1, "status": "new", "model": 1, "prompt": None, "paths": "x", "request": [], "error": "no"}
+    odd |= {"task_id": 5, "revised_prompts": {}, "submitted_at": "now", "finished_at": True, "seconds": []}
+    (tmp_path / "results.jsonl").write_text(json.dumps(odd))
+    assert data(write_gallery(tmp_path))["rows"] == [[1, "new", "", "", {}, [], None, [None], None, None, None, None]]
+
+
+def test_without_results_there_is_no_page(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError, match=r"results\.jsonl is not there, so there is nothing to show"):
+        write_gallery(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_foreign_page_stays_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text("<h1>My site</h1>")
+    with pytest.raises(FileExistsError, match="is not a gallery of this program, so it stays as it is"):
+        batch(tmp_path, row(1))
+    assert (tmp_path / "index.html").read_text() == "<h1>My site</h1>"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["1.png", "index.html", "results.jsonl"]
+
+
+def test_an_earlier_gallery_is_replaced_whole_or_not_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = batch(tmp_path, row(1))
+    batch(tmp_path, row(1), row(2))
+    before = page.read_bytes()
+    assert len(data(page)["rows"]) == 2
+
+    def full(*args: object) -> str:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("lemon_ext.gallery._rows", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_gallery(tmp_path)
+    assert page.read_bytes() == before
+    assert not list(tmp_path.glob(".*"))
+
+
+# ---- In a real browser ----
+
+
+@pytest.fixture(scope="module")
+def chromium(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Browser]:
+    if CHROMIUM is None:
+        pytest.skip("there is no chromium on this machine")
+    with Browser(tmp_path_factory.mktemp("profile"), seconds=90) as browser:
+        yield browser
+
+
+@pytest.fixture
+def browser(chromium: Browser) -> Browser:
+    chromium.window(1280, 900)
+    chromium.open("about:blank")
+    return chromium
+
+
+CARDS = "[...document.querySelectorAll('.meta')].map(meta => Number(meta.lastChild.textContent.slice(1)))"
+FOCUSED = "document.activeElement.closest('.item')?.querySelector('.meta').lastChild.textContent"
+TITLE = "document.querySelector('dialog[open] h2')?.textContent"
+
+
+def choose(browser: Browser, control: str, value: str) -> None:
+    browser.run(
+        f"""(() => {{
+          const control = document.getElementById("{control}");
+          control.value = "{value}";
+          control.dispatchEvent(new Event(control.tagName === "SELECT" ? "change" : "input"));
+        }})()"""
+    )
+
+
+def settle(browser: Browser) -> None:
+    browser.run("new Promise(done => setTimeout(done, 300))")
+
+
+@pytest.mark.browser
+def test_a_prompt_is_text_whatever_it_holds(browser: Browser, tmp_path: Path) -> None:
+    rows = [row(i, prompt=text, model=text[:60], revised_prompts=[text]) for i, text in enumerate(NASTY, 1)]
+    rows += [unsaved(i, "failed", text, task_id=text) for i, text in enumerate(NASTY, 101)]
+    rows_by = {one["row"]: one for one in rows}
+    page = batch(tmp_path / "<img src=x onerror=window.hacked=1>", *rows)
+    browser.open(page.as_uri())
+    shown = browser.run("[...document.querySelectorAll('.prompt')].map(one => one.textContent)")
+    assert shown[:9] == NASTY[:9]
+    for number in (1, 3, 10, 101, 103):
+        browser.open("about:blank")
+        browser.open(f"{page.as_uri()}#open={number}.1&q=%3Cscript%3E&model=<b>")
+        assert browser.run("document.querySelector('.said').textContent") == rows_by[number]["prompt"]
+    assert browser.run("window.hacked") is None
+    assert browser.run("document.title") == "<img src=x onerror=window.hacked=1>"
+    assert browser.problems() == []
+
+
+@pytest.mark.browser
+def test_a_script_that_got_in_would_not_run(browser: Browser, tmp_path: Path) -> None:
+    browser.open(batch(tmp_path, row(1)).as_uri())
+    browser.run(
+        """(() => {
+          const attempts = [
+            () => {
+              const script = document.createElement("script");
+              script.append("window.hacked = 1");
+              document.body.append(script);
+            },
+            () => { document.body.innerHTML += "<img src=x onerror='window.hacked = 1'>"; },
+            () => { document.body.setAttribute("onclick", "window.hacked = 1"); document.body.click(); },
+            () => { window.eval("window.hacked = 1"); },
+          ];
+          for (const attempt of attempts) try { attempt(); } catch {}
+        })()"""
+    )
+    settle(browser)
+    assert browser.run("window.hacked") is None
+
+
+@pytest.mark.browser
+def test_search_model_and_status_filter_and_stay_in_the_address(browser: Browser, tmp_path: Path) -> None:
+    page = batch(
+        tmp_path,
+        row(1, prompt="A white CAT on a roof"),
+        row(2, prompt="a dog", revised_prompts=["a white cat and a dog"], model="flux-pro"),
+        unsaved(3, "failed", "flagged", prompt="white cat"),
+        unsaved(4, "waiting", prompt="a bird", model="flux-pro"),
+    )
+    browser.open(page.as_uri())
+    assert browser.run("[...document.querySelectorAll('.chip')].map(chip => chip.textContent)") == [
+        "Saved2",
+        "Waiting1",
+        "Failed1",
+    ]
+    assert browser.run("[...document.querySelectorAll('option')].map(option => option.textContent)") == [
+        "All models",
+        "flux-pro (2)",
+        "midjourney (2)",
+    ]
+    assert browser.run(CARDS) == [1, 2, 3, 4]
+    browser.press("/")
+    browser.press(*"cat White")
+    assert browser.run(CARDS) == [1, 2, 3]
+    assert browser.run("document.getElementById('found').textContent") == "3 of 4"
+    browser.run("document.querySelector('.chip[data-status=saved]').click()")
+    assert browser.run(CARDS) == [1, 2]
+    choose(browser, "model", "flux-pro")
+    assert browser.run(CARDS) == [2]
+    settle(browser)
+    address = browser.run("location.href")
+    assert address == f"{page.as_uri()}#q=cat+White&model=flux-pro&status=saved"
+    browser.open("about:blank")
+    browser.open(address)
+    assert browser.run(CARDS) == [2]
+    assert browser.run("document.getElementById('find').value") == "cat White"
+    browser.run("document.querySelector('.chip[data-status=saved]').click()")
+    browser.run("document.querySelector('.chip[data-status=failed]').click()")
+    assert browser.run(CARDS) == []
+    assert browser.run("document.getElementById('empty').innerText").startswith("No row matches.")
+    browser.run("document.getElementById('clear').click()")
+    assert browser.run(CARDS) == [1, 2, 3, 4]
+    assert browser.problems() == []
+
+
+@pytest.mark.browser
+def test_everything_can_be_done_with_the_keyboard(browser: Browser, tmp_path: Path) -> None:
+    page = batch(tmp_path, row(1), row(2, paths=["2a.png", "2b.png"]), *(row(n) for n in range(3, 200)))
+    browser.open(page.as_uri())
+    browser.run("document.getElementById('model').focus()")
+    browser.press("Tab", "Tab")  # the chip, then one card for the whole grid
+    assert browser.run(FOCUSED) == "#1"
+    browser.press("ArrowRight")
+    assert browser.run(FOCUSED) == "#2"
+    browser.press("ArrowDown", "ArrowLeft")
+    assert browser.run(FOCUSED) == "#6"
+    browser.press("End")
+    assert browser.run(FOCUSED) == "#199"
+    browser.press("Home", "Enter")
+    assert browser.run(TITLE) == "Row 1"
+    titles = []
+    for key in ("ArrowLeft", "ArrowRight", "ArrowRight", "ArrowRight", "End", "ArrowRight", "Home"):
+        browser.press(key)
+        titles.append(browser.run(TITLE))
+    assert titles == [
+        "Row 1",
+        "Row 2, picture 1 of 2",
+        "Row 2, picture 2 of 2",
+        "Row 3",
+        "Row 199",
+        "Row 199",
+        "Row 1",
+    ]
+    browser.press("ArrowRight", "ArrowRight")
+    settle(browser)
+    assert browser.run("location.hash") == "#open=2.2"
+    assert browser.run("document.querySelector('#stage img').getAttribute('src')") == "./2b.png"
+    assert browser.run("[...document.querySelectorAll('dt, dd')].map(one => one.textContent).slice(0, 6)") == [
+        "Model",
+        "midjourney",
+        "n",
+        "1",
+        "size",
+        "1024x1024",
+    ]
+    assert browser.run("document.querySelector('#facts a').getAttribute('href')") == "./2b.png"
+    browser.press("Escape")
+    browser.until("!document.querySelector('dialog').open")
+    assert browser.run(FOCUSED) == "#2"
+    assert browser.run("location.hash") in ("", "#")
+
+
+@pytest.mark.browser
+def test_the_address_opens_a_picture_and_back_closes_it(browser: Browser, tmp_path: Path) -> None:
+    page = batch(tmp_path, row(1), row(2, paths=["2a.png", "2b.png"]))
+    browser.open(f"{page.as_uri()}#open=2.2")
+    assert browser.run(TITLE) == "Row 2, picture 2 of 2"
+    browser.run("document.getElementById('close').click()")
+    assert browser.run(TITLE) is None
+    browser.run("document.querySelector('.card').click()")
+    assert browser.run(TITLE) == "Row 1"
+    browser.run("history.back()")
+    browser.until("!document.querySelector('dialog').open")
+    for nothing in ("7", "0", "x", "2.", "-1.1", "1e9"):
+        browser.open("about:blank")
+        browser.open(f"{page.as_uri()}#open={nothing}")
+        assert browser.run(TITLE) is None
+    assert browser.problems() == []
+
+
+@pytest.mark.browser
+def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_path: Path) -> None:
+    page = batch(
+        tmp_path / "out",
+        unsaved(1, "failed", "The prompt was flagged."),
+        unsaved(2, "uncertain", "The answer was lost."),
+        unsaved(3, "waiting", task_id=None),
+        unsaved(4, "waiting"),
+        unsaved(5, "refused", "Not enough money."),
+        unsaved(6, "brand-new", "Something."),
+        "{",
+        row(7),
+    )
+    (page.parent / "7.png").unlink()
+    browser.open(page.as_uri())
+    browser.until("document.querySelector('.lost')")
+    lines = "[...document.querySelectorAll('.thumb')].map(one => one.innerText.trim().split(/\\s*\\n\\s*/))"
+    resend = "Look at your account before you send it again: lemon resume out --resend-uncertain"
+    assert browser.run(lines) == [
+        ["Failed", "The prompt was flagged.", "It is not sent again. For another try, put it in a new batch."],
+        ["Uncertain", "The answer was lost.", resend],
+        ["Waiting", "Not sent yet. To go on: lemon resume out"],
+        ["Waiting", "Accepted, not fetched yet. To go on: lemon resume out"],
+        ["Refused", "Not enough money.", "The API did not accept it. Change it and put it in a new batch."],
+        ["brand-new", "Something."],
+        ["The file is not in the folder."],
+    ]
+    assert browser.run("[...document.querySelectorAll('.note')].map(note => note.firstChild.textContent)") == [
+        "2 rows are not finished. Go on with",
+        "1 line of results.jsonl cannot be read and is not shown (line 7).",
+    ]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("width", [360, 390, 768])
+def test_nothing_sticks_out_on_a_small_screen(browser: Browser, tmp_path: Path, width: int) -> None:
+    browser.window(width, 740, mobile=True)
+    page = batch(
+        tmp_path, *(row(i, prompt="long" * 500, model="m" * 80) for i in range(1, 9)), unsaved(9, "failed", "x" * 500)
+    )
+    browser.open(f"{page.as_uri()}")
+    assert browser.run("[document.documentElement.scrollWidth, innerWidth]") == [width, width]
+    assert browser.run("Math.min(...[...document.querySelectorAll('.item')].map(one => one.offsetWidth))") >= 160
+    browser.open("about:blank")
+    browser.open(f"{page.as_uri()}#open=9.1")
+    assert browser.run("view.scrollWidth") <= width
+    assert browser.run("document.getElementById('side').scrollWidth <= document.getElementById('side').clientWidth")
+
+
+@pytest.mark.browser
+def test_ten_thousand_rows_stay_usable(browser: Browser, tmp_path: Path) -> None:
+    page = batch(
+        tmp_path, *(row(i, prompt=f"a white cat number {i} on a roof " * 5, paths=[]) for i in range(1, 10_001))
+    )
+    browser.open(page.as_uri())
+    assert browser.run("document.querySelectorAll('*').length") < 1500
+    assert browser.run("document.documentElement.scrollHeight") > 500_000
+    times = browser.run(
+        """['9', '99', '999', '9999', ''].map((text) => {
+          const begun = performance.now(), find = document.getElementById('find');
+          find.value = text;
+          find.dispatchEvent(new Event('input'));
+          grid.getBoundingClientRect();
+          return performance.now() - begun;
+        })"""
+    )
+    assert sorted(times)[2] < 150  # 10 to 50 ms; the limit leaves room for a busy machine
+    choose(browser, "find", "9999")
+    assert browser.run(CARDS) == [9999]
+    choose(browser, "find", "")
+    browser.run("scrollTo(0, document.documentElement.scrollHeight)")
+    browser.until(f"({CARDS}).at(-1) === 10000")
+    assert browser.run("document.querySelectorAll('*').length") < 1500
+    assert browser.problems() == []

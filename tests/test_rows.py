@@ -1,0 +1,270 @@
+"""Rows from files: what can be read is read, what cannot is named with its line, and nothing is guessed."""
+
+from __future__ import annotations
+
+import io
+import json
+import pickle
+from pathlib import Path
+from typing import Any
+
+import pytest
+from lemon_client.model_table import PARAMETERS
+
+from lemon_ext.errors import LemonError
+from lemon_ext.rows import Row, RowsError, read_rows
+
+SPREAD = "begins JSON that goes on over several lines; each line must hold one whole object"
+NAMES = ", ".join((*PARAMETERS, "extra_body"))
+
+
+def read(tmp_path: Path, name: str, content: bytes | str) -> list[tuple[int, dict[str, Any]]]:
+    path = tmp_path / name
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return [(row.line, dict(row)) for row in read_rows(path)]
+
+
+def faults(tmp_path: Path, name: str, content: bytes | str) -> list[str]:
+    with pytest.raises(RowsError) as caught:
+        read(tmp_path, name, content)
+    return [str(fault) for fault in caught.value.faults]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "rows"),
+    [
+        ("a.txt", "a cat\n\n  a dog  \n", [(1, {"prompt": "a cat"}), (3, {"prompt": "a dog"})]),
+        ("a.txt", "a cat\r\na dog", [(1, {"prompt": "a cat"}), (2, {"prompt": "a dog"})]),
+        ("a.txt", "prompt\n", [(1, {"prompt": "prompt"})]),
+        ("a.txt", "one\u2028line\n", [(1, {"prompt": "one\u2028line"})]),
+        ("a.txt", b"\xef\xbb\xbfa cat\n", [(1, {"prompt": "a cat"})]),
+        ("a.jsonl", '{"prompt": "a", "n": 2}\n\n"b"\n', [(1, {"prompt": "a", "n": 2}), (3, {"prompt": "b"})]),
+        ("a.jsonl", b'\xef\xbb\xbf{"prompt": "a"}\r\n', [(1, {"prompt": "a"})]),
+        ("a.jsonl", '{"prompt": "a", "size": null}', [(1, {"prompt": "a"})]),
+        ("a.jsonl", '{"prompt": "\\ud83d\\ude00"}', [(1, {"prompt": "\U0001f600"})]),
+        ("a.jsonl", '{"prompt": "a", "extra_body": {"seed": 1}}', [(1, {"prompt": "a", "extra_body": {"seed": 1}})]),
+        ("a.csv", "prompt,n,size\na cat,2,\n", [(2, {"prompt": "a cat", "n": 2})]),
+        ("a.csv", b"\xef\xbb\xbfprompt;n\r\na, cat;2\r\n", [(2, {"prompt": "a, cat", "n": 2})]),
+        ("a.csv", "prompt\tn\na cat\t2\n", [(2, {"prompt": "a cat", "n": 2})]),
+        (
+            "a.csv",
+            'prompt,n\n"a\n""big""\ncat",2\na dog,1\n',
+            [(2, {"prompt": 'a\n"big"\ncat', "n": 2}), (5, {"prompt": "a dog", "n": 1})],
+        ),
+        ("a.csv", 'prompt\n5" disk\n', [(2, {"prompt": '5" disk'})]),
+        ("a.csv", "prompt,,\na cat,,,,\n,,\n\n", [(2, {"prompt": "a cat"})]),
+        ("a.csv", "\nprompt,n\nshort row\n", [(3, {"prompt": "short row"})]),
+        ("a.csv", 'prompt,extra_body\na,"{""seed"": 1}"\n', [(2, {"prompt": "a", "extra_body": {"seed": 1}})]),
+    ],
+)
+def test_reads(tmp_path: Path, name: str, content: bytes | str, rows: list[tuple[int, dict[str, Any]]]) -> None:
+    assert read(tmp_path, name, content) == rows
+
+
+@pytest.mark.parametrize(
+    ("content", "rows"),
+    [
+        ('{"prompt": "a"}\n', [{"prompt": "a"}]),
+        ('"a"\n', [{"prompt": "a"}]),
+        ("\n\nprompt,n\na,1\n", [{"prompt": "a", "n": 1}]),
+        ("prompt\na\n", [{"prompt": "a"}]),
+        ('"prompt","n"\n"a","1"\n', [{"prompt": "a", "n": 1}]),
+        ("a cat, a prompt, a dog\n", [{"prompt": "a cat, a prompt, a dog"}]),
+        ('"Hi", said the cat\n', [{"prompt": '"Hi", said the cat'}]),
+    ],
+)
+def test_standard_input_is_told_by_its_first_line(content: str, rows: list[dict[str, Any]]) -> None:
+    assert list(read_rows("-", stdin=io.BytesIO(content.encode()))) == rows
+
+
+def test_a_given_format_wins_over_suffix_and_first_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.csv"
+    path.write_text('{"prompt": "a"}\n')
+    assert list(read_rows(path, format="jsonl")) == [{"prompt": "a"}]
+    assert list(read_rows("-", format="txt", stdin=io.BytesIO(b"prompt\n"))) == [{"prompt": "prompt"}]
+    with pytest.raises(ValueError, match="format must be one of jsonl, csv, txt"):
+        list(read_rows(path, format="xml"))  # type: ignore[arg-type]
+
+
+COMMA = "w must be a number, with a point and not a comma for the fraction"
+KINDS = {"prompt": {"type": "string"}, "w": {"type": "number"}, "f": {"type": "boolean"}, "l": {"type": "array"}}
+
+
+def test_csv_cells_become_what_the_parameter_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("lemon_ext.rows.PARAMETERS", KINDS)
+    content = 'prompt,w,f,l\n007, 1.5e1 ,TRUE,"[""x"", 1]"\na,.5,0,\n'
+    assert read(tmp_path, "a.csv", content) == [
+        (2, {"prompt": "007", "w": 15.0, "f": True, "l": ["x", 1]}),
+        (3, {"prompt": "a", "w": 0.5, "f": False}),
+    ]
+    assert faults(tmp_path, "a.csv", 'prompt,w,f,l\na,"1,5",,\nb,nan,yes,{}\nc,,,[\n') == [
+        f"line 2: {COMMA}",
+        f'line 3: {COMMA}; f must be true or false; l must be a JSON list, for example ["a", "b"]',
+        f"line 4: l {SPREAD}",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("a.txt", b"a\ncaf\xe9\nb\n", ["line 2: is not UTF-8 (byte 0xe9); save the file as UTF-8"]),
+        ("a.csv", b"pr\xe9mpt\na\n", ["line 1: is not UTF-8 (byte 0xe9); save the file as UTF-8"]),
+        ("a.csv", b"prompt\ncaf\xe9\n", ["line 2: is not UTF-8 (byte 0xe9); save the file as UTF-8"]),
+        ("a", b"caf\xe9\nb\n", ["line 1: is not UTF-8 (byte 0xe9); save the file as UTF-8"]),
+        ("a.txt", b"a\0b\n", ["line 1: holds a NUL byte; if the file is UTF-16, save it as UTF-8"]),
+        ("a.csv", b"prompt\na\0b\n", ["line 2: holds a NUL byte; if the file is UTF-16, save it as UTF-8"]),
+        ("a.txt", "a\rb\rc", ["line 1: holds a carriage return; save the file with LF or CRLF line ends"]),
+        ("a.csv", "prompt\ra\r", ["line 1: holds a carriage return; save the file with LF or CRLF line ends"]),
+        (
+            "a.jsonl",
+            '"a"\n{"prompt" "b"}\n7\n[]\nnull\n',
+            [
+                "line 2: is not valid JSON (Expecting ':' delimiter, at character 11)",
+                "line 3: must be an object or a string, not a number",
+                "line 4: must be an object or a string, not a list",
+                "line 5: must be an object or a string, not null",
+            ],
+        ),
+        ("a.json", '[\n"a"\n', [f"line 1: {SPREAD}"]),
+        ("a.jsonl", '{"prompt": "a", "sizes": "1x1"}', ["line 1: 'sizes' is no parameter; did you mean 'size'?"]),
+        ("a.jsonl", '{"prompt": "a", "Prompt": "1x1"}', ["line 1: 'Prompt' is no parameter; did you mean 'prompt'?"]),
+        (
+            "a.jsonl",
+            '{"prompt": "a", "zzz": 1}',
+            ["line 1: 'zzz' is no parameter; what the API takes beyond these goes into 'extra_body'"],
+        ),
+        ("a.jsonl", '{"prompt": "a", "extra_body": []}', ["line 1: extra_body must be a JSON object"]),
+        ("a.jsonl", '{"prompt": "a", "n": 1, "n": 2}', ["line 1: has the key 'n' twice"]),
+        ("a.jsonl", '{"prompt": "a", "n": NaN}', ["line 1: holds NaN, which JSON does not have"]),
+        ("a.jsonl", '{"prompt": "\\ud83d"}', ["line 1: holds half a character (a lone surrogate such as \\ud83d)"]),
+        ("a.jsonl", "[" * 100_000, ["line 1: is nested too deeply"]),
+        ("a.jsonl", '{"n": ' + "9" * 5000 + "}", ["line 1: holds a number with too many digits"]),
+        ("a.csv", "prompt,sizes\na,1\n", ["line 1: 'sizes' is no parameter; did you mean 'size'?"]),
+        ("a.csv", "prompt,n,n\na,1,2\n", ["line 1: the column 'n' is there twice"]),
+        ("a.csv", "n\n1\n", [f"line 1: there is no column 'prompt'; the first line names the columns: {NAMES}"]),
+        (
+            "a.csv",
+            "prompt,n\na cat, black,1\nb,1\nc,2.5\n",
+            [
+                "line 2: has 3 cells, the header has 2; put quotes around a cell that holds the separator",
+                "line 4: n must be a whole number",
+            ],
+        ),
+        (
+            "a.csv",
+            'prompt\n"a" cat\nb\n',
+            ['line 2: has text after a closing quote; write a quote inside a quoted cell twice ("")'],
+        ),
+        ("a.csv", 'prompt\n"a cat\nb\n', ["line 2: opens a quote that is never closed"]),
+        (
+            "a.csv",
+            'prompt\n"a\n' + "b" * 200_000,
+            ["line 2: has a cell of more than 131,072 characters; a quote may not be closed, or else use JSON Lines"],
+        ),
+    ],
+)
+def test_bad_lines_are_named(tmp_path: Path, name: str, content: bytes | str, expected: list[str]) -> None:
+    assert faults(tmp_path, name, content) == expected
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "holds no prompts."),
+        (b"\n \r\n\t\n", "holds no prompts."),
+        (b"\xef\xbb\xbf", "holds no prompts."),
+        ("a cat".encode("utf-16"), "is UTF-16 text. Save it as UTF-8. Nothing was sent."),
+        (b"\xfe\xff\0a", "is UTF-16 text. Save it as UTF-8. Nothing was sent."),
+        ("a cat".encode("utf-32"), "is UTF-32 text. Save it as UTF-8. Nothing was sent."),
+        (b"PK\x03\x04...", "is a spreadsheet or another zip file. Export it as CSV in UTF-8. Nothing was sent."),
+    ],
+)
+@pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.jsonl", "a"])
+def test_a_file_without_rows_says_what_it_is(tmp_path: Path, name: str, content: bytes, message: str) -> None:
+    with pytest.raises(RowsError) as caught:
+        read(tmp_path, name, content)
+    assert str(caught.value) == f"{tmp_path / name} {message}"
+    assert caught.value.faults == []
+
+
+def test_a_csv_with_a_header_alone_holds_no_prompts(tmp_path: Path) -> None:
+    with pytest.raises(RowsError, match="holds no prompts"):
+        read(tmp_path, "a.csv", "prompt,n\n")
+
+
+def test_good_rows_come_first_and_all_faults_at_the_end(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    path.write_text('"a"\n{\n"b"\nnull\n')
+    rows = read_rows(path)
+    assert [next(rows), next(rows)] == [{"prompt": "a"}, {"prompt": "b"}]
+    with pytest.raises(RowsError) as caught:
+        next(rows)
+    assert str(caught.value) == (
+        f"Nothing was sent. {path} has 2 faults:\n"
+        f"  - line 2: {SPREAD}\n"
+        "  - line 4: must be an object or a string, not null"
+    )
+    assert isinstance(caught.value, LemonError)
+    assert isinstance(caught.value, ValueError)
+    assert pickle.loads(pickle.dumps(caught.value)).faults == caught.value.faults
+
+
+def test_many_faults_are_all_kept_and_the_message_stays_short(tmp_path: Path) -> None:
+    with pytest.raises(RowsError) as caught:
+        read(tmp_path, "a.jsonl", "7\n" * 1000)
+    assert len(caught.value.faults) == 1000
+    assert str(caught.value).endswith("  - line 20: must be an object or a string, not a number\n  - and 980 more")
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("a.csv", "my secret idea\nanother secret\n"),
+        ("a.csv", 'prompt\n"my secret" idea\n'),
+        ("a.csv", "prompt,n\na,my secret\n"),
+        ("a.jsonl", '{"my secret idea": 1}\n{"prompt": "my secret}\n'),
+        ("a.jsonl", '{"my secret idea": 1, "my secret idea": 2}\n'),
+        ("a.txt", b"my secret\xff idea\n"),
+    ],
+)
+def test_no_message_repeats_a_prompt(tmp_path: Path, name: str, content: bytes | str) -> None:
+    with pytest.raises(RowsError) as caught:
+        read(tmp_path, name, content)
+    assert "secret" not in str(caught.value)
+    assert caught.value.faults
+
+
+def test_a_prompt_of_a_megabyte_is_read_and_an_endless_line_is_not(tmp_path: Path) -> None:
+    assert len(read(tmp_path, "a.jsonl", json.dumps("x" * 2**20))[0][1]["prompt"]) == 2**20
+    assert len(read(tmp_path, "a.txt", "x" * 2**20)[0][1]["prompt"]) == 2**20
+    assert faults(tmp_path, "a.txt", b"x" * (2**24 + 5) + b"\ny\n") == ["line 1: is longer than 16 MiB"]
+
+
+class Endless(io.RawIOBase):
+    """A file that never ends."""
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        text = b"a cat\n" * 100
+        buffer[: len(text)] = text
+        return len(text)
+
+
+def test_rows_stream() -> None:
+    rows = read_rows("-", stdin=io.BufferedReader(Endless()))
+    assert [next(rows).line for _ in range(1000)] == list(range(1, 1001))
+
+
+def test_what_cannot_be_opened_is_an_os_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        next(read_rows(tmp_path / "none.txt"))
+    (tmp_path / "folder.txt").mkdir()
+    with pytest.raises(OSError, match=r"folder\.txt"):
+        next(read_rows(tmp_path / "folder.txt"))
+
+
+def test_a_row_is_a_dict_that_keeps_its_line() -> None:
+    row = pickle.loads(pickle.dumps(Row({"prompt": "a"}, 7)))
+    assert (row, row.line) == ({"prompt": "a"}, 7)
