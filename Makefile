@@ -17,7 +17,7 @@ demo: $(VENV)/run.stamp ## make pictures without a key and without a network
 	@$(SOURCES) $(RUN) tools/demo.py
 
 test: $(VENV)/test.stamp ## run the tests
-	@$(RUN) -m pytest -m "not regen and not peers and not browser and not kill"
+	@$(RUN) -m pytest -q -n auto -m "not regen and not peers and not browser and not kill"
 
 check: lint types layers regen-check $(VENV)/dev.stamp ## everything that has to hold before a change lands
 	@$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=95

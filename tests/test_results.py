@@ -436,7 +436,9 @@ class Never(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 @pytest.mark.parametrize(
-    ("coding", "content"), [("GZIP", gzip.compress(PNG)), ("identity", PNG), ("utf-8", PNG), ("", PNG)]
+    ("coding", "content"),
+    [("GZIP", gzip.compress(PNG)), ("identity", PNG), ("utf-8", PNG), ("", PNG)],
+    ids=["gzip", "identity", "utf-8", "none"],
 )
 def test_a_picture_stored_compressed_is_unpacked_and_odd_codings_are_passed_over(colour, coding, content):
     packed = httpx.Response(200, headers={"Content-Encoding": coding}, content=content)
