@@ -15,6 +15,7 @@ import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import anyio
@@ -24,6 +25,7 @@ from attrs import define, evolve, field, frozen
 from . import journal as record
 from ._files import file_stem
 from ._flow import Flow
+from ._metadata import describe
 from ._operations import Answer, Refused, Session, State, post, read_answer
 from .errors import (
     APIConnectionError,
@@ -494,14 +496,17 @@ class Engine:
 
     async def _fetch(self, task: RowTask, answer: Answer, entry: Entry) -> list[str]:
         """Save the images of a row and return their names. What an interrupted run left of them is replaced."""
-        prompt, model = entry.request.get("prompt"), entry.request.get("model")
+        prompt, model = str(entry.request.get("prompt")), entry.request.get("model")
         owner = task if task.id is not None else None
         result = ImageResult.of(answer, model=model, prompt=prompt, task=owner, runner=self._door.runner)
-        names = names_of(entry, len(result))
-        return [
-            (await image.asave(self._journal.folder / name, overwrite=True, deadline=self._deadline)).name
-            for name, image in zip(names, result, strict=True)
-        ]
+        paths = []
+        for name, image in zip(names_of(entry, len(result)), result, strict=True):
+            about = partial(
+                describe, prompt=prompt, model=model, revised_prompt=image.revised_prompt, task_id=answer.task_id
+            )
+            path = self._journal.folder / name
+            paths.append((await image._aplace(path, overwrite=True, deadline=self._deadline, finish=about)).name)
+        return paths
 
     async def _end(self, row: int, before: str, status: str, error: LemonError) -> None:
         await self._writer.write(record.ended(row, status, _described(error), self._wall()))

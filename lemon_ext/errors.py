@@ -19,7 +19,8 @@
     │   ├── TaskNotFoundError
     │   └── TaskTimeoutError(TimeoutError) the task is still running: resume, do not resubmit
     ├── DownloadError                      the image exists, fetching it failed
-    └── JournalError                       the record of a batch cannot be used
+    ├── JournalError                       the record of a batch cannot be used
+    └── rows.RowsError(ValueError)         a file of rows cannot be used; nothing was sent
 
 Whatever is raised after a task is known carries it as ``.task``. All of them can be pickled. None holds the key:
 ``.response`` is a record of the answer, without the request that caused it.

@@ -33,15 +33,16 @@ _STATUSES: Final = {
     "failed": "Failed",
     "refused": "Refused",
 }
-#: What to do about a row without a picture, and with which command.
+#: What to do about a row without a picture, and with which command. A task is known of "accepted" rows; the pictures
+#: of "unfetched" ones exist.
 _ADVICE: Final = {
     "waiting": ("Not sent yet. To go on:", "{resume}"),
+    "accepted": ("Accepted, not fetched yet. To go on:", "{resume}"),
+    "unfetched": ("It is made and paid. To fetch it:", "{resume}"),
     "uncertain": ("Look at your account before you send it again:", "{resume} --resend-uncertain"),
     "failed": ("It is not sent again. For another try, put it in a new batch.", ""),
     "refused": ("The API did not accept it. Change it and put it in a new batch.", ""),
 }
-#: The same for a row whose task is known.
-_ADVICE_WITH_TASK: Final = {**_ADVICE, "waiting": ("Accepted, not fetched yet. To go on:", "{resume}")}
 
 
 def write_gallery(folder: str | os.PathLike[str]) -> Path:
@@ -87,18 +88,13 @@ def _write(file: TextIO, results: Any, name: str) -> None:
     facts = {
         "resume": resume,
         "statuses": list(_STATUSES.items()),
-        "advice": _filled(_ADVICE, resume),
-        "adviceWithTask": _filled(_ADVICE_WITH_TASK, resume),
+        "advice": {case: (text, command.replace("{resume}", resume)) for case, (text, command) in _ADVICE.items()},
     }
     file.write(_json(facts).removesuffix("}") + ',"rows":[')
     damaged: list[int] = []
     file.writelines((",\n" if index else "\n") + row for index, row in enumerate(_rows(results, damaged)))
     file.write(f'\n],"damaged":{_json(damaged)}}}')
     file.write(after)
-
-
-def _filled(advice: dict[str, tuple[str, str]], resume: str) -> dict[str, tuple[str, str]]:
-    return {status: (text, command.replace("{resume}", resume)) for status, (text, command) in advice.items()}
 
 
 def _template(name: str) -> tuple[str, str]:
@@ -152,6 +148,7 @@ def _row(record: Any) -> list[Any]:
         _number(record.get("submitted_at")),
         _number(record.get("finished_at")),
         _number(record.get("seconds")),
+        _text(record.get("note")),
     ]
 
 

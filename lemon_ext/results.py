@@ -138,9 +138,21 @@ class Image:
         max_bytes: int = MAX_IMAGE_BYTES,
     ) -> Path:
         """Async twin of `save`."""
+        return await self._aplace(path, overwrite=overwrite, deadline=deadline, max_bytes=max_bytes)
+
+    async def _aplace(
+        self,
+        path: str | os.PathLike[str],
+        *,
+        overwrite: bool,
+        deadline: float | None,
+        max_bytes: int = MAX_IMAGE_BYTES,
+        finish: Callable[[Path], object] | None = None,
+    ) -> Path:
+        """Save the image; ``finish`` is called with the whole file before it gets its name."""
         with PartFile(path, max_bytes) as target:
             await self._afill(target, deadline)
-            return await run_sync(lambda: target.place(self._stem, overwrite=overwrite))
+            return await run_sync(lambda: target.place(self._stem, overwrite=overwrite, finish=finish))
 
     def _fill(self, target: Target, deadline: float | None) -> None:
         if self._came_along:

@@ -32,6 +32,7 @@ class Gateway:
         self.times: list[float] = []
         self.says: dict[str, deque[Any]] = {}
         self.tasks: dict[str, dict[str, Any]] = {}
+        self.picture = PNG
         self.pictures: dict[str, deque[int]] = {}
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
@@ -39,7 +40,7 @@ class Gateway:
             assert "authorization" not in request.headers
             left = self.pictures.get(request.url.path.rpartition("/")[2])
             status = left.popleft() if left else 200
-            return httpx.Response(status, content=PNG if status == 200 else b"")
+            return httpx.Response(status, content=self.picture if status == 200 else b"")
         self.times.append(self.clock())
         assert request.headers["authorization"] == f"Bearer {KEY}"
         return self._create(json.loads(request.content)) if request.method == "POST" else self._state(request)

@@ -6,15 +6,18 @@ import copy
 import errno
 import json
 import math
+import re
 import shutil
 import sqlite3
 import threading
 from collections import deque
 from contextlib import aclosing, suppress
+from io import BytesIO
 from types import SimpleNamespace
 
 import anyio
 import httpx
+import PIL.Image
 import pytest
 
 from lemon_ext import (
@@ -27,8 +30,8 @@ from lemon_ext import (
     journal,
     run_batch,
 )
+from lemon_ext._files import PartFile
 from lemon_ext.batch import Progress, batch_status, export_results, plan_batch
-from lemon_ext.results import Image
 from lemon_ext.rows import Row, read_rows
 from lemon_ext.schedule import RequestBudget
 from tests.gateway import PNG, Gateway, results, rows, statuses
@@ -461,14 +464,28 @@ def test_images_that_could_not_be_fetched_are_fetched_by_another_run(tmp_path):
     assert gateway.posts == ["cat 1"]
 
 
+def test_a_picture_tells_where_it_comes_from(tmp_path):
+    gateway = Gateway()
+    picture = BytesIO()
+    PIL.Image.new("RGB", (8, 8), "yellow").save(picture, "PNG")
+    gateway.picture = picture.getvalue()
+    go(gateway, rows(1), tmp_path)
+    with PIL.Image.open(tmp_path / "00001-cat-1-1.png") as found:
+        assert found.text["Description"] == "cat 1"
+        assert {"cat 1", "midjourney", "rewritten", "img_1"} <= set(
+            re.findall(r">([^<>]+)<", found.info["xmp"].decode())
+        )
+        assert found.getpixel((3, 3)) == (255, 255, 0)
+
+
 def test_a_full_disk_ends_the_sending_and_the_row_can_be_fetched_later(tmp_path, monkeypatch):
     gateway = Gateway()
 
-    async def full(self, path, **options):
+    def full(self, *arguments, **options):
         raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(Image, "asave", full)
+        patch.setattr(PartFile, "place", full)
         outcomes = go(gateway, rows(9, model="dall-e-3"), tmp_path, concurrency=1)
     assert set(statuses(outcomes).values()) == {"failed"}
     assert len(gateway.posts) < 9

@@ -25,7 +25,7 @@ def row(number: int, **values: Any) -> dict[str, Any]:
     record = {"row": number, "status": "saved", "model": model, "prompt": prompt, "paths": [f"{number}.png"]}
     record |= {"request": {"prompt": prompt, "model": model, "n": 1, "size": "1024x1024"}, "task_id": f"img_{number}"}
     record |= {"revised_prompt": None, "revised_prompts": [None], "error": None}
-    record |= {"submitted_at": 1767000000.0, "finished_at": 1767000041.2, "seconds": 41.2}
+    record |= {"note": None, "submitted_at": 1767000000.0, "finished_at": 1767000041.2, "seconds": 41.2}
     return record | values
 
 
@@ -68,9 +68,10 @@ NASTY = [
 def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
     error = {"type": "TaskFailedError", "message": "flagged", "code": "content_policy", "status_code": None}
     times = [1767000000.0, 1767000041.2, 41.2]
+    note = "1 image of 2 came back."
     page = batch(
         tmp_path / "my out",
-        row(1, paths=["1 a#%.png", "2.png"], revised_prompts=[None, "a revised cat"]),
+        row(1, paths=["1 a#%.png", "2.png"], revised_prompts=[None, "a revised cat"], note=note),
         row(2, status="failed", paths=[], error=error, task_id=None, revised_prompts=[], revised_prompt="why not"),
     )
     assert page == tmp_path / "my out" / "index.html"
@@ -85,6 +86,8 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
         ],
         "advice": {
             "waiting": ["Not sent yet. To go on:", "lemon resume 'my out'"],
+            "accepted": ["Accepted, not fetched yet. To go on:", "lemon resume 'my out'"],
+            "unfetched": ["It is made and paid. To fetch it:", "lemon resume 'my out'"],
             "uncertain": [
                 "Look at your account before you send it again:",
                 "lemon resume 'my out' --resend-uncertain",
@@ -92,8 +95,6 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
             "failed": ["It is not sent again. For another try, put it in a new batch.", ""],
             "refused": ["The API did not accept it. Change it and put it in a new batch.", ""],
         },
-        "adviceWithTask": data(page)["advice"]
-        | {"waiting": ["Accepted, not fetched yet. To go on:", "lemon resume 'my out'"]},
         "rows": [
             [
                 1,
@@ -106,8 +107,21 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 [None, "a revised cat"],
                 None,
                 *times,
+                note,
             ],
-            [2, "failed", "midjourney", "cat 2", {"n": 1, "size": "1024x1024"}, [], None, ["why not"], error, *times],
+            [
+                2,
+                "failed",
+                "midjourney",
+                "cat 2",
+                {"n": 1, "size": "1024x1024"},
+                [],
+                None,
+                ["why not"],
+                error,
+                *times,
+                None,
+            ],
         ],
         "damaged": [],
     }
@@ -160,7 +174,9 @@ def test_wrong_kinds_of_values_do_no_harm(tmp_path: Path) -> None:
     odd = {"row": 1, "status": "new", "model": 1, "prompt": None, "paths": "x", "request": [], "error": "no"}
     odd |= {"task_id": 5, "revised_prompts": {}, "submitted_at": "now", "finished_at": True, "seconds": []}
     (tmp_path / "results.jsonl").write_text(json.dumps(odd))
-    assert data(write_gallery(tmp_path))["rows"] == [[1, "new", "", "", {}, [], None, [None], None, None, None, None]]
+    assert data(write_gallery(tmp_path))["rows"] == [
+        [1, "new", "", "", {}, [], None, [None], None, None, None, None, None]
+    ]
 
 
 def test_without_results_there_is_no_page(tmp_path: Path) -> None:
@@ -390,12 +406,13 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
         unsaved(4, "waiting"),
         unsaved(5, "refused", "Not enough money."),
         unsaved(6, "brand-new", "Something."),
+        unsaved(8, "failed", "Fetching it failed.", finished_at=None),
         "{",
         row(7),
     )
     (page.parent / "7.png").unlink()
     browser.open(page.as_uri())
-    browser.until("document.querySelector('.lost')")
+    browser.until("document.querySelector('.lost') !== null")
     lines = "[...document.querySelectorAll('.thumb')].map(one => one.innerText.trim().split(/\\s*\\n\\s*/))"
     resend = "Look at your account before you send it again: lemon resume out --resend-uncertain"
     assert browser.run(lines) == [
@@ -405,11 +422,12 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
         ["Waiting", "Accepted, not fetched yet. To go on: lemon resume out"],
         ["Refused", "Not enough money.", "The API did not accept it. Change it and put it in a new batch."],
         ["brand-new", "Something."],
+        ["Failed", "Fetching it failed.", "It is made and paid. To fetch it: lemon resume out"],
         ["The file is not in the folder."],
     ]
     assert browser.run("[...document.querySelectorAll('.note')].map(note => note.firstChild.textContent)") == [
-        "2 rows are not finished. Go on with",
-        "1 line of results.jsonl cannot be read and is not shown (line 7).",
+        "3 rows are not finished. Go on with",
+        "1 line of results.jsonl cannot be read and is not shown (line 8).",
     ]
 
 

@@ -1,0 +1,251 @@
+"""Metadata in pictures: it can be read back, the pixels stay byte for byte, and no picture is ever worse off."""
+
+from __future__ import annotations
+
+import io
+import os
+import struct
+import zlib
+from pathlib import Path
+from typing import Any
+from xml.etree import ElementTree as ET
+
+import pytest
+from PIL import Image, PngImagePlugin
+
+from lemon_ext import _metadata
+from lemon_ext._metadata import describe, described
+
+DC = "{http://purl.org/dc/elements/1.1/}"
+IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
+RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+PROMPT = 'a <white> cat & "dog"\n猫 😀'
+
+
+def picture(kind: str, mode: str = "RGB", **options: Any) -> bytes:
+    image = Image.frombytes(mode, (37, 23), bytes(i * 7 % 251 for i in range(37 * 23 * len(mode))))
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def exif(text: str) -> Image.Exif:
+    found = Image.Exif()
+    found[0x010E] = text
+    return found
+
+
+def fields(data: bytes) -> dict[str, str | None]:
+    """Read the XMP packet with Pillow, and its fields with a parser that knows nothing of ours."""
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        root = ET.fromstring(image.info["xmp"])
+    found = {node.tag: node.text for node in root.iter() if node.tag.startswith((DC, IPTC))}
+    found[f"{DC}description"] = root.findtext(f".//{DC}description/{RDF}Alt/{RDF}li")
+    return found
+
+
+def pixels(data: bytes) -> tuple[str, tuple[int, int], bytes]:
+    with Image.open(io.BytesIO(data)) as image:
+        image.load()
+        return image.mode, image.size, image.tobytes()
+
+
+KINDS = {
+    "png": picture("PNG"),
+    "png with alpha": picture("PNG", "RGBA"),
+    "jpeg": picture("JPEG"),
+    "progressive jpeg": picture("JPEG", progressive=True, quality=90),
+    "jpeg with exif": picture("JPEG", exif=exif("a camera's text"), icc_profile=b"profile" * 99),
+    "grey jpeg": picture("JPEG", "L"),
+    "lossy webp": picture("WEBP"),
+    "lossy webp with alpha": picture("WEBP", "RGBA"),
+    "lossless webp": picture("WEBP", lossless=True),
+    "lossless webp with alpha": picture("WEBP", "RGBA", lossless=True),
+    "webp with exif": picture("WEBP", exif=exif("a camera's text"), icc_profile=b"profile" * 99),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_written_can_be_read_and_the_pixels_stay(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "picture.part"
+    path.write_bytes(KINDS[kind])
+    assert describe(path, prompt=PROMPT, model="midjourney", revised_prompt="a revised cat", task_id="img_1")
+    after = path.read_bytes()
+    assert fields(after) == {
+        f"{DC}description": PROMPT,
+        f"{DC}identifier": "img_1",
+        f"{IPTC}AIPromptInformation": "a revised cat",
+        f"{IPTC}AISystemUsed": "midjourney",
+    }
+    assert pixels(after) == pixels(KINDS[kind])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_was_in_the_file_is_still_in_it(kind: str) -> None:
+    after = described(KINDS[kind], prompt=PROMPT)
+    assert after is not None
+    with Image.open(io.BytesIO(KINDS[kind])) as old, Image.open(io.BytesIO(after)) as new:
+        assert new.getexif() == old.getexif()
+        for name in ("icc_profile", "jfif", "dpi", "exif"):
+            assert new.info.get(name) == old.info.get(name)
+
+
+def image_data(data: bytes) -> bytes:
+    """Return the coded pixels."""
+    if data.startswith(b"\x89PNG"):
+        return data[data.index(b"IDAT") - 4 :]
+    if data.startswith(b"\xff\xd8"):
+        return data[data.index(b"\xff\xdb") :]
+    at = next(data.index(name) for name in (b"VP8 ", b"VP8L") if name in data)
+    return data[at : at + 8 + struct.unpack_from("<I", data, at + 4)[0]]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_nothing_is_encoded_again(kind: str) -> None:
+    after = described(KINDS[kind], prompt=PROMPT)
+    assert after is not None
+    assert image_data(after) == image_data(KINDS[kind])
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "lossy webp"])
+def test_a_second_description_changes_nothing(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(KINDS[kind])
+    assert describe(path, prompt="first")
+    once = path.read_bytes()
+    assert not describe(path, prompt="second")
+    assert path.read_bytes() == once
+
+
+def test_without_a_revised_prompt_the_prompt_is_what_was_used() -> None:
+    after = described(KINDS["png"], prompt="a cat")
+    assert after is not None
+    assert fields(after) == {f"{DC}description": "a cat", f"{IPTC}AIPromptInformation": "a cat"}
+
+
+def test_a_png_has_a_plain_description_too_unless_it_had_one() -> None:
+    after = described(KINDS["png"], prompt=PROMPT)
+    info = PngImagePlugin.PngInfo()
+    info.add_text("Description", "its own")
+    info.add_text("Author", "somebody")
+    kept = described(picture("PNG", pnginfo=info), prompt=PROMPT)
+    assert after is not None
+    assert kept is not None
+    with Image.open(io.BytesIO(after)) as new, Image.open(io.BytesIO(kept)) as old:
+        assert new.info["Description"] == PROMPT
+        assert (old.info["Description"], old.info["Author"]) == ("its own", "somebody")
+    assert fields(kept)[f"{DC}description"] == PROMPT
+
+
+@pytest.mark.parametrize(
+    ("prompt", "read"),
+    [
+        ("]]> <?xpacket end='w'?> <!-- &amp;", "]]> <?xpacket end='w'?> <!-- &amp;"),
+        ("bell \a nul \0 half \ud83d", "bell \ufffd nul \ufffd half \ufffd"),
+        ("قطة \u202e\u2028", "قطة \u202e\u2028"),
+        ("{fields}\r\n\tend", "{fields}\r\n\tend"),
+        ("x" * 4000, "x" * 4000),
+        ("", None),
+    ],
+)
+@pytest.mark.parametrize("kind", ["png", "jpeg", "lossy webp"])
+def test_any_prompt_comes_back(kind: str, prompt: str, read: str | None) -> None:
+    after = described(KINDS[kind], prompt=prompt)
+    assert after is not None
+    assert (fields(after)[f"{DC}description"] or None) == read
+
+
+def with_chunk(png: bytes, name: bytes, body: bytes = b"x") -> bytes:
+    at = png.index(b"IDAT") - 4
+    chunk = struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+    return png[:at] + chunk + png[at:]
+
+
+def with_webp_chunk(webp: bytes, name: bytes) -> bytes:
+    body = webp[12:] + name + struct.pack("<I", 2) + b"xx"
+    return b"RIFF" + struct.pack("<I", len(body) + 4) + b"WEBP" + body
+
+
+PNG, JPEG, WEBP = KINDS["png"], KINDS["jpeg"], KINDS["lossy webp"]
+LEFT = {
+    "nothing": b"",
+    "text": b"<html>not a picture</html>",
+    "gif": picture("GIF", "L"),
+    "bmp": picture("BMP"),
+    "png, only its signature": PNG[:8],
+    "png, cut short": PNG[:-20],
+    "png, without its end": PNG[:-12],
+    "png, something behind its end": PNG + b"more",
+    "png, damaged": PNG[:60] + bytes([PNG[60] ^ 1]) + PNG[61:],
+    "png, without pixels": PNG[:33] + PNG[-12:],
+    "png, signed": with_chunk(PNG, b"caBX"),
+    "png, with XMP": with_chunk(PNG, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>"),
+    "png, an endless chunk": PNG[:33] + b"\xff\xff\xff\xff" + PNG[37:],
+    "jpeg, cut short": JPEG[:-2],
+    "jpeg, cut in its head": JPEG[:100],
+    "jpeg, only its mark": JPEG[:3],
+    "jpeg, a segment of length 0": JPEG[:4] + b"\0\0" + JPEG[6:],
+    "jpeg, signed": JPEG[:2] + b"\xff\xeb\0\4xx" + JPEG[2:],
+    "jpeg, with XMP": picture("JPEG", xmp=b"<x/>"),
+    "webp, cut short": WEBP[:-2],
+    "webp, only its head": WEBP[:12],
+    "webp, wrong size": WEBP + b"more",
+    "webp, with XMP": picture("WEBP", xmp=b"<x/>"),
+    "webp, signed": with_webp_chunk(WEBP, b"C2PA"),
+    "webp, without pixels": b"RIFF\x0e\0\0\0WEBPEXIF\2\0\0\0xx",
+    "webp, no start code": WEBP[:23] + b"\0\0\0" + WEBP[26:],
+    "lossless webp, no signature": KINDS["lossless webp"][:20] + b"\0" + KINDS["lossless webp"][21:],
+}
+
+
+@pytest.mark.parametrize("what", LEFT)
+def test_what_is_odd_or_signed_stays_as_it_is(tmp_path: Path, what: str) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(LEFT[what])
+    assert not describe(path, prompt="a cat", model="midjourney")
+    assert path.read_bytes() == LEFT[what]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_file_cut_anywhere_is_never_an_error(kind: str) -> None:
+    whole = KINDS[kind]
+    for length in range(0, len(whole), 7):
+        assert described(whole[:length], prompt="a cat") is None
+
+
+def test_text_too_long_for_a_jpeg_is_left_out() -> None:
+    assert described(JPEG, prompt="x" * 65_000) is None
+    assert described(PNG, prompt="x" * 65_000) is not None
+    assert described(WEBP, prompt="x" * 65_000) is not None
+
+
+def test_a_full_disk_leaves_the_picture_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(JPEG)
+    room = len(JPEG) + 10
+
+    def write(descriptor: int, content: bytes) -> int:
+        left = room - os.lseek(descriptor, 0, os.SEEK_CUR)
+        if left <= 0:
+            raise OSError(28, "No space left on device")
+        return real(descriptor, content[:left])
+
+    real = os.write
+    monkeypatch.setattr(_metadata.os, "write", write)
+    assert not describe(path, prompt="a cat")
+    assert path.read_bytes() == JPEG
+
+
+def test_the_file_stays_the_same_file(tmp_path: Path) -> None:
+    path = tmp_path / "picture"
+    path.write_bytes(PNG)
+    before = path.stat().st_ino
+    assert describe(path, prompt="a cat")
+    assert path.stat().st_ino == before
+    assert [one.name for one in tmp_path.iterdir()] == ["picture"]
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(FileNotFoundError):
+        describe(tmp_path / "none.png", prompt="a cat")
