@@ -10,7 +10,7 @@ import base64
 import binascii
 import html
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
 from urllib.parse import urljoin, urlsplit
