@@ -468,7 +468,10 @@ class _Background:
                         self._portal, self._engine, self._scope = portal, engine, scope
                         if self._stopped is not None:
                             engine.stop(self._stopped)
-                    await engine.run()
+                    try:
+                        await engine.run()
+                    except Exception as exc:  # noqa: BLE001 - raised by `wait`: the portal would wrap it in a group
+                        self._crash = exc
                 with self._lock:
                     self._portal = None
         finally:

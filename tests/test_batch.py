@@ -27,6 +27,7 @@ from lemon_ext import (
     MissingKeyError,
     _engine,
     arun_batch,
+    batch,
     journal,
     run_batch,
 )
@@ -690,3 +691,93 @@ def test_few_rows_are_read_ahead(tmp_path, monkeypatch):
     go(gateway, rows(300), tmp_path, gallery=False)
     assert len(gateway.posts) == 300
     assert max(most) <= 128
+
+
+def test_a_task_that_could_not_be_written_down_is_told_and_written_later(tmp_path, monkeypatch):
+    gateway = Gateway()
+    commit = journal.Journal.commit
+    full = [True]
+
+    def commit_or_fail(self, statements):
+        statements = list(statements)
+        if full and any("'waiting'" in sql for sql, _ in statements):
+            full.clear()
+            raise JournalError("The record cannot be used: database or disk is full.")
+        commit(self, statements)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.Journal, "commit", commit_or_fail)
+        with pytest.raises(JournalError, match="disk is full") as caught:
+            go(gateway, rows(4), tmp_path, concurrency=1)
+    assert caught.value.__notes__ == ["Row 1 was accepted as task img_1; note it: it is not on disk."]
+    assert gateway.posts == ["cat 1"]
+    assert (results(tmp_path)[0]["status"], results(tmp_path)[0]["task_id"]) == ("waiting", "img_1")
+    assert statuses(go(gateway, None, tmp_path)) == dict.fromkeys(range(1, 5), "saved")
+    assert set(gateway.charges.values()) == {1}
+
+
+def test_a_row_that_cannot_be_written_down_is_not_sent(tmp_path, monkeypatch):
+    gateway = Gateway()
+    commit = journal.Journal.commit
+
+    def commit_or_fail(self, statements):
+        statements = list(statements)
+        if any("'submitting'" in sql and values for sql, values in statements if "submitted_at = ?" in sql):
+            raise JournalError("The record cannot be used: database or disk is full.")
+        commit(self, statements)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(journal.Journal, "commit", commit_or_fail)
+        with pytest.raises(JournalError, match="disk is full"):
+            go(gateway, rows(4), tmp_path)
+    assert gateway.posts == []
+
+
+@pytest.mark.parametrize("status", [401, 403])
+def test_a_key_that_is_refused_while_looking_leaves_the_tasks_waiting(tmp_path, monkeypatch, status):
+    gateway = Gateway()
+    with monkeypatch.context() as patch:
+        patch.setattr(gateway, "_state", lambda request: httpx.Response(status, json={"error": {"message": "no"}}))
+        outcomes = go(gateway, rows(2), tmp_path)
+    assert statuses(outcomes) == {1: "waiting", 2: "waiting"}
+    assert {row["error"]["status_code"] for row in outcomes} == {status}
+    assert statuses(go(gateway, None, tmp_path)) == {1: "saved", 2: "saved"}
+    assert len(gateway.posts) == 2
+
+
+def test_a_status_nobody_knows_with_images_is_used_at_the_deadline(tmp_path, monkeypatch):
+    gateway = Gateway()
+    odd = {"task_id": "img_1", "status": "polished", "data": [{"url": "https://img.example.net/odd.png"}]}
+    monkeypatch.setattr(gateway, "_state", lambda request: httpx.Response(200, json=odd))
+    (outcome,) = go(gateway, rows(1), tmp_path, deadline=30)
+    assert (outcome["status"], outcome["task_id"]) == ("saved", "img_1")
+    assert outcome["note"] == "The status still is 'polished' at the deadline; the images are used (task img_1)."
+
+
+def test_a_second_interrupt_cuts_off_what_is_on_its_way(tmp_path, monkeypatch):
+    gateway = Gateway()
+    lemon = gateway.client()
+    sent = threading.Event()
+
+    async def hang(request):
+        sent.set()
+        await anyio.sleep_forever()
+
+    lemon._core.wire.client = httpx.AsyncClient(transport=httpx.MockTransport(hang))
+    join = batch._Background._join
+
+    def interrupted_read(self):
+        self._thread.start()
+        assert sent.wait(10)
+        yield {}
+        raise KeyboardInterrupt
+
+    def interrupted_join(self):
+        monkeypatch.setattr(batch._Background, "_join", join)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(batch._Background, "read", interrupted_read)
+    monkeypatch.setattr(batch._Background, "_join", interrupted_join)
+    with pytest.raises(KeyboardInterrupt):
+        list(run_batch(rows(3), tmp_path, client=lemon, concurrency=1))
+    assert list(statuses(results(tmp_path)).values()) == ["uncertain", "waiting", "waiting"]
