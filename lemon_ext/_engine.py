@@ -41,8 +41,6 @@ from .errors import (
     ResponseError,
     SubmissionUncertainError,
     TaskFailedError,
-    TaskNotFoundError,
-    TaskTimeoutError,
 )
 from .journal import Entry, Journal, Statement
 from .polling import Task, adopt, ending, look_once, next_delay, remarks, timed_out, with_images
@@ -131,7 +129,7 @@ class RowTask(Task):
 class _Group:
     statements: list[Statement] = field(factory=list)
     done: bool = False
-    error: JournalError | None = None
+    error: Exception | None = None
 
 
 class _Writer:
@@ -152,7 +150,7 @@ class _Writer:
                 self._next, group.done = _Group(), True
                 try:
                     await self._run(self._journal.commit, group.statements)
-                except JournalError as exc:
+                except Exception as exc:  # noqa: BLE001 - raised below, by everyone who waits for this group
                     group.error = exc
                     self._failed += group.statements
         if group.error is not None:
@@ -261,10 +259,14 @@ class Engine:
             self._agenda.look_at(task, now)
         for entry in self._journal.entries("completed"):
             body = record.dumps(entry.answer or {}).encode()
-            answer = read_answer(APIResponse(200, {}, body))
+            answer, task = read_answer(APIResponse(200, {}, body)), self._task(entry)
+            before = "completed" if entry.error is None else "failed"
             if answer is not None and answer.images:
-                self._move("completed" if entry.error is None else "failed", "completed")
-                self._save_later(self._task(entry), answer)
+                self._move(before, "completed")
+                self._save_later(task, answer)
+            elif task.id is not None:  # its images came as data, which the record does not hold: they can be asked for
+                self._move(before, "waiting")
+                self._agenda.look_at(task, now)
 
     async def _loop(self) -> None:
         while True:
@@ -375,12 +377,18 @@ class Engine:
             await self._put_back(entry.row, exc)
         except JournalError:
             raise
-        except (APIStatusError, ResponseError) as exc:
-            self._images_sent -= 0 if accepted else entry.images
-            await self._end(entry.row, "submitting", "failed" if accepted else "refused", exc)
+        except (APIStatusError, ResponseError, TaskFailedError) as exc:
+            # After a 303 the server has what it wanted, and shows the answer elsewhere.
+            uncertain = isinstance(exc, ResponseError) and exc.response is not None and exc.response.status_code == 303
+            refused = not (accepted or uncertain or isinstance(exc, TaskFailedError))
+            self._images_sent -= entry.images if refused else 0
+            status = "uncertain" if uncertain else "refused" if refused else "failed"
+            await self._end(entry.row, "submitting", status, exc)
         except LemonError as exc:  # the client is closed, or of another event loop: nothing was sent
             self.stop(str(exc))
             await self._put_back(entry.row, exc)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, and this row may be billed
+            await self._end(entry.row, "submitting", "uncertain", exc)
         finally:
             self._submitting -= 1
 
@@ -405,7 +413,7 @@ class Engine:
         """Put a row back that was certainly not accepted: to be sent again, or for another run."""
         self._images_sent -= entry.images
         tries = self._tries[entry.row] = self._tries.get(entry.row, 0) + 1
-        if tries <= RESENDS:
+        if tries <= RESENDS and refused.delay(tries) <= self._deadline:
             again = self._clock() + refused.delay(tries)
             if isinstance(refused.error, RateLimitError):  # it is meant for the account, not for this row
                 self._session.budget.penalize(again)
@@ -437,17 +445,20 @@ class Engine:
                 if self._queue(task, deadline):
                     return
                 if task._answer is None or task._answer.state is not State.UNKNOWN:
-                    raise timed_out(task)
+                    await self._still_waiting(task.row, timed_out(task))
+                    return
             await self._complete(task, ending(task), "waiting")
-        except (TaskFailedError, TaskNotFoundError) as exc:
+        except TaskFailedError as exc:
             await self._end(task.row, "waiting", "failed", exc)
+        except JournalError:
+            raise
         except (AuthenticationError, InsufficientBalanceError, PermissionDeniedError) as exc:
             self.stop(str(exc), leave=False)
             await self._still_waiting(task.row, exc)
-        except (TaskTimeoutError, APIStatusError, ResponseError) as exc:
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, which is paid: look again another time
             await self._still_waiting(task.row, exc)
 
-    async def _still_waiting(self, row: int, error: LemonError) -> None:
+    async def _still_waiting(self, row: int, error: Exception) -> None:
         await self._writer.write(record.noted(row, _described(error)))
         await self._tell(row)
 
@@ -484,11 +495,13 @@ class Engine:
             await self._writer.write(*before, record.saved(task.row, paths, self._wall()))
             self._images += len(paths)
             await self._ended_as(task.row, "completed", "saved")
-        except (LemonError, OSError) as exc:
-            if isinstance(exc, JournalError):
-                raise
+        except JournalError:
+            raise
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, which is paid: fetch it another time
             if isinstance(exc, OSError):
                 self.stop(f"the images cannot be written: {exc}")
+            elif before:
+                self._keep_reply(task.row, answer)
             await self._writer.write(*before, record.noted(task.row, _described(exc)))
             await self._ended_as(task.row, "completed", "failed")
         finally:
@@ -508,8 +521,19 @@ class Engine:
             paths.append((await image._aplace(path, overwrite=True, deadline=self._deadline, finish=about)).name)
         return paths
 
-    async def _end(self, row: int, before: str, status: str, error: LemonError) -> None:
-        await self._writer.write(record.ended(row, status, _described(error), self._wall()))
+    def _keep_reply(self, row: int, answer: Answer) -> None:
+        """Keep an answer whose data nobody could make a picture of: it is paid, and nowhere else."""
+        path = self._journal.folder / f"{row:05d}-reply.json"
+        with suppress(OSError):
+            path.write_text(record.dumps(answer.whole), encoding="utf-8")
+
+    async def _end(self, row: int, before: str, status: str, error: Exception) -> None:
+        reply = (
+            error.response.text
+            if isinstance(error, ResponseError | SubmissionUncertainError) and error.response
+            else None
+        )
+        await self._writer.write(record.ended(row, status, _described(error), self._wall(), reply))
         await self._ended_as(row, before, status)
 
     async def _ended_as(self, row: int, before: str, status: str) -> None:
@@ -578,9 +602,10 @@ def _holds_data(image: Any) -> bool:
 
 def _without_data(body: Mapping[str, Any]) -> dict[str, Any]:
     """Return an answer without its pictures: they are saved as files, and the record stays small."""
-    left_out = {"b64_json", "url"}
     data = [
-        {name: value for name, value in image.items() if name not in left_out} if _holds_data(image) else image
+        {name: value for name, value in image.items() if not (name == "b64_json" or str(value).startswith("data:"))}
+        if _holds_data(image)
+        else image
         for image in body["data"]
     ]
     return {**body, "data": data}

@@ -9,10 +9,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
+from functools import cache
 from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
-from attrs import field, frozen
+from attrs import evolve, field, frozen
 from lemon_client.api.images import create_image, get_image_task
 from lemon_client.models import ImageData, ImageGenerationRequest
 
@@ -27,6 +28,7 @@ from .errors import (
     LemonError,
     ResponseError,
     SubmissionUncertainError,
+    TaskFailedError,
     UnreadableSubmissionError,
     error_detail,
     status_error_class,
@@ -38,6 +40,8 @@ if TYPE_CHECKING:
 
 #: Seconds for one look at a task. Looks are free and repeated, so none needs long.
 LOOK_SECONDS: Final = 30.0
+#: Characters in the address of a task; httpx refuses longer ones than 64 Ki.
+LONGEST_ADDRESS: Final = 8192
 #: What is shown of a message of the server's.
 LONGEST_MESSAGE: Final = 500
 
@@ -93,7 +97,9 @@ class Answer:
     def progress(self) -> float | None:
         """Per cent, where the server says so. Never a sign of completion."""
         value = self.body.get("progress")
-        return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
+        if isinstance(value, bool) or not isinstance(value, int | float) or abs(value) > 1e6:
+            return None
+        return float(value)
 
     @property
     def created(self) -> int | None:
@@ -153,6 +159,14 @@ def request_body(fields: Mapping[str, Any], extra: Mapping[str, Any] | None = No
     return {**ImageGenerationRequest.from_dict(fields).to_dict(), **(extra or {})}
 
 
+@cache
+def _submission() -> tuple[str, str]:
+    """Return method and path of the billable POST; the request only stands there because the builder wants one."""
+    # The generator's request builder: its public calls parse the answer before the status can be looked at.
+    kwargs = create_image._get_kwargs(body=ImageGenerationRequest(prompt=""))
+    return kwargs["method"].upper(), kwargs["url"]
+
+
 def submit(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Flow[Answer]:
     """Send the billable POST, again only if it certainly was not accepted.
 
@@ -174,13 +188,11 @@ def submit(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Flo
 
 def post(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Flow[Answer | Refused]:
     """Send the billable POST once, without booking it. Raises as `submit` does for what another try cannot mend."""
-    # The generator's request builder: its public calls parse the answer before the status can be looked at.
-    kwargs = create_image._get_kwargs(body=ImageGenerationRequest.from_dict(body))
-    url = session.base_url + kwargs["url"]
+    method, path = _submission()
     outcome: APIResponse | TransportFault
     try:
         # Giving up before the deadline could only lose a paid image.
-        outcome = yield from send(Send(kwargs["method"].upper(), url, kwargs["json"], within=deadline.left()))
+        outcome = yield from send(Send(method, session.base_url + path, body, within=deadline.left()))
     except TransportFault as exc:
         outcome = exc
     verdict = judge_submission(outcome)
@@ -241,9 +253,9 @@ def read_answer(response: APIResponse, wait: float | None = None) -> Answer | No
     if not isinstance(body, dict):
         return None
     poll_url = _text(body.get("poll_url"))
-    task_id = _text(body.get("task_id")) or _text(body.get("id"))
+    task_id = _identifier(body.get("task_id")) or _identifier(body.get("id"))
     if task_id is None and poll_url is not None:
-        task_id = urlsplit(poll_url).path.rstrip("/").rpartition("/")[2] or None
+        task_id = poll_url.partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2] or None
     data = body.get("data")
     images = tuple(ImageData.from_dict(item) for item in data if _usable(item)) if isinstance(data, list) else ()
     status = _text(body.get("status"))
@@ -261,8 +273,12 @@ def poll_target(base_url: str, task_id: str, poll_url: str | None) -> tuple[str,
     standard: str = base_url + get_image_task._get_kwargs(task_id=task_id)["url"]
     if poll_url is None:
         return standard, False
-    target = base_url + poll_url if poll_url.startswith("/v1/") else urljoin(base_url + "/", poll_url)
-    if origin(target) != origin(base_url) or any(c <= " " or c == "\\" for c in target):
+    try:
+        target = base_url + poll_url if poll_url.startswith("/v1/") else urljoin(base_url + "/", poll_url)
+    except ValueError:
+        return standard, True
+    strange = len(target) > LONGEST_ADDRESS or not target.isprintable() or any(c in " \\" for c in target)
+    if strange or origin(target) != origin(base_url):
         return standard, True
     return target, False
 
@@ -328,6 +344,11 @@ def _submitted(outcome: APIResponse | TransportFault, verdict: Verdict, session:
             + " The request was very likely billed: look at your account before sending it again.",
             response=outcome,
         )
+    if answer.task_id is None and answer.state is State.FAILED:
+        raise TaskFailedError(f"The request ended as {answer.status}: {answer.reason}.", reason=answer.reason)
+    if answer.task_id is None and answer.images:
+        # There is nothing to ask for, so what came is the result, whatever its status says.
+        return evolve(answer, status=None)
     return answer
 
 
@@ -356,6 +377,13 @@ def _usable(item: object) -> bool:
 
 def _text(value: object) -> str | None:
     return value if isinstance(value, str) and value.strip() else None
+
+
+def _identifier(value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool):
+        return str(value)
+    text = _text(value)
+    return None if text is None else text.encode("utf-8", "replace").decode()
 
 
 def _shorten(text: str) -> str:

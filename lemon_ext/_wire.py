@@ -42,6 +42,8 @@ LARGE_ANSWER: Final = 64 * 1024
 #: Seconds; an endless deadline still bounds each step of a request.
 LONGEST_STEP: Final = 3600.0
 USER_AGENT: Final = "lemon-ext/0.1.0"
+#: How httpx names itself, where nobody named another.
+_HTTPX: Final = "python-httpx/"
 #: The codings that httpx unpacks. Of these, one of the first two unpacks within bounds; the rest, or several, do not.
 _CODINGS: Final = ("gzip", "deflate", "br", "zstd")
 #: Failures that certainly happened before the request left.
@@ -121,6 +123,10 @@ def origin(url: str) -> tuple[str, str, int] | None:
     return parts.scheme, parts.hostname.lower(), port or (443 if parts.scheme == "https" else 80)
 
 
+#: httpx takes long to read an address, and most requests go to one of a few.
+_parsed: Final = lru_cache(256)(httpx.URL)
+
+
 @frozen
 class Credentials:
     """The key and the one origin it may go to. Builds requests and records responses: the part that does not wait."""
@@ -136,11 +142,11 @@ class Credentials:
         try:
             request = client.build_request(
                 effect.method,
-                effect.url,
+                _parsed(effect.url),
                 json=effect.json,
                 # At most half of the time goes by waiting for a connection: a submission that is sent too late for its
                 # answer is paid and lost.
-                timeout=httpx.Timeout(step, connect=min(step, 10.0), pool=step / 2),
+                extensions={"timeout": {"connect": min(step, 10.0), "read": step, "write": step, "pool": step / 2}},
             )
         except httpx.InvalidURL as exc:
             raise TransportFault(f"not a usable address: {exc}", unsent=True) from None
@@ -148,7 +154,7 @@ class Credentials:
         if effect.sink is not None:
             # Pictures are compressed already, and what never unpacks never explodes.
             request.headers["Accept-Encoding"] = "identity"
-        if "User-Agent" not in request.headers or request.headers["User-Agent"].startswith("python-httpx/"):
+        if request.headers.get("User-Agent", _HTTPX).startswith(_HTTPX):
             request.headers["User-Agent"] = USER_AGENT
         return request
 
@@ -169,8 +175,7 @@ class Credentials:
 
     def record(self, response: httpx.Response, body: _Body) -> APIResponse:
         """Return our own record of a response, without its request and without the key."""
-        headers = {name.lower(): value for name, value in response.headers.items()}
-        record = APIResponse(response.status_code, headers, *body.collected())
+        record = APIResponse(response.status_code, dict(response.headers.items()), *body.collected())
         return record if self.key is None else self.key.mask(record)
 
 

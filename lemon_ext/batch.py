@@ -7,9 +7,14 @@ closes a batch; the work in between is the engine's.
 
 from __future__ import annotations
 
+import atexit
 import json
+import math
 import os
 import queue
+import re
+import sys
+import tempfile
 import threading
 import time
 import warnings
@@ -32,8 +37,8 @@ from ._files import remove_stale_parts
 from ._operations import Session
 from .capabilities import Violation, describe
 from .client import AsyncLemon, Lemon, Validation, check_waiting, prepare
-from .errors import APIResponse, CapabilityError, LemonWarning
-from .journal import Entry, Journal
+from .errors import APIResponse, CapabilityError, JournalError, LemonWarning
+from .journal import FILE, Entry, Journal
 from .retry import Deadline
 from .rows import RowsError
 
@@ -228,28 +233,72 @@ def _opened(
     gallery: bool,
 ) -> Iterator[Journal]:
     """Open a batch's folder with its rows in it, and leave it with its results."""
-    with Journal.open(Path(folder), create=requests is not None) as journal:
-        try:
-            if requests is not None:
-                journal.take_in(_checked(requests, defaults, door.validation))
-        except BaseException:
-            if not journal.count():
-                journal.discard()
-            raise
-        remove_stale_parts(journal.folder)
-        _recognize(journal)
-        journal.release(uncertain=resend_uncertain)
-        try:
-            yield journal
-        finally:
-            _show(journal, gallery)
+    folder = Path(folder)
+    with _spooled(requests, defaults, door.validation) as rows:
+        if rows is not None:
+            _refuse_orphans(folder)
+        with Journal.open(folder, create=rows is not None) as journal:
+            if rows is not None:
+                journal.take_in(rows)
+            elif not journal.count():
+                raise JournalError(
+                    f"The input of {folder} was not read to its end. Give it again: the same `lemon batch`, or "
+                    "run_batch with the rows.",
+                    path=journal.path,
+                )
+            remove_stale_parts(folder)
+            _recognize(journal)
+            _note_address(journal, door.session.base_url)
+            journal.release(uncertain=resend_uncertain)
+            try:
+                yield journal
+            finally:
+                _show(journal, gallery)
+
+
+@contextmanager
+def _spooled(
+    requests: Requests | None, defaults: Mapping[str, Any] | None, validation: Validation
+) -> Iterator[Iterator[tuple[int | None, Mapping[str, Any], int]] | None]:
+    """Check all rows before anything is made of them; a file holds them meanwhile, however many they are."""
+    if requests is None:
+        yield None
+        return
+    with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
+        for row in _checked(requests, defaults, validation):
+            spool.write(record.dumps(row) + "\n")
+        spool.seek(0)
+        yield (tuple(json.loads(line)) for line in spool)
+
+
+def _refuse_orphans(folder: Path) -> None:
+    """Refuse to begin where pictures lie whose record is gone: they would be paid for again, and replaced."""
+    if (folder / FILE).exists() or not folder.is_dir():
+        return
+    found = next((path for path in folder.iterdir() if path.name == RESULTS or re.match(r"\d{5,}-", path.name)), None)
+    if found is not None:
+        raise JournalError(
+            f"{folder} holds {found.name}, and not the record it belongs to ({FILE}). Another run would pay for its "
+            "pictures again and replace them. Choose another folder, or move them away.",
+            path=folder / FILE,
+        )
+
+
+def _note_address(journal: Journal, base_url: str) -> None:
+    before = journal.meta("base_url")
+    if before is None:
+        journal.commit([record.fact("base_url", base_url)])
+    elif before != base_url:
+        message = f"This batch began at {before} and goes on at {base_url}, which may not know its tasks."
+        warnings.warn(LemonWarning(message), stacklevel=2)
 
 
 def _recognize(journal: Journal) -> None:
     """Take rows for saved whose pictures are all there: the process ended before it could write that down."""
     for entry in list(journal.entries("uncertain")):
         found = [list(journal.folder.glob(f"{escape(name)}.*")) for name in names_of(entry, entry.images)]
-        if all(len(paths) == 1 for paths in found):
+        since = (entry.submitted_at or math.inf) - 1.0
+        if all(len(paths) == 1 and paths[0].stat().st_mtime >= since for paths in found):
             journal.commit([record.saved(entry.row, [paths[0].name for paths in found], time.time())])
 
 
@@ -270,7 +319,7 @@ def _export(journal: Journal) -> Path:
     part = path.with_name(f".{RESULTS}.new")
     with part.open("w", encoding="utf-8", newline="\n") as file:
         for entry in journal.entries():
-            file.write(json.dumps(_outcome(entry), ensure_ascii=False) + "\n")
+            file.write(record.dumps(_outcome(entry)) + "\n")
     part.replace(path)
     return path
 
@@ -393,7 +442,8 @@ def _door(client: Lemon | AsyncLemon) -> _AsyncDoor:
 
 
 def _check_limits(deadline: float, poll_interval: float | None, concurrency: int, max_images: int | None) -> None:
-    Deadline.after(deadline, lambda: 0.0)
+    if Deadline.after(deadline, lambda: 0.0).at <= 0:
+        raise ValueError("a batch needs a deadline above zero: no request could be sent.")
     check_waiting(poll_interval)
     for name, value, least in (("concurrency", concurrency, 1), ("max_images", max_images, 0)):
         if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
@@ -417,6 +467,7 @@ class _Background:
 
     def read(self) -> Iterator[dict[str, Any]]:
         """Start the work and yield its outcomes."""
+        atexit.register(self._at_exit)
         self._thread.start()
         while True:
             try:
@@ -448,8 +499,15 @@ class _Background:
             raise self._crash
 
     def _join(self) -> None:
-        while self._thread.is_alive():
+        # When the interpreter is going down, the thread stands still and would never end.
+        while self._thread.is_alive() and not sys.is_finalizing():
             self._thread.join(timeout=0.5)
+        atexit.unregister(self._at_exit)
+
+    def _at_exit(self) -> None:
+        """End gently when the program ends with the outcomes half read."""
+        self.stop("the program ended")
+        self._join()
 
     def _run(self) -> None:
         try:

@@ -14,7 +14,7 @@ from difflib import get_close_matches
 from typing import Any, Literal, Protocol
 
 from attrs import field, frozen
-from lemon_client.model_table import MODELS, PARAMETERS, REQUIRED, Pixels, Rule
+from lemon_client.model_table import MODELS, PARAMETERS, REQUIRED, ModelRow, Pixels, Rule
 
 from .errors import CapabilityError, LemonWarning
 
@@ -71,19 +71,24 @@ def models() -> list[ModelCapabilities]:
 
 def capabilities(model: str) -> ModelCapabilities:
     """Return what is known of a model; one without a row gets what holds for any model."""
-    row = MODELS.get(model, MODELS[ANY_MODEL])
-    merged: dict[str, Rule | Literal[False]] = {}
-    for name, general in PARAMETERS.items():
-        own = row["parameters"].get(name, {})
-        merged[name] = False if own is False else {**general, **own}
+    row = _row(model)
     return ModelCapabilities(
         id=model,
         reply=row["reply"],
         summary=row["summary"],
         source=row["source"],
-        parameters=merged,
+        parameters={name: _rule(row, name) for name in PARAMETERS},
         listed=model in MODELS and model != ANY_MODEL,
     )
+
+
+def _row(model: str) -> ModelRow:
+    return MODELS.get(model, MODELS[ANY_MODEL])
+
+
+def _rule(row: ModelRow, name: str) -> Rule | Literal[False]:
+    own = row["parameters"].get(name, {})
+    return False if own is False else {**PARAMETERS[name], **own}
 
 
 def violations(request: Mapping[str, Any] | GeneratedRequest) -> list[Violation]:
@@ -97,15 +102,16 @@ def violations(request: Mapping[str, Any] | GeneratedRequest) -> list[Violation]
     model = fields.get("model", PARAMETERS["model"].get("default"))
     if not isinstance(model, str):
         return [*found, Violation("model", f"must be a string, not {_kind(model)}")]
-    for name, rule in capabilities(model).parameters.items():
+    row = _row(model)
+    for name in PARAMETERS:
         value = fields.get(name)
         if value is None:
             continue
-        if rule is False:
+        if (rule := _rule(row, name)) is False:
             found.append(Violation(name, f"{model} does not take it; leave it out"))
         else:
-            allowed = tuple(rule.get("enum", rule.get("known", ())))
-            found.extend(Violation(name, message, allowed) for message in _broken(value, rule, model))
+            for message in _broken(value, rule, model):
+                found.append(Violation(name, message, tuple(rule.get("enum", rule.get("known", ())))))
     return found
 
 
@@ -147,8 +153,9 @@ def _broken(value: object, rule: Rule, model: str) -> Iterator[str]:
     if not _is(value, kind):
         yield f"must be {_ARTICLES[kind]}, not {_kind(value)}"
         return
-    if "enum" in rule and value not in rule["enum"]:
-        yield f"{_show(value)} is not available for {model}; allowed: {_list(rule['enum'])}"
+    if "enum" in rule:
+        if value not in rule["enum"]:
+            yield f"{_show(value)} is not available for {model}; allowed: {_list(rule['enum'])}"
     elif isinstance(value, str):
         yield from _broken_text(value, rule)
     elif isinstance(value, int | float):

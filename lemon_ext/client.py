@@ -52,6 +52,8 @@ T = TypeVar("T")
 LemonT = TypeVar("LemonT", bound="Lemon | AsyncLemon")
 
 DEFAULT_BASE_URL: Final = "https://api.lemondata.cc"
+#: As httpx writes a body.
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 Validation: TypeAlias = Literal["strict", "warn", "off"]
 OnUpdate: TypeAlias = Callable[["ImageTask"], object]
 AsyncOnUpdate: TypeAlias = Callable[["AsyncImageTask"], object | Awaitable[object]]
@@ -83,6 +85,8 @@ def prepare(
     """Check a request and return it ready to send. Raises TypeError for an unknown parameter, CapabilityError."""
     given = {_wire_name(name): value for name, value in params.items() if value is not None}
     fields = {"model": model, "prompt": prompt, **given}
+    if twice := sorted(PARAMETERS.keys() & (extra_body or {})):
+        raise TypeError(f"{', '.join(twice)} in extra_body: give the API's own parameters as arguments of their own.")
     if validation != "off":
         found = violations(fields)
         if found and validation == "strict":
@@ -92,13 +96,20 @@ def prepare(
         warn_of_near_miss(model)
     body = request_body(fields, extra_body)
     try:
-        json.dumps(body, ensure_ascii=False, allow_nan=False).encode()
+        _JSON.encode(body).encode()
     except UnicodeEncodeError:
         raise ValueError("The request holds half a character (a lone surrogate), so nothing was sent.") from None
     except (TypeError, ValueError) as exc:
         raise type(exc)(f"The request cannot be sent as JSON ({exc}), so nothing was sent.") from None
-    n = given.get("n", 1)
-    return Request(body, model, prompt, n if isinstance(n, int) else 1)
+    return Request(body, model, prompt, _count(given.get("n", 1)))
+
+
+def _count(n: Any) -> int:
+    """Return how many images are asked for; with validation off, ``n`` may be anything."""
+    try:
+        return max(int(n), 1)
+    except (TypeError, ValueError, OverflowError):
+        return 1
 
 
 def _wire_name(name: str) -> str:

@@ -20,7 +20,7 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager
 from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Final, Self, TypeAlias
@@ -54,10 +54,12 @@ CREATE TABLE rows (
     paths TEXT,                  -- JSON: names of the saved files, relative to the folder
     error TEXT,                  -- JSON: type, message, code, status_code
     note TEXT,                   -- what stopped nothing, such as fewer images than asked for
+    doubts INTEGER NOT NULL DEFAULT 0,  -- earlier submissions of this row whose answers were lost
     submitted_at REAL,           -- Unix seconds
     finished_at REAL
 );
 CREATE INDEX rows_by_status ON rows (status, row);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE durations (model TEXT PRIMARY KEY, learned TEXT NOT NULL);
 PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
@@ -140,14 +142,6 @@ class Journal:
         if self._lock is not None:
             self._lock.close()
 
-    def discard(self) -> None:
-        """Remove a record that holds nothing, and its folder if that is empty then."""
-        self.close()
-        for name in (FILE, f"{FILE}-wal", f"{FILE}-shm", LOCK):
-            (self.folder / name).unlink(missing_ok=True)
-        with suppress(OSError):
-            self.folder.rmdir()
-
     def __enter__(self) -> Self:
         return self
 
@@ -158,7 +152,7 @@ class Journal:
         """Make changes, all or none; they are on disk when this returns."""
         with _explained(self.path), self._transaction():
             for sql, values in statements:
-                self._database.execute(sql, values)
+                self._database.execute(sql, [_storable(value) for value in values])
 
     def take_in(self, rows: Iterable[tuple[int | None, Mapping[str, Any], int]]) -> None:
         """Record the input: (line, request, images) per row, all or none.
@@ -190,7 +184,8 @@ class Journal:
 
     def images_sent(self) -> int:
         """Return how many images were asked for in requests that were, or may have been, accepted."""
-        return int(self._one("SELECT total(images) FROM rows WHERE status NOT IN ('unsent', 'refused')")[0])
+        sent = "status NOT IN ('unsent', 'refused')"
+        return int(self._one(f"SELECT total(images * (doubts + ({sent}))) FROM rows")[0])  # noqa: S608 - a constant
 
     def entries(self, status: str | None = None, *, after: int = 0, limit: int = -1) -> Iterator[Entry]:
         """Yield rows in order, all or those in one state."""
@@ -214,8 +209,19 @@ class Journal:
     def release(self, *, uncertain: bool = False) -> None:
         """Let rows be sent again: refused ones where that may pass, and uncertain ones only if the user says so."""
         rows = [entry.row for entry in self.entries("refused") if entry.error and entry.error.get("retryable")]
-        rows += [entry.row for entry in self.entries("uncertain")] if uncertain else []
-        self.commit(unsent(row) for row in rows)
+        doubtful = [entry.row for entry in self.entries("uncertain")] if uncertain else []
+        self.commit(
+            [
+                *map(unsent, rows + doubtful),
+                *(("UPDATE rows SET doubts = doubts + 1 WHERE row = ?", (r,)) for r in doubtful),
+            ]
+        )
+
+    def meta(self, name: str) -> str | None:
+        """Return a fact about the whole batch, such as its ``base_url``."""
+        with _explained(self.path):
+            found = self._database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+            return None if found is None else str(found[0])
 
     def durations(self) -> dict[str, Any]:
         """Return what was learned of each model's durations, as plain JSON."""
@@ -276,6 +282,11 @@ class Journal:
             )
 
 
+def fact(name: str, value: str) -> Statement:
+    """A fact about the whole batch."""
+    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value)
+
+
 def submitting(row: int, at: float) -> Statement:
     """The POST of a row is about to leave."""
     return "UPDATE rows SET status = 'submitting', submitted_at = ?, error = NULL WHERE row = ?", (at, row)
@@ -310,11 +321,11 @@ def saved(row: int, paths: list[str], at: float) -> Statement:
     )
 
 
-def ended(row: int, status: str, error: Mapping[str, Any], at: float) -> Statement:
-    """A row ended without images: ``failed``, ``refused`` or ``uncertain``."""
+def ended(row: int, status: str, error: Mapping[str, Any], at: float, reply: str | None = None) -> Statement:
+    """A row ended without images: ``failed``, ``refused`` or ``uncertain``. ``reply``: what came, if it tells more."""
     return (
-        "UPDATE rows SET status = ?, error = ?, finished_at = ? WHERE row = ?",
-        (status, dumps(error), at, row),
+        "UPDATE rows SET status = ?, error = ?, finished_at = ?, answer = coalesce(?, answer) WHERE row = ?",
+        (status, dumps(error), at, None if reply is None else dumps({"reply": reply}), row),
     )
 
 
@@ -350,13 +361,22 @@ def _lock(folder: Path) -> sqlite3.Connection:
 
 
 def _inspect(path: Path) -> None:
-    """Refuse what is no database, before SQLite has a chance to touch it."""
+    """Refuse what is no database, before it is opened for writing.
+
+    Through SQLite: a file that is opened and closed beside it loses this process's locks on it, and then another
+    process takes the write-ahead log for abandoned.
+    """
     if not path.exists():
         return
-    with path.open("rb") as file:
-        head = file.read(16)
-    if head not in (b"", b"SQLite format 3\0"):
-        raise JournalError(f"{path} is not a record of ours, and is left as it is. Choose another folder.", path=path)
+    try:
+        with closing(_connect(path, "ro")) as database:
+            database.execute("PRAGMA schema_version")
+    except sqlite3.DatabaseError as exc:
+        if exc.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+            raise
+        raise JournalError(
+            f"{path} is not a record of ours, and is left as it is. Choose another folder.", path=path
+        ) from None
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -394,8 +414,14 @@ def _loads(text: str | None) -> Any:
 
 
 def dumps(value: object) -> str:
-    """Return JSON as it stands in the record."""
-    return json.dumps(value, ensure_ascii=False)
+    """Return JSON as it stands in the record: readable, and always storable."""
+    text = json.dumps(value, ensure_ascii=False)
+    return text if _storable(text) == text else json.dumps(value)
+
+
+def _storable(value: Any) -> Any:
+    """Return a value without half characters (lone surrogates), which some servers make by cutting a text."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value
 
 
 _CUT_OFF: Final = dumps(

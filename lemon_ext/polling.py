@@ -288,8 +288,9 @@ def next_delay(
         due = max(due, task._looked + backoff(task._setbacks))
     if due > deadline.at - LAST_LOOK:
         # Nobody should pay for a picture that was ready and not looked at: a last look, once.
-        last = max(deadline.at - LAST_LOOK, now)
-        due = min(due, last) if task._looked is None or task._looked < last else due
+        last = deadline.at - LAST_LOOK
+        if task._looked is None or task._looked < last or task._looked == task._born:
+            due = min(due, max(last, now))
     return max(due - now, 0.0) if due < deadline.at else None
 
 

@@ -65,7 +65,8 @@ class Image:
     _raw: ImageData
     #: The data, if it was decoded on arrival; ``_raw`` holds a mark in its place.
     _picture: Picture | None = None
-    _stem: str = "image"
+    #: What a file name is made of: the prompt, or else the task's id.
+    _called: str | None = None
     _index: int = 0
     _task: Task | None = None
     _runner: Runner | None = None
@@ -76,13 +77,13 @@ class Image:
         raw: ImageData,
         *,
         picture: Picture | None = None,
-        stem: str = "image",
+        called: str | None = None,
         index: int = 0,
         task: Task | None = None,
         runner: Runner | None = None,
     ) -> Image:
         """Make one from the generated model."""
-        return cls(_text(raw.url), _text(raw.revised_prompt), raw, picture, stem, index, task, runner)
+        return cls(_text(raw.url), _text(raw.revised_prompt), raw, picture, called, index, task, runner)
 
     @property
     def raw(self) -> ImageData:
@@ -127,7 +128,7 @@ class Image:
         """
         with PartFile(path, max_bytes) as target:
             self._fill(target, deadline)
-            return target.place(self._stem, overwrite=overwrite)
+            return target.place(file_stem(self._called), overwrite=overwrite)
 
     async def asave(
         self,
@@ -152,7 +153,7 @@ class Image:
         """Save the image; ``finish`` is called with the whole file before it gets its name."""
         with PartFile(path, max_bytes) as target:
             await self._afill(target, deadline)
-            return await run_sync(lambda: target.place(self._stem, overwrite=overwrite, finish=finish))
+            return await run_sync(lambda: target.place(file_stem(self._called), overwrite=overwrite, finish=finish))
 
     def _fill(self, target: Target, deadline: float | None) -> None:
         if self._came_along:
@@ -221,10 +222,10 @@ class Image:
 
     def __getstate__(self) -> tuple[Any, ...]:
         # Unset fields of a generated model do not survive a pickle, so it travels as plain data.
-        return (self._raw.to_dict(), self._picture, self.url, self.revised_prompt, self._stem, self._index)
+        return (self._raw.to_dict(), self._picture, self.url, self.revised_prompt, self._called, self._index)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        raw, self._picture, self.url, self.revised_prompt, self._stem, self._index = state
+        raw, self._picture, self.url, self.revised_prompt, self._called, self._index = state
         self._raw, self._task, self._runner = ImageData.from_dict(raw), None, None
 
 
@@ -248,10 +249,12 @@ class ImageResult(Sequence[Image]):
         cls, answer: Answer, *, model: str | None, prompt: str | None, task: Task | None, runner: Runner | None
     ) -> ImageResult:
         """Make one from an answer that holds images."""
-        stem = file_stem(prompt or answer.task_id)
+        called = prompt or answer.task_id
         pictures = answer.response.pictures
         images = [
-            Image.of(raw, picture=pictures.get(_text(raw.b64_json) or ""), stem=stem, index=i, task=task, runner=runner)
+            Image.of(
+                raw, picture=pictures.get(_text(raw.b64_json) or ""), called=called, index=i, task=task, runner=runner
+            )
             for i, raw in enumerate(answer.images)
         ]
         return cls(images, answer.created, model, prompt, answer.task_id, answer.body, pictures)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import signal
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -66,6 +67,12 @@ def colour(request: pytest.FixtureRequest) -> Iterator[Colour]:
     else:
         with start_blocking_portal(request.param) as portal:
             yield Colour(portal)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _interrupts() -> None:
+    # A shell's background job ignores Ctrl-C, and so would every program it starts.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -56,7 +56,7 @@ class Gateway:
             if isinstance(reply, Exception):
                 raise reply
             if reply != "lost":
-                return httpx.Response(reply[0], json=reply[1], headers=dict(reply[2:]))
+                return httpx.Response(reply[0], content=json.dumps(reply[1]), headers=dict(reply[2:]))
             self.charges[prompt] += 1
             raise httpx.ReadError("connection reset")
         self.charges[prompt] += 1
@@ -77,7 +77,7 @@ class Gateway:
             return httpx.Response(200, json={"task_id": task_id, "status": "processing", "data": []})
         if task["end"] == "failed":
             return httpx.Response(200, json={"task_id": task_id, "status": "failed", "data": [], "error": "refused"})
-        data = [self._image(f"{task_id}-{i}", {}) for i in range(task["asked"].get("n", 1))]
+        data = [self._image(f"{task_id}-{i}", task["asked"]) for i in range(task["asked"].get("n", 1))]
         return httpx.Response(200, json={"task_id": task_id, "status": "completed", "data": data})
 
     def _image(self, name: str, asked: dict[str, Any]) -> dict[str, Any]:

@@ -9,6 +9,8 @@ import math
 import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 from collections import deque
 from contextlib import aclosing, suppress
@@ -395,13 +397,16 @@ def test_a_model_out_of_service_is_the_outcome_of_its_rows(tmp_path):
     assert statuses(go(gateway, rows(2), tmp_path)) == {1: "saved"}
 
 
-def test_a_task_the_api_has_forgotten_is_the_outcome_of_its_row(tmp_path):
+def test_a_task_the_api_does_not_know_is_kept_for_another_run(tmp_path):
     gateway = Gateway()
     go(gateway, rows(3), tmp_path, deadline=5)
-    del gateway.tasks["img_2"]
+    hidden = gateway.tasks.pop("img_2")
     outcomes = {row["row"]: row for row in go(gateway, None, tmp_path)}
-    assert statuses(outcomes.values()) == {1: "saved", 2: "failed", 3: "saved"}
+    assert statuses(outcomes.values()) == {1: "saved", 2: "waiting", 3: "saved"}
     assert outcomes[2]["error"]["type"] == "TaskNotFoundError"
+    gateway.tasks["img_2"] = hidden
+    assert statuses(go(gateway, None, tmp_path)) == {2: "saved"}
+    assert len(gateway.posts) == 3
 
 
 def test_a_task_that_fails_does_not_stop_the_others(tmp_path):
@@ -544,6 +549,7 @@ def test_the_rate_limit_holds_for_submissions_and_looks_together(tmp_path, monke
         ({"max_images": -1}, "max_images"),
         ({"max_images": True}, "max_images"),
         ({"deadline": -1}, "deadline"),
+        ({"deadline": 0}, "deadline"),
         ({"poll_interval": 0}, "poll_interval"),
     ],
 )
@@ -781,3 +787,139 @@ def test_a_second_interrupt_cuts_off_what_is_on_its_way(tmp_path, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         list(run_batch(rows(3), tmp_path, client=lemon, concurrency=1))
     assert list(statuses(results(tmp_path)).values()) == ["uncertain", "waiting", "waiting"]
+
+
+def test_a_reader_in_another_process_leaves_the_write_ahead_log(tmp_path):
+    """Opening and closing the file beside SQLite would lose this process's locks, and the other one would clean up."""
+    with journal.Journal.open(tmp_path) as writing:
+        writing.take_in([(None, {"prompt": "x"}, 1)])
+        batch_status(tmp_path)
+        export_results(tmp_path)
+        code = (
+            "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('SELECT count(*) FROM rows'); c.close()"
+        )
+        subprocess.run([sys.executable, "-c", code, str(tmp_path / "journal.sqlite3")], check=True)
+        assert (tmp_path / "journal.sqlite3-wal").exists()
+
+
+def test_half_a_character_in_an_answer_is_stored_all_the_same(tmp_path):
+    gateway = Gateway()
+    image = {"url": "https://img.example.net/a.png", "revised_prompt": "a cat \ud83d"}
+    gateway.expect("cat 1", (200, {"data": [image]}))
+    gateway.expect("cat 2", (400, {"error": {"message": "no \ud83d", "code": "\ud83d"}}))
+    gateway.expect("cat 3", (200, {"task_id": "img_\ud83d", "status": "pending"}))
+    found = statuses(go(gateway, rows(4, model="dall-e-3"), tmp_path))
+    assert found == {1: "saved", 2: "refused", 3: "waiting", 4: "saved"}
+    assert results(tmp_path)[0]["revised_prompt"] == "a cat \ud83d"
+
+
+def test_what_fails_to_be_written_fails_for_everybody_who_waits_for_it():
+    class Full:
+        def commit(self, statements):
+            raise ValueError("no such luck")
+
+    async def main():
+        writer = _engine._Writer(Full())
+        errors = []
+
+        async def write():
+            try:
+                await writer.write(("SQL", ()))
+            except ValueError as exc:
+                errors.append(exc)
+
+        async with anyio.create_task_group() as group:
+            for _ in range(3):
+                group.start_soon(write)
+        return errors
+
+    assert len(anyio.run(main)) == 3
+
+
+@pytest.mark.parametrize("name", ["results.jsonl", "00001-a-cat-1.png"])
+def test_pictures_without_their_record_are_not_paid_for_again(tmp_path, name):
+    gateway = Gateway()
+    (tmp_path / name).write_bytes(b"mine")
+    with pytest.raises(JournalError, match=f"holds {name}, and not the record"):
+        go(gateway, rows(1), tmp_path)
+    assert gateway.posts == []
+    assert [path.name for path in tmp_path.iterdir()] == [name]
+
+
+def test_an_input_that_was_not_read_to_its_end_is_asked_for_again(tmp_path):
+    journal.Journal.open(tmp_path).close()
+    with pytest.raises(JournalError, match="was not read to its end"):
+        go(Gateway(), None, tmp_path)
+    assert len(go(Gateway(), rows(1), tmp_path)) == 1
+
+
+def test_a_task_whose_images_came_as_data_is_asked_again_if_they_could_not_be_written(tmp_path, monkeypatch):
+    gateway = Gateway()
+
+    def full(self, *arguments, **options):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(PartFile, "place", full)
+        assert statuses(go(gateway, rows(1, response_format="b64_json"), tmp_path)) == {1: "failed"}
+    assert statuses(go(gateway, None, tmp_path)) == {1: "saved"}
+    assert gateway.posts == ["cat 1"]
+
+
+def test_an_answer_that_nobody_understands_is_kept(tmp_path):
+    gateway = Gateway()
+    gateway.expect("cat 1", (200, {"images": ["https://img.example.net/a.png"]}))
+    gateway.expect("cat 2", (200, {"data": [{"b64_json": "@@@@"}]}))
+    assert statuses(go(gateway, rows(2, model="dall-e-3"), tmp_path)) == {1: "uncertain", 2: "failed"}
+    with journal.Journal.read(tmp_path) as kept:
+        assert "https://img.example.net/a.png" in kept.entry(1).answer["reply"]
+    assert json.loads((tmp_path / "00002-reply.json").read_text()) == {"data": [{"b64_json": "@@@@"}]}
+
+
+def test_a_303_may_be_billed(tmp_path):
+    gateway = Gateway()
+    gateway.expect("cat 1", (303, {}, ("Location", "https://elsewhere.test/")))
+    gateway.expect("cat 2", (301, {}, ("Location", "https://elsewhere.test/")))
+    assert statuses(go(gateway, rows(2), tmp_path)) == {1: "uncertain", 2: "refused"}
+
+
+def test_another_address_on_resume_is_warned_of(tmp_path):
+    gateway = Gateway()
+    go(gateway, rows(1), tmp_path)
+    with sqlite3.connect(tmp_path / "journal.sqlite3") as database:
+        database.execute("UPDATE meta SET value = 'https://old.example.test' WHERE name = 'base_url'")
+    database.close()
+    with pytest.warns(LemonWarning, match="began at https://old.example.test and goes on at https://api.example.test"):
+        go(gateway, None, tmp_path)
+
+
+def test_a_wait_longer_than_the_deadline_ends_the_sending(tmp_path):
+    gateway = Gateway()
+    gateway.expect("cat 1", (429, {}, ("Retry-After", "31536000")))
+    assert statuses(go(gateway, rows(1), tmp_path, deadline=60)) == {1: "waiting"}
+    assert len(gateway.posts) == 1
+
+
+def test_a_second_try_of_a_doubtful_row_counts_as_images_too(tmp_path):
+    gateway = Gateway()
+    gateway.expect("cat 1", "lost")
+    go(gateway, rows(2), tmp_path, max_images=2)
+    assert statuses(go(gateway, None, tmp_path, max_images=2, resend_uncertain=True)) == {}
+    assert len(gateway.posts) == 2
+
+
+@pytest.mark.parametrize(
+    "ending", ["next(outcomes)", "next(outcomes); sys.exit(3)", "next(outcomes); raise RuntimeError"]
+)
+def test_a_program_that_ends_with_the_outcomes_half_read_ends(tmp_path, ending):
+    code = f"""
+import sys
+from lemon_ext import run_batch
+from tests.gateway import Gateway, rows
+outcomes = run_batch(rows(30), {str(tmp_path)!r}, client=Gateway().client(), concurrency=1)
+{ending}
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20, text=True)
+    assert done.returncode == {"next(outcomes)": 0, "next(outcomes); sys.exit(3)": 3}.get(ending, 1), done.stderr
+    kept = batch_status(tmp_path)
+    assert (kept.uncertain, kept.submitting, kept.open + kept.saved) == (0, 0, 30)

@@ -126,6 +126,53 @@ def test_extra_body_passes_what_the_contract_does_not_know(colour):
     assert body(colour.requests[0]) == {"model": "some-new-model", "prompt": "x", "aspect_ratio": "16:9"}
 
 
+def test_extra_body_holds_no_parameter_of_the_contract(colour):
+    with pytest.raises(TypeError, match="n in extra_body: give the API's own parameters as arguments"):
+        colour.call(colour.client(script()).images.generate, "x", extra_body={"n": 4})
+    assert colour.requests == []
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        {"status": "ok", "data": INLINE["data"]},
+        {"status": "processing", "data": INLINE["data"]},
+        {"status": "done", "created": 1, "data": INLINE["data"]},
+    ],
+)
+def test_images_without_an_id_are_the_result_whatever_the_status_says(colour, answer):
+    result = colour.call(colour.client(script(answer)).images.generate, "x")
+    assert [image.url for image in result] == ["https://img.example.net/a1.png"]
+
+
+def test_an_answer_that_failed_without_an_id_says_why(colour):
+    with pytest.raises(TaskFailedError, match="The request ended as failed: content policy") as caught:
+        colour.call(colour.client(script({"status": "failed", "error": "content policy"})).images.generate, "x")
+    assert (caught.value.reason, caught.value.task) == ("content policy", None)
+
+
+@pytest.mark.parametrize("name", ["task_id", "id"])
+def test_a_task_id_may_be_a_number(colour, name):
+    lemon = colour.client(script({name: 12345, "status": "pending"}, COMPLETED))
+    assert len(colour.call(lemon.images.generate, "x", model="midjourney")) == 1
+    assert colour.requests[1].url.path == "/v1/images/generations/12345"
+
+
+@pytest.mark.parametrize(
+    "poll_url", ["http://[::1", "https://api.test\u2100/x", "/v1/tasks/a\x7f", "/v1/" + "x" * 70_000, "/v1/tasks/a b"]
+)
+def test_a_poll_url_that_cannot_be_used_is_passed_over(colour, poll_url):
+    lemon = colour.client(script({**PENDING, "poll_url": poll_url}, COMPLETED))
+    with pytest.warns(LemonWarning, match="the standard path is used"):
+        assert len(colour.call(lemon.images.generate, "x", model="midjourney")) == 1
+    assert colour.requests[1].url.path == "/v1/images/generations/img_1"
+
+
+def test_progress_of_any_size_is_harmless(colour):
+    lemon = colour.client(script({**PENDING, "progress": 10**400}, {**COMPLETED, "progress": 100}))
+    assert len(colour.call(lemon.images.generate, "x", model="midjourney")) == 1
+
+
 @pytest.mark.parametrize(
     ("prompt", "params", "message"),
     [

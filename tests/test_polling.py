@@ -180,6 +180,18 @@ def test_there_is_a_last_look_shortly_before_the_deadline(clock):
         wait(clock, submitted(clock), state("pending"), deadline=30, schedule=Lazy())
 
 
+def test_the_last_look_is_one_look_also_on_a_clock_that_moves():
+    class Moving(Clock):
+        def __call__(self):
+            self.now += 0.0001
+            return self.now
+
+    moving = Moving()
+    with pytest.raises(TaskTimeoutError) as caught:
+        wait(moving, submitted(moving), *[state("pending")] * 99, deadline=6)
+    assert len(caught.value.sent) <= 6
+
+
 def test_a_deadline_of_zero_looks_at_nothing(clock):
     with pytest.raises(TaskTimeoutError):
         wait(clock, submitted(clock), deadline=0)
