@@ -132,7 +132,7 @@ def _message(error: BaseException) -> str:
         case errors.TaskTimeoutError():
             return str(error).partition(" Resume it:")[0]  # the command line has its own way to resume
         case errors.LemonError():
-            return str(error)
+            return " ".join([str(error), *getattr(error, "__notes__", ())])
         case OSError(strerror=str(why), filename=name) if name is not None:
             return f"{name}: {why}."
         case _:
