@@ -25,22 +25,26 @@ _MAGIC: Final = (
     (0, b"GIF8", ".gif"),
     (4, b"ftypavif", ".avif"),
     (0, b"BM", ".bmp"),
-    (0, b"<svg", ".svg"),
 )
-_SUFFIXES: Final = frozenset({suffix for _, _, suffix in _MAGIC} | {".jpeg"})
+#: What may stand before the first tag of an SVG.
+_SVG: Final = re.compile(
+    rb"(?:\xef\xbb\xbf)?(?>\s+|<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE\s+svg[^>\[]*(?:\[.*?\]\s*)?>)*+<svg\b", re.DOTALL
+)
+#: Bytes that tell what a picture is.
+HEAD: Final = 1024
+_SUFFIXES: Final = frozenset({suffix for _, _, suffix in _MAGIC} | {".jpeg", ".svg"})
 
 
 def suffix_of(head: bytes) -> str | None:
     """Return the suffix for a picture that begins with these bytes, or None if it is not a known kind."""
-    return next((suffix for at, magic, suffix in _MAGIC if head[at : at + len(magic)] == magic), None)
+    found = next((suffix for at, magic, suffix in _MAGIC if head[at : at + len(magic)] == magic), None)
+    return ".svg" if found is None and _SVG.match(head) else found
 
 
 def file_stem(prompt: str | None) -> str:
     """Return a file name without suffix, made of a prompt's words: safe on every system, and inside any folder."""
     words = re.sub(r"[^\w]+", "-", (prompt or "").lower()).strip("-_")
-    while len(words.encode()) > LONGEST_STEM:
-        words = words[:-1]
-    words = words.strip("-_")
+    words = words.encode()[:LONGEST_STEM].decode(errors="ignore").strip("-_")  # not half a character
     return "image" if not words or words in _RESERVED else words
 
 
@@ -64,8 +68,8 @@ class Target:
         self.size += len(chunk)
         if self.size > self.max_bytes:
             raise DownloadError(f"The image is larger than {self.max_bytes:,} bytes. Raise max_bytes to fetch it.")
-        if len(self.head) < 64:
-            self.head += chunk[:64]
+        if len(self.head) < HEAD:
+            self.head += chunk[:HEAD]
         self._file.write(chunk)
 
     def reset(self) -> None:

@@ -12,15 +12,16 @@ bug leaves through the driver, which closes the flow so that its ``finally`` blo
 from __future__ import annotations
 
 import inspect
-import warnings
+import math
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from attrs import frozen
-
-from .errors import APIResponse, LemonWarning
+from .errors import APIResponse, warn
 
 T = TypeVar("T")
+
+#: Seconds of one sleep, a day: the system refuses much longer ones.
+LONGEST_SLEEP: Final = 86400.0
 
 
 class Sink(Protocol):
@@ -29,12 +30,12 @@ class Sink(Protocol):
     def write(self, chunk: bytes, /) -> object: ...
 
 
-@frozen
-class Send:
+class Send(NamedTuple):
     """Make one HTTP request; the outcome is an `APIResponse`.
 
-    ``keyed`` requests carry the API key. The whole exchange gets ``within`` seconds. With a ``sink``, the body of a 200
-    goes there and the response's body is empty.
+    ``keyed`` requests carry the API key. The whole exchange gets ``within`` seconds, and ends before if nothing comes
+    for ``stall`` seconds. With a ``sink``, the body of a 200 goes there and the response's body is empty; of any other
+    body, the beginning is kept.
     """
 
     method: str
@@ -43,17 +44,16 @@ class Send:
     keyed: bool = True
     within: float = 60.0
     sink: Sink | None = None
+    stall: float = math.inf
 
 
-@frozen
-class Sleep:
+class Sleep(NamedTuple):
     """Wait; the outcome is None."""
 
     seconds: float
 
 
-@frozen
-class Call:
+class Call(NamedTuple):
     """Call a function of the user's, awaiting it if it is async. The outcome is None.
 
     What it raises is reported as a warning: a broken progress bar must not cost a paid image.
@@ -93,6 +93,9 @@ def run(flow: Flow[T], exchange: Callable[[Send], APIResponse], sleep: Callable[
             case Send():
                 return exchange(effect)
             case Sleep(seconds):
+                while seconds > LONGEST_SLEEP:
+                    sleep(LONGEST_SLEEP)
+                    seconds -= LONGEST_SLEEP
                 return sleep(seconds)
             case Call(function, argument):
                 try:
@@ -156,4 +159,4 @@ async def arun(
 
 
 def _report(exc: Exception) -> None:
-    warnings.warn(LemonWarning(f"on_update raised {type(exc).__name__}: {exc}. The wait goes on."), stacklevel=3)
+    warn(f"on_update raised {type(exc).__name__}: {exc}. The wait goes on.")

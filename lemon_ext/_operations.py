@@ -2,6 +2,9 @@
 
 Requests are built by generated code. Answers are read here from the raw JSON, because generated parsers lose the
 status of an HTML 502 and can take a task for an empty result; what an image holds is a generated model again.
+
+Generated modules are imported where they are used: together they take as long as all of this package, and nobody who
+only imports it has to wait for them.
 """
 
 from __future__ import annotations
@@ -9,13 +12,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 from enum import Enum, auto
-from functools import cache
-from typing import TYPE_CHECKING, Any, Final
+from functools import cache, lru_cache
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 from urllib.parse import urljoin
 
-from attrs import evolve, field, frozen
-from lemon_client.api.images import create_image, get_image_task
-from lemon_client.models import ImageData, ImageGenerationRequest
+from attrs import evolve, frozen
 
 from ._flow import Flow, Send, Sleep, TransportFault, send
 from ._spans import with_text
@@ -36,6 +37,8 @@ from .errors import (
 from .retry import Deadline, Verdict, backoff, is_transient, judge_submission, retry_after
 
 if TYPE_CHECKING:
+    from lemon_client.models import ImageData
+
     from .schedule import RequestBudget
 
 #: Seconds for one look at a task. Looks are free and repeated, so none needs long.
@@ -63,16 +66,16 @@ _STATES: Final = {
 }
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Answer:
     """A reply to either operation, in one form. ``images`` are the usable ones: those with a url or data."""
 
     response: APIResponse
-    body: dict[str, Any] = field(repr=False)
+    body: dict[str, Any]
     task_id: str | None
     status: str | None
     poll_url: str | None
-    images: tuple[ImageData, ...] = field(repr=False)
+    images: tuple[ImageData, ...]
     retry_after: float | None = None
 
     @property
@@ -116,8 +119,7 @@ class Answer:
         return _shorten(str(error)) if error else "no reason given"
 
 
-@frozen
-class Setback:
+class Setback(NamedTuple):
     """A look that brought no answer and may go better next time."""
 
     reason: str
@@ -125,8 +127,7 @@ class Setback:
     status_code: int | None = None
 
 
-@frozen
-class Refused:
+class Refused(NamedTuple):
     """A submission that certainly was not accepted, though another try may be: the error it amounts to, and how many
     seconds the server asks to wait.
     """
@@ -139,7 +140,7 @@ class Refused:
         return backoff(attempt) if self.wait is None else self.wait
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Session:
     """What every flow of a client shares: where the API is, how often to ask it, and the clocks."""
 
@@ -156,15 +157,29 @@ class Session:
 
 def request_body(fields: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
     """Return the JSON of a generation request: what was given, and nothing else (server defaults are never sent)."""
+    from lemon_client.models import ImageGenerationRequest
+
     return {**ImageGenerationRequest.from_dict(fields).to_dict(), **(extra or {})}
 
 
 @cache
-def _submission() -> tuple[str, str]:
-    """Return method and path of the billable POST; the request only stands there because the builder wants one."""
-    # The generator's request builder: its public calls parse the answer before the status can be looked at.
-    kwargs = create_image._get_kwargs(body=ImageGenerationRequest(prompt=""))
+def create_image() -> tuple[str, str]:
+    """Return method and path of the billable POST."""
+    from lemon_client.api.images import create_image as endpoint
+    from lemon_client.models import ImageGenerationRequest
+
+    # The builder, which wants some request: the public calls parse the answer before its status can be looked at.
+    kwargs = endpoint._get_kwargs(body=ImageGenerationRequest(prompt=""))
     return kwargs["method"].upper(), kwargs["url"]
+
+
+@lru_cache(1024)
+def get_image_task(task_id: str) -> str:
+    """Return the path of a task. Remembered, because the same task is asked for again and again."""
+    from lemon_client.api.images import get_image_task as endpoint
+
+    path: str = endpoint._get_kwargs(task_id=task_id)["url"]
+    return path
 
 
 def submit(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Flow[Answer]:
@@ -188,7 +203,7 @@ def submit(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Flo
 
 def post(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Flow[Answer | Refused]:
     """Send the billable POST once, without booking it. Raises as `submit` does for what another try cannot mend."""
-    method, path = _submission()
+    method, path = create_image()
     outcome: APIResponse | TransportFault
     try:
         # Giving up before the deadline could only lose a paid image.
@@ -257,7 +272,7 @@ def read_answer(response: APIResponse, wait: float | None = None) -> Answer | No
     if task_id is None and poll_url is not None:
         task_id = poll_url.partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2] or None
     data = body.get("data")
-    images = tuple(ImageData.from_dict(item) for item in data if _usable(item)) if isinstance(data, list) else ()
+    images = _images(data) if data and isinstance(data, list) else ()
     status = _text(body.get("status"))
     if task_id is None and status is None and not isinstance(data, list):
         return None
@@ -270,7 +285,7 @@ def poll_target(base_url: str, task_id: str, poll_url: str | None) -> tuple[str,
     The server's address is followed as given, but only on the API's own origin. A path that starts with /v1/ is
     relative to the base URL, whose own path comes before it.
     """
-    standard: str = base_url + get_image_task._get_kwargs(task_id=task_id)["url"]
+    standard = base_url + get_image_task(task_id)
     if poll_url is None:
         return standard, False
     try:
@@ -346,7 +361,7 @@ def _submitted(outcome: APIResponse | TransportFault, verdict: Verdict, session:
         )
     if answer.task_id is None and answer.state is State.FAILED:
         raise TaskFailedError(f"The request ended as {answer.status}: {answer.reason}.", reason=answer.reason)
-    if answer.task_id is None and answer.images:
+    if answer.task_id is None and answer.images and answer.status is not None:
         # There is nothing to ask for, so what came is the result, whatever its status says.
         return evolve(answer, status=None)
     return answer
@@ -369,6 +384,12 @@ def _pause(session: Session, outcome: APIResponse | TransportFault) -> float | N
     if outcome.status_code == 429 and wait is not None:
         session.budget.penalize(session.clock() + wait)
     return wait
+
+
+def _images(data: list[Any]) -> tuple[ImageData, ...]:
+    from lemon_client.models import ImageData
+
+    return tuple(ImageData.from_dict(item) for item in data if _usable(item))
 
 
 def _usable(item: object) -> bool:

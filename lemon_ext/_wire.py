@@ -46,6 +46,12 @@ USER_AGENT: Final = "lemon-ext/0.1.0"
 _HTTPX: Final = "python-httpx/"
 #: The codings that httpx unpacks. Of these, one of the first two unpacks within bounds; the rest, or several, do not.
 _CODINGS: Final = ("gzip", "deflate", "br", "zstd")
+#: What is kept of the body of a failed download.
+BRIEF: Final = 16 * 1024
+#: Characters of a key from which on its echoes are masked: a local gateway's key may be "x".
+SHORTEST_SECRET: Final = 8
+#: One of these is in every text that holds a key in disguise.
+_DISGUISES: Final = (b"\\", b"%", b"\0")
 #: Failures that certainly happened before the request left.
 _UNSENT: Final = (
     httpx.ConnectError,
@@ -59,7 +65,7 @@ _UNSENT: Final = (
 class ApiKey:
     """Holds the key where no repr, pickle or message shows it."""
 
-    __slots__ = ("_header",)
+    __slots__ = ("_echo", "_header")
 
     def __init__(self, key: str) -> None:
         key = key.strip()
@@ -72,6 +78,7 @@ class ApiKey:
                 "The API key holds a space or a character outside ASCII. Copy it again; it starts with 'sk-'."
             )
         self._header = f"Bearer {key}"
+        self._echo: re.Pattern[bytes] | None = None
 
     def __repr__(self) -> str:
         return "ApiKey(***)"
@@ -85,16 +92,43 @@ class ApiKey:
 
     def mask(self, response: APIResponse) -> APIResponse:
         """Return the response with every echo of the key blanked out."""
-        key = self._header.removeprefix("Bearer ")
-        if key.encode() not in response.body and not any(key in value for value in response.headers.values()):
+        body, values = self._hide(response.body), "\n".join(response.headers.values())
+        if body == response.body and self.hide(values) == values:
             return response
-        headers = {name: value.replace(key, "***") for name, value in response.headers.items()}
-        return evolve(response, headers=headers, body=response.body.replace(key.encode(), b"***"))
+        headers = {name: self.hide(value) for name, value in response.headers.items()}
+        return evolve(response, headers=headers, body=body)
+
+    def hide(self, text: str) -> str:
+        """Return a text with every echo of the key blanked out."""
+        return self._hide(text.encode(errors="replace")).decode()
+
+    def _hide(self, data: bytes) -> bytes:
+        key = self._header.removeprefix("Bearer ").encode()
+        if len(key) < SHORTEST_SECRET or not (key in data or any(sign in data for sign in _DISGUISES)):
+            return data
+        if self._echo is None:
+            # Escaped as in JSON or in an address, once or twice, or in characters of two or four bytes.
+            self._echo = re.compile(rb"\0{0,3}".join(map(_disguised, key)))
+        return self._echo.sub(_blank, data)
+
+
+def _disguised(char: int) -> bytes:
+    """Return a pattern for one character of the key."""
+    digits = "".join(f"[{digit}{digit.upper()}]" for digit in f"{char:02x}")
+    plain = re.escape(bytes([char]))
+    return rb"(?:%b%b|(?:\\+(?:u00|x)|%%(?:25)?)%b)" % (b"" if chr(char).isalnum() else rb"\\*", plain, digits.encode())
+
+
+def _blank(echo: re.Match[bytes]) -> bytes:
+    wide = b"\0" in echo[0]
+    return re.sub(rb"[^\0]", b"*", echo[0]) if wide else b"***"
 
 
 def parse_base_url(text: str) -> str:
     """Return the base URL without a trailing slash or ``/v1`` (people paste the OpenAI one). Raises ValueError."""
-    wrong = f"base_url must be an address like https://api.lemondata.cc, not {text!r}"
+    secret = re.search(r"\bsk-|@", str(text))  # the two arguments in the wrong order, or a password
+    shown = "what was given, which may hold a secret" if secret else repr(text)
+    wrong = f"base_url must be an address like https://api.lemondata.cc, not {shown}"
     try:
         parts = urlsplit(text.strip())
         port = parts.port
@@ -106,8 +140,14 @@ def parse_base_url(text: str) -> str:
         raise ValueError(f"{wrong}.")
     if parts.query or parts.fragment or re.search(r"[\s\\]", parts.netloc + parts.path):
         raise ValueError(f"{wrong}: no query, fragment or blank belongs there.")
-    path = parts.path.rstrip("/").removesuffix("/v1").rstrip("/")
-    return f"{parts.scheme}://{parts.netloc}{path}"
+    base_url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1').rstrip('/')}"
+    if origin(base_url) is None:
+        raise ValueError(f"{wrong}.")
+    return base_url
+
+
+#: httpx takes long to read an address, and most requests go to one of a few.
+_parsed: Final = lru_cache(256)(httpx.URL)
 
 
 @lru_cache(256)
@@ -116,18 +156,17 @@ def origin(url: str) -> tuple[str, str, int] | None:
     try:
         parts = urlsplit(url)
         port = parts.port
-    except ValueError:
+        # All who will read the address have to find one in it: the HTTP library, and the resolver.
+        _parsed(url)
+        (parts.hostname or "").encode("idna")
+    except (ValueError, httpx.InvalidURL):
         return None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.username is not None:
         return None
     return parts.scheme, parts.hostname.lower(), port or (443 if parts.scheme == "https" else 80)
 
 
-#: httpx takes long to read an address, and most requests go to one of a few.
-_parsed: Final = lru_cache(256)(httpx.URL)
-
-
-@frozen
+@frozen(eq=False, repr=False)
 class Credentials:
     """The key and the one origin it may go to. Builds requests and records responses: the part that does not wait."""
 
@@ -154,7 +193,7 @@ class Credentials:
         if effect.sink is not None:
             # Pictures are compressed already, and what never unpacks never explodes.
             request.headers["Accept-Encoding"] = "identity"
-        if request.headers.get("User-Agent", _HTTPX).startswith(_HTTPX):
+        if request.headers.get("User-Agent", _HTTPX).startswith(_HTTPX):  # a client of the user's
             request.headers["User-Agent"] = USER_AGENT
         return request
 
@@ -184,7 +223,7 @@ def _fault(exc: httpx.RequestError) -> TransportFault:
     return TransportFault(text, unsent=isinstance(exc, _UNSENT), timeout=isinstance(exc, httpx.TimeoutException))
 
 
-@define
+@define(eq=False, repr=False)
 class _Body:
     """Collects the body of an answer, or passes it on to a sink, in bounds of size and time.
 
@@ -244,7 +283,7 @@ def _log(effect: Send, response: httpx.Response) -> None:
     )
 
 
-@define
+@define(eq=False, repr=False)
 class Wire:
     """Makes requests, blocking."""
 
@@ -280,7 +319,7 @@ class Wire:
             self.client.close()
 
 
-@define
+@define(eq=False, repr=False)
 class AsyncWire:
     """Async twin of `Wire`."""
 
@@ -343,13 +382,19 @@ def _tls() -> ssl.SSLContext:
 
 def new_client() -> httpx.Client:
     """Make an HTTP client without a key. Proxies come from the environment (HTTPS_PROXY, NO_PROXY...)."""
-    return httpx.Client(transport=Pool(_connection(httpx.HTTPTransport)), mounts=_mounts(Pool, httpx.HTTPTransport))
+    return httpx.Client(
+        headers={"User-Agent": USER_AGENT},
+        transport=Pool(_connection(httpx.HTTPTransport)),
+        mounts=_mounts(Pool, httpx.HTTPTransport),
+    )
 
 
 def new_async_client() -> httpx.AsyncClient:
     """Async twin of `new_client`."""
     return httpx.AsyncClient(
-        transport=AsyncPool(_connection(httpx.AsyncHTTPTransport)), mounts=_mounts(AsyncPool, httpx.AsyncHTTPTransport)
+        headers={"User-Agent": USER_AGENT},
+        transport=AsyncPool(_connection(httpx.AsyncHTTPTransport)),
+        mounts=_mounts(AsyncPool, httpx.AsyncHTTPTransport),
     )
 
 

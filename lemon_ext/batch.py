@@ -22,11 +22,9 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterat
 from contextlib import contextmanager, suppress
 from glob import escape
 from pathlib import Path
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import anyio
-from anyio import CapacityLimiter
-from anyio.from_thread import BlockingPortal
 from anyio.to_thread import run_sync
 from attrs import evolve, field, frozen
 
@@ -41,6 +39,9 @@ from .errors import APIResponse, CapabilityError, JournalError, LemonWarning
 from .journal import FILE, Entry, Journal
 from .retry import Deadline
 from .rows import RowsError
+
+if TYPE_CHECKING:
+    from anyio.from_thread import BlockingPortal
 
 __all__ = ("Plan", "Progress", "arun_batch", "batch_status", "export_results", "plan_batch", "run_batch")
 
@@ -424,7 +425,7 @@ class _AsyncDoor:
 class _ThreadDoor(_AsyncDoor):
     """A blocking client, as the engine uses it: each request in a thread, and no thread for one that waits."""
 
-    _threads: CapacityLimiter = field(factory=lambda: CapacityLimiter(THREADS))
+    _threads: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(THREADS))
 
     @property
     def sleep(self) -> Callable[[float], Awaitable[object]]:
@@ -518,6 +519,8 @@ class _Background:
             self.outcomes.put(None)
 
     async def _work(self) -> None:
+        from anyio.from_thread import BlockingPortal  # brings threads and futures with it: only to run
+
         try:
             async with BlockingPortal() as portal:
                 engine = self._make_engine()

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 import warnings
 from collections.abc import Iterator, Mapping
-from difflib import get_close_matches
 from typing import Any, Literal, Protocol
 
 from attrs import field, frozen
@@ -110,8 +109,8 @@ def violations(request: Mapping[str, Any] | GeneratedRequest) -> list[Violation]
         if (rule := _rule(row, name)) is False:
             found.append(Violation(name, f"{model} does not take it; leave it out"))
         else:
-            for message in _broken(value, rule, model):
-                found.append(Violation(name, message, tuple(rule.get("enum", rule.get("known", ())))))
+            allowed = rule.get("enum", rule.get("known", ()))
+            found += [Violation(name, message, tuple(allowed)) for message in _broken(value, rule, model)]
     return found
 
 
@@ -134,6 +133,8 @@ def nearest_model(model: str) -> str | None:
     """Return the listed model that a name was probably meant to be, or None if it is listed or like no other."""
     if model in MODELS:
         return None
+    from difflib import get_close_matches  # for a name that is not listed only
+
     plain = {_plain(name): name for name in MODELS if name != ANY_MODEL}
     matches = get_close_matches(_plain(model), plain, n=1, cutoff=0.85)
     return plain[matches[0]] if matches else None

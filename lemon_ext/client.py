@@ -14,7 +14,6 @@ import time
 import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
-from difflib import get_close_matches
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, Self, TypeAlias, TypedDict, TypeVar, Unpack
 
 import anyio
@@ -69,13 +68,13 @@ class Options(TypedDict, total=False):
     validation: Validation
 
 
-@frozen
+@frozen(eq=False, repr=False)
 class Request:
     """A generation request that was checked: the JSON to send, and what is needed to make sense of its answer."""
 
-    body: Mapping[str, Any] = field(repr=False)
+    body: Mapping[str, Any]
     model: str
-    prompt: str = field(repr=False)
+    prompt: str
     n: int
 
 
@@ -85,7 +84,7 @@ def prepare(
     """Check a request and return it ready to send. Raises TypeError for an unknown parameter, CapabilityError."""
     given = {_wire_name(name): value for name, value in params.items() if value is not None}
     fields = {"model": model, "prompt": prompt, **given}
-    if twice := sorted(PARAMETERS.keys() & (extra_body or {})):
+    if extra_body and (twice := sorted(PARAMETERS.keys() & extra_body.keys())):
         raise TypeError(f"{', '.join(twice)} in extra_body: give the API's own parameters as arguments of their own.")
     if validation != "off":
         found = violations(fields)
@@ -118,6 +117,8 @@ def _wire_name(name: str) -> str:
     wire = bare if keyword.iskeyword(bare) else name
     if wire in PARAMETERS:
         return wire
+    from difflib import get_close_matches  # for a mistake only
+
     near = get_close_matches(name, PARAMETERS, n=1)
     raise TypeError(
         f"{name!r} is not a parameter of the API."
@@ -126,7 +127,7 @@ def _wire_name(name: str) -> str:
     )
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _Core:
     """Options, shared state and flows. A subclass adds the wire, and one of the two drivers."""
 
@@ -182,7 +183,7 @@ class _Core:
         return self.session.deadline(self.deadline if deadline is None else deadline)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _BlockingCore(_Core):
     wire: Wire
     sleep: Callable[[float], object] = time.sleep  # noqa: TID251 - handed to the driver, which does the sleeping
@@ -191,7 +192,7 @@ class _BlockingCore(_Core):
         return _flow.run(flow, self.wire.exchange, self.sleep)
 
 
-@define(eq=False)
+@define(eq=False, repr=False)
 class _AsyncCore(_Core):
     wire: AsyncWire
     sleep: Callable[[float], Awaitable[object]] = anyio.sleep

@@ -29,6 +29,7 @@ Whatever is raised after a task is known carries it as ``.task``. All of them ca
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
@@ -76,6 +77,16 @@ class LemonWarning(UserWarning):
     """Something worth knowing that stopped nothing: fewer images than asked for, a model name that looks misspelt."""
 
 
+def warn(message: str) -> None:
+    """Warn of something while an image is being paid for. Never raises: it is logged where a filter wants an error."""
+    try:
+        warnings.warn(LemonWarning(message), stacklevel=3)
+    except LemonWarning:
+        from logging import getLogger  # for this alone
+
+        getLogger("lemon_ext").warning("%s", message)
+
+
 @frozen
 class APIResponse:
     """What came back: status, headers (names in lower case) and body. The request, and so the key, is not kept.
@@ -95,7 +106,10 @@ class APIResponse:
 
     def json(self) -> Any:
         """Return the body parsed as JSON. Raises ValueError for anything else."""
-        return json.loads(self.body)
+        try:
+            return json.loads(self.body)
+        except RecursionError:
+            raise ValueError("The JSON is nested too deeply.") from None
 
 
 class LemonError(Exception):

@@ -7,8 +7,6 @@ gets its suffix from its bytes, and replaces nothing unless told to.
 from __future__ import annotations
 
 import base64
-import binascii
-import html
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -17,7 +15,6 @@ from urllib.parse import urljoin, urlsplit
 
 from anyio.to_thread import run_sync
 from attrs import define, field
-from lemon_client.models import ImageData
 
 from ._files import Buffer, PartFile, Target, file_stem, suffix_of
 from ._flow import Flow, Send, Sleep, TransportFault, send
@@ -25,9 +22,11 @@ from ._operations import Answer, look
 from ._spans import Picture, with_text
 from ._wire import origin
 from .errors import APIResponse, APIStatusError, DownloadError, LemonError, ResponseError
-from .retry import Deadline, backoff, is_transient, retry_after
+from .retry import Deadline, is_transient, retry_after, wait_before
 
 if TYPE_CHECKING:
+    from lemon_client.models import ImageData
+
     from ._operations import Session
     from .polling import Task
 
@@ -37,8 +36,8 @@ T = TypeVar("T")
 
 MAX_IMAGE_BYTES: Final = 64 * 1024 * 1024
 MAX_REDIRECTS: Final = 5
-#: Seconds for one try at fetching an image.
-_FETCH_SECONDS: Final = 120.0
+#: Seconds without a byte after which a fetch is begun anew. As long as some come, it has the time until the deadline.
+_STALL_SECONDS: Final = 30.0
 #: An address that has expired or was never valid: only its task can tell a fresh one.
 _EXPIRED: Final = (403, 404, 410)
 
@@ -90,6 +89,8 @@ class Image:
         """The generated model with every field of the answer."""
         if self._picture is None:
             return self._raw
+        from lemon_client.models import ImageData  # as in `_operations`
+
         return ImageData.from_dict({**self._raw.to_dict(), "b64_json": self._picture.base64()})
 
     @property
@@ -156,8 +157,7 @@ class Image:
             return await run_sync(lambda: target.place(file_stem(self._called), overwrite=overwrite, finish=finish))
 
     def _fill(self, target: Target, deadline: float | None) -> None:
-        if self._came_along:
-            self._decode(target)
+        if self._came_along and self._decode(target):
             return
         runner = self._bound()
         if runner.run is None:
@@ -167,8 +167,7 @@ class Image:
         runner.run(self._download(runner, target, deadline))
 
     async def _afill(self, target: Target, deadline: float | None) -> None:
-        if self._came_along:
-            await run_sync(self._decode, target)
+        if self._came_along and await run_sync(self._decode, target):
             return
         runner = self._bound()
         if runner.arun is None:
@@ -194,30 +193,36 @@ class Image:
     @property
     def _data(self) -> str | None:
         """The text of the data, where there is any. Not for a picture that was decoded already."""
-        return _text(self._raw.b64_json) or (self.url if self.url and self.url.startswith("data:") else None)
+        return _text(self._raw.b64_json) or (self.url if self.url and _is_data(self.url) else None)
 
-    def _decode(self, target: Target) -> None:
-        """Write the image that came with the answer to the target."""
+    def _decode(self, target: Target) -> bool:
+        """Write the image that came with the answer to the target. False: its data is broken, but it has an address."""
         if self._picture is not None:
             for piece in self._picture:
                 target.write(piece)
-            return
+            return True
         try:
-            target.write(base64.b64decode(_payload(self._data or ""), validate=True))
-        except binascii.Error:
+            data = base64.b64decode(_payload(self._data or ""), validate=True)
+        except ValueError:
+            data = b""
+        if data:
+            target.write(data)
+        elif origin(self.url or "") is None:
             raise ResponseError(
-                "The image came as Base64 that cannot be decoded. It is paid for: see image.raw."
-            ) from None
+                "The image came as Base64 that cannot be decoded. It is paid for: the text that came is in image.raw."
+            )
+        return bool(data)
 
     def __repr__(self) -> str:
-        return f"<Image {'with data' if _text(self._raw.b64_json) else f'at {_host(self.url)}'}>"
+        return f"<Image {'with data' if self._came_along else f'at {_host(self.url)}'}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         # A notebook is handed the data or the address: showing an image never waits for one.
-        if (data := self.b64_json) is None:
+        data = self.b64_json
+        if data is None or (kind := _kind(data)) == "svg+xml":  # notebooks want that one as text
             shown = {"text/html": _img(self, "max-width: 100%")}
         else:
-            shown = {f"image/{_kind(data)}": _payload(data)}
+            shown = {f"image/{kind}": _payload(data)}
         return {**shown, "text/plain": repr(self)}
 
     def __getstate__(self) -> tuple[Any, ...]:
@@ -225,6 +230,8 @@ class Image:
         return (self._raw.to_dict(), self._picture, self.url, self.revised_prompt, self._called, self._index)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
+        from lemon_client.models import ImageData
+
         raw, self._picture, self.url, self.revised_prompt, self._called, self._index = state
         self._raw, self._task, self._runner = ImageData.from_dict(raw), None, None
 
@@ -275,11 +282,11 @@ class ImageResult(Sequence[Image]):
 
         Raises what `Image.save` raises; images saved before that stay.
         """
-        return [image.save(f"{os.fspath(folder)}/", deadline=deadline) for image in self.images]
+        return [image.save(f"{Path(folder)}/", deadline=deadline) for image in self.images]
 
     async def asave(self, folder: str | os.PathLike[str], *, deadline: float | None = None) -> list[Path]:
         """Async twin of `save`."""
-        return [await image.asave(f"{os.fspath(folder)}/", deadline=deadline) for image in self.images]
+        return [await image.asave(f"{Path(folder)}/", deadline=deadline) for image in self.images]
 
     @overload
     def __getitem__(self, index: int) -> Image: ...
@@ -324,7 +331,7 @@ def download(session: Session, image: Image, target: Target, deadline: Deadline)
             if status != 200 and not is_transient(outcome):
                 raise _failed(image, f"HTTP {status}", status)
         attempt += 1
-        delay = backoff(attempt) if wait is None else wait
+        delay = wait_before(attempt, wait)
         if delay >= deadline.left():
             why = str(outcome) if isinstance(outcome, TransportFault) else f"HTTP {status}, {target.size} bytes"
             raise _failed(image, why, status)
@@ -338,15 +345,18 @@ def _fetch(url: str, target: Target, deadline: Deadline) -> Flow[APIResponse | T
             raise DownloadError("The image's address is not a plain http(s) one, so it was not fetched.", url=url)
         try:
             response = yield from send(
-                Send("GET", url, keyed=False, within=min(_FETCH_SECONDS, deadline.left()), sink=target)
+                Send("GET", url, keyed=False, within=deadline.left(), sink=target, stall=_STALL_SECONDS)
             )
         except TransportFault as exc:
             return exc
         location = response.headers.get("location")
         if not 300 <= response.status_code < 400 or location is None:
             return response
-        following = urljoin(url, location)
-        if url.startswith("https:") and not following.startswith("https:"):
+        try:
+            following = urljoin(url, location)
+        except ValueError:
+            raise DownloadError("The image's address redirects to what is no address.", url=url) from None
+        if url[:6].lower() == "https:" and following[:6].lower() != "https:":
             raise DownloadError("The image's address redirects away from https, so it was not fetched.", url=url)
         url = following
     raise DownloadError(f"The image's address redirects more than {MAX_REDIRECTS} times.", url=url)
@@ -375,25 +385,37 @@ def _failed(image: Image, why: str, status_code: int | None) -> DownloadError:
 
 
 def _img(image: Image, style: str) -> str:
+    from html import escape  # for notebooks only
+
     data = image.b64_json
     source = image.url if data is None else f"data:image/{_kind(data)};base64,{_payload(data)}"
-    return f'<img src="{html.escape(source or "")}" style="{style}">'
+    return f'<img src="{escape(source or "")}" style="{style}">'
+
+
+def _is_data(url: str) -> bool:
+    return url[:64].lstrip()[:5].lower() == "data:"
 
 
 def _payload(data: str) -> str:
-    return data.partition(",")[2] if data.startswith("data:") else data
+    """Return plain Base64, however it came: in lines, in the alphabet of addresses, without its padding."""
+    text = data.partition(",")[2] if _is_data(data) else data
+    text = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
+    return text + "=" * (-len(text) % 4)
 
 
 def _kind(data: str) -> str:
     try:
-        suffix = suffix_of(base64.b64decode(_payload(data)[:64])) or ".png"
-    except binascii.Error:
+        suffix = suffix_of(base64.b64decode(_payload(data[:2048])[:1024])) or ".png"
+    except ValueError:
         suffix = ".png"
-    return {".jpg": "jpeg"}.get(suffix, suffix[1:])
+    return {".jpg": "jpeg", ".svg": "svg+xml"}.get(suffix, suffix[1:])
 
 
 def _host(url: str | None) -> str:
-    return urlsplit(url or "").hostname or "nowhere"
+    try:
+        return urlsplit(url or "").hostname or "nowhere"
+    except ValueError:
+        return "nowhere"
 
 
 def _text(value: object) -> str | None:

@@ -12,9 +12,7 @@ import random
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
 from enum import Enum, auto
-from typing import Final
-
-from attrs import frozen
+from typing import Final, NamedTuple
 
 from ._flow import TransportFault
 from .errors import APIResponse, error_detail
@@ -25,8 +23,7 @@ LONGEST_DELAY: Final = 8.0
 TRANSIENT: Final = frozenset({408, 425, 429})
 
 
-@frozen
-class Deadline:
+class Deadline(NamedTuple):
     """A moment on a monotonic clock that everything under a call shares."""
 
     at: float
@@ -102,11 +99,21 @@ def backoff(attempt: int, *, jitter: Callable[[], float] = random.random) -> flo
     return ceiling * (0.5 + jitter() / 2)
 
 
+def wait_before(attempt: int, hint: float | None) -> float:
+    """Return the seconds to wait before try ``attempt`` of a free request, where the server asks for ``hint``.
+
+    Its word counts, zero included; but who says zero again and again is not asked thousands of times a minute.
+    """
+    if hint is None:
+        return backoff(attempt)
+    return hint if attempt == 1 else max(hint, backoff(attempt))
+
+
 def _seconds(value: object) -> float | None:
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         return None
     try:
         seconds = float(value)
-    except ValueError:
+    except (ValueError, OverflowError):
         return None
     return seconds if 0 <= seconds < math.inf else None
