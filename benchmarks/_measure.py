@@ -99,9 +99,9 @@ def in_turns(measures: Mapping[str, Callable[[], float]], rounds: int) -> dict[s
 
 
 @contextmanager
-def canned_server() -> Iterator[str]:
-    """Serve canned answers in another process. Gives its address."""
-    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
+def served(code: str = SERVER) -> Iterator[str]:
+    """Run a server in another process, by default one with canned answers. It prints its port. Gives its address."""
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) as process:
         try:
             assert process.stdout is not None
             yield f"http://127.0.0.1:{process.stdout.readline().strip()}"

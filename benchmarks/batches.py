@@ -13,10 +13,8 @@ import json
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 
-from _measure import ROOT, Row, table
+from _measure import ROOT, Row, served, table
 
 ROWS = 500
 MANY = 10_000
@@ -142,19 +140,9 @@ measured(work)
 """
 
 
-@contextmanager
-def server() -> Iterator[str]:
-    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        finally:
-            process.kill()
-
-
 def run(code: str, rows: int, extra: str) -> dict[str, float]:
     """Run one way in a fresh process against a fresh server."""
-    with server() as url:
+    with served(SERVER) as url:
         command = [sys.executable, "-c", COMMON + code, url, str(rows), extra]
         environment = {"PYTHONPATH": f"{ROOT / 'generated'}:{ROOT}"}
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)

@@ -14,7 +14,7 @@ from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
-from _measure import Row, canned_server, ratio, table
+from _measure import Row, ratio, served, table
 
 from lemon_ext import AsyncLemon, Lemon
 from lemon_ext._wire import new_async_client, new_client
@@ -125,7 +125,7 @@ def rows(colour: str, found: dict[tuple[str, str], list[float]]) -> list[Row]:
 
 def main() -> None:
     """Measure and print."""
-    with canned_server() as address:
+    with served() as address:
         lines = rows("blocking", run_blocking(address)) + rows("async", asyncio.run(run_async(address)))
     table(f"CPU per call (C1; {BLOCKS} blocks of {CALLS} calls each, in turns; median of pairs and middle half)", lines)
 

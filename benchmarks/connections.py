@@ -15,11 +15,9 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any, TypeAlias
 
-from _measure import ROOT, ratio, table
+from _measure import ROOT, ratio, served, table
 
 SERVER = """
 import asyncio, json, random, sys, time
@@ -309,7 +307,7 @@ def main() -> None:
             clients[name] = code.replace("WORK", "one_each(submit, look)")
     clients["httpx 64/64"] = HTTPX.replace("WORK", "one_each(submit, look)")
     clients = {name: code.replace("LIMITS", "64, 64") for name, code in clients.items()}
-    with server() as address:
+    with served(SERVER) as address:
         thousand = {
             name: run(code, address, 1000, 12 if name != "httpx 64/64" else 4) for name, code in clients.items()
         }
@@ -398,17 +396,6 @@ def child(code: str, *arguments: str) -> Found:
         raise SystemExit(done.stderr)
     found: Found = json.loads(done.stdout)
     return found
-
-
-@contextmanager
-def server() -> Iterator[str]:
-    """Serve in another process. Gives its address."""
-    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        finally:
-            process.kill()
 
 
 if __name__ == "__main__":

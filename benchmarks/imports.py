@@ -12,7 +12,7 @@ import importlib.metadata
 from functools import partial
 from pathlib import Path
 
-from _measure import Row, canned_server, child, clean_environment, in_turns, inside, milliseconds, ratio, table
+from _measure import Row, child, clean_environment, in_turns, inside, milliseconds, ratio, served, table
 
 ROUNDS = 21
 TIMED = "import time; a = time.process_time(); {code}; print(time.process_time() - a)"
@@ -79,7 +79,7 @@ def main() -> None:
 
 def _first_reply(python: Path, other: str, goal: float) -> list[Row]:
     """Compare fresh processes up to the first parsed reply, what Python itself costs taken off."""
-    with canned_server() as address:
+    with served() as address:
         measures = {name: partial(child, python, FIRST_REPLY[name], address) for name in (other, "lemon_ext")}
         found = in_turns({**measures, "bare": partial(child, python, "pass")}, ROUNDS)
     over = {

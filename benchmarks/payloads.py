@@ -14,12 +14,10 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager
 from statistics import median
 from typing import TypeAlias
 
-from _measure import ROOT, Ratio, ratio, table
+from _measure import ROOT, Ratio, ratio, served, table
 
 ROUNDS = 7
 MIB = 1024 * 1024
@@ -146,7 +144,7 @@ def main() -> None:
         **({"openai": OPENAI + PEER} if importlib.util.find_spec("openai") else {}),
         "lemon_ext": OURS,
     }
-    with server() as address:
+    with served(SERVER) as address:
         to_disk = measure(address, {name: f'{code}\nwork = lambda: saved("large")' for name, code in work.items()})
         to_memory = measure(address, {name: f'{code}\nwork = lambda: decoded("large")' for name, code in work.items()})
         fetched = measure(
@@ -222,17 +220,6 @@ def shown(costs: list[Cost]) -> str:
     """Show the medians."""
     cpu, peak = (median(values) for values in zip(*costs, strict=True))
     return f"{cpu * 1000:.0f} ms, {peak / MIB:.1f} MiB"
-
-
-@contextmanager
-def server() -> Iterator[str]:
-    """Serve in another process. Gives its address."""
-    with subprocess.Popen([sys.executable, "-c", SERVER], stdout=subprocess.PIPE, text=True) as process:
-        try:
-            assert process.stdout is not None
-            yield f"http://127.0.0.1:{process.stdout.readline().strip()}"
-        finally:
-            process.kill()
 
 
 if __name__ == "__main__":
