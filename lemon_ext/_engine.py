@@ -11,7 +11,6 @@ from __future__ import annotations
 import heapq
 import math
 import shutil
-import warnings
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
@@ -35,12 +34,12 @@ from .errors import (
     InsufficientBalanceError,
     JournalError,
     LemonError,
-    LemonWarning,
     PermissionDeniedError,
     RateLimitError,
     ResponseError,
     SubmissionUncertainError,
     TaskFailedError,
+    warn,
 )
 from .journal import Entry, Journal, Statement
 from .polling import Task, adopt, ending, look_once, next_delay, remarks, timed_out, with_images
@@ -558,9 +557,7 @@ class Engine:
             self._on_progress(self.progress())
         except Exception as exc:  # noqa: BLE001 - a broken progress bar must not cost a paid image
             self._on_progress = None
-            warnings.warn(
-                LemonWarning(f"on_progress raised {type(exc).__name__}: {exc}. The batch goes on."), stacklevel=2
-            )
+            warn(f"on_progress raised {type(exc).__name__}: {exc}. The batch goes on.")
 
     def _task(self, entry: Entry) -> RowTask:
         model = entry.request.get("model")

@@ -17,7 +17,6 @@ import sys
 import tempfile
 import threading
 import time
-import warnings
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from glob import escape
@@ -35,7 +34,7 @@ from ._files import remove_stale_parts
 from ._operations import Session
 from .capabilities import Violation, describe
 from .client import AsyncLemon, Lemon, Validation, check_waiting, prepare
-from .errors import APIResponse, CapabilityError, JournalError, LemonWarning
+from .errors import APIResponse, CapabilityError, JournalError, warn
 from .journal import FILE, Entry, Journal
 from .retry import Deadline
 from .rows import RowsError
@@ -291,7 +290,7 @@ def _note_address(journal: Journal, base_url: str) -> None:
         journal.commit([record.fact("base_url", base_url)])
     elif before != base_url:
         message = f"This batch began at {before} and goes on at {base_url}, which may not know its tasks."
-        warnings.warn(LemonWarning(message), stacklevel=2)
+        warn(message)
 
 
 def _recognize(journal: Journal) -> None:
@@ -312,7 +311,7 @@ def _show(journal: Journal, gallery: bool) -> None:
         if gallery:
             write_gallery(journal.folder)
     except OSError as exc:
-        warnings.warn(LemonWarning(f"The results could not be written: {exc}."), stacklevel=2)
+        warn(f"The results could not be written: {exc}.")
 
 
 def _export(journal: Journal) -> Path:

@@ -8,7 +8,6 @@ cure; the deadline is what ends them, and it says how to go on.
 from __future__ import annotations
 
 import json
-import warnings
 from collections.abc import Callable, Mapping
 from sys import intern
 from types import MappingProxyType
@@ -22,11 +21,11 @@ from .errors import (
     APIResponse,
     APITimeoutError,
     LemonError,
-    LemonWarning,
     ResponseError,
     TaskFailedError,
     TaskNotFoundError,
     TaskTimeoutError,
+    warn,
 )
 from .retry import Deadline, backoff
 
@@ -39,6 +38,8 @@ TaskT = TypeVar("TaskT", bound="Task")
 
 #: Seconds before the deadline at which a last look is due.
 LAST_LOOK: Final = 2.0
+#: Seconds between looks that fail, at least, whatever the server asks for.
+SHORTEST: Final = 0.2
 #: Seconds after our own submission in which an unknown task may just not be visible yet.
 FRESH: Final = 10.0
 
@@ -230,7 +231,7 @@ def finished(task: Task) -> Answer:
     """Return the answer of a task that has ended, or raise what it amounts to. Warns of what is odd about it."""
     answer = ending(task)
     for remark in remarks(answer, task.n):
-        warnings.warn(LemonWarning(remark), stacklevel=2)
+        warn(remark)
     return answer
 
 
@@ -275,7 +276,8 @@ def next_delay(
     """Return the seconds until the next look, or None if no look is left before the deadline."""
     now = session.clock()
     if task._looked is not None and task._hint is not None:
-        due = task._looked + task._hint
+        # Zero is a value, once: a server that fails and says "now" again and again would use up the budget.
+        due = task._looked + (task._hint if task._setbacks < 2 else max(task._hint, SHORTEST))
         return max(due - now, 0.0) if due <= deadline.at else None
     if poll_interval is not None:
         due = (now if task._looked is None else task._looked) + poll_interval
@@ -319,10 +321,5 @@ def timed_out(task: Task, retry_after: float | None = None) -> TaskTimeoutError:
 
 def _warn_of_foreign_poll_url(session: Session, task: Task) -> None:
     if task.id is not None and poll_target(session.base_url, task.id, task.poll_url)[1]:
-        warnings.warn(
-            LemonWarning(
-                f"The poll_url of task {task.id} leads away from {session.base_url}; the standard path is used."
-            ),
-            stacklevel=2,
-        )
+        warn(f"The poll_url of task {task.id} leads away from {session.base_url}; the standard path is used.")
         task.poll_url = None
