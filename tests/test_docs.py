@@ -1,0 +1,52 @@
+"""The documents: their examples run, against the emulator, and their links lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+from lemon_ext import schedule
+from lemon_ext.emulator import KEY, Emulator
+
+ROOT = Path(__file__).parent.parent
+PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
+
+
+def examples(page):
+    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+
+
+@pytest.mark.parametrize(
+    ("page", "number", "made"),
+    [
+        ("README.md", 0, "out/a-white-cat.png"),
+        ("README.md", 1, "out/a-white-cat.png"),
+        ("docs/batch.md", 0, "out/index.html"),
+    ],
+)
+def test_an_example_runs_as_it_stands(tmp_path, monkeypatch, capsys, page, number, made):
+    monkeypatch.setattr(schedule, "FIRST_LOOK", 0.1)
+    monkeypatch.setattr(schedule, "FLOOR", 0.1)
+    monkeypatch.chdir(tmp_path)
+    with Emulator(task_seconds=0) as emulator:
+        monkeypatch.setenv("LEMONDATA_API_KEY", KEY)
+        monkeypatch.setenv("LEMONDATA_BASE_URL", emulator.url)
+        exec(compile(examples(page)[number], f"{page}:{number}", "exec"), {"__name__": "__main__"})
+    assert (tmp_path / made).is_file()
+    assert ".png" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_links_lead_to_files(page):
+    text = page.read_text(encoding="utf-8")
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)", text):
+        assert (page.parent / target).exists(), target
+
+
+def test_the_readme_shows_its_two_commands_and_every_page():
+    text = (ROOT / "README.md").read_text(encoding="utf-8")
+    assert "make demo" in text
+    assert "make test" in text
+    assert {page.name for page in PAGES if page.parent.name == "docs"} == set(re.findall(r"docs/([\w-]+\.md)\)", text))
