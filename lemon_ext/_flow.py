@@ -34,8 +34,8 @@ class Send(NamedTuple):
     """Make one HTTP request; the outcome is an `APIResponse`.
 
     ``keyed`` requests carry the API key. The whole exchange gets ``within`` seconds, and ends before if nothing comes
-    for ``stall`` seconds. With a ``sink``, the body of a 200 goes there and the response's body is empty; of any other
-    body, the beginning is kept.
+    for ``stall`` seconds. With a ``sink``, the body of a 200 goes there and the response's body is empty; any other
+    body is kept only if it is short.
     """
 
     method: str

@@ -34,7 +34,7 @@ from .errors import (
     error_detail,
     status_error_class,
 )
-from .retry import Deadline, Verdict, backoff, is_transient, judge_submission, retry_after
+from .retry import Deadline, Verdict, is_transient, judge_submission, retry_after, wait_before
 
 if TYPE_CHECKING:
     from lemon_client.models import ImageData
@@ -137,7 +137,7 @@ class Refused(NamedTuple):
 
     def delay(self, attempt: int) -> float:
         """Return the seconds to wait before try ``attempt``."""
-        return backoff(attempt) if self.wait is None else self.wait
+        return wait_before(attempt, self.wait)
 
 
 @frozen(eq=False, repr=False)

@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from functools import partial
-from typing import Any, Final, Generic, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Self, TypeAlias, TypeVar
 from urllib.request import getproxies
 
 import anyio
@@ -299,6 +299,64 @@ async def _aclose(transport: httpx.AsyncBaseTransport) -> None:
         await transport.aclose()
 
 
+class Step(float):
+    """Seconds that a step of a request may take, that know how many are left for all of its steps.
+
+    httpx hands them down to the connection as the number they are; `_Network` looks at the rest.
+    """
+
+    left: Callable[[], float]
+
+    def __new__(cls, seconds: float, left: Callable[[], float]) -> Self:
+        step = super().__new__(cls, seconds)
+        step.left = left
+        return step
+
+
+def _within(step: float | None, fault: type[httpx.TimeoutException]) -> float | None:
+    """Return the seconds for a step. Raises the fault if none are left."""
+    if not isinstance(step, Step):
+        return step
+    left = step.left()
+    if left <= 0:
+        raise fault("no time was left")
+    return min(float(step), left)
+
+
+class _Network:
+    """httpcore's way to open connections and, once opened, a connection: each step ends with the time of the request.
+
+    By itself httpcore bounds every read, but not how many there are: an answer whose headers drip in would never end.
+    """
+
+    def __init__(self, inner: Any) -> None:
+        self._inner = inner
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
+
+    def connect_tcp(self, host: str, port: int, timeout: float | None = None, **options: Any) -> _Network:
+        within = _within(timeout, httpx.ConnectTimeout)
+        return _Network(self._inner.connect_tcp(host, port, timeout=within, **options))
+
+    def start_tls(self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None) -> _Network:
+        within = _within(timeout, httpx.ConnectTimeout)
+        return _Network(self._inner.start_tls(ssl_context, server_hostname, within))
+
+    def read(self, max_bytes: int, timeout: float | None = None) -> Any:
+        return self._inner.read(max_bytes, _within(timeout, httpx.ReadTimeout))
+
+    def write(self, buffer: bytes, timeout: float | None = None) -> None:
+        self._inner.write(buffer, _within(timeout, httpx.WriteTimeout))
+
+
+def keep_to_time(transport: httpx.HTTPTransport) -> None:
+    """Make a transport heed what is left of a `Step`. Should httpx have no such place, each step keeps its limit."""
+    pool: Any = getattr(transport, "_pool", None)
+    if hasattr(pool, "_network_backend"):
+        pool._network_backend = _Network(pool._network_backend)
+
+
 def _patience(request: httpx.Request) -> float | None:
     timeout: float | None = request.extensions.get("timeout", {}).get("pool")
     return timeout
@@ -332,7 +390,7 @@ def _pattern(host: str) -> str:
         return host
     kind = _address_kind(host)
     if kind == 6:
-        return f"all://[{host}]"
+        return f"all://[{host.strip('[]')}]"
     return f"all://{host}" if kind == 4 or host.lower() == "localhost" else f"all://*{host}"
 
 
@@ -340,6 +398,6 @@ def _address_kind(host: str) -> int | None:
     from ipaddress import ip_address
 
     try:
-        return ip_address(host.split("/")[0]).version
+        return ip_address(host.split("/")[0].strip("[]")).version
     except ValueError:
         return None

@@ -6,12 +6,14 @@ never follow redirects, and the key is added here, to the API's own origin alone
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 import time
 from collections.abc import Callable, Generator, Mapping
 from contextlib import aclosing, closing
 from functools import cache, lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 from urllib.parse import urlsplit
 
@@ -21,7 +23,7 @@ import httpx
 from attrs import define, evolve, field, frozen
 
 from ._flow import Send, Sink, TransportFault
-from ._pool import ONE, AsyncPool, Pool, environment_proxies
+from ._pool import ONE, AsyncPool, Pool, Step, environment_proxies, keep_to_time
 from ._spans import Picture, PictureScan
 from .errors import APIResponse, DownloadError, LemonError, MissingKeyError
 
@@ -44,14 +46,17 @@ LONGEST_STEP: Final = 3600.0
 USER_AGENT: Final = "lemon-ext/0.1.0"
 #: How httpx names itself, where nobody named another.
 _HTTPX: Final = "python-httpx/"
-#: The codings that httpx unpacks. Of these, one of the first two unpacks within bounds; the rest, or several, do not.
-_CODINGS: Final = ("gzip", "deflate", "br", "zstd")
-#: What is kept of the body of a failed download.
+#: The codings that unpack within bounds, and all that httpx unpacks. Several on top of each other have no bounds.
+_BOUNDED: Final = ("gzip", "deflate")
+_CODINGS: Final = (*_BOUNDED, "br", "zstd")
+#: What our own clients send with every request.
+_HEADERS: Final = MappingProxyType({"User-Agent": USER_AGENT, "Accept-Encoding": ", ".join(_BOUNDED)})
+#: A failed download's body that says it is longer, or not how long it is, is not read.
 BRIEF: Final = 16 * 1024
 #: Characters of a key from which on its echoes are masked: a local gateway's key may be "x".
 SHORTEST_SECRET: Final = 8
-#: One of these is in every text that holds a key in disguise.
-_DISGUISES: Final = (b"\\", b"%", b"\0")
+#: How JSON can write the characters of a key. What has neither these nor a percent sign nor zeros hides none.
+_ESCAPES: Final = (b"\\u00", b"\\/", b"\\\\")
 #: Failures that certainly happened before the request left.
 _UNSENT: Final = (
     httpx.ConnectError,
@@ -65,7 +70,7 @@ _UNSENT: Final = (
 class ApiKey:
     """Holds the key where no repr, pickle or message shows it."""
 
-    __slots__ = ("_echo", "_header")
+    __slots__ = ("_echo", "_header", "_secret")
 
     def __init__(self, key: str) -> None:
         key = key.strip()
@@ -78,6 +83,7 @@ class ApiKey:
                 "The API key holds a space or a character outside ASCII. Copy it again; it starts with 'sk-'."
             )
         self._header = f"Bearer {key}"
+        self._secret = key.encode()
         self._echo: re.Pattern[bytes] | None = None
 
     def __repr__(self) -> str:
@@ -103,25 +109,25 @@ class ApiKey:
         return self._hide(text.encode(errors="replace")).decode()
 
     def _hide(self, data: bytes) -> bytes:
-        key = self._header.removeprefix("Bearer ").encode()
-        if len(key) < SHORTEST_SECRET or not (key in data or any(sign in data for sign in _DISGUISES)):
+        if len(self._secret) < SHORTEST_SECRET:
+            return data
+        escaped = b"%" in data or b"\0" in data or (b"\\" in data and any(escape in data for escape in _ESCAPES))
+        if not escaped and self._secret not in data:
             return data
         if self._echo is None:
-            # Escaped as in JSON or in an address, once or twice, or in characters of two or four bytes.
-            self._echo = re.compile(rb"\0{0,3}".join(map(_disguised, key)))
-        return self._echo.sub(_blank, data)
+            self._echo = re.compile(b"".join(map(_disguised, self._secret)))
+        # Zeros come with UTF-16, which JSON may be written in too.
+        text = data.decode(json.detect_encoding(data), "replace").encode() if b"\0" in data else data
+        masked = self._echo.sub(b"***", text)
+        return data if masked == text else masked
 
 
 def _disguised(char: int) -> bytes:
-    """Return a pattern for one character of the key."""
+    """Return a pattern for one character of the key: as it is, or escaped for JSON or an address, once or twice."""
     digits = "".join(f"[{digit}{digit.upper()}]" for digit in f"{char:02x}")
     plain = re.escape(bytes([char]))
-    return rb"(?:%b%b|(?:\\+(?:u00|x)|%%(?:25)?)%b)" % (b"" if chr(char).isalnum() else rb"\\*", plain, digits.encode())
-
-
-def _blank(echo: re.Match[bytes]) -> bytes:
-    wide = b"\0" in echo[0]
-    return re.sub(rb"[^\0]", b"*", echo[0]) if wide else b"***"
+    escapes = b"" if chr(char).isalnum() else rb"\\{0,4}"
+    return rb"(?:%b%b|(?:\\{1,4}u00|%%(?:25)?)%b)" % (escapes, plain, digits.encode())
 
 
 def parse_base_url(text: str) -> str:
@@ -175,17 +181,19 @@ class Credentials:
     #: A limit in seconds of the user's for each step of a request; None leaves it to the time the exchange has.
     timeout: float | None = None
 
-    def build(self, client: httpx.Client | httpx.AsyncClient, effect: Send) -> httpx.Request:
-        """Return the request for an effect, with the key where it belongs."""
-        step = min(effect.within, LONGEST_STEP if self.timeout is None else self.timeout)
+    def build(
+        self, client: httpx.Client | httpx.AsyncClient, effect: Send, left: Callable[[], float] | None = None
+    ) -> httpx.Request:
+        """Return the request for an effect, with the key where it belongs. ``left`` tells the seconds it still has."""
+        step = min(effect.within, effect.stall, LONGEST_STEP if self.timeout is None else self.timeout)
+        # At most half of the time goes by waiting for a connection: a submission that is sent too late for its answer
+        # is paid and lost.
+        steps = {"connect": min(step, 10.0), "read": step, "write": step, "pool": step / 2}
+        if left is not None:
+            steps = {name: Step(seconds, left) for name, seconds in steps.items()}
         try:
             request = client.build_request(
-                effect.method,
-                _parsed(effect.url),
-                json=effect.json,
-                # At most half of the time goes by waiting for a connection: a submission that is sent too late for its
-                # answer is paid and lost.
-                extensions={"timeout": {"connect": min(step, 10.0), "read": step, "write": step, "pool": step / 2}},
+                effect.method, _parsed(effect.url), json=effect.json, extensions={"timeout": steps}
             )
         except httpx.InvalidURL as exc:
             raise TransportFault(f"not a usable address: {exc}", unsent=True) from None
@@ -217,20 +225,25 @@ class Credentials:
         record = APIResponse(response.status_code, dict(response.headers.items()), *body.collected())
         return record if self.key is None else self.key.mask(record)
 
-
-def _fault(exc: httpx.RequestError) -> TransportFault:
-    text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
-    return TransportFault(text, unsent=isinstance(exc, _UNSENT), timeout=isinstance(exc, httpx.TimeoutException))
+    def fault(self, exc: httpx.RequestError) -> TransportFault:
+        """Return what a failure of httpx's means. It quotes answers that it cannot read, and they may echo the key."""
+        text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+        return TransportFault(
+            text if self.key is None else self.key.hide(text),
+            unsent=isinstance(exc, _UNSENT),
+            timeout=isinstance(exc, httpx.TimeoutException),
+        )
 
 
 @define(eq=False, repr=False)
 class _Body:
     """Collects the body of an answer, or passes it on to a sink, in bounds of size and time.
 
-    Pictures are taken out of a large answer while it arrives.
+    Pictures are taken out of a large answer while it arrives. Of a failed download, hardly anything is ``wanted``.
     """
 
     sink: Sink | None
+    wanted: bool
     may_hold_pictures: bool
     until: float
     clock: Callable[[], float]
@@ -242,9 +255,16 @@ class _Body:
     def of(cls, response: httpx.Response, effect: Send, until: float, clock: Callable[[], float]) -> _Body:
         """Make one for the answer to a request."""
         sink = effect.sink if response.status_code == 200 else None
-        if sink is not None and _unpacks_without_bounds(response):
+        codings = _codings(response)
+        if effect.sink is not None and sink is None:
+            length = response.headers.get("Content-Length", "")
+            wanted = not codings and length.isdecimal() and int(length) <= BRIEF
+            return cls(None, wanted, False, until, clock)
+        if sink is not None and (len(codings) > 1 or any(coding not in _BOUNDED for coding in codings)):
             raise DownloadError("The image came compressed in a way that was not asked for, and is not unpacked.")
-        return cls(sink, effect.keyed and response.is_success, until, clock)
+        if len(codings) > 1:
+            raise TransportFault("the answer came compressed more than once, and is not unpacked")
+        return cls(sink, True, effect.keyed and response.is_success, until, clock)
 
     def write(self, chunk: bytes) -> None:
         if self.clock() > self.until:
@@ -269,10 +289,12 @@ class _Body:
         return (bytes(self._buffer), {}) if self._scan is None else (self._scan.finish(), self._scan.pictures)
 
 
-def _unpacks_without_bounds(response: httpx.Response) -> bool:
-    named = (coding.strip().lower() for coding in response.headers.get("Content-Encoding", "").split(","))
-    codings = [coding for coding in named if coding in _CODINGS]
-    return len(codings) > 1 or any(coding not in _CODINGS[:2] for coding in codings)
+def _codings(response: httpx.Response) -> list[str]:
+    """Return the codings of a body, those that httpx unpacks."""
+    packed = response.headers.get("Content-Encoding")
+    if packed is None:
+        return []
+    return [coding for coding in (name.strip().lower() for name in packed.split(",")) if coding in _CODINGS]
 
 
 def _log(effect: Send, response: httpx.Response) -> None:
@@ -294,11 +316,14 @@ class Wire:
     closed: bool = False
 
     def exchange(self, effect: Send) -> APIResponse:
-        """Perform one request. Raises TransportFault."""
+        """Perform one request. Raises TransportFault.
+
+        A client of the user's bounds each read alone: there, headers that drip in can outlast ``within``.
+        """
         if self.closed or self.client.is_closed:
             raise LemonError("This client is closed. Make a new one, or do the work inside its `with` block.")
-        request = self.credentials.build(self.client, effect)
         until = self.clock() + effect.within
+        request = self.credentials.build(self.client, effect, lambda: until - self.clock())
         try:
             response = self.client.send(
                 request, stream=True, auth=self.credentials.auth(effect), follow_redirects=False
@@ -306,10 +331,10 @@ class Wire:
             with closing(response):
                 _log(effect, response)
                 body = _Body.of(response, effect, until, self.clock)
-                for chunk in response.iter_bytes():
+                for chunk in response.iter_bytes() if body.wanted else ():
                     body.write(chunk)
         except httpx.RequestError as exc:
-            raise _fault(exc) from exc
+            raise self.credentials.fault(exc) from None
         return self.credentials.record(response, body)
 
     def close(self) -> None:
@@ -345,14 +370,15 @@ class AsyncWire:
                 try:
                     _log(effect, response)
                     body = _Body.of(response, effect, until, self.clock)
-                    chunks: Any = response.aiter_bytes()  # typed as an iterator, in truth a generator to be closed
-                    async with aclosing(chunks):
-                        async for chunk in chunks:
-                            body.write(chunk)
+                    if body.wanted:
+                        chunks: Any = response.aiter_bytes()  # typed as an iterator, in truth a generator to be closed
+                        async with aclosing(chunks):
+                            async for chunk in chunks:
+                                body.write(chunk)
                 finally:
                     await response.aclose()
         except httpx.RequestError as exc:
-            raise _fault(exc) from exc
+            raise self.credentials.fault(exc) from None
         if scope.cancelled_caught:
             raise TransportFault("the answer took too long to arrive", timeout=True)
         return self.credentials.record(response, body)
@@ -383,7 +409,7 @@ def _tls() -> ssl.SSLContext:
 def new_client() -> httpx.Client:
     """Make an HTTP client without a key. Proxies come from the environment (HTTPS_PROXY, NO_PROXY...)."""
     return httpx.Client(
-        headers={"User-Agent": USER_AGENT},
+        headers=_HEADERS,
         transport=Pool(_connection(httpx.HTTPTransport)),
         mounts=_mounts(Pool, httpx.HTTPTransport),
     )
@@ -392,25 +418,46 @@ def new_client() -> httpx.Client:
 def new_async_client() -> httpx.AsyncClient:
     """Async twin of `new_client`."""
     return httpx.AsyncClient(
-        headers={"User-Agent": USER_AGENT},
+        headers=_HEADERS,
         transport=AsyncPool(_connection(httpx.AsyncHTTPTransport)),
         mounts=_mounts(AsyncPool, httpx.AsyncHTTPTransport),
     )
 
 
 def _connection(kind: Callable[..., T], proxy: str | None = None) -> Callable[[], T]:
-    return lambda: kind(verify=_tls(), limits=ONE, proxy=proxy)
+    def new() -> T:
+        transport = kind(verify=_tls(), limits=ONE, proxy=proxy)
+        if isinstance(transport, httpx.HTTPTransport):  # the async twin is cancelled at its deadline
+            keep_to_time(transport)
+        return transport
+
+    return new
 
 
 def _mounts(pool: Callable[[Callable[[], T]], PoolT], kind: Callable[..., T]) -> dict[str, PoolT | None]:
     mounts: dict[str, PoolT | None] = {}
     for pattern, proxy in environment_proxies().items():
+        try:
+            _parsed(pattern)
+        except (ValueError, httpx.InvalidURL):
+            raise ValueError(f"NO_PROXY holds what cannot be a host: {pattern.removeprefix('all://')!r}.") from None
         mounts[pattern] = None
         if proxy is not None:
             new = _connection(kind, proxy)
-            new()  # whatever is wrong with the proxy's address is said now, and not in the middle of a request
+            try:
+                new()  # whatever is wrong with the proxy's address is said now, and not in the middle of a request
+            except ImportError:
+                raise _bad_proxy(pattern, proxy, "SOCKS needs a package more: pip install 'httpx[socks]'") from None
+            except (ValueError, httpx.InvalidURL):
+                raise _bad_proxy(pattern, proxy, "Give an address like http://proxy.example:3128") from None
             mounts[pattern] = pool(new)
     return mounts
+
+
+def _bad_proxy(pattern: str, proxy: str, advice: str) -> ValueError:
+    scheme = proxy.partition("://")[0]  # the rest may hold a password
+    variable = f"{pattern.removesuffix('://').upper()}_PROXY"
+    return ValueError(f"The proxy in {variable} ({scheme}://...) cannot be used. {advice}, or unset {variable}.")
 
 
 class _OriginAuth(httpx.Auth):

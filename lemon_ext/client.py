@@ -476,7 +476,7 @@ class Lemon:
         self.close()
 
     def __repr__(self) -> str:
-        return f"<Lemon {self._core.session.base_url}>"
+        return _shown(self)
 
 
 class AsyncLemon:
@@ -529,7 +529,7 @@ class AsyncLemon:
         await self.aclose()
 
     def __repr__(self) -> str:
-        return f"<AsyncLemon {self._core.session.base_url}>"
+        return _shown(self)
 
 
 def poll_until_done(
@@ -648,6 +648,11 @@ def _with_options(lemon: LemonT, options: Options) -> LemonT:
         wire=evolve(core.wire, credentials=credentials, owned=False),
     )
     return twin
+
+
+def _shown(lemon: Lemon | AsyncLemon) -> str:
+    core = getattr(lemon, "_core", None)  # a traceback may show a client whose construction failed
+    return f"<{type(lemon).__name__} {core.session.base_url if core is not None else '(not made)'}>"
 
 
 def _is_number(value: object) -> bool:

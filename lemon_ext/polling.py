@@ -27,7 +27,8 @@ from .errors import (
     TaskTimeoutError,
     warn,
 )
-from .retry import Deadline, backoff
+from .retry import Deadline, backoff, wait_before
+from .schedule import FLOOR
 
 if TYPE_CHECKING:
     from .schedule import Schedule
@@ -38,8 +39,6 @@ TaskT = TypeVar("TaskT", bound="Task")
 
 #: Seconds before the deadline at which a last look is due.
 LAST_LOOK: Final = 2.0
-#: Seconds between looks that fail, at least, whatever the server asks for.
-SHORTEST: Final = 0.2
 #: Seconds after our own submission in which an unknown task may just not be visible yet.
 FRESH: Final = 10.0
 
@@ -276,8 +275,7 @@ def next_delay(
     """Return the seconds until the next look, or None if no look is left before the deadline."""
     now = session.clock()
     if task._looked is not None and task._hint is not None:
-        # Zero is a value, once: a server that fails and says "now" again and again would use up the budget.
-        due = task._looked + (task._hint if task._setbacks < 2 else max(task._hint, SHORTEST))
+        due = task._looked + (wait_before(task._setbacks, task._hint) if task._setbacks else max(task._hint, FLOOR))
         return max(due - now, 0.0) if due <= deadline.at else None
     if poll_interval is not None:
         due = (now if task._looked is None else task._looked) + poll_interval

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import warnings
+
 import pytest
 
 from lemon_ext import _flow
@@ -102,6 +104,31 @@ def test_a_callback_that_fails_is_reported_and_does_not_end_the_wait(drive):
 
     with pytest.warns(LemonWarning, match="ZeroDivisionError"):
         assert drive(flow(), None, None) == "went on"
+
+
+@both
+def test_a_callback_that_fails_is_logged_where_warnings_are_errors(drive, caplog):
+    def flow():
+        yield Call(lambda task: 1 / 0, None)
+        return "went on"
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert drive(flow(), None, None) == "went on"
+    assert [(record.name, record.levelname) for record in caplog.records] == [("lemon_ext", "WARNING")]
+    assert "on_update raised ZeroDivisionError" in caplog.text
+
+
+def test_a_sleep_longer_than_the_system_takes_is_slept_in_parts():
+    slept = []
+
+    def flow():
+        yield Sleep(200_000)
+        yield Sleep(86_400)
+        return "awake"
+
+    assert _flow.run(flow(), None, slept.append) == "awake"
+    assert slept == [86_400, 86_400, 27_200, 86_400]
 
 
 def test_the_async_driver_awaits_an_async_callback():

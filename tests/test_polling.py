@@ -194,7 +194,9 @@ def test_the_last_look_is_one_look_also_on_a_clock_that_moves():
 
 def test_a_server_that_says_now_again_and_again_is_not_believed(clock):
     now = [answer(503, {}, retry_after="0")] * 4
-    assert wait(clock, submitted(clock), *now, DONE)[2][1:] == pytest.approx([0.0, 0.2, 0.2, 0.2])
+    first, *later = wait(clock, submitted(clock), *now, DONE)[2][1:]
+    assert first == 0.0
+    assert all(wait >= 0.25 for wait in later)
 
 
 def test_a_deadline_of_zero_looks_at_nothing(clock):

@@ -13,7 +13,7 @@ import anyio
 import httpx
 import pytest
 
-from lemon_ext import AsyncLemon, DownloadError, LemonError, ResponseError
+from lemon_ext import AsyncLemon, DownloadError, LemonError, ResponseError, SubmissionUncertainError
 from lemon_ext._files import PartFile, file_stem, remove_stale_parts, suffix_of
 
 PNG = b"\x89PNG\r\n\x1a\n" + b"picture" * 100
@@ -67,10 +67,37 @@ def test_a_data_url_is_an_image_too(colour):
     assert image.read() == PNG
 
 
-@pytest.mark.parametrize("data", ["???", "aGk", "aGk=x=="])
-def test_broken_base64_is_a_response_error(colour, data):
-    with pytest.raises(ResponseError, match="Base64"):
-        get(colour, images({"b64_json": data})({}))[0].read()
+@pytest.mark.parametrize(
+    "data",
+    [
+        base64.encodebytes(PNG).decode(),
+        "data:image/png;base64,\n" + base64.b64encode(PNG).decode(),
+        " DATA:image/png;base64," + base64.b64encode(PNG).decode(),
+        base64.urlsafe_b64encode(PNG).decode(),
+        base64.b64encode(PNG).decode().rstrip("="),
+    ],
+    ids=["in lines", "a line after the comma", "capitals", "for addresses", "unpadded"],
+)
+def test_base64_is_read_however_it_came(colour, data):
+    image = get(colour, images({"b64_json": data})({}))[0]
+    assert image.read() == PNG
+    assert base64.b64decode(image._repr_mimebundle_()["image/png"], validate=True) == PNG
+
+
+@pytest.mark.parametrize("data", ["???", "a", "aGk=x==", "é", "====", "data:image/png;base64,"])
+def test_broken_or_empty_base64_is_a_response_error_that_says_where_the_text_is(colour, tmp_path, data):
+    image = get(colour, images({"b64_json": data})({}))[0]
+    with pytest.raises(ResponseError, match=r"Base64.*paid for.*image\.raw"):
+        colour.call(colour.twin(image, "save"), tmp_path / "cat")
+    assert list(tmp_path.iterdir()) == []
+    assert image.raw.b64_json == data
+    assert "image/png" in image._repr_mimebundle_()
+
+
+@pytest.mark.parametrize("data", ["é", "data:image/png;base64,"])
+def test_an_image_whose_data_is_broken_is_fetched_from_its_address(colour, data):
+    image = get(colour, images({"b64_json": data, "url": f"{HOME}/a"})({"/a": PNG}))[0]
+    assert colour.call(colour.twin(image, "read")) == PNG
 
 
 def test_an_image_of_the_async_client_says_how_to_read_it(colour):
@@ -122,6 +149,13 @@ def test_a_folder_gets_free_names_made_from_the_prompt(colour, tmp_path):
     assert [path.name for path in again] == ["a-white-cat-sitting-2.png", "a-white-cat-sitting-2.jpg"]
 
 
+def test_an_empty_folder_name_is_the_current_folder(colour, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    paths = colour.call(colour.twin(get(colour, images({"url": f"{HOME}/a"})({"/a": PNG})), "save"), "")
+    assert paths == [Path("a-white-cat.png")]
+    assert (tmp_path / "a-white-cat.png").read_bytes() == PNG
+
+
 @pytest.mark.parametrize(
     ("prompt", "stem"),
     [
@@ -142,6 +176,7 @@ def test_a_folder_gets_free_names_made_from_the_prompt(colour, tmp_path):
 def test_names_cannot_leave_the_folder(prompt, stem):
     assert file_stem(prompt) == stem
     assert len(file_stem("고양이" * 100).encode()) <= 48
+    assert file_stem("word " * 200_000) == "word-word-word-word-word-word-word-word-word-wor"
 
 
 def test_file_modes_follow_the_umask(colour, tmp_path):
@@ -190,6 +225,34 @@ def test_a_download_ends_at_its_deadline(colour):
         colour.call(colour.twin(image, "read"), deadline=20)
     assert colour.clock.now <= 1020
     assert caught.value.status_code == 503
+
+
+def test_a_server_that_keeps_saying_at_once_is_not_asked_all_the_time(colour):
+    image = one(colour, httpx.Response(503, headers={"Retry-After": "0"}))
+    with pytest.raises(DownloadError):
+        colour.call(colour.twin(image, "read"), deadline=60)
+    assert 8 < len(colour.requests) < 25
+
+
+def test_a_slow_and_steady_download_has_the_time_until_the_deadline(colour):
+    def slow(request):
+        pieces = (PNG, b"more" * 100, b"and more" * 100)
+
+        def blocking():
+            for piece in pieces:
+                colour.clock.now += 90
+                yield piece
+
+        async def asynchronous():
+            for piece in blocking():
+                yield piece
+
+        return httpx.Response(200, content=blocking() if colour.blocking else asynchronous())
+
+    image = one(colour, slow)
+    assert len(colour.call(colour.twin(image, "read"), deadline=300)) == len(PNG) + 1200
+    assert len(colour.requests) == 2
+    assert colour.requests[1].extensions["timeout"]["read"] == 30
 
 
 @pytest.mark.parametrize("status", [400, 401, 403, 404, 410])
@@ -260,6 +323,8 @@ def test_not_even_a_download_from_the_api_s_own_host_carries_the_key(colour):
         ("file:///etc/passwd", "away from https"),
         ("/a", "more than 5 times"),
         ("https://user:pw@img.example.net/", "not a plain http"),
+        ("https://[bad", "is no address"),
+        ("https://a..b/", "not a plain http"),
     ],
 )
 def test_redirects_have_limits(colour, target, message):
@@ -268,11 +333,35 @@ def test_redirects_have_limits(colour, target, message):
         colour.call(colour.twin(image, "read"))
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "ftp://h/x", "/relative", "javascript:alert(1)"])
-def test_an_address_that_is_no_http_one_is_not_fetched(colour, url):
+def test_a_redirect_away_from_https_is_not_followed_in_capitals_either(colour):
+    image = get(colour, images({"url": "HTTPS://img.example.net/a"})({"/a": redirect("http://img.example.net/b")}))[0]
+    with pytest.raises(DownloadError, match="away from https"):
+        colour.call(colour.twin(image, "read"))
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "file:///etc/passwd",
+        "ftp://h/x",
+        "/relative",
+        "javascript:alert(1)",
+        "http://[::1",
+        "https://[bad",
+        "https://api.test\u2100/x",
+        "https://a..b/x",
+        f"https://{'a' * 70}.test/x",
+        "https://h.test:99999/x",
+        "https://h.test/\x00",
+    ],
+)
+def test_an_address_that_is_no_http_one_is_shown_and_not_fetched(colour, url):
     image = get(colour, images({"url": url})({}))[0]
     with pytest.raises(DownloadError, match="not a plain http"):
         colour.call(colour.twin(image, "read"))
+    assert len(colour.requests) == 1
+    assert "<Image at" in repr(image)
+    assert "<img" in image._repr_mimebundle_()["text/html"]
 
 
 def test_a_picture_larger_than_the_limit_is_refused_and_leaves_nothing(colour, tmp_path):
@@ -436,6 +525,27 @@ class Never(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 
 @pytest.mark.parametrize(
+    "headers", [{}, {"Content-Length": "999999999"}, {"Content-Length": "100", "Content-Encoding": "gzip, gzip"}]
+)
+def test_the_body_of_a_failed_download_is_neither_read_nor_unpacked(colour, headers):
+    image = one(colour, lambda request: httpx.Response(404, headers=headers, stream=Never()))
+    with pytest.raises(DownloadError, match="HTTP 404"):
+        colour.call(colour.twin(image, "read"))
+
+
+def test_a_short_one_is_read_for_what_it_asks_to_wait(colour):
+    busy = httpx.Response(503, json={"error": {"retry_after": 7}})
+    image = one(colour, once(busy, httpx.Response(200, content=PNG)))
+    assert colour.call(colour.twin(image, "read")) == PNG
+    assert colour.clock.now == 1007
+
+
+def test_an_answer_compressed_twice_is_not_unpacked_and_may_have_been_billed(colour):
+    with pytest.raises(SubmissionUncertainError, match="compressed more than once"):
+        get(colour, lambda request: httpx.Response(200, headers={"Content-Encoding": "gzip, gzip"}, stream=Never()))
+
+
+@pytest.mark.parametrize(
     ("coding", "content"),
     [("GZIP", gzip.compress(PNG)), ("identity", PNG), ("utf-8", PNG), ("", PNG)],
     ids=["gzip", "identity", "utf-8", "none"],
@@ -483,6 +593,9 @@ def test_a_result_is_a_sequence_and_shows_neither_prompt_nor_data(colour):
     [
         (b"\x89PNG\r\n\x1a\n", ".png"), (b"\xff\xd8\xff\xdb", ".jpg"), (b"RIFF1234WEBP", ".webp"), (b"GIF89a", ".gif"),
         (b"\x00\x00\x00\x1cftypavif", ".avif"), (b"<svg xmlns", ".svg"), (b"hello", None), (b"", None),
+        (b'<?xml version="1.0"?><svg xmlns="x"/>', ".svg"),
+        (b'\xef\xbb\xbf<?xml version="1.0"?>\n<!-- a > b -->\n<!DOCTYPE svg PUBLIC "x" "y">\n<svg>', ".svg"),
+        (b'<?xml version="1.0"?><html><svg>', None), (b"<!doctype html><svg>", None), (b"<!----> " * 100, None),
     ],
 )  # fmt: skip
 def test_pictures_are_told_by_their_first_bytes(head, suffix):

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from lemon_ext._flow import TransportFault
-from lemon_ext.retry import Deadline, Verdict, backoff, is_transient, judge_submission, retry_after
+from lemon_ext.retry import Deadline, Verdict, backoff, is_transient, judge_submission, retry_after, wait_before
 from tests.play import Clock, answer
 
 
@@ -70,6 +70,9 @@ WALL = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
         (answer(429, {}, Retry_After="-1"), None),
         (answer(429, {}, Retry_After="inf"), None),
         (answer(429, b"<html>"), None),
+        (answer(429, b"[" * 100_000), None),
+        (answer(429, b'{"error": {"retry_after": 1' + b"0" * 400 + b"}}"), None),
+        (answer(429, {}, Retry_After="1e400"), None),
         (answer(200, {"status": "pending"}, Retry_After="5"), 5.0),
         (answer(200, {"error": {"retry_after": 5}}), None),
     ],
@@ -81,6 +84,14 @@ def test_what_the_server_asks_to_wait(response, seconds):
 def test_our_own_delay_doubles_up_to_eight_seconds_with_jitter():
     assert [backoff(attempt, jitter=lambda: 1.0) for attempt in (1, 2, 3, 4, 5, 6, 5000)] == [0.5, 1, 2, 4, 8, 8, 8]
     assert backoff(3, jitter=lambda: 0.0) == 1.0
+
+
+def test_the_server_s_word_counts_but_not_to_be_asked_again_and_again_at_once():
+    assert wait_before(1, 0.0) == 0.0
+    assert wait_before(1, 30.0) == wait_before(9, 30.0) == 30.0
+    assert 0.5 <= wait_before(2, 0.0) <= 1.0
+    assert 4.0 <= wait_before(9, 0.0) <= 8.0
+    assert 0.25 <= wait_before(1, None) <= 0.5
 
 
 def test_a_deadline_counts_down_to_zero():

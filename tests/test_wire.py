@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import base64
+import itertools
 import json
 import pickle
 import random
 import socket
+import sys
 import tempfile
 import threading
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager, suppress
 
@@ -16,11 +19,12 @@ import anyio
 import httpx
 import pytest
 
-from lemon_ext import Lemon, LemonError, SubmissionUncertainError, _spans
+from lemon_ext import AuthenticationError, Lemon, LemonError, SubmissionUncertainError, _spans
 from lemon_ext._flow import Send, TransportFault
 from lemon_ext._pool import KEEPALIVE, TRUSTED, AsyncPool, Pool, environment_proxies
 from lemon_ext._spans import Picture, PictureScan, Spool, with_text
 from lemon_ext._wire import AsyncWire, Credentials, Wire, new_async_client, new_client
+from tests.conftest import KEY
 from tests.play import Clock
 
 # ---- connections ----
@@ -433,6 +437,106 @@ def test_a_cancelled_request_leaves_its_connection_closed_and_its_turn_free(back
         anyio.run(main, address, backend=backend)
 
 
+def flood(head, piece):
+    """A server that sends without end."""
+
+    def serve(connection, number):
+        request_line(connection)
+        with suppress(OSError):
+            connection.sendall(head)
+            while True:
+                connection.sendall(piece * 200)
+
+    return serve
+
+
+@pytest.mark.parametrize(
+    ("head", "piece"),
+    [
+        (b"", b"HTTP/1.1 103 Early Hints\r\n\r\n"),
+        (
+            (
+                b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked\r\n\r\n"
+                b"a\r\n\x1f\x8b\x08\0\0\0\0\0\0\3\r\n"
+            ),
+            b"5\r\n\0\0\0\xff\xff\r\n",
+        ),
+    ],
+    ids=["headers", "gzip that holds nothing"],
+)
+def test_an_answer_that_drips_in_ends_with_the_time_of_the_request(head, piece):
+    ticks = itertools.count()
+    with listening(flood(head, piece)) as address:
+        wire = Wire(new_client(), Credentials(None, address), owned=True, clock=lambda: next(ticks))
+        with pytest.raises(TransportFault) as caught:
+            wire.exchange(Send("POST", address, json={}, within=20))
+        wire.close()
+    assert caught.value.timeout
+    assert not caught.value.unsent
+    assert next(ticks) < 40
+
+
+def test_a_request_whose_time_was_over_before_it_had_a_connection_was_never_sent():
+    times = iter([0.0])
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        address = f"http://127.0.0.1:{server.getsockname()[1]}"
+        wire = Wire(new_client(), Credentials(None, address), owned=True, clock=lambda: next(times, 60.0))
+        with pytest.raises(TransportFault) as caught:
+            wire.exchange(Send("POST", address, json={}, within=20))
+        wire.close()
+    assert caught.value.timeout
+    assert caught.value.unsent
+
+
+# ---- what must not be shown ----
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16", "utf-32-be"])
+@pytest.mark.parametrize(
+    ("char", "escaped"), [("", ""), ("s", r"\u0073"), ("k", r"\u006B"), ("k", r"\\u006b"), ("-", "%2D"), ("-", "%252d")]
+)
+def test_a_key_is_masked_in_every_disguise(colour, char, escaped, encoding):
+    echo = KEY.replace(char, escaped) if char else KEY
+    body = f'{{"error": {{"message": "bad key {echo}"}}}}'.encode(encoding)
+    lemon = colour.client(lambda request: httpx.Response(401, content=body, headers={"X-Echo": f"<{echo}>"}))
+    with pytest.raises(AuthenticationError, match=r"bad key \*\*\*") as caught:
+        colour.call(lemon.images.generate, "a cat")
+    assert caught.value.response.headers["x-echo"] == "<***>"
+    assert caught.value.body == {"message": "bad key ***"}
+    assert b"0123" not in caught.value.response.body.replace(b"\0", b"")
+
+
+def test_a_local_gateway_s_short_key_changes_no_answer(colour):
+    lemon = colour.client(
+        lambda request: httpx.Response(200, json={"data": [{"url": "https://h.test/x.png"}]}), api_key="x"
+    )
+    assert colour.call(lemon.images.generate, "a cat")[0].url == "https://h.test/x.png"
+
+
+def test_a_fault_that_quotes_the_key_shows_it_neither_in_its_text_nor_in_its_causes(colour):
+    def broken(request):
+        raise httpx.RemoteProtocolError(f"illegal header line: bytearray(b'X-Echo {KEY}')")
+
+    with pytest.raises(SubmissionUncertainError, match=r"illegal header line.*\*\*\*") as caught:
+        colour.call(colour.client(broken).images.generate, "a cat")
+    assert KEY not in "".join(traceback.format_exception(caught.value))
+    assert isinstance(caught.value.__cause__, TransportFault)
+    assert caught.value.__cause__.__cause__ is None
+
+
+@pytest.mark.parametrize("given", [KEY, f"Bearer {KEY}", f"https://me:{KEY[3:]}@h.test:99999"])
+def test_a_base_url_that_may_be_a_secret_is_not_repeated(given):
+    with pytest.raises(ValueError, match="base_url") as caught:
+        Lemon("https://h.test", base_url=given)
+    assert KEY[3:] not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", ["https://a..b", "https://h.test\u2100", f"https://{'a' * 70}.test", "http://[::1"])
+def test_a_base_url_that_nobody_can_resolve_is_refused(given):
+    with pytest.raises(ValueError, match="base_url"):
+        Lemon(KEY, base_url=given)
+
+
 # ---- proxies ----
 
 PROXY = "http://proxy.test:3128"
@@ -483,10 +587,27 @@ def test_requests_go_through_the_proxy_and_around_it(colour, wired, monkeypatch)
     assert seen == ["GET http://elsewhere.test/x HTTP/1.1"]
 
 
-def test_a_proxy_s_address_that_cannot_be_one_is_said_at_once(monkeypatch):
-    monkeypatch.setenv("HTTPS_PROXY", "gopher://proxy.test")
-    with pytest.raises(ValueError, match="gopher"):
+@pytest.mark.parametrize(
+    ("variable", "value", "message"),
+    [
+        ("HTTPS_PROXY", "gopher://proxy.test", r"HTTPS_PROXY \(gopher://\.\.\.\) cannot be used\. Give an address"),
+        ("HTTP_PROXY", "http://[::1", r"HTTP_PROXY .* cannot be used"),
+        ("ALL_PROXY", "http://me:pass@proxy.test:port", r"ALL_PROXY \(http://\.\.\.\) cannot be used"),
+        ("ALL_PROXY", "socks5://proxy.test", r"ALL_PROXY .*pip install 'httpx\[socks\]'"),
+        ("NO_PROXY", "http://[::1", "NO_PROXY holds what cannot be a host"),
+    ],
+)
+def test_a_proxy_s_address_that_cannot_be_one_is_said_at_once(monkeypatch, variable, value, message):
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    monkeypatch.setenv(variable, value)
+    with pytest.raises(ValueError, match=message) as caught:
         Lemon("sk-x")
+    assert "pass" not in str(caught.value)
+
+
+def test_an_address_in_brackets_needs_no_proxy_either(monkeypatch):
+    monkeypatch.setenv("NO_PROXY", "[::1]")
+    assert environment_proxies() == {"all://[::1]": None}
 
 
 # ---- pictures in an answer ----
