@@ -53,6 +53,17 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     return str(path).endswith((os.sep, "/")) or Path(path).is_dir()
 
 
+def as_folder(path: str | os.PathLike[str]) -> Path:
+    """Return a path that is meant as a folder. Raises ValueError for one that looks like a picture's."""
+    folder = Path(path)
+    if folder.suffix.lower() in _SUFFIXES and not folder.is_dir():
+        raise ValueError(
+            f"{folder} looks like a file, and a result is saved in a folder: it may hold several images. For one file: "
+            f"result[0].save({str(folder)!r})."
+        )
+    return folder
+
+
 class Target:
     """Takes a picture's bytes in, within a limit, and remembers how they begin. A context manager."""
 

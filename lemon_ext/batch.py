@@ -104,16 +104,16 @@ def run_batch(
 
     The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``. ``client``: a
     client to use (None makes one from the environment). A `Lemon` is left open; an `AsyncLemon` is closed, because its
-    connections end with the event loop of this call. A task that runs longer than ``deadline`` seconds
-    stays ``waiting`` for another run. ``poll_interval`` fixes the seconds between looks at a task; without it the
-    schedule decides (docs/polling.md). ``concurrency`` bounds the submissions that are on their way at once;
-    ``max_images`` ends the sending before more images than that have been asked for in this folder. Rows whose answer
-    was lost are sent again only with ``resend_uncertain``: they may be billed twice. ``on_progress`` is called with a
-    `Progress` at every step, in another thread.
+    connections end with the event loop of this call. A task that runs longer than ``deadline`` seconds stays
+    ``waiting`` for another run. ``poll_interval`` fixes the seconds between looks at a task; without it the schedule
+    decides (docs/polling.md). ``concurrency`` bounds the submissions that are on their way at once; ``max_images`` ends
+    the sending before more images than that have been asked for in this folder. Rows whose answer was lost are sent
+    again only with ``resend_uncertain``: they may be billed twice. ``on_progress`` is called with a `Progress` at every
+    step, in another thread.
 
     Leaving the loop early, or Ctrl-C, stops the sending, waits for what is on its way and keeps the rest for another
-    run. Raises CapabilityError for bad rows (nothing was sent), JournalError if the folder cannot be used, is used by
-    another process or holds another batch, and MissingKeyError.
+    run. Rows of a file come from `lemon_ext.rows.read_rows`. Raises CapabilityError for bad rows (nothing was sent),
+    JournalError if the folder cannot be used, is used by another process or holds another batch, and MissingKeyError.
     """
     _check_limits(deadline, poll_interval, concurrency, max_images)
     door = _door(AsyncLemon() if client is None else client)
@@ -264,6 +264,11 @@ def _spooled(
     if requests is None:
         yield None
         return
+    if isinstance(requests, str | bytes | os.PathLike | Mapping):
+        raise TypeError(
+            f"requests are rows, each a dict, and not {type(requests).__name__}. For a file: "
+            "run_batch(lemon_ext.rows.read_rows(path), folder)."
+        )
     with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
         for row in _checked(requests, defaults, validation):
             spool.write(record.dumps(row) + "\n")

@@ -16,7 +16,7 @@ from urllib.parse import urljoin, urlsplit
 from anyio.to_thread import run_sync
 from attrs import define, field
 
-from ._files import Buffer, PartFile, Target, file_stem, suffix_of
+from ._files import Buffer, PartFile, Target, as_folder, file_stem, suffix_of
 from ._flow import Flow, Send, Sleep, TransportFault, send
 from ._operations import Answer, look
 from ._spans import Picture, with_text
@@ -280,13 +280,14 @@ class ImageResult(Sequence[Image]):
     def save(self, folder: str | os.PathLike[str], *, deadline: float | None = None) -> list[Path]:
         """Save every image in a folder, made if missing, under free names made from the prompt. Returns where.
 
-        Raises what `Image.save` raises; images saved before that stay.
+        Each image takes ``deadline`` seconds at most (None: the client's). Raises ValueError for a name that looks like
+        a file's, and what `Image.save` raises; images saved before that stay.
         """
-        return [image.save(f"{Path(folder)}/", deadline=deadline) for image in self.images]
+        return [image.save(f"{as_folder(folder)}/", deadline=deadline) for image in self.images]
 
     async def asave(self, folder: str | os.PathLike[str], *, deadline: float | None = None) -> list[Path]:
         """Async twin of `save`."""
-        return [await image.asave(f"{Path(folder)}/", deadline=deadline) for image in self.images]
+        return [await image.asave(f"{as_folder(folder)}/", deadline=deadline) for image in self.images]
 
     @overload
     def __getitem__(self, index: int) -> Image: ...

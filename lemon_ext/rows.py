@@ -286,7 +286,8 @@ def _csv_reason(message: str) -> str:
 
 def _header(lines: _Lines, number: int, cells: list[str]) -> list[str]:
     """Return the column names. Raises RowsError at once: without them no row can be understood."""
-    names = [cell.strip() for cell in _trimmed(cells)]
+    known = {name.lower(): name for name in (*PARAMETERS, EXTRA)}
+    names = [known.get(name.lower(), name) for name in (cell.strip() for cell in _trimmed(cells))]
     faults = [Fault(number, message) for message in _unknown("column", names)]
     faults += [Fault(number, f"the column {name!r} is there twice") for name in _twice(names) if _plain(name)]
     if "prompt" not in names:
@@ -315,9 +316,10 @@ class _BadValueError(ValueError):
 
 
 def _integer(cell: str) -> int:
-    if not re.fullmatch(r"[+-]?[0-9]{1,18}", cell.strip()):
+    # Spreadsheets and data frames write 1.0 where a column has empty cells.
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?", cell.strip()):
         raise _BadValueError("must be a whole number")
-    return int(cell)
+    return int(cell.partition(".")[0])
 
 
 def _number(cell: str) -> float:

@@ -213,6 +213,13 @@ def test_no_rows_at_all(tmp_path):
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("requests", ["prompts.csv", b"x", {"prompt": "x"}])
+def test_a_file_name_or_a_single_row_is_no_list_of_rows(tmp_path, requests):
+    with pytest.raises(TypeError, match=r"requests are rows, each a dict.*read_rows\(path\)"):
+        go(Gateway(), requests, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
 def test_defaults_fill_in_what_a_row_leaves_out(tmp_path):
     go(
         Gateway(),

@@ -13,6 +13,7 @@ import anyio
 import httpx
 import pytest
 
+import lemon_ext
 from lemon_ext import AsyncLemon, DownloadError, LemonError, ResponseError, SubmissionUncertainError
 from lemon_ext._files import PartFile, file_stem, remove_stale_parts, suffix_of
 
@@ -600,3 +601,11 @@ def test_a_result_is_a_sequence_and_shows_neither_prompt_nor_data(colour):
 )  # fmt: skip
 def test_pictures_are_told_by_their_first_bytes(head, suffix):
     assert suffix_of(head) == suffix
+
+
+def test_a_result_is_saved_in_a_folder_and_not_under_a_files_name(tmp_path):
+    result = lemon_ext.ImageResult([])
+    with pytest.raises(ValueError, match=r"result\[0\].save\("):
+        result.save(tmp_path / "one.png")
+    (tmp_path / "odd.png").mkdir()
+    assert result.save(tmp_path / "odd.png") == []

@@ -268,3 +268,11 @@ def test_what_cannot_be_opened_is_an_os_error(tmp_path: Path) -> None:
 def test_a_row_is_a_dict_that_keeps_its_line() -> None:
     row = pickle.loads(pickle.dumps(Row({"prompt": "a"}, 7)))
     assert (row, row.line) == ({"prompt": "a"}, 7)
+
+
+def test_columns_in_capitals_and_whole_numbers_with_a_point_are_understood(tmp_path):
+    (tmp_path / "in.csv").write_text("Prompt,MODEL,N\na cat,flux-pro,2.0\na dog,,\n")
+    assert list(read_rows(tmp_path / "in.csv")) == [
+        {"prompt": "a cat", "model": "flux-pro", "n": 2},
+        {"prompt": "a dog"},
+    ]

@@ -115,7 +115,7 @@ def _flags(name: str, rule: Rule, taken: set[str]) -> list[str]:
     if rule.get("type") == "boolean":
         return [f"--{flag}/--no-{flag}", _PREFIX + name]
     short = {"model": ["-m"]}.get(name, [f"-{name}"] if len(name) == 1 else [])
-    return [*short, *([] if len(name) == 1 else [f"--{flag}"]), _PREFIX + name]
+    return [*short, f"--{flag}", _PREFIX + name]
 
 
 def _settings(name: str, rule: Rule) -> dict[str, Any]:
