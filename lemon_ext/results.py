@@ -283,11 +283,13 @@ class ImageResult(Sequence[Image]):
         Each image takes ``deadline`` seconds at most (None: the client's). Raises ValueError for a name that looks like
         a file's, and what `Image.save` raises; images saved before that stay.
         """
-        return [image.save(f"{as_folder(folder)}/", deadline=deadline) for image in self.images]
+        place = f"{as_folder(folder)}/"
+        return [image.save(place, deadline=deadline) for image in self.images]
 
     async def asave(self, folder: str | os.PathLike[str], *, deadline: float | None = None) -> list[Path]:
         """Async twin of `save`."""
-        return [await image.asave(f"{as_folder(folder)}/", deadline=deadline) for image in self.images]
+        place = f"{as_folder(folder)}/"
+        return [await image.asave(place, deadline=deadline) for image in self.images]
 
     @overload
     def __getitem__(self, index: int) -> Image: ...
