@@ -8,6 +8,7 @@ import json
 import os
 import signal
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -49,6 +50,14 @@ def test_what_is_sent_is_what_was_given(emulator):
 def test_no_default_is_sent(emulator):
     lemon("generate", "a cat")
     assert emulator.ledger[0].request == {"model": "dall-e-3", "prompt": "a cat"}
+
+
+@pytest.mark.parametrize(("said", "charges", "code"), [("n\n", 0, 130), ("y\n", 3, 0)])
+def test_forgotten_quotes_are_asked_about_on_a_terminal(emulator, monkeypatch, said, charges, code):
+    monkeypatch.setattr("lemon_ext.cli.generate.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
+    result = lemon("generate", "a", "white", "cat", input=said)
+    assert "3 prompts of one word each, so 3 requests. Send them (or are quotes missing)?" in result.stderr
+    assert (emulator.charges, result.exit_code) == (charges, code)
 
 
 def test_a_dash_reads_the_prompt_from_stdin(emulator):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -65,6 +66,7 @@ def generate(prompts: tuple[str, ...], **options: Any) -> int:
     extra = _extra(options["extra"])
     if options["validation"] == "strict":
         _check(texts, fields)
+    _ask_about_words(texts)
     output = Output(options["output"], overwrite=options["overwrite"])
     output.check(len(texts) * fields.get("n", 1))
     return _run(texts, fields, extra, output, options)
@@ -125,6 +127,15 @@ def _check(texts: Sequence[str], fields: Mapping[str, Any]) -> None:
     if found:
         warn_of_near_miss(fields.get("model"))
         raise CapabilityError(describe(found), violations=found)
+
+
+def _ask_about_words(texts: Sequence[str]) -> None:
+    """Make sure that `lemon generate a white cat` is not three pictures by mistake. Scripts are not asked."""
+    if len(texts) > 2 and all(len(text.split()) == 1 for text in texts) and sys.stdin.isatty():
+        question = (
+            f"{len(texts)} prompts of one word each, so {len(texts)} requests. Send them (or are quotes missing)?"
+        )
+        click.confirm(question, abort=True, err=True)
 
 
 def _read(prompt: str) -> str:
