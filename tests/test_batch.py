@@ -5,7 +5,6 @@ from __future__ import annotations
 import copy
 import errno
 import json
-import math
 import re
 import shutil
 import sqlite3
@@ -181,7 +180,7 @@ def test_every_bad_row_is_named_and_nothing_is_sent_or_left(tmp_path):
         Row({"prompt": "", "n": 99}, 2),
         Row({"prompt": "x", "qualty": "hd"}, 5),
         Row({"prompt": "x", "model": "midjourney", "style": "vivid"}, 6),
-        {"prompt": "x", "extra_body": {"a": math.nan}},
+        {"prompt": "x", "extra_body": {"a": object()}},
         "just text",
     ]
     with pytest.raises(CapabilityError) as caught:
@@ -193,7 +192,7 @@ def test_every_bad_row_is_named_and_nothing_is_sent_or_left(tmp_path):
         "  - row 3 (line 5): 'qualty' is not a parameter of the API. Did you mean 'quality'? "
         "What the contract does not know yet goes into extra_body={...}.\n"
         "  - row 4 (line 6): style: midjourney does not take it; leave it out\n"
-        "  - row 5: The request cannot be sent as JSON (Out of range float values are not JSON compliant), "
+        "  - row 5: The request cannot be sent as JSON (Object of type object is not JSON serializable), "
         "so nothing was sent.\n"
         "  - row 6: a row is a dict of parameters, not str"
     )
