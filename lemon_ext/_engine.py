@@ -406,7 +406,8 @@ class Engine:
             exc.add_note(f"Row {entry.row} was accepted as task {answer.task_id}; note it: it is not on disk.")
             raise
         self._move("submitting", "waiting")
-        self._queue(task, self._session.deadline(self._deadline))
+        if not self._queue(task, self._session.deadline(self._deadline)):
+            await self._still_waiting(task.row, timed_out(task))
 
     async def _refused(self, entry: Entry, refused: Refused) -> None:
         """Put a row back that was certainly not accepted: to be sent again, or for another run."""

@@ -906,6 +906,15 @@ def test_a_wait_longer_than_the_deadline_ends_the_sending(tmp_path):
     assert len(gateway.posts) == 1
 
 
+def test_a_task_that_may_not_be_looked_at_in_time_waits_for_another_run(tmp_path):
+    gateway = Gateway()
+    later = {"task_id": "img_9", "status": "pending"}
+    gateway.expect("cat 1", (200, later, ("Retry-After", "3600")))
+    (outcome,) = go(gateway, rows(1), tmp_path, deadline=60)
+    assert (outcome["status"], outcome["task_id"]) == ("waiting", "img_9")
+    assert outcome["error"]["type"] == "TaskTimeoutError"
+
+
 def test_a_second_try_of_a_doubtful_row_counts_as_images_too(tmp_path):
     gateway = Gateway()
     gateway.expect("cat 1", "lost")
