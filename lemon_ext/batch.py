@@ -294,8 +294,7 @@ def _note_address(journal: Journal, base_url: str) -> None:
     if before is None:
         journal.commit([record.fact("base_url", base_url)])
     elif before != base_url:
-        message = f"This batch began at {before} and goes on at {base_url}, which may not know its tasks."
-        warn(message)
+        warn(f"This batch began at {before} and goes on at {base_url}, which may not know its tasks.")
 
 
 def _recognize(journal: Journal) -> None:
