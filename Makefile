@@ -44,7 +44,7 @@ bench: $(VENV)/dev.stamp ## the measured comparisons (docs/performance.md)
 lock: ## pin the dependencies again (needs uv)
 	@for f in "run" "test --group test" "dev --group dev"; do set -- $$f; \
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
-	  --no-header --no-annotate pyproject.toml --extra all $$2 $$3 -o tools/locks/$$1.txt || exit 1; done
+	  --no-header --no-annotate --no-strip-extras pyproject.toml --extra all $$2 $$3 -o tools/locks/$$1.txt || exit 1; done
 
 clean: ## remove what make made
 	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
