@@ -23,7 +23,7 @@ from lemon_client.model_table import PARAMETERS
 from . import _flow
 from ._operations import Session, read_answer, request_body, submit
 from ._wire import ApiKey, AsyncWire, Credentials, Wire, generated_client, new_async_client, new_client, parse_base_url
-from .capabilities import ModelCapabilities, capabilities, describe, models, violations, warn_of_near_miss
+from .capabilities import ModelCapabilities, capabilities, caution, describe, models, violations
 from .errors import APIResponse, CapabilityError, LemonError, LemonWarning, ResponseError
 from .polling import Task, adopt, next_change, refresh, restore, until_done, valid_id, with_images
 from .results import ImageResult
@@ -92,7 +92,7 @@ def prepare(
             raise CapabilityError(describe(found), violations=found)
         for one in found:
             warnings.warn(LemonWarning(f"{one}. It is sent all the same, because validation='warn'."), stacklevel=4)
-        warn_of_near_miss(model)
+        caution(fields)
     body = request_body(fields, extra_body)
     try:
         _JSON.encode(body).encode()

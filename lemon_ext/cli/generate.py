@@ -114,7 +114,7 @@ def _check(texts: Sequence[str], fields: Mapping[str, Any]) -> None:
     """Raise CapabilityError with all that is wrong with any of the requests."""
     from attrs import evolve
 
-    from lemon_ext.capabilities import describe, violations, warn_of_near_miss
+    from lemon_ext.capabilities import caution, describe, violations
     from lemon_ext.errors import CapabilityError
 
     found = []
@@ -125,7 +125,7 @@ def _check(texts: Sequence[str], fields: Mapping[str, Any]) -> None:
             elif one not in found:
                 found.append(one)
     if found:
-        warn_of_near_miss(fields.get("model"))
+        caution(fields)
         raise CapabilityError(describe(found), violations=found)
 
 
