@@ -185,4 +185,11 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
 )
 
 #: What the codes of the sources stand for.
-SOURCES: Final[Mapping[str, str]] = MappingProxyType({})
+SOURCES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "SEED": "The vendor's create-image page, January 2026",
+        "E": "The vendor's documentation pages of January and February 2026",
+        "E-spec": "The vendor's own openapi.json of January 2026",
+        "M": "Pages of spring 2026 with poll_url on /v1/tasks, after 2026-03-01",
+    }
+)
