@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import inspect
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import httpx
@@ -15,6 +19,20 @@ from lemon_ext import AsyncLemon, Lemon
 from tests.play import Clock
 
 KEY = "sk-secret-0123456789"
+ROOT = Path(__file__).parent.parent
+#: The lemon_client of the frozen contract. pyproject.toml puts it first in this process, this line in those it starts.
+FROZEN = ROOT / "tests" / "contract" / "generated"
+os.environ["PYTHONPATH"] = os.pathsep.join([str(FROZEN), str(ROOT)])
+
+
+def run_live(code: str, cwd: Path = ROOT) -> str:
+    """Run a program that sees the real contract. Warnings are errors, but for those of lemon_ext itself."""
+    path = os.pathsep.join([str(ROOT / "generated"), str(ROOT)])
+    command = [sys.executable, "-W", "error", "-W", "default::UserWarning", "-c", code]
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class Colour:
