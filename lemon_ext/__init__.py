@@ -50,6 +50,7 @@ if TYPE_CHECKING:
     from .interop import poll_until_done as poll_until_done
     from .results import Image as Image
     from .results import ImageResult as ImageResult
+    from .rows import read_rows as read_rows
 
 __version__ = "0.1.0"
 
@@ -88,6 +89,7 @@ _HOMES = {
     ),
     "results": ("Image", "ImageResult"),
     "batch": ("arun_batch", "run_batch"),
+    "rows": ("read_rows",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 
