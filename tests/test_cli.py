@@ -80,7 +80,11 @@ def test_without_click_it_says_what_to_install():
     ("args", "message", "following"),
     [
         (["generat"], "There is no command 'generat'. Did you mean 'generate'?", "lemon --help"),
-        (["--colour"], "No such option '--colour'.", "lemon --help"),
+        (
+            ["emulator", "--port", "x"],
+            "Invalid value for '--port': 'x' is not a valid integer range.",
+            "lemon emulator --help",
+        ),
         (["generate"], "Missing argument 'PROMPT...'.", "lemon generate --help"),
         (["models", "a", "b"], "Got unexpected extra argument (b)", "lemon models --help"),
     ],
