@@ -69,8 +69,17 @@ def test_without_a_command_the_help_is_shown():
     assert result.stderr.startswith("Usage: lemon ")
 
 
-def test_without_click_it_says_what_to_install():
-    code = "import sys; sys.modules['click'] = None; from lemon_ext.cli import main; main()"
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        "sys.modules['click'] = None",
+        "import click; del click.exceptions.NoArgsIsHelpError",
+        "sys.modules['rich'] = None",
+    ],
+    ids=["no click", "click 8.1", "no rich"],
+)
+def test_without_the_extra_it_says_what_to_install(lacking):
+    code = f"import sys; from lemon_ext.cli import main; {lacking}; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "lemon: The command line is an extra. Install it with: pip install 'lemon-ext[cli]'\n"

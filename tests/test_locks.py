@@ -6,7 +6,9 @@ that package has a newer release, nothing can be installed.
 
 from __future__ import annotations
 
+import ast
 import re
+import sys
 import tomllib
 from importlib.metadata import distributions
 from pathlib import Path
@@ -48,12 +50,14 @@ def installed():
     return {canonicalize_name(one.name): one.requires or () for one in distributions()}
 
 
+PYPROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
+EXTRAS = PYPROJECT["project"]["optional-dependencies"]
+
+
 def ours():
     """Return all that the project itself asks for of others."""
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-    groups = [project["project"]["dependencies"], *project["project"]["optional-dependencies"].values()]
-    asked = [each for group in (*groups, *project["dependency-groups"].values()) for each in group]
-    return [each for each in asked if isinstance(each, str) and not each.startswith("lemon-ext")]
+    groups = [PYPROJECT["project"]["dependencies"], *EXTRAS.values(), *PYPROJECT["dependency-groups"].values()]
+    return [each for group in groups for each in group if isinstance(each, str) and not each.startswith("lemon-ext")]
 
 
 @pytest.mark.parametrize(
@@ -84,3 +88,29 @@ def test_no_line_lacks_an_extra_that_an_installed_package_asks_for(name):
 def test_the_whole_of_the_largest_lock_is_installed_here_and_so_was_examined():
     """The marker is for the environment: only the one for development has everything."""
     assert locked((LOCKS / "dev.txt").read_text(encoding="utf-8")).keys() - installed().keys() == set()
+
+
+# ---- extras ----
+
+
+def imports(folder):
+    """Return the top-level packages that the modules of a folder import, wherever in them that stands."""
+    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "lemon_ext" / folder).glob("*.py")]
+    nodes = [node for tree in trees for node in ast.walk(tree)]
+    names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
+    names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0]
+    return {name.partition(".")[0] for name in names} - sys.stdlib_module_names - {"lemon_ext", "lemon_client"}
+
+
+@pytest.mark.parametrize(("folder", "extra"), [("cli", "cli"), ("emulator", "emulator")])
+def test_an_extra_names_all_that_its_modules_import(folder, extra):
+    """What another package happens to bring may be older than what is needed, or gone one day."""
+    named = {Requirement(each).name for each in [*PYPROJECT["project"]["dependencies"], *EXTRAS[extra]]}
+    used = {{"PIL": "pillow"}.get(name, name) for name in imports(folder)}
+    assert used - named - {"pytest"} == set()  # the plugin is loaded by pytest alone
+    assert used
+
+
+def test_every_extra_that_brings_the_command_brings_it_whole():
+    """With the click alone that uvicorn brings, `lemon` was there and broke at the first wrong call."""
+    assert set(EXTRAS["cli"]) <= set(EXTRAS["emulator"])
