@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from click.testing import CliRunner, Result
 from lemon_ext.cli._app import app
 from lemon_ext.cli._screen import Screen
 from lemon_ext.emulator import KEY, Emulator
+from tests.children import python
 
 
 def lemon(*args: str, input: str | None = None) -> Result:  # noqa: A002 - as in click's own runner
@@ -43,11 +43,9 @@ def emulator(server: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     return server
 
 
-def process(*args: str, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "lemon_ext", *args],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
-    )  # fmt: skip
+def process(*args: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Run the command as a process of its own, beside the block."""
+    return python("-m", "lemon_ext", *args, **options)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -101,4 +102,10 @@ def load_emulator() -> tuple[type[Emulator], str, Callable[..., None]]:
         raise
     except ImportError as exc:
         raise click.ClickException(str(exc)) from exc
+    logging.getLogger("uvicorn.error").addFilter(_is_a_bug)
     return Emulator, KEY, serve
+
+
+def _is_a_bug(record: logging.LogRecord) -> bool:
+    """Tell whether a notice of the server's is for the user. The others are of connections, and so of the client."""
+    return record.exc_info is not None

@@ -128,6 +128,8 @@ def status(folder: Path) -> int:
     from lemon_ext.batch import batch_status
 
     progress = batch_status(folder)
+    if not progress.total:
+        screen.note(f"The batch in {folder} had not begun: nothing was sent. The same `lemon batch` begins it.")
     if screen.as_json:
         # What only a running batch knows of itself is left out.
         known = {**asdict(progress), "next": _resume_command(folder, {}) if progress.open else None}
