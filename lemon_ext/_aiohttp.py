@@ -15,7 +15,7 @@ _trace: ContextVar[Any] = ContextVar("trace")
 
 
 def new_client(*, traced: bool, **options: Any) -> httpx.AsyncClient:
-    """Return a client of httpx over aiohttp. With ``traced``, requests tell their ``trace`` extension how far they are."""
+    """Return a client of httpx over aiohttp. With ``traced``, requests tell their ``trace`` how far they have come."""
     return _Client(traced, **options)
 
 
