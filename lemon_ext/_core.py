@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
-CoreT = TypeVar("CoreT", bound="Core")
 
 DEFAULT_BASE_URL: Final = "https://api.lemondata.cc"
 Validation: TypeAlias = Literal["strict", "warn", "off"]
@@ -83,6 +82,9 @@ class AsyncCore(Core):
     async def arun(self, flow: _flow.Flow[T]) -> T:
         """Drive a flow."""
         return await _flow.arun(flow, self.http.exchange)
+
+
+CoreT = TypeVar("CoreT", BlockingCore, AsyncCore)
 
 
 def blocking_core(
@@ -183,7 +185,7 @@ def with_options(core: CoreT, options: Options) -> CoreT:
         # The same connections, the same account: what is used and learned stays common.
         session = evolve(session, rate_limit=before.rate_limit, schedule=before.schedule)
         _sessions.add(session)
-    http: Any = core.http  # type: ignore[attr-defined]  # both subclasses have it
+    http: Any = core.http
     credentials = http.credentials
     if "timeout" in options:
         credentials = evolve(credentials, timeout=_checked_timeout(options["timeout"]))

@@ -16,11 +16,11 @@ from urllib.parse import urljoin, urlsplit
 from anyio.to_thread import run_sync
 from attrs import define, field
 
-from ._files import Buffer, PartFile, Target, as_folder, file_stem, suffix_of
 from . import _clock
 from ._address import origin
 from ._api import TRANSIENT, Answer, acquire, poll
 from ._base64 import Picture, as_text
+from ._files import Buffer, PartFile, Target, as_folder, file_stem, suffix_of
 from ._flow import Flow, Send, Sleep, TransportFault, send
 from ._response import APIResponse
 from ._retry import Deadline, retry_after, wait_before
