@@ -24,10 +24,13 @@ from anyio.to_thread import run_sync
 from attrs import define, field, frozen
 
 from lemon_ext import _flow
+from lemon_ext._api import Session
+from lemon_ext._core import Validation
 from lemon_ext._files import remove_stale_parts
-from lemon_ext._operations import Session
-from lemon_ext.client import AsyncLemon, Lemon, Validation
-from lemon_ext.errors import APIResponse, JournalError, warn
+from lemon_ext._response import APIResponse
+from lemon_ext._warn import warn
+from lemon_ext.client import AsyncLemon, Lemon
+from lemon_ext.errors import JournalError
 
 from . import journal as journals
 from .engine import Engine, Options
@@ -386,11 +389,8 @@ class _Client:
     def validation(self) -> Validation:
         return self.runner.validation  # type: ignore[no-any-return]  # as above
 
-    async def sleep(self, seconds: float) -> object:
-        return await self.runner.sleep(seconds)
-
     async def aclose(self) -> None:
-        await self.runner.wire.aclose()
+        await self.runner.http.aclose()
 
     async def arun(self, flow: _flow.Flow[T]) -> T:
         return await self.runner.arun(flow)  # type: ignore[no-any-return]  # as above
@@ -402,14 +402,11 @@ class _ThreadedClient(_Client):
 
     _threads: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(THREADS))
 
-    async def sleep(self, seconds: float) -> object:
-        return await anyio.sleep(seconds)
-
     async def arun(self, flow: _flow.Flow[T]) -> T:
-        return await _flow.arun(flow, self._exchange, anyio.sleep)
+        return await _flow.arun(flow, self._exchange)
 
     async def _exchange(self, effect: _flow.Send) -> APIResponse:
-        return await run_sync(self.runner.wire.exchange, effect, limiter=self._threads)
+        return await run_sync(self.runner.http.exchange, effect, limiter=self._threads)
 
 
 # ---- the blocking bridge ----

@@ -19,10 +19,25 @@ from typing import Any, Final, Protocol, TypeVar
 import anyio
 import anyio.lowlevel
 from anyio.to_thread import run_sync
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
+from lemon_ext import _clock
+from lemon_ext._api import (
+    Accepted,
+    Answer,
+    Outcome,
+    Rejected,
+    Session,
+    State,
+    TryLater,
+    Unknown,
+    submission,
+    submit_once,
+)
+from lemon_ext._core import check_waiting
 from lemon_ext._flow import Flow
-from lemon_ext.client import check_waiting
+from lemon_ext._retry import Deadline, wait_before
+from lemon_ext._warn import warn
 from lemon_ext.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -35,36 +50,15 @@ from lemon_ext.errors import (
     SubmissionUncertainError,
     TaskFailedError,
     TaskNotFoundError,
-    warn,
 )
+from lemon_ext.poll_schedule import Durations, Schedule
+from lemon_ext.tasks import Task, ending, next_delay, poll_once, remarks, timed_out
 
 from . import journal
-from ._core import (
-    Accepted,
-    Agenda,
-    Answer,
-    Deadline,
-    Durations,
-    Rejected,
-    Schedule,
-    Session,
-    State,
-    Task,
-    TryLater,
-    Unknown,
-    adopt,
-    ending,
-    next_delay,
-    poll_once,
-    remarks,
-    submit_once,
-    timed_out,
-    wait_before,
-    with_images,
-)
 from .journal import Entry, Journal, Statement, Writer
 from .output import described
 from .pictures import Pictures, put_aside, without_data
+from .queue import Queue
 
 T = TypeVar("T")
 
@@ -96,7 +90,6 @@ class Client(Protocol):
     def session(self) -> Session: ...
     @property
     def runner(self) -> Any: ...
-    async def sleep(self, seconds: float, /) -> object: ...
     async def arun(self, flow: Flow[T]) -> T: ...
 
 
@@ -146,14 +139,15 @@ class Engine:
         self.images = self.ended = 0
         self.stopped: str | None = None
         self._journal, self._client, self._writer = journal, client, Writer(journal)
-        self._session, self._options = client.session, options
-        self._clock, self._wall = client.session.clock, client.session.wall
+        self._options = options
         self._emit, self._changed = emit, changed
-        self._schedule = Schedule(self._session.budget.per_minute, dearest=DEAREST)
+        self._rate_limit = client.session.rate_limit
+        self._schedule = Schedule(self._rate_limit.per_minute, dearest=DEAREST)
+        self._session = evolve(client.session, schedule=self._schedule)
         for model, learned in journal.durations().items():
             with suppress(ValueError):  # an older version counted differently: learn anew
                 self._schedule.durations[model] = Durations.from_json(learned)
-        self._queue = Agenda(self._schedule, self._session.budget)
+        self._queue = Queue(self._schedule, self._rate_limit)
         self._ahead: deque[Entry] = deque()
         self._last_read: float = 0
         self._again: list[tuple[float, int, Entry]] = []
@@ -170,13 +164,13 @@ class Engine:
         self._wake = anyio.Event()
         self._leaving = False
         self._crash: Exception | None = None
-        self._began = self._clock()
+        self._began = _clock.monotonic()
         self._images_sent = 0
 
     @property
     def elapsed(self) -> float:
         """Seconds since it began."""
-        return self._clock() - self._began
+        return _clock.monotonic() - self._began
 
     def stop(self, reason: str, *, leave: bool = True) -> None:
         """Send nothing more. With ``leave``, do not wait for running tasks either: another run goes on with them."""
@@ -214,15 +208,14 @@ class Engine:
 
     async def _resume(self) -> None:
         """Queue what an earlier run left: tasks to poll, images to fetch."""
-        now, wall = self._clock(), self._wall()
+        now, wall = _clock.monotonic(), _clock.wall()
         for entry in await self._writer.read(lambda: list(self._journal.entries("waiting"))):
             if entry.damage or entry.task_id is None:
                 continue
             task = self._task(entry)
-            task._born = now - max(wall - (entry.submitted_at or wall), 0.0)
-            task._ours = True
+            task.resumed(now - max(wall - (entry.submitted_at or wall), 0.0))
             self._schedule.submitted(task.model, now)
-            self._queue.look_at(task, now)
+            self._queue.poll_at(task, now)
         for entry in await self._writer.read(lambda: list(self._journal.entries("completed"))):
             if entry.damage:
                 continue
@@ -233,30 +226,30 @@ class Engine:
                 self._save_later(pictures, "completed")
             elif entry.task_id is not None:  # its images came as data, which the journal does not hold
                 self._move(before, "waiting")
-                self._queue.look_at(self._task(entry), now)
+                self._queue.poll_at(self._task(entry), now)
 
     async def _loop(self) -> None:
         while True:
             self._wake = anyio.Event()
             await self._read_ahead()
-            now = self._clock()
+            now = _clock.monotonic()
             self._schedule.backlog = self.counts.get("unsent", 0)
             crowded = self._saving >= SAVES_WAITING
-            poll_at = math.inf if self._polling >= POLLS or self._leaving or crowded else self._queue.next_look()
+            poll_at = math.inf if self._polling >= POLLS or self._leaving or crowded else self._queue.next_poll()
             full = self._submitting >= self._options.concurrency or crowded
             submit_at = math.inf if full else self._next_submission(now)
             due = min(poll_at, submit_at)
             if due == math.inf and not self._busy():
                 return
-            due = max(due, self._session.budget.opens(now))
+            due = max(due, self._rate_limit.opens(now))
             if due > now:
                 await self._pause(due - now)
             elif poll_at <= submit_at:
-                self._session.budget.reserve(now)
+                self._rate_limit.acquire(now)
                 self._polling += 1
                 self._group.start_soon(self._run, self._poll, self._queue.take())
             elif (entry := self._take_unsent()) is not None:
-                self._session.budget.reserve(now)
+                self._rate_limit.acquire(now)
                 self._queue.submitted(now)
                 self._schedule.submitted(entry.request.get("model"), now)
                 self._submitting += 1
@@ -278,7 +271,7 @@ class Engine:
 
     def _take_unsent(self) -> Entry | None:
         """Return the next row to send, or None, and send nothing more, where that would exceed the limit of images."""
-        again = bool(self._again) and (not self._ahead or self._again[0][0] <= self._clock())
+        again = bool(self._again) and (not self._ahead or self._again[0][0] <= _clock.monotonic())
         entry = self._again[0][2] if again else self._ahead[0]
         most, folder = self._options.max_images, self._journal.folder
         if most is not None and self._images_sent + entry.images > most:
@@ -306,7 +299,7 @@ class Engine:
         async with anyio.create_task_group() as group:
 
             async def timer() -> None:
-                await self._client.sleep(seconds)
+                await _clock.asleep(seconds)
                 group.cancel_scope.cancel()
 
             if seconds < math.inf:
@@ -328,88 +321,80 @@ class Engine:
 
     async def _submit(self, entry: Entry) -> None:
         try:
-            if not await self._claim(entry):
-                return
-            try:
-                deadline = self._session.deadline(self._options.deadline)
-                outcome = await self._client.arun(submit_once(self._session, entry.request, deadline))
-            except TaskFailedError as exc:
-                await self._end(entry.row, "submitting", "failed", exc)
+            if await self._claim(entry):
+                await self._settle(entry, await self._post(entry))
                 self._on_their_way.discard(entry.row)
-                return
-            except LemonError as exc:  # the client is closed, or of another event loop: nothing was sent
-                self.stop(str(exc))
-                await self._put_back(entry, exc)
-                self._on_their_way.discard(entry.row)
-                return
-            except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, and this row may be billed
-                outcome = Unknown(exc)
-            match outcome:
-                case Accepted(answer):
-                    await self._accepted(entry, answer)
-                case TryLater(error, wait):
-                    await self._try_later(entry, error, wait)
-                case Rejected(error, scope):
-                    await self._rejected(entry, error, scope)
-                case Unknown(error):
-                    await self._unknown(entry, error)
-            self._on_their_way.discard(entry.row)
         finally:
             self._submitting -= 1
 
     async def _claim(self, entry: Entry) -> bool:
         """Write down that a row is on its way, and tell whether it is ours to send: somebody else may send it."""
         try:
-            (ours,) = await self._writer.write(journal.submitting(entry.row, self._wall()), keep=False)
+            (ours,) = await self._writer.write(journal.submitting(entry.row, _clock.wall()), keep=False)
         except JournalError:
+            self._images_sent -= entry.images
             self._move("submitting", "unsent")
             raise
-        if not ours:
-            self._images_sent -= entry.images
-            now = (await self._writer.read(self._journal.entry, entry.row)).status
-            self._move("submitting", now)
-            warn(
-                f"Row {entry.row} was sent by another process that works in {self._journal.folder} at the same time, "
-                "so it is not sent again here."
-            )
-            return False
-        self._on_their_way.add(entry.row)
+        if ours:
+            self._on_their_way.add(entry.row)
+            return True
+        self._images_sent -= entry.images
+        self._move("submitting", (await self._writer.read(self._journal.entry, entry.row)).status)
+        warn(
+            f"Row {entry.row} was sent by another process that works in {self._journal.folder} at the same time, so it "
+            "is not sent again here."
+        )
+        return False
+
+    async def _post(self, entry: Entry) -> Outcome:
+        """Send the POST of a row, once."""
+        post = submission(self._session, entry.request, self._session.deadline(self._options.deadline))
         try:
             await anyio.lowlevel.checkpoint_if_cancelled()
-        except BaseException:  # it has not left yet
-            self._on_their_way.discard(entry.row)
-            self._writer.later(journal.unsent(entry.row))
+            return await self._client.arun(submit_once(self._session, post))
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, and this row may be billed
+            if not post.sent:  # the client is closed, or of another event loop
+                return Rejected(exc if isinstance(exc, LemonError) else _bug(exc), "account")
+            return Unknown(_bug(exc))
+        except BaseException:
+            if not post.sent:
+                self._on_their_way.discard(entry.row)
+                self._writer.later(journal.unsent(entry.row))
             raise
-        return True
+
+    async def _settle(self, entry: Entry, outcome: Outcome) -> None:
+        match outcome:
+            case Accepted(answer):
+                await self._accepted(entry, answer)
+            case TryLater(error, wait):
+                await self._try_later(entry, error, wait)
+            case Rejected(error, scope):
+                await self._rejected(entry, error, scope)
+            case Unknown(error):
+                await self._unknown(entry, error)
 
     async def _accepted(self, entry: Entry, answer: Answer) -> None:
         self._doubts, self._refused_with = 0, None
         self._tries.pop(entry.row, None)
         task = self._task(entry)
-        task.id, task.poll_url = answer.task_id, answer.poll_url
-        adopt(task, answer, self._clock())
-        self._unwritten[entry.row] = f"was accepted as task {task.id}" if answer.is_task else "was answered with images"
+        task.submitted(answer, _clock.monotonic())
         if not answer.is_task:
-            try:
-                with_images(answer)
-            except ResponseError as exc:
-                await self._end(entry.row, "submitting", "failed", exc)
-            else:
-                await self._finish(task, "submitting")
+            self._unwritten[entry.row] = "was answered with images"
+            await self._finish(task, "submitting")
             return
-        await self._written(entry.row, journal.waiting(entry.row, str(answer.task_id), answer.poll_url))
+        self._unwritten[entry.row] = f"was accepted as task {task.id}"
+        await self._written(entry.row, journal.waiting(entry.row, str(task.id), task.poll_url))
         self._move("submitting", "waiting")
-        if not self._poll_later(task, self._session.deadline(self._options.deadline)):
-            await self._still_waiting(task.row, timed_out(task))
+        await self._follow(task)
 
     async def _try_later(self, entry: Entry, error: LemonError, wait: float | None) -> None:
         """Not accepted for now: sent again after a wait, or else left for another run."""
         tries = self._tries[entry.row] = self._tries.get(entry.row, 0) + 1
         delay = wait_before(tries, wait)
         if tries <= RESENDS and delay <= self._options.deadline:
-            now = self._clock()
+            now = _clock.monotonic()
             if isinstance(error, RateLimitError):  # it is meant for the account, not for this row
-                self._session.budget.penalize(now + delay)
+                self._rate_limit.hold(now, delay)
             self._images_sent -= entry.images
             await self._writer.write(journal.unsent(entry.row))
             self._move("submitting", "unsent")
@@ -455,30 +440,34 @@ class Engine:
 
     async def _poll(self, task: RowTask) -> None:
         try:
-            deadline = Deadline(max(task._born or 0.0, self._began) + self._options.deadline, self._clock)
-            await self._client.arun(poll_once(self._session, self._schedule, task, deadline))
+            await self._follow(task, poll=True)
+        finally:
+            self._polling -= 1
+
+    async def _follow(self, task: RowTask, *, poll: bool = False) -> None:
+        """Go on with a task: poll it, finish it, or queue its next poll. It is paid, so nothing writes it off."""
+        deadline = Deadline(max(task._born or 0.0, self._began) + self._options.deadline, _clock.monotonic)
+        try:
+            if poll:
+                await self._client.arun(poll_once(self._session, task, deadline))
             if task.done:
                 await self._finish(task, "waiting")
             elif not self._poll_later(task, deadline):
-                if task._answer is not None and task._answer.state is State.UNKNOWN:
-                    await self._finish(task, "waiting")
-                else:
-                    await self._still_waiting(task.row, timed_out(task))
+                if task._answer is None or task._answer.state is not State.UNKNOWN:
+                    raise timed_out(task)
+                await self._finish(task, "waiting")
         except JournalError:
             raise
         except TaskNotFoundError as exc:
-            # It may be the wrong account that asks, so this writes off nothing that is paid.
             if self._options.drop_unknown:
                 await self._end(task.row, "waiting", "failed", exc)
-            else:
+            else:  # another account may know it
                 await self._still_waiting(task.row, exc)
         except (AuthenticationError, InsufficientBalanceError, PermissionDeniedError) as exc:
             self.stop(str(exc), leave=False)
             await self._still_waiting(task.row, exc)
-        except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, which is paid: poll again another time
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row: it is polled again another time
             await self._still_waiting(task.row, exc)
-        finally:
-            self._polling -= 1
 
     async def _still_waiting(self, row: int, error: Exception) -> None:
         await self._writer.write(journal.noted(row, described(error)))
@@ -486,9 +475,9 @@ class Engine:
 
     def _poll_later(self, task: RowTask, deadline: Deadline) -> bool:
         """Queue the next poll of a task, unless the deadline comes first."""
-        delay = next_delay(self._session, self._schedule, task, deadline, self._options.poll_interval)
+        delay = next_delay(self._session, task, deadline, self._options.poll_interval)
         if delay is not None:
-            self._queue.look_at(task, self._clock() + delay)
+            self._queue.poll_at(task, _clock.monotonic() + delay)
         return delay is not None
 
     # ---- its images, and its end ----
@@ -499,10 +488,10 @@ class Engine:
         try:
             answer = ending(task)
         except TaskFailedError as exc:
-            failure, answer = exc, task._answer
-            if answer is None or not answer.images:
+            if task._answer is None or not task._answer.images:
                 await self._end(task.row, before, "failed", exc)
                 return
+            failure, answer = exc, task._answer
         entry = await self._writer.read(self._journal.entry, task.row)
         pictures = Pictures.of(entry, answer, task, self._client.runner)
         await self._keep_data(pictures, answer)
@@ -544,7 +533,7 @@ class Engine:
             if failure is not None:
                 await self._end(row, before, "failed", failure, pictures.paths)
             elif pictures.error is None:
-                await self._writer.write(journal.saved(row, pictures.paths, self._wall()))
+                await self._writer.write(journal.saved(row, pictures.paths, _clock.wall()))
                 self.images += len(pictures.paths)
                 await self._ended_as(row, before, "saved")
             else:
@@ -562,7 +551,7 @@ class Engine:
             getattr(error, "response", None) if isinstance(error, ResponseError | SubmissionUncertainError) else None
         )
         reply = None if response is None else response.text
-        await self._written(row, journal.ended(row, status, described(error), self._wall(), reply, paths))
+        await self._written(row, journal.ended(row, status, described(error), _clock.wall(), reply, paths))
         await self._ended_as(row, before, status)
 
     async def _written(self, row: int, statement: Statement) -> None:
@@ -599,7 +588,7 @@ class Engine:
         for pictures in self._unsaved:
             await pictures.save(self._journal.folder, self._options.deadline, data=True)
             if pictures.complete:
-                again.append(journal.saved(pictures.entry.row, pictures.paths, self._wall()))
+                again.append(journal.saved(pictures.entry.row, pictures.paths, _clock.wall()))
         cut = [journal.cut_off(row) for row in sorted(self._on_their_way)]
         try:
             await run_sync(self._writer.flush, *again, *cut, *self._learned())
@@ -610,3 +599,7 @@ class Engine:
                 (error or self._crash).add_note(note)
             if error is not None and told:
                 warn(" ".join(told))
+
+
+def _bug(error: Exception) -> SubmissionUncertainError:
+    return SubmissionUncertainError(f"{type(error).__name__}: {error}")

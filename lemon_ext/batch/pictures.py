@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from functools import partial
 from glob import escape
 from pathlib import Path
@@ -13,13 +13,14 @@ from typing import Any, Final
 
 from attrs import define, field
 
+from lemon_ext._api import Answer
 from lemon_ext._files import file_stem, write_whole
 from lemon_ext._metadata import describe
 from lemon_ext.errors import LemonError
-from lemon_ext.results import Image, ImageResult
+from lemon_ext.results import Image
+from lemon_ext.tasks import Task
 
 from . import journal
-from ._core import Answer, Task, image_of
 from .journal import Entry, Journal, dumps
 
 #: Where an answer is put aside if the folder of its batch takes nothing.
@@ -43,14 +44,14 @@ class Pictures:
     @classmethod
     def of(cls, entry: Entry, answer: Answer, task: Task, runner: Any) -> Pictures:
         """Those of an answer that came just now."""
-        return cls(entry, _result(entry, answer, task, runner).images)
+        return cls(entry, _images(entry, answer.images, task, runner))
 
     @classmethod
     def known(cls, entry: Entry, task: Task, runner: Any) -> Pictures:
         """Those of an answer that an earlier run wrote down."""
         images = (entry.answer or {}).get("data")
         found = [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
-        return cls(entry, [image_of(image, index, entry, task, runner) for index, image in enumerate(found)])
+        return cls(entry, _images(entry, found, task, runner))
 
     @property
     def fetchable(self) -> bool:
@@ -98,10 +99,10 @@ class Pictures:
                 self.errors.pop(index, None)
 
 
-def _result(entry: Entry, answer: Answer, task: Task, runner: Any) -> ImageResult:
+def _images(entry: Entry, fields: Iterable[Mapping[str, Any]], task: Task, runner: Any) -> list[Image]:
     owner = task if task.id is not None else None
-    model, prompt = entry.request.get("model"), entry.request.get("prompt")
-    return ImageResult.of(answer, model=model, prompt=str(prompt), task=owner, runner=runner)
+    called = str(entry.request.get("prompt"))
+    return [Image.of(one, called=called, index=i, task=owner, runner=runner) for i, one in enumerate(fields)]
 
 
 def names_of(entry: Entry, images: int) -> list[str]:
@@ -122,7 +123,7 @@ def recognize(found: Journal) -> None:
 
 def without_data(answer: Answer) -> dict[str, Any]:
     """Return an answer without its pictures: they are saved as files, and the journal stays small."""
-    return {**answer.body, "data": [_address_of(image.to_dict()) for image in answer.images]}
+    return {**answer.body, "data": [_address_of(image) for image in answer.images]}
 
 
 def _address_of(image: Mapping[str, Any]) -> dict[str, Any]:

@@ -11,8 +11,8 @@ from typing import Any, NamedTuple
 
 from attrs import evolve
 
+from lemon_ext._core import Validation, prepare
 from lemon_ext.capabilities import Violation, describe
-from lemon_ext.client import Validation, prepare
 from lemon_ext.errors import CapabilityError
 
 from .journal import dumps
@@ -75,7 +75,7 @@ def _prepared(
 ) -> Checked:
     if not isinstance(request, Mapping):
         raise TypeError(f"a row is a dict of parameters, not {type(request).__name__}")
-    fields = {"model": "dall-e-3", **(defaults or {}), **{k: v for k, v in request.items() if v is not None}}
+    fields = {"model": None, **(defaults or {}), **{k: v for k, v in request.items() if v is not None}}
     prompt, model, extra = fields.pop("prompt", None), fields.pop("model"), fields.pop("extra_body", None)
     prepared = prepare(prompt, model, fields, extra, validation)
     return Checked(line, prepared.body, min(prepared.n, 2**31))
