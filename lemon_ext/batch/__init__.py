@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import atexit
 import os
-import queue
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 import anyio
@@ -414,7 +414,7 @@ class _ThreadedClient(_Client):
 
 def _read(batch: _Batch) -> Iterator[dict[str, Any]]:
     """Run a batch in a thread with an event loop, so that Ctrl-C reaches the thread that reads, and yield its rows."""
-    rows: queue.SimpleQueue[dict[str, Any] | None] = queue.SimpleQueue()
+    rows: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
 
     async def emit(row: dict[str, Any]) -> None:
         rows.put(row)
@@ -446,9 +446,9 @@ def _read(batch: _Batch) -> Iterator[dict[str, Any]]:
             atexit.unregister(reader.wait)
 
 
-def _next(rows: queue.SimpleQueue[dict[str, Any] | None]) -> dict[str, Any] | None:
+def _next(rows: SimpleQueue[dict[str, Any] | None]) -> dict[str, Any] | None:
     while True:
-        with suppress(queue.Empty):
+        with suppress(Empty):
             return rows.get(timeout=0.5)  # without a timeout, Windows would not hear Ctrl-C
 
 
