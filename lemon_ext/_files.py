@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
@@ -177,6 +177,21 @@ class PartFile(Target):
             except BaseException:
                 path.unlink()
                 raise
+
+
+def write_whole(path: Path, data: bytes | str | Iterable[str]) -> None:
+    """Write a file under a fixed name, whole or not at all. An earlier one is replaced; no link is followed."""
+    part = path.with_name(f".{secrets.token_hex(8)}.part")
+    pieces = [data] if isinstance(data, bytes | str) else data
+    try:
+        with part.open("xb") as file:
+            for piece in pieces:
+                file.write(piece if isinstance(piece, bytes) else piece.encode("utf-8", "replace"))
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def remove_stale_parts(folder: Path) -> None:

@@ -400,6 +400,10 @@ class _Trace:
         if event.endswith("send_request_headers.started") and getattr(info.get("request"), "method", b"") != b"CONNECT":
             self.effect.sent = True
 
+    def interrupted(self) -> None:
+        """Whoever breaks off a request of which nothing was heard cannot know that it has not left."""
+        self.effect.sent = self.effect.sent or not self.heard
+
     async def asynchronous(self, event: str, info: Mapping[str, Any]) -> None:
         self(event, info)
 
@@ -573,6 +577,9 @@ class Http:
             if body is not None and exc is body.broken:
                 raise
             raise self.credentials.fault(exc, effect, trace) from exc
+        except BaseException:
+            trace.interrupted()
+            raise
         finally:
             until.reset(token)
 
@@ -694,6 +701,9 @@ class AsyncHttp:
             if body is not None and exc is body.broken:
                 raise
             raise self.credentials.fault(exc, effect, trace) from exc
+        except BaseException:
+            trace.interrupted()
+            raise
         raise TransportFault("the answer took too long to arrive", sent=effect.sent or not trace.heard, timeout=True)
 
     async def aclose(self) -> None:
