@@ -28,7 +28,7 @@ from ._screen import screen
 if TYPE_CHECKING:
     from lemon_ext.client import AsyncImageTask, AsyncLemon
 
-    from ._jobs import Job
+    from ._job import Job
 
 
 @click.command(
@@ -82,7 +82,8 @@ def _run(
     from lemon_ext.client import AsyncLemon
 
     from ._errors import DONE, Resume
-    from ._jobs import Job, Runner
+    from ._job import Job
+    from ._jobs import Runner
 
     async def start(lemon: AsyncLemon, text: str) -> AsyncImageTask:
         return await lemon.images.submit(text, extra_body=extra, **fields)
@@ -91,10 +92,9 @@ def _run(
         # As JSON, a handle that is done already carries its images: `lemon task -` saves them like any other.
         return bool(options["wait"]) or (task.done and not screen.as_json)
 
-    def leave(job: Job) -> int:
+    def tell_left(job: Job) -> None:
         if job.task is not None:
             screen.json(job.task.to_dict()) if screen.as_json else screen.out(str(job.id))
-        return DONE
 
     model = fields.get("model", table().PARAMETERS["model"].get("default"))
     jobs = [Job(" ".join(text.split()), partial(start, text=text), model=model, prompt=text) for text in texts]
@@ -102,10 +102,12 @@ def _run(
         return Runner(
             client=partial(AsyncLemon, **address, deadline=options["deadline"], validation=options["validation"]),
             save=output.save,
+            keep=output.keep,
             deadline=options["deadline"],
             poll_interval=options["poll_interval"],
             keep_on=keep_on,
-            leave=leave,
+            tell_left=tell_left,
+            left_code=DONE,
             resume=Resume(output.path, options["base_url"], alive=not options["emulator"]),
         ).run(jobs)
 
