@@ -243,7 +243,8 @@ def test_the_address_is_repeated_in_the_next_command(emulator, server, monkeypat
     monkeypatch.delenv("LEMONDATA_BASE_URL")
     emulator.task_seconds = 60.0
     args = ["-m", "midjourney", "--deadline", "0.1", "--base-url", server.url, "--json"]
-    assert told(lemon("generate", "a", *args, *FAST))["next"].startswith(f"lemon task --wait --base-url {server.url} -- img_")
+    command = told(lemon("generate", "a", *args, *FAST))["next"]
+    assert command.startswith(f"lemon task --wait --base-url {server.url} -- img_")
 
 
 # ---- without waiting ----

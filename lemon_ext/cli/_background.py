@@ -16,7 +16,6 @@ class Background:
     def __init__(self, work: Callable[[], Awaitable[None]]) -> None:
         self._work = work
         self._queue: queue.SimpleQueue[Callable[[], object] | None] = queue.SimpleQueue()
-        self._saying: Callable[[], object] | None = None
         self._portal: BlockingPortal | None = None
         self._scope: anyio.CancelScope | None = None
         self._cancelled = False
@@ -26,7 +25,7 @@ class Background:
         self._thread = threading.Thread(target=self._run, name="lemon-work", daemon=True)
 
     def say(self, function: Callable[[], object]) -> None:
-        """Have something said. Called by the work."""
+        """Have something said. Called by the work. It is cut off if Ctrl-C comes while it is said."""
         self._queue.put(function)
 
     def run(self) -> None:
@@ -37,15 +36,16 @@ class Background:
     def wait(self) -> None:
         """Listen until the work has ended, and raise what it raised."""
         while True:
-            if self._saying is not None:  # an interrupt came while it was said; better twice than never
-                self._say(self._saying)
             try:
                 said = self._queue.get(timeout=0.5)  # without a timeout, Windows would not hear Ctrl-C
             except queue.Empty:
                 continue
             if said is None:
                 break
-            self._say(said)
+            try:
+                said()
+            except Exception as exc:  # noqa: BLE001 - raised at the end: the work is paid for
+                self._error = self._error or exc
         self._thread.join()
         if self._error is not None:
             raise self._error
@@ -60,14 +60,6 @@ class Background:
         """Cancel the work."""
         self._cancelled = True
         self.call(lambda: self._scope.cancel() if self._scope is not None else None)
-
-    def _say(self, function: Callable[[], object]) -> None:
-        self._saying = function
-        try:
-            function()
-        except Exception as exc:  # noqa: BLE001 - raised by `wait` at the end: the work is paid for
-            self._error = self._error or exc
-        self._saying = None
 
     def _run(self) -> None:
         try:

@@ -35,7 +35,9 @@ class Job:
     #: What an interrupt cancels: the waiting, and never a submission.
     waiting: anyio.CancelScope | None = None
     began: float = 0.0
+    #: When a status was said last, and whether the end of the job was.
     said: float = 0.0
+    told: bool = False
     status: str | None = None
     result: ImageResult | None = None
     paths: list[Path] = field(factory=list)

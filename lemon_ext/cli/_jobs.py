@@ -73,6 +73,9 @@ class Runner:
         self._background = Background(partial(self._all, lemon))
         with screen.drawing(self._draw):
             interrupt = self._work()
+        for job in jobs:
+            if job.phase == "ended" and not job.told:  # Ctrl-C came while it was told; better twice than never
+                self._tell(job)
         left = [job for job in jobs if job.phase != "ended"]
         if interrupt is not None and left:
             self._tell_interrupted(left, interrupt)
@@ -213,6 +216,7 @@ class Runner:
                     screen.path(path)
         else:
             self.tell_left(job)
+        job.told = True
 
     def _tell_interrupted(self, left: Sequence[Job], interrupt: KeyboardInterrupt) -> None:
         """Say what became of each job that has not ended."""
