@@ -17,18 +17,20 @@ from anyio.to_thread import run_sync
 from attrs import define, field
 
 from ._files import Buffer, PartFile, Target, as_folder, file_stem, suffix_of
+from . import _clock
+from ._address import origin
+from ._api import TRANSIENT, Answer, acquire, poll
+from ._base64 import Picture, as_text
 from ._flow import Flow, Send, Sleep, TransportFault, send
-from ._operations import Answer, look
-from ._spans import Picture, with_text
-from ._wire import origin
-from .errors import APIResponse, APIStatusError, DownloadError, LemonError, ResponseError
-from .retry import Deadline, is_transient, retry_after, wait_before
+from ._response import APIResponse
+from ._retry import Deadline, retry_after, wait_before
+from .errors import APIStatusError, DownloadError, LemonError, ResponseError
 
 if TYPE_CHECKING:
     from lemon_client.models import ImageData
 
-    from ._operations import Session
-    from .polling import Task
+    from ._api import Session
+    from .tasks import Task
 
 __all__ = ("Image", "ImageResult")
 
@@ -61,9 +63,8 @@ class Image:
 
     url: str | None
     revised_prompt: str | None
-    _raw: ImageData
-    #: The data, if it was decoded on arrival; ``_raw`` holds a mark in its place.
-    _picture: Picture | None = None
+    #: The image as it stands in the answer.
+    _fields: Mapping[str, Any]
     #: What a file name is made of: the prompt, or else the task's id.
     _called: str | None = None
     _index: int = 0
@@ -73,30 +74,27 @@ class Image:
     @classmethod
     def of(
         cls,
-        raw: ImageData,
+        fields: Mapping[str, Any],
         *,
-        picture: Picture | None = None,
         called: str | None = None,
         index: int = 0,
         task: Task | None = None,
         runner: Runner | None = None,
     ) -> Image:
-        """Make one from the generated model."""
-        return cls(_text(raw.url), _text(raw.revised_prompt), raw, picture, called, index, task, runner)
+        """Make one from an answer."""
+        return cls(_text(fields.get("url")), _text(fields.get("revised_prompt")), fields, called, index, task, runner)
 
     @property
     def raw(self) -> ImageData:
         """The generated model with every field of the answer."""
-        if self._picture is None:
-            return self._raw
-        from lemon_client.models import ImageData  # as in `_operations`
+        from lemon_client.models import ImageData  # as in `_api`
 
-        return ImageData.from_dict({**self._raw.to_dict(), "b64_json": self._picture.base64()})
+        return ImageData.from_dict(as_text(self._fields))
 
     @property
     def b64_json(self) -> str | None:
         """The data as Base64, if it came with the answer. Large data is encoded anew each time; `read` is cheaper."""
-        return _text(self._raw.b64_json) if self._picture is None else self._picture.base64()
+        return _text(as_text(self._fields.get("b64_json")))
 
     def read(self, *, deadline: float | None = None, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
         """Return the image's bytes, fetching them if need be, within ``deadline`` seconds (None: the client's).
@@ -191,9 +189,14 @@ class Image:
         return self._picture is not None or self._data is not None
 
     @property
+    def _picture(self) -> Picture | None:
+        data = self._fields.get("b64_json")
+        return data if isinstance(data, Picture) else None
+
+    @property
     def _data(self) -> str | None:
         """The text of the data, where there is any. Not for a picture that was decoded already."""
-        return _text(self._raw.b64_json) or (self.url if self.url and _is_data(self.url) else None)
+        return _text(self._fields.get("b64_json")) or (self.url if self.url and _is_data(self.url) else None)
 
     def _decode(self, target: Target) -> bool:
         """Write the image that came with the answer to the target. False: its data is broken, but it has an address."""
@@ -226,14 +229,11 @@ class Image:
         return {**shown, "text/plain": repr(self)}
 
     def __getstate__(self) -> tuple[Any, ...]:
-        # Unset fields of a generated model do not survive a pickle, so it travels as plain data.
-        return (self._raw.to_dict(), self._picture, self.url, self.revised_prompt, self._called, self._index)
+        return (self._fields, self.url, self.revised_prompt, self._called, self._index)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        from lemon_client.models import ImageData
-
-        raw, self._picture, self.url, self.revised_prompt, self._called, self._index = state
-        self._raw, self._task, self._runner = ImageData.from_dict(raw), None, None
+        self._fields, self.url, self.revised_prompt, self._called, self._index = state
+        self._task, self._runner = None, None
 
 
 @define(eq=False, repr=False)
@@ -249,7 +249,6 @@ class ImageResult(Sequence[Image]):
     prompt: str | None = None
     task_id: str | None = None
     _body: dict[str, Any] = field(factory=dict)
-    _pictures: Mapping[str, Picture] = field(factory=dict)
 
     @classmethod
     def of(
@@ -257,19 +256,15 @@ class ImageResult(Sequence[Image]):
     ) -> ImageResult:
         """Make one from an answer that holds images."""
         called = prompt or answer.task_id
-        pictures = answer.response.pictures
         images = [
-            Image.of(
-                raw, picture=pictures.get(_text(raw.b64_json) or ""), called=called, index=i, task=task, runner=runner
-            )
-            for i, raw in enumerate(answer.images)
+            Image.of(fields, called=called, index=i, task=task, runner=runner) for i, fields in enumerate(answer.images)
         ]
-        return cls(images, answer.created, model, prompt, answer.task_id, answer.body, pictures)
+        return cls(images, answer.created, model, prompt, answer.task_id, answer.body)
 
     @property
     def raw(self) -> dict[str, Any]:
         """The answer as it came."""
-        raw: dict[str, Any] = with_text(self._body, self._pictures)
+        raw: dict[str, Any] = as_text(self._body)
         return raw
 
     @property
@@ -330,8 +325,8 @@ def download(session: Session, image: Image, target: Target, deadline: Deadline)
             continue
         wait = None
         if isinstance(outcome, APIResponse):
-            wait = retry_after(outcome, session.wall())
-            if status != 200 and not is_transient(outcome):
+            wait = retry_after(outcome, _clock.wall())
+            if status != 200 and not (outcome.status_code in TRANSIENT or outcome.status_code >= 500):
                 raise _failed(image, f"HTTP {status}", status)
         attempt += 1
         delay = wait_before(attempt, wait)
@@ -348,7 +343,7 @@ def _fetch(url: str, target: Target, deadline: Deadline) -> Flow[APIResponse | T
             raise DownloadError("The image's address is not a plain http(s) one, so it was not fetched.", url=url)
         try:
             response = yield from send(
-                Send("GET", url, keyed=False, within=deadline.left(), sink=target, stall=_STALL_SECONDS)
+                Send("GET", url, kind="picture", within=deadline.left(), sink=target, stall=_STALL_SECONDS)
             )
         except TransportFault as exc:
             return exc
@@ -370,10 +365,11 @@ def _fresh_url(session: Session, task: Task, index: int, deadline: Deadline) -> 
     if task.id is None:
         return None
     try:
-        answer = yield from look(session, task.id, task.poll_url, deadline)
+        yield from acquire(session, deadline)
+        answer = yield from poll(session, task.id, task.poll_url, deadline)
     except (APIStatusError, ResponseError):
         return None  # the failed download is what gets reported
-    return _text(answer.images[index].url) if isinstance(answer, Answer) and index < len(answer.images) else None
+    return _text(answer.images[index].get("url")) if isinstance(answer, Answer) and index < len(answer.images) else None
 
 
 def _failed(image: Image, why: str, status_code: int | None) -> DownloadError:

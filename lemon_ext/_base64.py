@@ -161,6 +161,11 @@ class PictureScan:
             self._put_back(self._start, self._held)
         return bytes(self._text)
 
+    @property
+    def size(self) -> int:
+        """Bytes of the answer's text, pictures not counted."""
+        return len(self._text)
+
     def _between(self, chunk: bytes) -> bytes:
         """Keep text up to where a picture begins, and return the rest."""
         self._text += chunk
@@ -217,13 +222,23 @@ def _decoded(text: bytes) -> bytes | None:
     return None if text.endswith(b"=") and b64encode(data[-(len(data) % 3) :]) != text[-4:] else data
 
 
-def with_text(value: Any, pictures: Mapping[str, Picture]) -> Any:
-    """Return parsed JSON with the text of the pictures in the place of their marks."""
+def placed(value: Any, pictures: Mapping[str, Picture]) -> Any:
+    """Return parsed JSON with the pictures in the place of their marks."""
     if not pictures:
         return value
     if isinstance(value, dict):
-        return {name: with_text(item, pictures) for name, item in value.items()}
+        return {name: placed(item, pictures) for name, item in value.items()}
     if isinstance(value, list):
-        return [with_text(item, pictures) for item in value]
-    picture = pictures.get(value) if isinstance(value, str) else None
-    return value if picture is None else picture.base64()
+        return [placed(item, pictures) for item in value]
+    return pictures.get(value, value) if isinstance(value, str) else value
+
+
+def as_text(value: Any) -> Any:
+    """Return parsed JSON with the text of its pictures again, so that it can be written as JSON."""
+    if isinstance(value, Picture):
+        return value.base64()
+    if isinstance(value, dict):
+        return {name: as_text(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [as_text(item) for item in value]
+    return value
