@@ -177,7 +177,7 @@ def test_a_missing_key_is_named(emulator, monkeypatch):
 def test_a_wrong_address_is_a_wrong_call(emulator):
     result = lemon("generate", "a", "--base-url", "api.lemondata.cc")
     assert result.exit_code == 2
-    assert result.stderr.startswith("lemon: base_url must be an address like https://api.lemondata.cc")
+    assert result.stderr.startswith("lemon: base_url must be an address like https://")
 
 
 def test_the_emulator_needs_neither_key_nor_proxy(monkeypatch, tmp_path):

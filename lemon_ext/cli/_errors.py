@@ -17,7 +17,7 @@ from lemon_ext._signals import exit_status
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lemon_ext.polling import Task
+    from lemon_ext.tasks import Task
 
 DONE: Final = 0
 BUG: Final = 1
@@ -34,6 +34,7 @@ OUTPUT: Final = 74
 EXIT_CODES: Final = MappingProxyType(
     {
         errors.MissingKeyError: USAGE,
+        errors.ConfigurationError: USAGE,
         errors.CapabilityError: USAGE,
         errors.JournalError: USAGE,
         # Of ours, these are errors about what was given: the rows of a file.
@@ -54,7 +55,9 @@ EXIT_CODES: Final = MappingProxyType(
 #: The longest handle that is offered as an argument; one with images in it is far longer.
 _LONGEST_ARGUMENT: Final = 4000
 #: How Python code goes on. The command line has its own way, or has done it already.
-_FOR_PYTHON: Final = re.compile(r" \(see \.body\)| Resume it: .*", re.DOTALL)
+_FOR_PYTHON: Final = re.compile(
+    r" \(see \.body\)| The answer is in \.body\.|: \.result holds them| Resume it: .*", re.DOTALL
+)
 
 
 def exit_code(error: BaseException, task: Task | None = None, *, submitted: bool = False) -> int:
@@ -166,7 +169,7 @@ def _message(error: BaseException) -> str:
             return "No API key: set LEMONDATA_API_KEY. To try things without one, add --emulator."
         case errors.LemonError():
             notes: Sequence[str] = getattr(error, "__notes__", ())
-            text = " ".join([_FOR_PYTHON.sub("", str(error)), *notes])
+            text = " ".join(_FOR_PYTHON.sub("", part) for part in (str(error), *notes))
             return text if isinstance(error, ValueError) else one_line(text)  # what was given is listed in lines
         case OSError(strerror=str(why), filename=name) if name is not None:
             return f"{name}: {why}."
@@ -180,5 +183,5 @@ def _argument(task: Task) -> str | None:
     """Return the argument of `lemon task` that names a task: its id, or the JSON of its handle."""
     if task.id is not None and task.id != "-" and not task.id.startswith("{"):
         return task.id
-    handle = json.dumps({"id": task.id} if task.id is not None else task.to_dict())
+    handle: str = json.dumps({"id": task.id} if task.id is not None else task.to_dict())
     return handle if len(handle) <= _LONGEST_ARGUMENT else None

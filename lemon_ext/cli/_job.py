@@ -32,6 +32,8 @@ class Job:
     number: str = ""
     phase: Literal["queued", "sending", "waiting", "saving", "ended"] = "queued"
     task: AsyncImageTask | None = None
+    #: Whether an interrupt cut off a request that had left: it may be billed.
+    sent: bool = False
     #: What an interrupt cancels: the waiting, and never a submission.
     waiting: anyio.CancelScope | None = None
     began: float = 0.0
@@ -59,6 +61,10 @@ class Job:
         """Return how the job is recognised in JSON."""
         known = {"prompt": self.prompt} if self.prompt is not None else {}
         return {**known, "model": self.model, "task_id": self.id}
+
+    def saved(self) -> dict[str, Any]:
+        """Return the JSON of images that are saved, though the job failed."""
+        return {"paths": [str(path) for path in self.paths]} if self.paths else {}
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON of a job whose images are saved."""

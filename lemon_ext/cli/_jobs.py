@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import time
+import warnings
 from collections.abc import Awaitable, Callable, Sequence, Sized
 from functools import partial
 from pathlib import Path
@@ -17,10 +18,10 @@ import anyio
 import click
 from attrs import define, field
 
+from lemon_ext._base64 import as_text
 from lemon_ext._files import file_stem
 from lemon_ext._signals import exit_status
-from lemon_ext._spans import with_text
-from lemon_ext.errors import LemonError, ResponseError
+from lemon_ext.errors import LemonError, LemonWarning, ResponseError, TaskFailedError
 
 from ._background import Background
 from ._errors import BUG, RUNNING, UNCERTAIN, Failure, Resume, explain
@@ -68,6 +69,8 @@ class Runner:
                 job.number = f"{index}/{len(jobs)}"
         try:
             lemon = self.client()
+        except LemonError:
+            raise
         except ValueError as exc:
             raise click.UsageError(str(exc)) from None
         self._background = Background(partial(self._all, lemon))
@@ -104,6 +107,8 @@ class Runner:
     def _stop(self) -> None:
         """Send nothing more and wait for no task, but for what is being sent or saved."""
         self._stopping = True
+        # The library warns of what is left behind, and says how Python code goes on. Here, `_tell_interrupted` says it.
+        warnings.filterwarnings("ignore", r".*\b(paid for|billed)\b", LemonWarning)
         self._background.call(self._cancel_waiting)
         if any(job.phase == "saving" or (job.phase == "sending" and job.prompt is not None) for job in self._jobs):
             screen.warn("Stopping. What is being sent or saved is waited for; Ctrl-C again ends at once.")
@@ -139,7 +144,11 @@ class Runner:
     async def _fetch(self, lemon: AsyncLemon, job: Job) -> None:
         """Do one job. It has ended, or an interrupt has left its task."""
         job.phase = "sending"
-        job.task = task = await job.start(lemon)
+        try:
+            job.task = task = await job.start(lemon)
+        except anyio.get_cancelled_exc_class() as exc:
+            job.sent = bool(getattr(exc, "__notes__", ()))  # there is nothing to note of a request that has not left
+            raise
         job.model = job.model or task.model
         job.phase = "waiting"
         with anyio.CancelScope() as job.waiting:
@@ -153,9 +162,14 @@ class Runner:
             if job.prompt is not None and not task.done:
                 self._accepted(job)
             left = max(self.deadline - job.seconds, 0.001)
-            job.result = await task.result(
-                deadline=left, poll_interval=self.poll_interval, on_update=lambda _: self._changed(job)
-            )
+            try:
+                job.result = await task.result(
+                    deadline=left, poll_interval=self.poll_interval, on_update=lambda _: self._changed(job)
+                )
+            except TaskFailedError as exc:
+                if exc.result is not None:  # images that came all the same
+                    job.paths = await self.save(exc.result)
+                raise
         if job.result is not None:
             job.phase = "saving"
             job.paths = await self.save(job.result)
@@ -199,7 +213,7 @@ class Runner:
 
     def _tell(self, job: Job) -> None:
         if job.failure is not None:
-            screen.fail(job.failure, job.head(), job.number)
+            screen.fail(job.failure, {**job.head(), **job.saved()}, job.number)
         elif job.bug is not None and job.task is not None:
             screen.error(f"{_name(job)}: paid for, and stopped by a bug of this program.", self.resume.task([job.task]))
         elif job.result is not None:
@@ -211,18 +225,18 @@ class Runner:
                 screen.note(f"{name}{': ' if name else ''}saved {saved} after {job.seconds:.1f} s")
             if screen.as_json:
                 screen.json(job.to_dict())
-            else:
-                for path in job.paths:
-                    screen.path(path)
         else:
             self.tell_left(job)
+        if not screen.as_json:
+            for path in job.paths:
+                screen.path(path)
         job.told = True
 
     def _tell_interrupted(self, left: Sequence[Job], interrupt: KeyboardInterrupt) -> None:
         """Say what became of each job that has not ended."""
         running = [job for job in left if job.task is not None or job.prompt is None]
-        unsure = [job for job in left if job.task is None and job.phase == "sending"]
-        unsent = [job for job in left if job.task is None and job.phase == "queued" and job.prompt is not None]
+        unsure = [job for job in left if job.sent]
+        unsent = [job for job in left if job.task is None and job.prompt is not None and not job.sent]
         told = ["Interrupted."]
         if running:
             told.append(f"{_count(running, 'task is', 'tasks are')} paid for and not fetched yet{_numbers(running)}.")
@@ -253,12 +267,11 @@ class Runner:
 
 
 def _body(error: ResponseError) -> bytes:
-    """Return the answer that an error is about, as it came."""
-    assert error.response is not None  # noqa: S101 - it has a body
+    """Return the answer that an error is about, with its pictures."""
     try:
-        return json.dumps(with_text(error.response.json(), error.response.pictures), ensure_ascii=False).encode()
+        return json.dumps(as_text(error.response.json()), ensure_ascii=False).encode()
     except ValueError:
-        return error.body
+        return bytes(error.body)
 
 
 def _name(job: Job) -> str:

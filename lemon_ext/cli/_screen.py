@@ -135,7 +135,7 @@ class Screen:
         if not self._lost_told:
             self._lost_told = True
             self.warn(f"stdout cannot be written: {why}. Its lines follow here.")
-        click.echo(plain(line), err=True)
+        click.echo(plain(click.unstyle(line)), err=True)
 
     def _say(self, lead: str, colour: str | None, text: str) -> None:
         text = plain(text)

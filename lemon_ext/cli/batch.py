@@ -14,6 +14,7 @@ from ._contract import ApiCommand, api_fields, api_options
 from ._options import (
     SECONDS,
     base_url_option,
+    check_stdin,
     connection,
     deadline_option,
     emulator_option,
@@ -101,6 +102,8 @@ def batch(file: str, output: str | None, file_format: Any, dry_run: bool, valida
     """
     from lemon_ext.rows import read_rows
 
+    if file == "-":
+        check_stdin()
     rows = read_rows(file, format=file_format)
     defaults = api_fields(options)
     if dry_run:

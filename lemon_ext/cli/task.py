@@ -92,7 +92,7 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
 
 def _handles(given: str) -> Iterator[dict[str, Any]]:
     """Yield the handles that an argument names."""
-    from lemon_ext.polling import Task, restore
+    from lemon_ext.tasks import Task, restore
 
     if given == "-":
         for line in read_stdin().splitlines():
