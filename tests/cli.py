@@ -57,15 +57,17 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def ctrl_c(when: Callable[[], bool]) -> Iterator[None]:
-    """Press Ctrl-C once ``when`` holds, while the block runs."""
+def ctrl_c(when: Callable[[], bool], times: int = 1, how: signal.Signals = signal.SIGINT) -> Iterator[None]:
+    """Press Ctrl-C once ``when`` holds, while the block runs. ``how``: or send another signal."""
     ended = threading.Event()
 
     def press() -> None:
         while not when():
             if ended.wait(0.01):
                 return
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # to the thread that waits
+        for _ in range(times):
+            signal.pthread_kill(threading.main_thread().ident or 0, how)  # to the thread that waits
+            ended.wait(0.2)
 
     thread = threading.Thread(target=press)
     thread.start()

@@ -59,8 +59,15 @@ def json_option(text: str) -> Callable[[F], F]:
     return click.option("--json", is_flag=True, is_eager=True, expose_value=False, callback=choose, help=text)
 
 
+def check_stdin() -> None:
+    """Raise UsageError if there is nothing to read from."""
+    if sys.stdin is None:
+        raise click.UsageError("stdin is closed.")
+
+
 def read_stdin() -> str:
     """Return all of stdin."""
+    check_stdin()
     try:
         return sys.stdin.read()
     except UnicodeDecodeError as exc:
