@@ -169,7 +169,7 @@ class Journal:
                 raise JournalError(f"There is no batch in {folder}: {FILE} is missing.", path=path)
             folder.mkdir(parents=True, exist_ok=True)
             if not path.exists():
-                path.touch()  # first of all: a folder with the other files and without this one has lost its record
+                path.touch()  # first of all: a folder with the other files and without this one has lost its journal
             lock = _lock(folder)
             try:
                 _inspect(path)
@@ -560,7 +560,7 @@ def _inspect(path: Path) -> None:
 
 
 def _roll_back(path: Path) -> None:
-    """Undo what a killed process had half written: it was creating the record. SQLite does so when it may write."""
+    """Undo what a killed process had half written: it was creating the journal. SQLite does so when it may write."""
     with closing(_connect(path, "rw")) as database:
         database.execute("PRAGMA schema_version")
 
