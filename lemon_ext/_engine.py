@@ -14,7 +14,6 @@ import shutil
 from collections import deque
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final, Protocol, TypeVar
 
 import anyio
@@ -24,7 +23,6 @@ from attrs import define, evolve, field, frozen
 from . import journal as record
 from ._files import file_stem
 from ._flow import Flow
-from ._metadata import describe
 from ._operations import Answer, Refused, Session, State, post, read_answer
 from .errors import (
     APIConnectionError,
@@ -514,11 +512,8 @@ class Engine:
         result = ImageResult.of(answer, model=model, prompt=prompt, task=owner, runner=self._door.runner)
         paths = []
         for name, image in zip(names_of(entry, len(result)), result, strict=True):
-            about = partial(
-                describe, prompt=prompt, model=model, revised_prompt=image.revised_prompt, task_id=answer.task_id
-            )
             path = self._journal.folder / name
-            paths.append((await image._aplace(path, overwrite=True, deadline=self._deadline, finish=about)).name)
+            paths.append((await image.asave(path, overwrite=True, deadline=self._deadline)).name)
         return paths
 
     def _keep_reply(self, row: int, answer: Answer) -> None:

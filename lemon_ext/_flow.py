@@ -5,16 +5,20 @@ outcome, and returns its result; flows compose with ``yield from``. Everything t
 flow, written once. The drivers perform effects and know nothing else. A flow is tested by stepping it by hand: no
 loop, no clock, no sleep.
 
-A transport failure is thrown into the flow as a `TransportFault`. Nothing else is: an interrupt, a cancellation or a
-bug leaves through the driver, which closes the flow so that its ``finally`` blocks run.
+Whatever an effect raises is raised in the flow, where it yielded: a failed request as a `TransportFault`. An interrupt
+or a cancellation leaves through the driver, which closes the flow so that its ``finally`` blocks run.
 """
 
 from __future__ import annotations
 
 import inspect
 import math
+import time
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
+
+import anyio
+from anyio.to_thread import run_sync
 
 from .errors import APIResponse, warn
 
@@ -63,7 +67,16 @@ class Call(NamedTuple):
     argument: Any
 
 
-Effect: TypeAlias = Send | Sleep | Call
+class Work(NamedTuple):
+    """Do what blocks, with files: in a thread, where a loop must not wait. The outcome is what the function returns.
+
+    What it raises is raised in the flow.
+    """
+
+    function: Callable[[], object]
+
+
+Effect: TypeAlias = Send | Sleep | Call | Work
 Flow: TypeAlias = Generator[Effect, Any, T]
 
 
@@ -85,7 +98,7 @@ def send(effect: Send) -> Flow[APIResponse]:
     return response
 
 
-def run(flow: Flow[T], exchange: Callable[[Send], APIResponse], sleep: Callable[[float], object]) -> T:
+def run(flow: Flow[T], exchange: Callable[[Send], APIResponse], sleep: Callable[[float], object] = time.sleep) -> T:
     """Drive a flow to its result, blocking."""
 
     def perform(effect: Effect) -> object:
@@ -103,9 +116,11 @@ def run(flow: Flow[T], exchange: Callable[[Send], APIResponse], sleep: Callable[
                 except Exception as exc:  # noqa: BLE001 - see Call
                     _report(exc)
                 return None
+            case Work(function):
+                return function()
 
     outcome: object = None
-    fault: TransportFault | None = None
+    fault: Exception | None = None
     try:
         while True:
             # Only resuming the flow may end it: a StopIteration that leaks from an effect is a bug, not a result.
@@ -116,14 +131,16 @@ def run(flow: Flow[T], exchange: Callable[[Send], APIResponse], sleep: Callable[
             outcome, fault = None, None
             try:
                 outcome = perform(effect)
-            except TransportFault as exc:
+            except Exception as exc:  # noqa: BLE001 - raised again in the flow
                 fault = exc
     finally:
         flow.close()
 
 
 async def arun(
-    flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]], sleep: Callable[[float], Awaitable[object]]
+    flow: Flow[T],
+    exchange: Callable[[Send], Awaitable[APIResponse]],
+    sleep: Callable[[float], Awaitable[object]] = anyio.sleep,
 ) -> T:
     """Async twin of `run`."""
 
@@ -140,9 +157,11 @@ async def arun(
                 except Exception as exc:  # noqa: BLE001 - see Call
                     _report(exc)
                 return None
+            case Work(function):
+                return await run_sync(function)
 
     outcome: object = None
-    fault: TransportFault | None = None
+    fault: Exception | None = None
     try:
         while True:
             try:
@@ -152,7 +171,7 @@ async def arun(
             outcome, fault = None, None
             try:
                 outcome = await perform(effect)
-            except TransportFault as exc:
+            except Exception as exc:  # noqa: BLE001 - raised again in the flow
                 fault = exc
     finally:
         flow.close()

@@ -18,8 +18,8 @@ from urllib.parse import urljoin
 
 from attrs import evolve, frozen
 
+from ._base64 import Picture, as_text
 from ._flow import Flow, Send, Sleep, TransportFault, send
-from ._spans import with_text
 from ._wire import origin
 from .errors import (
     APIConnectionError,
@@ -37,8 +37,6 @@ from .errors import (
 from .retry import Deadline, Verdict, is_transient, judge_submission, retry_after, wait_before
 
 if TYPE_CHECKING:
-    from lemon_client.models import ImageData
-
     from .schedule import RequestBudget
 
 #: Seconds for one look at a task. Looks are free and repeated, so none needs long.
@@ -75,13 +73,13 @@ class Answer:
     task_id: str | None
     status: str | None
     poll_url: str | None
-    images: tuple[ImageData, ...]
+    images: tuple[dict[str, Any], ...]
     retry_after: float | None = None
 
     @property
     def whole(self) -> dict[str, Any]:
         """The body with the data of pictures that were taken out of it on arrival."""
-        whole: dict[str, Any] = with_text(self.body, self.response.pictures)
+        whole: dict[str, Any] = as_text(self.body)
         return whole
 
     @property
@@ -147,6 +145,7 @@ class Session:
     base_url: str
     budget: RequestBudget
     max_retries: int = 2
+    allow_private_images: bool = False
     clock: Callable[[], float] = time.monotonic
     wall: Callable[[], float] = time.time
 
@@ -386,14 +385,14 @@ def _pause(session: Session, outcome: APIResponse | TransportFault) -> float | N
     return wait
 
 
-def _images(data: list[Any]) -> tuple[ImageData, ...]:
-    from lemon_client.models import ImageData
-
-    return tuple(ImageData.from_dict(item) for item in data if _usable(item))
+def _images(data: list[Any]) -> tuple[dict[str, Any], ...]:
+    return tuple(item for item in data if _usable(item))
 
 
 def _usable(item: object) -> bool:
-    return isinstance(item, dict) and (_text(item.get("url")) or _text(item.get("b64_json"))) is not None
+    return isinstance(item, dict) and (
+        isinstance(item.get("b64_json"), Picture) or (_text(item.get("url")) or _text(item.get("b64_json"))) is not None
+    )
 
 
 def _text(value: object) -> str | None:

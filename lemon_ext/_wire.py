@@ -22,9 +22,9 @@ import anyio.lowlevel
 import httpx
 from attrs import define, evolve, field, frozen
 
+from ._base64 import Picture, PictureScan
 from ._flow import Send, Sink, TransportFault
 from ._pool import ONE, AsyncPool, Pool, Step, environment_proxies, keep_to_time
-from ._spans import Picture, PictureScan
 from .errors import APIResponse, DownloadError, LemonError, MissingKeyError
 
 if TYPE_CHECKING:

@@ -19,6 +19,7 @@
     │   ├── TaskNotFoundError
     │   └── TaskTimeoutError(TimeoutError) the task is still running: resume, do not resubmit
     ├── DownloadError                      the image exists, fetching it failed
+    ├── SaveError(OSError)                 the image exists, it could not be written where it was wanted
     ├── JournalError                       the record of a batch cannot be used
     └── rows.RowsError(ValueError)         a file of rows cannot be used; nothing was sent
 
@@ -36,10 +37,11 @@ from typing import TYPE_CHECKING, Any
 
 from attrs import field, frozen
 
+from ._base64 import Picture, placed
+
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ._spans import Picture
     from .capabilities import Violation
     from .polling import Task
 
@@ -63,6 +65,7 @@ __all__ = (
     "PermissionDeniedError",
     "RateLimitError",
     "ResponseError",
+    "SaveError",
     "ServerError",
     "SubmissionUncertainError",
     "TaskError",
@@ -107,15 +110,19 @@ class APIResponse:
     def json(self) -> Any:
         """Return the body parsed as JSON. Raises ValueError for anything else."""
         try:
-            return json.loads(self.body)
+            return placed(json.loads(self.body), self.pictures)
         except RecursionError:
             raise ValueError("The JSON is nested too deeply.") from None
 
 
 class LemonError(Exception):
-    """The root. ``.task`` is the handle of the task concerned, where one is known."""
+    """The root. ``.task`` is the handle of the task concerned, where one is known.
+
+    ``.paths`` are the files that were saved before, where one of several images failed.
+    """
 
     task: Task | None = None
+    paths: Sequence[Path] = ()
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -204,7 +211,12 @@ class ServerError(APIStatusError):
 
 
 class ResponseError(LemonError):
-    """A reply that cannot be understood. ``body`` is what came, ``response`` the whole record."""
+    """A reply that cannot be understood. ``body`` is what came, ``response`` the whole record.
+
+    ``path`` is where data that is no whole picture was kept.
+    """
+
+    path: Path | None = None
 
     def __init__(self, message: str, *, response: APIResponse | None = None) -> None:
         super().__init__(message)
@@ -261,12 +273,32 @@ class TaskTimeoutError(TaskError, TimeoutError):
 
 
 class DownloadError(LemonError):
-    """The image was made, fetching it failed. Fetch it again; do not generate it again."""
+    """The image was made, fetching it failed. Fetch it again; do not generate it again.
+
+    Where data came that is no whole picture, ``path`` is where `save` kept it, ``body`` what `read` got.
+    """
+
+    path: Path | None = None
+    body: bytes = b""
 
     def __init__(self, message: str, *, url: str | None = None, status_code: int | None = None) -> None:
         super().__init__(message)
         self.url = url
         self.status_code = status_code
+
+
+class SaveError(LemonError, OSError):
+    """The image was made, and could not be written where it was wanted. ``errno`` says why.
+
+    ``path`` is where it was put aside, if it came with the answer and is nowhere else.
+    """
+
+    path: Path | None = None
+
+    def __init__(self, message: str, *, path: Path | None = None, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.errno = errno
 
 
 class JournalError(LemonError):
