@@ -1,12 +1,15 @@
-"""Addresses: which of them lead into a private network, in whatever spelling, and what a relative one means."""
+"""Addresses: the base URL that people give, the origin of an address, and whether it leads into a private network."""
 
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
 from typing import Final
 from unicodedata import normalize
-from urllib.parse import unquote, urljoin
+from urllib.parse import unquote, urlsplit
+
+from .errors import ConfigurationError
 
 #: Names that no public resolver knows: RFC 6761, 6762, 8375, ICANN's .internal, and what routers hand out.
 _PRIVATE_NAMES: Final = re.compile(
@@ -22,6 +25,48 @@ _EMBEDDED: Final = (
 )
 _GLOBAL: Final = IPv6Network("2000::/3")
 _TEREDO: Final = IPv6Network("2001::/32")
+_LABEL: Final = re.compile(r"[^\s%/?#@\\<>^`{|}\"]{1,63}")
+
+
+def parse_base_url(text: str) -> str:
+    """Return the base URL without a trailing slash or ``/v1`` (people paste the OpenAI one).
+
+    Raises ConfigurationError.
+    """
+    secret = re.search(r"\bsk-|@", str(text))  # the two arguments in the wrong order, or a password
+    shown = "what was given, which may hold a secret" if secret else repr(text)
+    wrong = f"base_url must be an address like https://api.example.com, not {shown}"
+    try:
+        parts = urlsplit(text.strip())
+        port = parts.port
+    except (ValueError, AttributeError):
+        raise ConfigurationError(f"{wrong}.") from None
+    if parts.username is not None or parts.password is not None:
+        raise ConfigurationError("base_url must not hold a user name or password; give the key as api_key.")
+    if parts.scheme not in ("http", "https") or not parts.hostname or port == 0:
+        raise ConfigurationError(f"{wrong}.")
+    if parts.query or parts.fragment or re.search(r"[\s\\]", parts.netloc + parts.path):
+        raise ConfigurationError(f"{wrong}: no query, fragment or blank belongs there.")
+    base_url = f"{parts.scheme}://{parts.netloc}{parts.path.rstrip('/').removesuffix('/v1').rstrip('/')}"
+    if origin(base_url) is None:
+        raise ConfigurationError(f"{wrong}.")
+    return base_url
+
+
+@lru_cache(256)
+def origin(url: str) -> tuple[str, str, int] | None:
+    """Return (scheme, host, port) of an http(s) URL, or None if it has none that every reader understands alike."""
+    try:
+        parts = urlsplit(url)
+        port = parts.port
+        host = (parts.hostname or "").encode("idna").decode()
+    except ValueError:
+        return None
+    if parts.scheme not in ("http", "https") or not host or parts.username is not None or parts.password is not None:
+        return None
+    if ":" not in host and not all(map(_LABEL.fullmatch, host.rstrip(".").split("."))):
+        return None
+    return parts.scheme, (parts.hostname or "").lower(), port or (443 if parts.scheme == "https" else 80)
 
 
 def is_private_ip(address: str | IPv4Address | IPv6Address) -> bool:
@@ -72,12 +117,3 @@ def _ipv4(parts: list[str]) -> IPv4Address | None:
     if last >= 256**rest:
         return None
     return IPv4Address(sum(head << 8 * (3 - place) for place, head in enumerate(heads)) + last)
-
-
-def resolve(base_url: str, address: str) -> str:
-    """Return where an address in an answer leads: whole, or relative to the API, with blanks around it or not.
-
-    A path that starts with /v1/ is relative to the base URL, whose own path comes before it. Raises ValueError.
-    """
-    address = address.strip()
-    return base_url + address if address.startswith("/v1/") else urljoin(base_url + "/", address)

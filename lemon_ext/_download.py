@@ -6,17 +6,19 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
-from ._address import is_private_host, resolve
+from . import _clock
+from ._address import is_private_host, origin
+from ._api import TRANSIENT, Answer, absolute, acquire, poll
 from ._files import Target
 from ._flow import Flow, Send, Sleep, TransportFault, Work, send
-from ._operations import Answer, look
 from ._picture import Examined
-from ._wire import origin
-from .errors import APIResponse, DownloadError, LemonError, error_detail, warn
-from .retry import Deadline, is_transient, retry_after, wait_before
+from ._response import APIResponse, error_detail
+from ._retry import Deadline, retry_after, wait_before
+from ._warn import warn
+from .errors import DownloadError, LemonError
 
 if TYPE_CHECKING:
-    from ._operations import Session
+    from ._api import Session
 
 MAX_REDIRECTS: Final = 5
 #: Seconds without a byte after which a fetch is begun anew. As long as some come, it has the time until the deadline.
@@ -24,7 +26,6 @@ STALL_SECONDS: Final = 30.0
 #: Seconds in which what is not there, not allowed or not whole may be a cache that lags behind.
 LAG_SECONDS: Final = 15.0
 _MAY_LAG: Final = (403, 404, 410)
-LONGEST_ADDRESS: Final = 8192
 
 #: Asks for the present address of an image.
 Renew: TypeAlias = Callable[[], Flow[str | None]]
@@ -60,7 +61,7 @@ def download(
         elif _is_refused(reply, found):
             left = 0.0
         attempt += 1
-        wait = retry_after(reply, session.wall()) if isinstance(reply, APIResponse) else None
+        wait = retry_after(reply, _clock.wall()) if isinstance(reply, APIResponse) else None
         delay = wait_before(attempt, wait)
         if delay >= left:
             if found is not None and found.kind is not None:
@@ -89,10 +90,10 @@ def _may_lag(reply: APIResponse | TransportFault, found: Examined | None) -> boo
 def _is_refused(reply: APIResponse | TransportFault, found: Examined | None) -> bool:
     """Tell whether the same request is not worth another try."""
     if isinstance(reply, TransportFault):
-        return getattr(reply, "local", False)
+        return reply.local
     if found is not None:
         return found.fault is not None
-    return reply.status_code not in (200, 202) and not is_transient(reply)
+    return reply.status_code not in (200, 202, *TRANSIENT) and reply.status_code < 500
 
 
 def _fetch(session: Session, url: str, target: Target, deadline: Deadline) -> Flow[APIResponse | TransportFault]:
@@ -101,7 +102,7 @@ def _fetch(session: Session, url: str, target: Target, deadline: Deadline) -> Fl
     for _ in range(MAX_REDIRECTS + 1):
         try:
             response = yield from send(
-                Send("GET", step, keyed=False, within=deadline.left(), sink=target, stall=STALL_SECONDS)
+                Send("GET", step, kind="picture", within=deadline.left(), sink=target, stall=STALL_SECONDS)
             )
         except TransportFault as exc:
             return exc
@@ -123,12 +124,9 @@ def checked(session: Session, address: str) -> str:
 
     Where names lead to is seen when they are resolved, by the connection.
     """
-    try:
-        url = resolve(session.base_url, address)
-    except ValueError:
-        url = ""
+    url = absolute(session.base_url, address) or ""
     place, home = origin(url), origin(session.base_url)
-    if place is None or home is None or len(url) > LONGEST_ADDRESS:
+    if place is None or home is None:
         raise DownloadError("The image's address is not a plain http(s) one, so it was not fetched.", url=address)
     scheme, host, port = place
     if is_private_host(host):
@@ -155,7 +153,8 @@ def checked(session: Session, address: str) -> str:
 def fresh_url(session: Session, task_id: str, poll_url: str | None, index: int, deadline: Deadline) -> Flow[str | None]:
     """Ask a task for the present address of one of its images. Free, and never a new generation."""
     try:
-        answer = yield from look(session, task_id, poll_url, deadline)
+        yield from acquire(session, deadline)
+        answer = yield from poll(session, task_id, poll_url, deadline)
     except LemonError:
         return None  # the failed download is what gets reported
     url = answer.images[index].get("url") if isinstance(answer, Answer) and index < len(answer.images) else None

@@ -8,14 +8,14 @@ and a name that looks like a misspelt one is only warned of.
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from typing import Any, Literal, Protocol
 
 from attrs import field, frozen
 from lemon_client.model_table import MODELS, PARAMETERS, REQUIRED, ModelRow, Pixels, Rule
 
-from .errors import CapabilityError, LemonWarning
+from ._warn import warn
+from .errors import CapabilityError
 
 __all__ = ("ModelCapabilities", "Violation", "capabilities", "check", "models", "nearest_model", "violations")
 
@@ -143,9 +143,7 @@ def nearest_model(model: str) -> str | None:
 def warn_of_near_miss(model: object) -> None:
     """Warn of a model name that looks like a misspelt one. The catalogue grows weekly, so it is not an error."""
     if isinstance(model, str) and (near := nearest_model(model)):
-        warnings.warn(
-            LemonWarning(f"The model {model!r} is not a documented one. Did you mean {near!r}?"), stacklevel=2
-        )
+        warn(f"The model {model!r} is not a documented one. Did you mean {near!r}?")
 
 
 def _broken(value: object, rule: Rule, model: str) -> Iterator[str]:

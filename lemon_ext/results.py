@@ -12,7 +12,6 @@ from __future__ import annotations
 import errno
 import math
 import os
-import time
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
@@ -22,23 +21,24 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, overl
 from anyio.to_thread import run_sync
 from attrs import define, field
 
-from . import _flow
+from . import _clock, _flow
+from ._address import origin
+from ._api import Answer
 from ._base64 import Picture, as_text, decoded, is_data_url
 from ._download import checked, download, fresh_url, host_of
 from ._files import Buffer, PartFile, Target, as_folder, file_stem, put_aside
 from ._flow import Flow, Send, Sleep, Work
 from ._metadata import described
-from ._operations import Answer
 from ._picture import SUFFIXES, Examined, is_text, kind_of
-from ._wire import origin
-from .errors import DownloadError, LemonError, ResponseError, SaveError, warn
-from .retry import Deadline
+from ._retry import Deadline
+from ._warn import warn
+from .errors import DownloadError, LemonError, ResponseError, SaveError
 
 if TYPE_CHECKING:
     from lemon_client.models import ImageData
 
-    from ._operations import Session
-    from .polling import Task
+    from ._api import Session
+    from .tasks import Task
 
 __all__ = ("Image", "ImageResult")
 
@@ -84,7 +84,7 @@ class Image:
     @property
     def raw(self) -> ImageData:
         """The generated model with every field of the answer."""
-        from lemon_client.models import ImageData  # as in `_operations`
+        from lemon_client.models import ImageData  # as in `_api`
 
         return ImageData.from_dict(as_text(dict(self._fields)))
 
@@ -307,7 +307,7 @@ class Image:
 
     def _limit(self, deadline: float | None) -> Deadline:
         if self._runner is None:
-            return Deadline.after(math.inf if deadline is None else deadline, time.monotonic)
+            return Deadline.after(math.inf if deadline is None else deadline, _clock.monotonic)
         return self._runner.session.deadline(self._runner.deadline if deadline is None else deadline)
 
     def _address(self) -> str:

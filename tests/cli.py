@@ -18,8 +18,6 @@ from lemon_ext.cli._app import app
 from lemon_ext.cli._screen import Screen
 from lemon_ext.emulator import KEY, Emulator
 
-ROOT = Path(__file__).parent.parent
-
 
 def lemon(*args: str, input: str | None = None) -> Result:  # noqa: A002 - as in click's own runner
     result = CliRunner().invoke(app, args, input=input, prog_name="lemon")

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import ast
-import hashlib
 import importlib
 import inspect
-import json
 import pickle
 import re
 import shutil
 import subprocess
 import sys
-import tomllib
 from pathlib import Path
 
 import pytest
 
 import lemon_ext
-from lemon_ext import _operations, client, errors, results
+from lemon_ext import client, errors, results
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "lemon_ext"
@@ -288,37 +285,6 @@ def test_every_error_that_is_raised_is_documented():
     page = (ROOT / "docs/errors.md").read_text(encoding="utf-8")
     leaves = [kind.__name__ for kind in ERRORS if not kind.__subclasses__()]
     assert [name for name in leaves if f"`{name}`" not in page] == []
-
-
-# ---- what is generated ----
-
-
-def test_every_operation_is_wrapped():
-    contract = json.loads((ROOT / "generated/lemon_client/openapi.json").read_text(encoding="utf-8"))
-    operations = {op["operationId"] for item in contract["paths"].values() for op in item.values() if "responses" in op}
-    missing = {name for name in operations if not hasattr(_operations, name)}
-    assert not missing, (
-        f"{missing}: import it in lemon_ext/_operations.py, write a flow for it there, and give Lemon and AsyncLemon a "
-        'method that runs the flow. See docs/regenerating.md, "A new operation".'
-    )
-
-
-def test_generated_files_say_so():
-    for path in (ROOT / "generated").rglob("*.py"):
-        first = path.read_text(encoding="utf-8").partition("\n")[0]
-        assert re.match(r"# @generated from openapi\.yaml by openapi-python-client [\d.]+\. Do not edit", first), path
-    assert 'Written by "make regen"' in (ROOT / "docs/models.md").read_text(encoding="utf-8")
-
-
-def test_the_lock_of_generated_fits_the_contract_and_the_pins():
-    lock = json.loads((ROOT / "generated/regen.lock").read_text(encoding="utf-8"))
-    text = (ROOT / "openapi.yaml").read_text(encoding="utf-8")
-    assert lock.pop("openapi.yaml") == hashlib.sha256(text.encode()).hexdigest(), 'run "make regen"'
-    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
-    assert lock == dict(line.split("==") for line in groups["regen"] if "==" in line)
-    pinned = (ROOT / "tools/locks/dev.txt").read_text(encoding="utf-8")
-    for tool, version in lock.items():
-        assert f"\n{tool}=={version} " in f"\n{pinned}"
 
 
 # ---- what is committed ----

@@ -26,14 +26,12 @@ from lemon_ext import (
     JournalError,
     LemonWarning,
     MissingKeyError,
-    _engine,
     arun_batch,
     batch,
-    journal,
     run_batch,
 )
 from lemon_ext._files import PartFile
-from lemon_ext.batch import Progress, batch_status, export_results, plan_batch
+from lemon_ext.batch import Progress, batch_status, engine, export_results, journal, plan_batch
 from lemon_ext.rows import Row, read_rows
 from lemon_ext.schedule import RequestBudget
 from tests.gateway import PNG, Gateway, results, rows, statuses
@@ -693,13 +691,13 @@ def test_results_that_cannot_be_written_are_a_warning(tmp_path):
 def test_few_rows_are_read_ahead(tmp_path, monkeypatch):
     gateway = Gateway()
     most = []
-    take = _engine.Engine._take_unsent
+    take = engine.Engine._take_unsent
 
     def watched(self):
         most.append(len(self._ahead))
         return take(self)
 
-    monkeypatch.setattr(_engine.Engine, "_take_unsent", watched)
+    monkeypatch.setattr(engine.Engine, "_take_unsent", watched)
     go(gateway, rows(150), tmp_path, gallery=False)
     assert len(gateway.posts) == 150
     assert max(most) <= 128
@@ -825,7 +823,7 @@ def test_what_fails_to_be_written_fails_for_everybody_who_waits_for_it():
             raise ValueError("no such luck")
 
     async def main():
-        writer = _engine._Writer(Full())
+        writer = engine._Writer(Full())
         errors = []
 
         async def write():

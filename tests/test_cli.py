@@ -23,7 +23,7 @@ from lemon_ext.cli._app import COMMANDS, app
 from lemon_ext.cli._contract import ApiCommand, allowed, api_fields, api_options
 from lemon_ext.emulator import KEY
 from lemon_ext.rows import RowsError
-from tests.cli import ROOT, emulator, lemon, process, server  # noqa: F401 - fixtures
+from tests.cli import emulator, lemon, process, server  # noqa: F401 - fixtures
 
 # ---- help ----
 
@@ -284,7 +284,7 @@ def test_a_missing_extra_is_named():
 
 
 def test_a_reader_that_goes_away_does_not_end_the_work(emulator, tmp_path):
-    with process("generate", "a", "b", "c", cwd=tmp_path, env={**os.environ, "PYTHONPATH": str(ROOT)}) as running:
+    with process("generate", "a", "b", "c", cwd=tmp_path) as running:
         assert running.stdout is not None
         running.stdout.close()
         assert running.stderr is not None
@@ -295,7 +295,7 @@ def test_a_reader_that_goes_away_does_not_end_the_work(emulator, tmp_path):
 
 
 def test_text_that_the_encoding_lacks_is_escaped(emulator, tmp_path):
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "PYTHONIOENCODING": "ascii"}
+    env = {**os.environ, "PYTHONIOENCODING": "ascii"}
     with process("generate", "고양이", "--json", cwd=tmp_path, env=env) as running:
         shown, _ = running.communicate(timeout=20)
     assert running.returncode == 0
@@ -306,7 +306,7 @@ def test_text_that_the_encoding_lacks_is_escaped(emulator, tmp_path):
 def test_on_a_terminal_the_drawing_is_gone_at_the_end(emulator, tmp_path):
     pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
     ours, theirs = pty.openpty()
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "24"}
+    env = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "24"}
     args = [sys.executable, "-m", "lemon_ext", "generate", "a cat", "-m", "midjourney", "--poll-interval", "0.1"]
     emulator.task_seconds = 0.3
     with subprocess.Popen(args, stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, env=env) as running:

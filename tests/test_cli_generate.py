@@ -12,7 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.cli import ROOT, ctrl_c, emulator, lemon, process, server, terminal  # noqa: F401 - fixtures
+from tests.cli import ctrl_c, emulator, lemon, process, server, terminal  # noqa: F401 - fixtures
 
 FAST = ("--poll-interval", "0.02")
 
@@ -307,8 +307,7 @@ def test_what_is_no_task_is_refused(emulator, args, message):
 
 def test_ctrl_c_says_how_to_get_at_what_is_paid_for(emulator, tmp_path):
     emulator.task_seconds = 60.0
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with process("generate", "a", "-m", "midjourney", "-o", "out", "--json", cwd=tmp_path, env=env) as running:
+    with process("generate", "a", "-m", "midjourney", "-o", "out", "--json", cwd=tmp_path) as running:
         assert running.stderr is not None
         task_id = running.stderr.readline().split()[1].rstrip(":")
         running.send_signal(signal.SIGINT)

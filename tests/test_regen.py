@@ -15,11 +15,11 @@ from types import SimpleNamespace
 import pytest
 
 from lemon_ext import client
+from tests.conftest import ROOT
 
 pytestmark = pytest.mark.regen
 
-ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "openapi.yaml").read_text(encoding="utf-8")
+TEXT = (ROOT / "tests" / "contract" / "openapi.yaml").read_text(encoding="utf-8")
 
 
 @pytest.fixture(scope="module")
@@ -474,8 +474,30 @@ def test_a_kill_between_the_renames_is_mended_by_the_next_run(tools, small):
     assert snapshot(small) == {Path(name): body for name, body in WANTED.items()}
 
 
-def test_what_is_committed_is_what_the_contract_makes(tools):
-    assert tools.regen.differences(tools.regen.outputs(tools.lint.load(TEXT), TEXT, ROOT), ROOT) == []
+def test_what_is_committed_is_what_the_contracts_make(tools, capsys):
+    assert tools.regen.main(["--check"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "generated/ is what openapi.yaml makes of it.",
+        "tests/contract/generated/ is what tests/contract/openapi.yaml makes of it.",
+    ]
+
+
+def test_the_frozen_contract_is_kept_in_step_and_to_the_same_rules(tools, grown, tmp_path, capsys):
+    shutil.copytree(grown, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    place = tmp_path / "tests" / "contract"
+    place.mkdir(parents=True)
+    (place / "openapi.yaml").write_text(TEXT, encoding="utf-8")
+    assert tools.regen.main(["--check"], tmp_path) == 1
+    assert "missing  tests/contract/generated/lemon_client/client.py" in capsys.readouterr().out
+    assert tools.regen.main([], tmp_path) == 0
+    assert tools.regen.main(["--check"], tmp_path) == 0
+    assert {path.name for path in place.iterdir()} == {"openapi.yaml", "generated"}
+    (place / "openapi.yaml").write_text(edit(("  flux-pro:\n    reply: task", "  flux-pro:\n    reply: never")))
+    before = snapshot(tmp_path)
+    assert tools.regen.main([], tmp_path) == 1
+    line = TEXT[: TEXT.index("  flux-pro:\n    reply: task")].count("\n") + 2
+    assert f"tests/contract/openapi.yaml:{line}: x-lemon-models['flux-pro'].reply: " in capsys.readouterr().err
+    assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize(

@@ -20,11 +20,10 @@ import anyio
 from anyio.to_thread import run_sync
 from attrs import define, evolve, field, frozen
 
-from . import journal as record
-from ._files import file_stem
-from ._flow import Flow
-from ._operations import Answer, Refused, Session, State, post, read_answer
-from .errors import (
+from lemon_ext._files import file_stem
+from lemon_ext._flow import Flow
+from lemon_ext._operations import Answer, Refused, Session, State, post, read_answer
+from lemon_ext.errors import (
     APIConnectionError,
     APIResponse,
     APIStatusError,
@@ -39,11 +38,13 @@ from .errors import (
     TaskFailedError,
     warn,
 )
+from lemon_ext.polling import Task, adopt, ending, look_once, next_delay, remarks, timed_out, with_images
+from lemon_ext.results import ImageResult
+from lemon_ext.retry import Deadline
+from lemon_ext.schedule import Agenda, Durations, Schedule
+
+from . import journal as record
 from .journal import Entry, Journal, Statement
-from .polling import Task, adopt, ending, look_once, next_delay, remarks, timed_out, with_images
-from .results import ImageResult
-from .retry import Deadline
-from .schedule import Agenda, Durations, Schedule
 
 T = TypeVar("T")
 

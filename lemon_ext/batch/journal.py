@@ -27,7 +27,7 @@ from typing import Any, Final, Self, TypeAlias
 
 from attrs import field, frozen
 
-from .errors import JournalError
+from lemon_ext.errors import JournalError
 
 __all__ = ("Entry", "Journal", "Statement")
 

@@ -27,16 +27,17 @@ import anyio
 from anyio.to_thread import run_sync
 from attrs import evolve, field, frozen
 
-from . import _flow
+from lemon_ext import _flow
+from lemon_ext._files import remove_stale_parts
+from lemon_ext._operations import Session
+from lemon_ext.capabilities import Violation, describe
+from lemon_ext.client import AsyncLemon, Lemon, Validation, check_waiting, prepare
+from lemon_ext.errors import APIResponse, CapabilityError, JournalError, warn
+from lemon_ext.retry import Deadline
+
 from . import journal as record
-from ._engine import Engine, Progress, names_of
-from ._files import remove_stale_parts
-from ._operations import Session
-from .capabilities import Violation, describe
-from .client import AsyncLemon, Lemon, Validation, check_waiting, prepare
-from .errors import APIResponse, CapabilityError, JournalError, warn
+from .engine import Engine, Progress, names_of
 from .journal import FILE, Entry, Journal
-from .retry import Deadline
 from .rows import RowsError
 
 if TYPE_CHECKING:
