@@ -8,7 +8,6 @@ in which known values do not bind, and a name that looks like a misspelt one is 
 from __future__ import annotations
 
 import re
-import warnings
 from collections.abc import Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
@@ -17,8 +16,9 @@ from typing import Any, Final, Literal, Protocol
 from attrs import field, frozen
 from lemon_client.model_table import MODELS, PARAMETERS, RELATIONS, REQUIRED, ModelRow, Pixels, Retired, Rule
 
+from ._warn import warn
 from ._words import NOT_BLANK, TYPES, phrases, relation
-from .errors import CapabilityError, LemonWarning
+from .errors import CapabilityError
 
 __all__ = (
     "ModelCapabilities",
@@ -221,7 +221,7 @@ def cautions(request: Mapping[str, Any]) -> list[str]:
 def caution(request: Mapping[str, Any]) -> None:
     """Warn of all of that."""
     for text in cautions(request):
-        warnings.warn(LemonWarning(text), stacklevel=3)
+        warn(text)
 
 
 def _broken(value: object, rule: Rule, model: object) -> Iterator[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -16,7 +18,7 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from lemon_ext import AsyncLemon, Lemon
-from tests.play import Clock
+from tests.play import Clock, setups
 
 KEY = "sk-secret-0123456789"
 ROOT = Path(__file__).parent.parent
@@ -45,6 +47,7 @@ class Colour:
         self.portal = portal
         self.blocking = portal is None
         self.clock = Clock()
+        self.clock.rule()
         self.requests: list[httpx.Request] = []
 
     def client(self, handler: Callable[[httpx.Request], httpx.Response], **options: Any) -> Any:
@@ -55,10 +58,6 @@ class Colour:
         transport = httpx.MockTransport(record)
         kind, http = (Lemon, httpx.Client) if self.blocking else (AsyncLemon, httpx.AsyncClient)
         lemon = kind(options.pop("api_key", KEY), http_client=http(transport=transport), **options)
-        core = lemon._core
-        core.sleep = self.clock.sleep if self.blocking else self.clock.asleep
-        object.__setattr__(core.session, "clock", self.clock)
-        core.wire.clock = self.clock
         return lemon
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -76,6 +75,23 @@ class Colour:
     def twin(self, thing: Any, name: str) -> Any:
         """Return ``thing.name`` or its async twin ``thing.aname``."""
         return getattr(thing, name if self.blocking else f"a{name}")
+
+
+@pytest.fixture(autouse=True)
+def _setups() -> Iterator[None]:
+    yield
+    setups.close()
+
+
+@pytest.fixture(scope="session")
+def tools() -> Iterator[SimpleNamespace]:
+    """The regeneration tool. Not imported at the top: it needs the generator, which the light environment lacks."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    names = ("contract", "derive", "impact", "lint", "regen", "waiting")
+    modules = SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+    modules.present = modules.contract.parse((FROZEN.parent / "openapi.yaml").read_text(encoding="utf-8"))
+    yield modules
+    sys.path.remove(str(ROOT / "tools"))
 
 
 @pytest.fixture(params=["blocking", "asyncio", "trio"])

@@ -90,14 +90,10 @@ class Gateway:
         transport = httpx.MockTransport(self)
         if blocking:
             return Lemon(KEY, base_url="https://api.example.test", http_client=httpx.Client(transport=transport))
+        self.clock.rule()
         options = {"requests_per_minute": None, **options}
         http = httpx.AsyncClient(transport=transport)
         lemon = AsyncLemon(KEY, base_url="https://api.example.test", http_client=http, **options)
-        core = lemon._core
-        core.sleep = self.clock.asleep
-        object.__setattr__(core.session, "clock", self.clock)
-        object.__setattr__(core.session, "wall", lambda: 1_700_000_000.0 + self.clock.now)
-        core.wire.clock = self.clock
         return lemon
 
 

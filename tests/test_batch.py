@@ -26,16 +26,14 @@ from lemon_ext import (
     JournalError,
     LemonWarning,
     MissingKeyError,
-    _engine,
     arun_batch,
     batch,
-    journal,
     run_batch,
 )
 from lemon_ext._files import PartFile
-from lemon_ext.batch import Progress, batch_status, export_results, plan_batch
+from lemon_ext.batch import Progress, batch_status, engine, export_results, journal, plan_batch
+from lemon_ext.rate_limit import RateLimit
 from lemon_ext.rows import Row, read_rows
-from lemon_ext.schedule import RequestBudget
 from tests.gateway import PNG, Gateway, results, rows, statuses
 
 BUSY = (429, {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, ("Retry-After", "7"))
@@ -159,7 +157,7 @@ def test_a_cancelled_submission_is_uncertain(tmp_path, backend):
             scope.cancel()
             await anyio.sleep_forever()
 
-        lemon._core.wire.client = httpx.AsyncClient(transport=httpx.MockTransport(hang))
+        lemon._core.http.given = httpx.AsyncClient(transport=httpx.MockTransport(hang))
         with anyio.CancelScope() as scope:
             async for _ in arun_batch(rows(1), tmp_path, client=lemon):
                 pass
@@ -533,14 +531,14 @@ def test_max_images_is_never_exceeded(tmp_path):
 def test_the_rate_limit_holds_for_submissions_and_looks_together(tmp_path, monkeypatch, per_minute):
     gateway = Gateway()
     times = []
-    reserve = RequestBudget.reserve
+    reserve = RateLimit.acquire
 
     def noted(self, now, *within):
         wait = reserve(self, now, *within)
         times.append(now + wait)
         return wait
 
-    monkeypatch.setattr(RequestBudget, "reserve", noted)
+    monkeypatch.setattr(RateLimit, "acquire", noted)
     go(gateway, rows(60), tmp_path, client=gateway.client(requests_per_minute=per_minute), deadline=10_000)
     assert len(times) == len(gateway.times) >= 120
     assert all(later - earlier >= 60 for earlier, later in zip(times, times[per_minute:], strict=False))
@@ -693,13 +691,13 @@ def test_results_that_cannot_be_written_are_a_warning(tmp_path):
 def test_few_rows_are_read_ahead(tmp_path, monkeypatch):
     gateway = Gateway()
     most = []
-    take = _engine.Engine._take_unsent
+    take = engine.Engine._take_unsent
 
     def watched(self):
         most.append(len(self._ahead))
         return take(self)
 
-    monkeypatch.setattr(_engine.Engine, "_take_unsent", watched)
+    monkeypatch.setattr(engine.Engine, "_take_unsent", watched)
     go(gateway, rows(150), tmp_path, gallery=False)
     assert len(gateway.posts) == 150
     assert max(most) <= 128
@@ -775,7 +773,7 @@ def test_a_second_interrupt_cuts_off_what_is_on_its_way(tmp_path, monkeypatch):
         sent.set()
         await anyio.sleep_forever()
 
-    lemon._core.wire.client = httpx.AsyncClient(transport=httpx.MockTransport(hang))
+    lemon._core.http.given = httpx.AsyncClient(transport=httpx.MockTransport(hang))
     join = batch._Background._join
 
     def interrupted_read(self):
@@ -825,7 +823,7 @@ def test_what_fails_to_be_written_fails_for_everybody_who_waits_for_it():
             raise ValueError("no such luck")
 
     async def main():
-        writer = _engine._Writer(Full())
+        writer = engine._Writer(Full())
         errors = []
 
         async def write():

@@ -202,7 +202,7 @@ def test_an_earlier_gallery_is_replaced_whole_or_not_at_all(tmp_path: Path, monk
     def full(*args: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lemon_ext.gallery._rows", full)
+    monkeypatch.setattr("lemon_ext.batch.gallery._rows", full)
     with pytest.raises(OSError, match="No space left"):
         write_gallery(tmp_path)
     assert page.read_bytes() == before

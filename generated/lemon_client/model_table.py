@@ -193,3 +193,9 @@ SOURCES: Final[Mapping[str, str]] = MappingProxyType(
         "M": "Pages of spring 2026 with poll_url on /v1/tasks, after 2026-03-01",
     }
 )
+
+#: The model of a call that names none. It is sent. None: every call has to name one.
+DEFAULT_MODEL: Final[str | None] = "dall-e-3"
+
+#: Where the API is: the default first, then where it is said to be too.
+SERVERS: Final[tuple[str, ...]] = ("https://api.lemondata.cc",)

@@ -14,7 +14,7 @@ from lemon_ext._words import marks, relation, words
 
 from ._contract import table
 from ._options import json_option
-from ._screen import bold, screen
+from ._screen import screen
 
 if TYPE_CHECKING:
     from lemon_ext.capabilities import ModelCapabilities
@@ -57,7 +57,7 @@ def models(model: str | None) -> int:
 
 def _describe(model: ModelCapabilities) -> None:
     summary = _summary(model) if model.listed else "not in the contract's table; this is what holds for any model"
-    screen.out(f"{bold(model.id)}  {summary}" + (f"; one of {model.family}" if model.family else ""))
+    screen.title(model.id, f"  {summary}" + (f"; one of {model.family}" if model.family else ""))
     screen.out(f"answers {REPLIES[model.reply]}; source: {model.source}")
     screen.out("")
     rows = []
@@ -128,7 +128,7 @@ def _print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         start = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-1], widths, strict=False))
         last = _wrapped(row[-1], 4 if below else indent)
         text = f"{start.rstrip()}{below}{last}" if below else f"{start}{last}"
-        screen.out(bold(text) if number == 0 else text.rstrip())
+        screen.title(text) if number == 0 else screen.out(text.rstrip())
 
 
 def _wrapped(text: str, indent: int = 0) -> str:

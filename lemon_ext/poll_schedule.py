@@ -1,7 +1,7 @@
-"""When to look next: a price on every look, and what is learned of how long tasks take. Pure: no I/O and no clock.
+"""When to poll next: a price on every poll, and what is learned of how long tasks take. Pure: no I/O and no clock.
 
-Looking at a task often wastes requests, looking rarely wastes time. So a look has a price in seconds, and the next
-one is due when the seconds probably wasted since the last reach that price. The price is small while requests are
+Polling often wastes requests, polling rarely wastes time. So a poll has a price in seconds, and the next one is due
+when the seconds probably wasted since the last reach that price. The price is small while requests are
 plentiful and rises as the budget fills. How long a model's tasks take is learned while running, from a weak prior.
 
 The numbers, and how far this is from the optimum: docs/polling.md and ``benchmarks/polling_policy.py``.
@@ -15,9 +15,12 @@ import threading
 from bisect import bisect_right
 from collections import Counter, deque
 from itertools import pairwise
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, field
+
+if TYPE_CHECKING:
+    from .rate_limit import RateLimit
 
 #: The bins of durations: [0, 2 s), then each 15 % longer than the one before, up to half an hour, then all the rest.
 EDGES: Final = (0.0, *(2.0 * 1.15**i for i in range(50)), math.inf)
@@ -30,27 +33,27 @@ MEDIAN: Final = 60.0
 SIGMA: Final = 0.42
 ANY_LENGTH: Final = (2.0, 300.0)
 
-#: Seconds; looks at one task are never closer together, and never further apart.
+#: Seconds; polls of one task are never closer together, and never further apart.
 FLOOR: Final = 0.5
 CEILING: Final = 60.0
-#: For a model nobody has seen complete, the first look comes no later than this.
-FIRST_LOOK: Final = 3.0
+#: For a model nobody has seen complete, the first poll comes no later than this.
+FIRST_POLL: Final = 3.0
 #: The lowest price, in seconds: a task as long as the documents say is noticed a second after it ended, on average.
 CHEAPEST: Final = 0.04
 #: The highest price, in seconds: the one dial between noticing soon (1) and finishing many tasks a minute (8).
 DEAREST: Final = 4.0
 #: While a model is new its price is no higher than this, and rises by so much with every completion: what the first
-#: tasks teach is worth more than their looks cost.
+#: tasks teach is worth more than their polls cost.
 NEW: Final = 0.4
 NEW_STEP: Final = 0.1
-#: Every so many tasks one is first looked at in half the time. What ends before the first look ends at an unknown
+#: Every so many tasks one is first polled in half the time. What ends before the first poll ends at an unknown
 #: moment; without these, a model that became faster would go unnoticed.
 SCOUT: Final = 16
 #: The share of the rate limit that is planned with; the rest is for retries and for what others use.
 USABLE: Final = 0.88
-#: Seconds of submissions that may be made up for after looks, or the rate limit, kept them waiting.
+#: Seconds of submissions that may be made up for after polls, or the rate limit, kept them waiting.
 CREDIT: Final = 1.0
-#: Seconds between two looks at the price, and over which what arrives is counted.
+#: Seconds after which the price is set anew, and over which what arrives is counted.
 REPRICE: Final = 5.0
 RECENT: Final = 60.0
 
@@ -89,7 +92,7 @@ class Durations:
     _ended: list[float] = field(factory=_ENDED0.copy)
     _risk: list[float] = field(factory=_RISK0.copy)
     completions: int = 0
-    #: How many tasks were given a first look.
+    #: How many tasks were given a first poll.
     started: int = field(default=0, init=False)
     _hazard: list[float] = field(init=False)
     #: What a completion adds. It grows instead of the older ones fading.
@@ -125,8 +128,8 @@ class Durations:
         if self._weight > 1e9:
             self._ended, self._risk, self._weight = *self._evenly(), 1.0
 
-    def next_look(self, last: float, price: float) -> float:
-        """Return the age at which the seconds probably wasted since a look at age ``last`` reach the price."""
+    def next_poll(self, last: float, price: float) -> float:
+        """Return the age at which the seconds probably wasted since a poll at age ``last`` reach the price."""
         hazards, expm1 = self._hazard, math.expm1  # this runs for every request
         b, low, end = bisect_right(EDGES, last) - 1, last, last + CEILING
         survival, wasted = 1.0, 0.0
@@ -140,19 +143,19 @@ class Durations:
             wasted, survival, low, b = wasted + more, survival - ends, high, b + 1
         return end
 
-    def expected_looks(self, price: float) -> float:
-        """Return how many looks a task takes at this price."""
-        age, survival, looks = 0.0, 1.0, 0.0
-        while survival > 0.01 and looks < 200:
-            after = max(self.next_look(age, price), age + FLOOR)
-            looks += survival
+    def expected_polls(self, price: float) -> float:
+        """Return how many polls a task takes at this price."""
+        age, survival, polls = 0.0, 1.0, 0.0
+        while survival > 0.01 and polls < 200:
+            after = max(self.next_poll(age, price), age + FLOOR)
+            polls += survival
             b, low = bisect_right(EDGES, age) - 1, age
             while low < after:
                 high = min(EDGES[b + 1], after)
                 survival *= math.exp(-self._hazard[b] * (high - low))
                 b, low = b + 1, high
             age = after
-        return looks
+        return polls
 
     def to_json(self) -> dict[str, Any]:
         """Return what was learned as plain JSON."""
@@ -196,7 +199,7 @@ def _solve(hazard: float, survival: float, price: float, width: float) -> float:
 
 
 class Schedule:
-    """When to look, for a client or a batch: what each model's tasks take, and the price of a look. Safe across
+    """When to poll, for a client or a batch: what each model's tasks take, and the price of a poll. Safe across
     threads.
     """
 
@@ -207,31 +210,31 @@ class Schedule:
         #: How many submissions are still to come, beside what arrives anyway.
         self.backlog = 0
         self.durations: dict[str | None, Durations] = {}
-        #: The looks a task takes at the present price.
-        self._looks = 0.0
+        #: The polls a task takes at the present price.
+        self._polls = 0.0
         #: The submissions of the last minute; more than the rate limit allows make the price no higher.
         self._arrivals: deque[tuple[float, str | None]] = deque(maxlen=int(per_minute or 0) + 1)
         self._priced = -math.inf
         self._lock = threading.Lock()
 
     def submitted(self, model: str | None, now: float) -> None:
-        """Count a submission: what is asked for more often has to be looked at less often."""
+        """Count a submission: what is asked for more often has to be polled less often."""
         with self._lock:
             self._arrivals.append((now, model))
 
-    def next_look(self, model: str | None, last: float, now: float) -> float:
-        """Return the age, in seconds since submission, at which to look next after a look at age ``last``.
+    def next_poll(self, model: str | None, last: float, now: float) -> float:
+        """Return the age, in seconds since submission, at which to poll next after a poll at age ``last``.
 
         ``now`` is the present time on a monotonic clock.
         """
         with self._lock:
             self._reprice(now)
             known = self._of(model)
-            age = known.next_look(last, self._price(known))
+            age = known.next_poll(last, self._price(known))
             if last == 0:
                 known.started += 1
                 if known.completions == 0:
-                    age = min(age, FIRST_LOOK)
+                    age = min(age, FIRST_POLL)
                 elif known.started % SCOUT == 0:
                     age /= 2
             return max(age, last + FLOOR)
@@ -247,10 +250,14 @@ class Schedule:
             self._of(model).done(last, now)
 
     def requests_per_task(self, now: float) -> float:
-        """Return what a task takes of the rate limit: its submission, and its looks at the present price."""
+        """Return what a task takes of the rate limit: its submission, and its polls at the present price."""
         with self._lock:
             self._reprice(now)
-            return 1.0 + self._looks
+            return 1.0 + self._polls
+
+    def after_fork(self) -> None:
+        """Forget a lock that a thread of the parent process may hold for ever."""
+        self._lock = threading.Lock()
 
     def _of(self, model: str | None) -> Durations:
         known = self.durations.get(model)
@@ -274,106 +281,57 @@ class Schedule:
         share = Counter(model for _, model in self._arrivals) or dict.fromkeys(self.durations or (None,), 1)
         known = [(self.durations.get(model) or Durations(), count) for model, count in share.items()]
         for _ in range(steps):
-            self._looks = self._expected_looks(known)
-            self.price *= min(max(self._looks / room, 0.1), 10.0) if room > 0 else 10.0
+            self._polls = self._expected_polls(known)
+            self.price *= min(max(self._polls / room, 0.1), 10.0) if room > 0 else 10.0
             self.price = min(max(self.price, CHEAPEST), self.dearest)
-        self._looks = self._expected_looks(known)
+        self._polls = self._expected_polls(known)
 
-    def _expected_looks(self, known: list[tuple[Durations, int]]) -> float:
-        looks = sum(count * durations.expected_looks(self._price(durations)) for durations, count in known)
-        return looks / sum(count for _, count in known)
+    def _expected_polls(self, known: list[tuple[Durations, int]]) -> float:
+        polls = sum(count * durations.expected_polls(self._price(durations)) for durations, count in known)
+        return polls / sum(count for _, count in known)
 
 
 class Agenda:
-    """What a batch does next, and when: every submission and every look by the time it is due. Pure, as all here.
+    """What a batch does next, and when: every submission and every poll by the time it is due. Pure, as all here.
 
-    One queue for both, so that neither starves the other. Submissions are spaced so that the looks they will need fit
+    One queue for both, so that neither starves the other. Submissions are spaced so that the polls they will need fit
     into the rate limit too, except while there is room for all that is under way: a small batch is sent at once.
     """
 
-    def __init__(self, schedule: Schedule, budget: RequestBudget) -> None:
+    def __init__(self, schedule: Schedule, rate_limit: RateLimit) -> None:
         self._schedule = schedule
-        self._budget = budget
+        self._rate_limit = rate_limit
         self._queue: list[tuple[float, int, Any]] = []
         self._order = 0
         self._next_submission = -math.inf
 
     def __len__(self) -> int:
-        """Return how many looks are queued."""
+        """Return how many polls are queued."""
         return len(self._queue)
 
-    def look_at(self, task: Any, due: float) -> None:
-        """Queue a look at a task."""
+    def poll_at(self, task: Any, due: float) -> None:
+        """Queue a poll of a task."""
         self._order += 1
         heapq.heappush(self._queue, (due, self._order, task))
 
-    def next_look(self) -> float:
-        """Return when the next look is due; infinity if there is none."""
+    def next_poll(self) -> float:
+        """Return when the next poll is due; infinity if there is none."""
         return self._queue[0][0] if self._queue else math.inf
 
     def take(self) -> Any:
-        """Return the task whose look is due first."""
+        """Return the task whose poll is due first."""
         return heapq.heappop(self._queue)[2]
 
     def next_submission(self, now: float, under_way: int) -> float:
         """Return when the next submission is due, with so many tasks ``under_way``."""
-        if self._budget.per_minute is None:
+        if self._rate_limit.per_minute is None:
             return now
-        if (under_way + 1) * self._schedule.requests_per_task(now) <= self._budget.room(now):
+        if (under_way + 1) * self._schedule.requests_per_task(now) <= self._rate_limit.free(now):
             return min(now, self._next_submission)
         return self._next_submission
 
     def submitted(self, now: float) -> None:
         """Space the following submission after one that is made now."""
-        if self._budget.per_minute is not None:
-            pace = 60.0 / self._budget.per_minute * self._schedule.requests_per_task(now)
+        if self._rate_limit.per_minute is not None:
+            pace = 60.0 / self._rate_limit.per_minute * self._schedule.requests_per_task(now)
             self._next_submission = max(self._next_submission, now - CREDIT) + pace
-
-
-class RequestBudget:
-    """The rate limit: never more than ``per_minute`` requests in any 60 seconds, whoever makes them. Safe across
-    threads.
-    """
-
-    #: Requests that left a minute apart may arrive a little closer.
-    _MARGIN: Final = 0.5
-
-    def __init__(self, per_minute: float | None = 1000.0) -> None:
-        self.per_minute = per_minute
-        self._window = 60.0 / min(per_minute or 1.0, 1.0) + self._MARGIN
-        self._booked: deque[float] = deque(maxlen=max(int(per_minute or 0), 1))
-        self._held = -math.inf
-        self._lock = threading.Lock()
-
-    def reserve(self, now: float, within: float = math.inf) -> float | None:
-        """Book one request and return the seconds to wait before it is sent; None, and no booking, if that exceeds
-        ``within``.
-        """
-        with self._lock:
-            at = max(now, self._held)
-            if self.per_minute is not None:
-                if len(self._booked) == self._booked.maxlen:
-                    at = max(at, self._booked[0] + self._window)
-                if at - now <= within:
-                    self._booked.append(max(at, self._booked[-1]) if self._booked else at)
-            return at - now if at - now <= within else None
-
-    def opens(self, now: float) -> float:
-        """Return when the next request could be sent."""
-        with self._lock:
-            full = self.per_minute is not None and len(self._booked) == self._booked.maxlen
-            return max(now, self._held, self._booked[0] + self._window if full else now)
-
-    def room(self, now: float) -> float:
-        """Return how many requests could be sent at once."""
-        with self._lock:
-            if now < self._held:
-                return 0
-            if self.per_minute is None:
-                return math.inf
-            return (self._booked.maxlen or 0) - len(self._booked) + bisect_right(self._booked, now - self._window)
-
-    def penalize(self, until: float) -> None:
-        """Book nothing before this moment: the server said that there were too many requests."""
-        with self._lock:
-            self._held = max(self._held, until)

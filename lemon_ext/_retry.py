@@ -1,9 +1,4 @@
-"""When a request may be made again, and how long to wait before: pure decisions.
-
-The billable POST is made again only if it certainly was not accepted: it never left, or the server refused it (429;
-503 that says ``retryable: true`` or how long to wait). Everything else that can go wrong with it is a lost answer.
-Polls and downloads are free, so nearly every failure of theirs is worth another try while there is time.
-"""
+"""How long to wait before another try, and until when: pure decisions."""
 
 from __future__ import annotations
 
@@ -11,16 +6,13 @@ import math
 import random
 from collections.abc import Callable
 from email.utils import parsedate_to_datetime
-from enum import Enum, auto
 from typing import Final, NamedTuple
 
-from ._flow import TransportFault
-from .errors import APIResponse, error_detail
+from ._response import APIResponse, error_detail
+from .rate_limit import LONGEST_HOLD
 
 BASE_DELAY: Final = 0.5
 LONGEST_DELAY: Final = 8.0
-#: Answers to a free request that another try may change.
-TRANSIENT: Final = frozenset({408, 425, 429})
 
 
 class Deadline(NamedTuple):
@@ -41,39 +33,6 @@ class Deadline(NamedTuple):
         return max(self.at - self.clock(), 0.0)
 
 
-class Verdict(Enum):
-    """What became of the billable POST."""
-
-    ANSWERED = auto()
-    REFUSED = auto()  # certainly not accepted, and another try may succeed
-    ERROR = auto()  # certainly not accepted, and another try will not help
-    UNCERTAIN = auto()  # may have been accepted and billed
-
-
-def judge_submission(outcome: APIResponse | TransportFault) -> Verdict:
-    """Decide what became of a POST that is billed when accepted."""
-    if isinstance(outcome, TransportFault):
-        return Verdict.REFUSED if outcome.unsent else Verdict.UNCERTAIN
-    status = outcome.status_code
-    if status < 400:
-        return Verdict.ANSWERED
-    if status == 429:
-        return Verdict.REFUSED
-    if status == 503:
-        detail = error_detail(outcome)
-        if (retryable := detail.get("retryable")) is False:
-            return Verdict.ERROR
-        hinted = retryable is True or "retry-after" in outcome.headers or detail.get("retry_after") is not None
-        return Verdict.REFUSED if hinted else Verdict.UNCERTAIN
-    # A 408 comes from a gateway that lost patience with what is behind it.
-    return Verdict.UNCERTAIN if status >= 500 or status == 408 else Verdict.ERROR
-
-
-def is_transient(response: APIResponse) -> bool:
-    """Tell whether another try of a free request may go better."""
-    return response.status_code in TRANSIENT or response.status_code >= 500
-
-
 def retry_after(response: APIResponse, wall: float) -> float | None:
     """Return the seconds the server asks to wait: header (seconds or HTTP date), else ``error.retry_after``, else None.
 
@@ -92,20 +51,20 @@ def retry_after(response: APIResponse, wall: float) -> float | None:
 
 
 def backoff(attempt: int, *, jitter: Callable[[], float] = random.random) -> float:
-    """Return our own delay in seconds before try ``attempt`` (1 is the first repetition): doubling, with full
-    jitter.
-    """
+    """Return our own delay in seconds before repetition ``attempt`` (1 is the first): doubling, half of it jitter."""
     ceiling = min(BASE_DELAY * 2.0 ** min(attempt - 1, 10), LONGEST_DELAY)
     return ceiling * (0.5 + jitter() / 2)
 
 
 def wait_before(attempt: int, hint: float | None) -> float:
-    """Return the seconds to wait before try ``attempt`` of a free request, where the server asks for ``hint``.
+    """Return the seconds to wait before try ``attempt``, where the server asks for ``hint``, 15 minutes at most.
 
-    Its word counts, zero included; but who says zero again and again is not asked thousands of times a minute.
+    The hint wins over our own backoff, zero included, at the first repetition. From the second on the wait is never
+    shorter than our backoff, so a server that always asks for zero is not sent thousands of requests a minute.
     """
     if hint is None:
         return backoff(attempt)
+    hint = min(hint, LONGEST_HOLD)
     return hint if attempt == 1 else max(hint, backoff(attempt))
 
 
