@@ -3,7 +3,11 @@ from enum import StrEnum
 
 
 class ImageQualityKnown(StrEnum):
+    AUTO = "auto"
     HD = "hd"
+    HIGH = "high"
+    LOW = "low"
+    MEDIUM = "medium"
     STANDARD = "standard"
 
     def __str__(self) -> str:
