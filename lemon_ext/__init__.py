@@ -9,6 +9,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # `typing` itself would cost more than all the rest of this module
 if TYPE_CHECKING:
+    from ._response import APIResponse as APIResponse
     from .batch import arun_batch as arun_batch
     from .batch import run_batch as run_batch
     from .capabilities import ModelCapabilities as ModelCapabilities
@@ -38,6 +39,7 @@ if TYPE_CHECKING:
     from .errors import PermissionDeniedError as PermissionDeniedError
     from .errors import RateLimitError as RateLimitError
     from .errors import ResponseError as ResponseError
+    from .errors import SaveError as SaveError
     from .errors import ServerError as ServerError
     from .errors import SubmissionUncertainError as SubmissionUncertainError
     from .errors import TaskError as TaskError
@@ -45,7 +47,6 @@ if TYPE_CHECKING:
     from .errors import TaskNotFoundError as TaskNotFoundError
     from .errors import TaskTimeoutError as TaskTimeoutError
     from .errors import UnreadableSubmissionError as UnreadableSubmissionError
-    from ._response import APIResponse as APIResponse
     from .interop import apoll_until_done as apoll_until_done
     from .interop import poll_until_done as poll_until_done
     from .results import Image as Image
@@ -79,6 +80,7 @@ _HOMES = {
         "PermissionDeniedError",
         "RateLimitError",
         "ResponseError",
+        "SaveError",
         "ServerError",
         "SubmissionUncertainError",
         "TaskError",

@@ -193,9 +193,15 @@ async def arun_batch(
 
 
 def batch_status(folder: str | os.PathLike[str]) -> Progress:
-    """Return how far the batch in a folder is, also while another process works on it. Raises JournalError."""
+    """Return how far the batch in a folder is, also while another process works on it. Raises JournalError.
+
+    A batch that was ended before it had begun has no rows: its ``total`` is 0.
+    """
     with Journal.read(Path(folder)) as journal:
-        return Progress.of(journal.counts(), journal.saved_images())
+        counts, images = journal.counts(), journal.saved_images()
+    if not counts:
+        _refuse_orphans(Path(folder))
+    return Progress.of(counts, images)
 
 
 def export_results(folder: str | os.PathLike[str]) -> Path:
@@ -356,10 +362,16 @@ def _left(journal: Journal) -> str | None:
 
 
 def _refuse_orphans(folder: Path) -> None:
-    """Refuse to begin where pictures lie whose journal is gone: they would be paid for again, and replaced."""
-    if (folder / FILE).exists() or not folder.is_dir():
+    """Refuse to begin where pictures lie whose journal is gone or empty: they would be paid for again, and replaced."""
+    if not folder.is_dir():
         return
-    found = next((path for path in folder.iterdir() if path.name == RESULTS or re.match(r"\d{5,}-", path.name)), None)
+    if (folder / FILE).is_file():
+        with Journal.read(folder) as journal:
+            if journal.count():
+                return
+    # A page and results of no rows are what `lemon gallery` makes of a batch that had not begun.
+    ours = (path for path in folder.iterdir() if path.name == RESULTS or re.match(r"\d{5,}-", path.name))
+    found = next((path for path in ours if path.stat().st_size), None)
     if found is not None:
         raise JournalError(
             f"{folder} holds {found.name}, and not the journal it belongs to ({FILE}). Another run would pay for its "

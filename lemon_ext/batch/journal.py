@@ -168,6 +168,8 @@ class Journal:
             if not create and not path.is_file():
                 raise JournalError(f"There is no batch in {folder}: {FILE} is missing.", path=path)
             folder.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.touch()  # first of all: a folder with the other files and without this one has lost its journal
             lock = _lock(folder)
             try:
                 _inspect(path)
@@ -185,13 +187,20 @@ class Journal:
 
     @classmethod
     def read(cls, folder: Path) -> Journal:
-        """Open the journal in a folder for reading only, also while another process writes."""
+        """Open the journal in a folder for reading only, also while another process writes.
+
+        One whose process was killed while it created it has no rows.
+        """
         path = folder / FILE
         with _explained(path), _reachable(path):
             if not path.is_file():
                 raise JournalError(f"There is no batch in {folder}: {FILE} is missing.", path=path)
             _inspect(path)
             journal = cls(folder, _connect(path, "ro"), None)
+            if journal._is_empty():
+                journal.close()
+                journal._database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
+                journal._database.executescript(_SCHEMA)
             journal._check()
             return journal
 
@@ -301,7 +310,7 @@ class Journal:
         return known
 
     def _prepare(self) -> None:
-        if self._one("PRAGMA user_version")[0] == 0 and not self._one("SELECT count(*) FROM sqlite_master")[0]:
+        if self._is_empty():
             self._database.execute("PRAGMA journal_mode = WAL")
             self._database.executescript(_SCHEMA)
         self._check()
@@ -309,6 +318,9 @@ class Journal:
             raise sqlite3.DatabaseError(found)
         self._database.execute("PRAGMA synchronous = FULL")
         self.commit([cut_off()])
+
+    def _is_empty(self) -> bool:
+        return self._one("PRAGMA user_version")[0] == 0 and not self._one("SELECT count(*) FROM sqlite_master")[0]
 
     def _check(self) -> None:
         if self._one("PRAGMA application_id")[0] != APPLICATION_ID:
@@ -537,11 +549,20 @@ def _inspect(path: Path) -> None:
         with closing(_connect(path, "ro")) as database:
             database.execute("PRAGMA schema_version")
     except sqlite3.DatabaseError as exc:
+        if exc.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+            _roll_back(path)
+            return
         if exc.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
             raise
         raise JournalError(
             f"{path} is not a journal of ours, and is left as it is. Choose another folder.", path=path
         ) from None
+
+
+def _roll_back(path: Path) -> None:
+    """Undo what a killed process had half written: it was creating the journal. SQLite does so when it may write."""
+    with closing(_connect(path, "rw")) as database:
+        database.execute("PRAGMA schema_version")
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
