@@ -26,7 +26,6 @@ import anyio
 import anyio.lowlevel
 import httpx
 from attrs import Factory, define, field, frozen
-from httpcore import AnyIOBackend
 
 from ._address import is_private_host, is_private_ip, origin
 from ._base64 import PictureScan
@@ -238,9 +237,7 @@ def new_async_client(kind: Kind, guard: Callable[[str], None]) -> httpx.AsyncCli
 
 
 def _options(kind: Kind) -> dict[str, Any]:
-    limits = httpx.Limits(
-        max_connections=IN_FLIGHT, max_keepalive_connections=SHARE, keepalive_expiry=KEEPALIVE[kind]
-    )
+    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=SHARE, keepalive_expiry=KEEPALIVE[kind])
     return {"verify": tls(), "limits": limits}
 
 

@@ -3,28 +3,23 @@
 from __future__ import annotations
 
 import math
-import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from functools import partial
 from glob import escape
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from attrs import define, field
 
+from lemon_ext import _files
 from lemon_ext._api import Answer
 from lemon_ext._files import file_stem, write_whole
-from lemon_ext._metadata import describe
 from lemon_ext.errors import LemonError
 from lemon_ext.results import Image
 from lemon_ext.tasks import Task
 
 from . import journal
 from .journal import Entry, Journal, dumps
-
-#: Where an answer is put aside if the folder of its batch takes nothing.
-ELSEWHERE: Final = "lemon-put-aside-"
 
 
 @define(eq=False)
@@ -81,17 +76,10 @@ class Pictures:
         """
         names = names_of(self.entry, len(self.images))
         for index, (name, image) in enumerate(zip(names, self.images, strict=True)):
-            if self.paths[index] is not None or image._came_along != data:
+            if self.paths[index] is not None or image.came_along != data:
                 continue
-            about = partial(
-                describe,
-                prompt=str(self.entry.request.get("prompt")),
-                model=self.entry.request.get("model"),
-                revised_prompt=image.revised_prompt,
-                task_id=None if image._task is None else image._task.id,
-            )
             try:
-                path = await image._aplace(folder / name, overwrite=True, deadline=deadline, finish=about)
+                path = await image.asave(folder / name, overwrite=True, deadline=deadline)
             except (LemonError, OSError) as exc:
                 self.errors[index] = exc
             else:
@@ -101,8 +89,14 @@ class Pictures:
 
 def _images(entry: Entry, fields: Iterable[Mapping[str, Any]], task: Task, runner: Any) -> list[Image]:
     owner = task if task.id is not None else None
-    called = str(entry.request.get("prompt"))
-    return [Image.of(one, called=called, index=i, task=owner, runner=runner) for i, one in enumerate(fields)]
+    known = {
+        "prompt": str(entry.request.get("prompt")),
+        "model": entry.request.get("model"),
+        "task_id": task.id,
+        "task": owner,
+        "runner": runner,
+    }
+    return [Image.of(one, index=i, **known) for i, one in enumerate(fields)]
 
 
 def names_of(entry: Entry, images: int) -> list[str]:
@@ -132,11 +126,11 @@ def _address_of(image: Mapping[str, Any]) -> dict[str, Any]:
 
 def put_aside(folder: Path, row: int, answer: Answer) -> Path:
     """Keep an answer whose data is nowhere else and could not be saved as pictures. Returns where."""
-    name = f"{row:05d}-reply.json"
-    text = dumps(answer.whole)
+    stem, text = f"{row:05d}-reply", dumps(answer.whole)
     try:
-        write_whole(folder / name, text)
+        write_whole(folder / f"{stem}.json", text)
     except OSError:
-        folder = Path(tempfile.mkdtemp(prefix=ELSEWHERE))
-        write_whole(folder / name, text)
-    return folder / name
+        if (elsewhere := _files.put_aside([text.encode("utf-8", "replace")], stem, ".json")) is None:
+            raise
+        return elsewhere
+    return folder / f"{stem}.json"
