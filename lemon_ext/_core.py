@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     import httpx
 
 T = TypeVar("T")
-CoreT = TypeVar("CoreT", bound="Core")
 
 DEFAULT_BASE_URL: Final = "https://api.lemondata.cc"
 Validation: TypeAlias = Literal["strict", "warn", "off"]
@@ -83,6 +82,9 @@ class AsyncCore(Core):
     async def arun(self, flow: _flow.Flow[T]) -> T:
         """Drive a flow."""
         return await _flow.arun(flow, self.http.exchange)
+
+
+CoreT = TypeVar("CoreT", BlockingCore, AsyncCore)
 
 
 def blocking_core(

@@ -201,11 +201,11 @@ class PartFile(Target):
                 raise
 
 
-def write_whole(path: Path, content: Iterable[str]) -> None:
+def write_whole(path: Path, content: str | Iterable[str]) -> None:
     """Write a text file whole or not at all, in the place of whatever has its name. A link is never followed."""
     with PartFile(path) as part:
-        for text in content:
-            part.write(text.encode())
+        for text in [content] if isinstance(content, str) else content:
+            part.write(text.encode("utf-8", "replace"))
         part.replace()
 
 

@@ -150,7 +150,8 @@ async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]
             case Send():
                 return await exchange(effect)
             case Sleep(seconds):
-                return await _clock.asleep(seconds)
+                await _clock.asleep(seconds)
+                return None
             case Call(function, argument):
                 try:
                     if inspect.isawaitable(result := function(argument)):

@@ -85,14 +85,10 @@ def _result(
 ) -> Flow[ImageResult]:
     owner = task if task.id is not None else None
     try:
-        answer = yield from until_done(
-            core.session, task, deadline, poll_interval=poll_interval, on_update=on_update
-        )
+        answer = yield from until_done(core.session, task, deadline, poll_interval=poll_interval, on_update=on_update)
     except TaskFailedError as exc:
         if task._answer is not None and task._answer.images:  # paid for, and worth having
-            exc.result = ImageResult.of(
-                task._answer, model=task.model, prompt=task.prompt, task=owner, runner=core
-            )
+            exc.result = ImageResult.of(task._answer, model=task.model, prompt=task.prompt, task=owner, runner=core)
             exc.add_note(f"{len(exc.result)} image(s) came with it all the same: .result holds them.")
         raise
     return ImageResult.of(answer, model=task.model, prompt=task.prompt, task=owner, runner=core)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import os
 import ssl
+import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
@@ -25,7 +26,6 @@ import anyio
 import anyio.lowlevel
 import httpx
 from attrs import Factory, define, field, frozen
-from httpcore import AnyIOBackend
 
 from ._address import is_private_host, is_private_ip, origin
 from ._base64 import PictureScan
@@ -35,7 +35,7 @@ from ._network import AsyncNetwork, BlockedAddressError, Network, until
 from ._response import APIResponse
 from .errors import ConfigurationError, DownloadError, LemonError
 
-ClientT = TypeVar("ClientT", "httpx.Client | Direct", "httpx.AsyncClient | AsyncDirect")
+ClientT = TypeVar("ClientT", bound="httpx.Client | httpx.AsyncClient | Direct")
 Kind = Literal["submit", "poll", "picture"]
 
 logger = logging.getLogger("lemon_ext")
@@ -47,7 +47,7 @@ IN_FLIGHT: Final = 64
 SHARE: Final = 8
 #: Seconds an idle connection is kept. Many servers close theirs after 5: a submission on such a one is a lost answer,
 #: and a handshake costs less. A poll is free, and comes back within a minute.
-KEEPALIVE: Final[Mapping[str, float]] = MappingProxyType({"submit": 4.0, "poll": 55.0, "picture": 55.0})
+KEEPALIVE: Final[Mapping[Kind, float]] = MappingProxyType({"submit": 4.0, "poll": 55.0, "picture": 55.0})
 #: Bytes of an answer, unpacked, pictures not counted: they are decoded to disk while they arrive.
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 #: Bytes after which an answer is searched for pictures. The ordinary ones are taken as they come.
@@ -103,7 +103,7 @@ class _Connections(Generic[ClientT]):
         raise closed_error()
 
     def leave(self, lease: _Lease[ClientT], user: object, *, cut_off: bool) -> list[_Lease[ClientT]]:
-        """End an exchange, and return what is to be closed. After one that was cut off, nothing uses its client again."""
+        """End an exchange, and return what is to be closed. After one that was cut off, nothing uses its client."""
         if cut_off and not getattr(lease.client, "survives_cancellation", False):
             self._present = tuple(other for other in self._present if other is not lease)
         lease.users.discard(user)
@@ -129,7 +129,7 @@ class _Lease(Generic[ClientT]):
     users: set[object] = field(factory=set, init=False)
 
 
-def _each(new: Callable[[Kind], ClientT]) -> Mapping[str, _Connections[ClientT]]:
+def _each(new: Callable[[Kind], ClientT]) -> Mapping[Kind, _Connections[ClientT]]:
     return {kind: _Connections(partial(new, kind)) for kind in KEEPALIVE}
 
 
@@ -237,9 +237,7 @@ def new_async_client(kind: Kind, guard: Callable[[str], None]) -> httpx.AsyncCli
 
 
 def _options(kind: Kind) -> dict[str, Any]:
-    limits = httpx.Limits(
-        max_connections=IN_FLIGHT, max_keepalive_connections=SHARE, keepalive_expiry=KEEPALIVE[kind]
-    )
+    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=SHARE, keepalive_expiry=KEEPALIVE[kind])
     return {"verify": tls(), "limits": limits}
 
 
@@ -254,8 +252,6 @@ def _use_network(transport: Any, network: Any) -> None:
 
 
 def _on_asyncio() -> bool:
-    import sys
-
     asyncio = sys.modules.get("asyncio")
     return asyncio is not None and asyncio._get_running_loop() is not None
 
@@ -279,7 +275,7 @@ def _bad_proxy(advice: str) -> ConfigurationError:
         if not address:
             continue
         try:
-            httpx.HTTPTransport(verify=False, proxy=address if "://" in address else f"http://{address}")  # noqa: S501 - never used
+            httpx.HTTPTransport(verify=False, proxy=address if "://" in address else f"http://{address}")
         except (ValueError, ImportError, httpx.InvalidURL):
             variable = f"{scheme.upper()}_PROXY"
             shown = address.partition("://")[0]  # the rest may hold a password
@@ -401,6 +397,10 @@ class _Trace:
         if event.endswith("send_request_headers.started") and getattr(info.get("request"), "method", b"") != b"CONNECT":
             self.effect.sent = True
 
+    def interrupted(self) -> None:
+        """Whoever breaks off a request of which nothing was heard cannot know that it has not left."""
+        self.effect.sent = self.effect.sent or not self.heard
+
     async def asynchronous(self, event: str, info: Mapping[str, Any]) -> None:
         self(event, info)
 
@@ -512,7 +512,7 @@ class Http:
     #: A client of the user's, which is used for everything and left open.
     given: httpx.Client | None = None
     #: For each kind of request, shared by clients made with `with_options`.
-    connections: Mapping[str, _Connections[httpx.Client]] = Factory(
+    connections: Mapping[Kind, _Connections[httpx.Client]] = Factory(
         lambda self: _each(partial(new_client, guard=self.credentials.guard)), takes_self=True
     )
     #: False for what shares another's connections, and leaves them open.
@@ -574,6 +574,9 @@ class Http:
             if body is not None and exc is body.broken:
                 raise
             raise self.credentials.fault(exc, effect, trace) from exc
+        except BaseException:
+            trace.interrupted()
+            raise
         finally:
             until.reset(token)
 
@@ -591,7 +594,7 @@ class _Loop:
     """The event loop that async connections belong to, and how many requests may be under way in it."""
 
     _home: tuple[object, int] | None = field(default=None, init=False)
-    _turns: Mapping[str, anyio.Semaphore] = field(factory=dict, init=False)
+    _turns: Mapping[Kind, anyio.Semaphore] = field(factory=dict, init=False)
 
     def turns(self, kind: Kind) -> anyio.Semaphore:
         """Return the limiter for a kind of request. Raises LemonError in another event loop than the first."""
@@ -612,7 +615,7 @@ class AsyncHttp:
 
     credentials: Credentials
     given: httpx.AsyncClient | None = None
-    connections: Mapping[str, _Connections[httpx.AsyncClient]] = Factory(
+    connections: Mapping[Kind, _Connections[httpx.AsyncClient]] = Factory(
         lambda self: _each(partial(new_async_client, guard=self.credentials.guard)), takes_self=True
     )
     loop: _Loop = field(factory=lambda: _Loop())
@@ -670,7 +673,7 @@ class AsyncHttp:
         trace, body = _Trace(effect), None
         request = self.credentials.build(client, effect, trace.asynchronous)
         try:
-            with anyio.CancelScope(deadline=anyio.current_time() + max(end - time.monotonic(), 0.0)) as scope:
+            with anyio.CancelScope(deadline=anyio.current_time() + max(end - time.monotonic(), 0.0)):
                 auth = self.credentials.auth(effect)
                 response = await client.send(request, stream=True, auth=auth, follow_redirects=False)
                 try:
@@ -695,6 +698,9 @@ class AsyncHttp:
             if body is not None and exc is body.broken:
                 raise
             raise self.credentials.fault(exc, effect, trace) from exc
+        except BaseException:
+            trace.interrupted()
+            raise
         raise TransportFault("the answer took too long to arrive", sent=effect.sent or not trace.heard, timeout=True)
 
     async def aclose(self) -> None:

@@ -51,7 +51,7 @@ def retry_after(response: APIResponse, wall: float) -> float | None:
 
 
 def backoff(attempt: int, *, jitter: Callable[[], float] = random.random) -> float:
-    """Return our own delay in seconds before try ``attempt`` (1 is the first repetition): doubling, half of it jitter."""
+    """Return our own delay in seconds before repetition ``attempt`` (1 is the first): doubling, half of it jitter."""
     ceiling = min(BASE_DELAY * 2.0 ** min(attempt - 1, 10), LONGEST_DELAY)
     return ceiling * (0.5 + jitter() / 2)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
+from types import FrameType
 
 from .errors import LemonWarning
 
@@ -12,7 +13,8 @@ _OURS = ("lemon_ext", "lemon_client")
 
 def warn(message: str) -> None:
     """Warn with `LemonWarning`. Never raises: where a filter makes warnings errors, the message is logged instead."""
-    level, frame = 1, sys._getframe()
+    level = 1
+    frame: FrameType | None = sys._getframe()
     while frame is not None and frame.f_globals.get("__name__", "").partition(".")[0] in _OURS:
         level, frame = level + 1, frame.f_back
     try:

@@ -23,6 +23,7 @@ from ._core import (
     prepare,
     with_options,
 )
+from ._raw import generated_client
 from .capabilities import ModelCapabilities, capabilities, models
 from .results import ImageResult
 from .tasks import Task, refresh, restore
@@ -292,8 +293,6 @@ class Lemon:
     @property
     def raw(self) -> AuthenticatedClient:
         """The generated client, configured: same address, key and connections. It neither checks, waits nor retries."""
-        from .interop import generated_client
-
         return generated_client(self._core.http)
 
     def with_options(self, **options: Unpack[Options]) -> Lemon:
@@ -346,8 +345,6 @@ class AsyncLemon:
     @property
     def raw(self) -> AuthenticatedClient:
         """The generated client, configured, for its ``asyncio`` functions. See `Lemon.raw`."""
-        from .interop import generated_client
-
         return generated_client(self._core.http)
 
     def with_options(self, **options: Unpack[Options]) -> AsyncLemon:

@@ -153,7 +153,10 @@ class AuthenticationError(APIStatusError):
 
 
 class InsufficientBalanceError(APIStatusError):
-    """402, or another status with a code that says so: not enough money, or the key's limit is reached. See ``balance_usd`` and ``estimated_cost_usd``."""
+    """402, or another status with a code that says so: not enough money, or the key's limit is reached.
+
+    See ``balance_usd`` and ``estimated_cost_usd``.
+    """
 
 
 class PermissionDeniedError(APIStatusError):

@@ -81,6 +81,11 @@ class Image:
     _task: Task | None = None
     _runner: Runner | None = None
 
+    @classmethod
+    def of(cls, fields: Mapping[str, Any], **known: Any) -> Image:
+        """Make one of the image that an answer has, and what else is ``known``: prompt, model, task_id, index..."""
+        return cls(_text(fields.get("url")), _text(fields.get("revised_prompt")), fields, **known)
+
     @property
     def raw(self) -> ImageData:
         """The generated model with every field of the answer."""
@@ -135,6 +140,11 @@ class Image:
     ) -> Path:
         """Async twin of `save`."""
         return await _arun(self._runner, self._saving(path, overwrite, deadline, max_bytes))
+
+    @property
+    def came_along(self) -> bool:
+        """Whether its data came with the answer, so that saving it needs no network."""
+        return self._data is not None
 
     # ---- the flows ----
 
@@ -366,17 +376,7 @@ class ImageResult(Sequence[Image]):
     ) -> ImageResult:
         """Make one from an answer that holds images."""
         images = [
-            Image(
-                _text(one.get("url")),
-                _text(one.get("revised_prompt")),
-                one,
-                prompt,
-                model,
-                answer.task_id,
-                i,
-                task,
-                runner,
-            )
+            Image.of(one, prompt=prompt, model=model, task_id=answer.task_id, index=i, task=task, runner=runner)
             for i, one in enumerate(answer.images)
         ]
         return cls(images, answer.created, model, prompt, answer.task_id, answer.body)

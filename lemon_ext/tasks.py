@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from sys import intern
 from types import MappingProxyType
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Self, TypeVar
 
 from attrs import define, field
 
@@ -150,7 +150,7 @@ class Leaving:
         self.post: Send | None = None
         self.answered = False
 
-    def __enter__(self) -> Leaving:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
