@@ -135,7 +135,7 @@ CASES = [
         ("425", 425, error(), refused(errors.APIStatusError)),
         ("451", 451, error(), refused(errors.APIStatusError)),
         ("503 that says never", 503, error(retryable=False), refused(errors.ServerError)),
-        ("503 that says never, at a ", 503, error(retryable=False), refused(errors.ServerError), {"Retry-After": "1"}),
+        ("503 that says never, and when", 503, error(retryable=False, retry_after=3), refused(errors.ServerError)),
     ),
     # Refused for good: whatever this account sends from here.
     *answers(
