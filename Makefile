@@ -8,10 +8,10 @@ PIP := $(PYTHON) -m pip --python $(RUN) --disable-pip-version-check --quiet
 SOURCES := PYTHONPATH=generated:.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers regen regen-check bench lock clean
+.PHONY: help demo test check lint types layers regen regen-check bench lock locks-check newest lowest clean
 
 help: ## show this
-	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 demo: $(VENV)/run.stamp ## make pictures without a key and without a network
 	@$(SOURCES) $(RUN) tools/demo.py
@@ -20,7 +20,7 @@ test: $(VENV)/test.stamp ## run the tests
 	@$(RUN) -m pytest -q -n auto -m "not regen and not peers and not browser and not kill"
 
 check: lint types layers regen-check $(VENV)/dev.stamp ## everything that has to hold before a change lands
-	@$(RUN) -m pytest --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+	@$(RUN) -m pytest -n auto --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 lint: $(VENV)/dev.stamp ## style and format
 	@$(VENV)/bin/ruff check .
@@ -46,8 +46,14 @@ lock: ## pin the dependencies again (needs uv)
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --no-annotate --no-strip-extras pyproject.toml --extra all $$2 $$3 -o tools/locks/$$1.txt || exit 1; done
 
+locks-check: ## resolve the locks with old and new pips, on every Python here
+	@$(PYTHON) tools/environments.py locks
+
+newest lowest: ## run the tests on a wheel with the newest, or the lowest, versions of everything (needs uv)
+	@$(PYTHON) tools/environments.py $@
+
 clean: ## remove what make made
-	rm -rf $(VENV) demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
+	rm -rf .venv .venv-* demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
 
 $(RUN):
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from .errors import PermissionDeniedError as PermissionDeniedError
     from .errors import RateLimitError as RateLimitError
     from .errors import ResponseError as ResponseError
+    from .errors import SaveError as SaveError
     from .errors import ServerError as ServerError
     from .errors import SubmissionUncertainError as SubmissionUncertainError
     from .errors import TaskError as TaskError
@@ -79,6 +80,7 @@ _HOMES = {
         "PermissionDeniedError",
         "RateLimitError",
         "ResponseError",
+        "SaveError",
         "ServerError",
         "SubmissionUncertainError",
         "TaskError",

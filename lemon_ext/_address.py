@@ -1,20 +1,31 @@
-"""Addresses: the base URL that people give, and which origin an address belongs to."""
+"""Addresses: the base URL that people give, the origin of an address, and whether it leads into a private network."""
 
 from __future__ import annotations
 
 import re
-import socket
-import unicodedata
 from functools import lru_cache
-from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from urllib.parse import urlsplit
+from ipaddress import AddressValueError, IPv4Address, IPv6Address, IPv6Network
+from typing import Final
+from unicodedata import normalize
+from urllib.parse import unquote, urlsplit
 
 from .errors import ConfigurationError
 
-#: IPv4 addresses inside IPv6 ones, and the dots that names may be written with.
-_NAT64 = ip_network("64:ff9b::/96")
-_DOTS = str.maketrans("。．｡", "...")
-_LABEL = re.compile(r"[^\s%/?#@\\<>^`{|}\"]{1,63}")
+#: Names that no public resolver knows: RFC 6761, 6762, 8375, ICANN's .internal, and what routers hand out.
+_PRIVATE_NAMES: Final = re.compile(
+    r"(?:.*\.)?(?:localhost|localdomain|local|internal|intranet|lan|home|corp|private|home\.arpa)"
+)
+#: IPv6 networks that hold an IPv4 address, and the bits behind it.
+_EMBEDDED: Final = (
+    (IPv6Network("::ffff:0:0/96"), 0),  # mapped
+    (IPv6Network("::ffff:0:0:0/96"), 0),  # translated
+    (IPv6Network("::/96"), 0),  # compatible
+    (IPv6Network("64:ff9b::/96"), 0),  # NAT64
+    (IPv6Network("2002::/16"), 80),  # 6to4
+)
+_GLOBAL: Final = IPv6Network("2000::/3")
+_TEREDO: Final = IPv6Network("2001::/32")
+_LABEL: Final = re.compile(r"[^\s%/?#@\\<>^`{|}\"]{1,63}")
 
 
 def parse_base_url(text: str) -> str:
@@ -58,27 +69,51 @@ def origin(url: str) -> tuple[str, str, int] | None:
     return parts.scheme, (parts.hostname or "").lower(), port or (443 if parts.scheme == "https" else 80)
 
 
-def is_private_ip(address: str) -> bool:
-    """Tell whether an IP address leads to this machine or a private network, or to nowhere on the internet."""
-    try:
-        ip = ip_address(address.partition("%")[0])
-    except ValueError:
-        return True
-    inner = getattr(ip, "ipv4_mapped", None) or getattr(ip, "sixtofour", None)
-    if isinstance(ip, IPv6Address) and ip in _NAT64:
-        inner = IPv4Address(int(ip) & 0xFFFFFFFF)
-    return not (inner or ip).is_global or (inner or ip).is_multicast
+def is_private_ip(address: str | IPv4Address | IPv6Address) -> bool:
+    """Tell whether an IP address is not one of the public internet: loopback, private, link-local, multicast...
+
+    Text that is no address counts as one.
+    """
+    ip = _ip(str(address))
+    if isinstance(ip, IPv6Address):
+        inner = next((int(ip) >> shift & 0xFFFFFFFF for net, shift in _EMBEDDED if ip in net), None)
+        if inner is None:
+            return ip not in _GLOBAL or ip in _TEREDO or not ip.is_global
+        ip = IPv4Address(inner)
+    return ip is None or not ip.is_global or ip.is_multicast
 
 
 def is_private_host(host: str) -> bool:
-    """Tell whether a host, in any spelling that a resolver understands, names this machine or a private network."""
-    name = host.strip("[]").rstrip(".").translate(_DOTS).lower()
-    name = unicodedata.normalize("NFKC", name)
-    if not name or name == "localhost" or name.endswith((".localhost", ".local", ".internal", ".home.arpa")):
-        return True
-    if ":" in name:
+    """Tell whether a host, as it stands in an address, means this machine or a private network without being resolved.
+
+    Knows what resolvers know: 127.1, 0x7f.1, 017700000001, 2130706433, digits of any script, IPv4 in IPv6, and names
+    that are private by convention. Of any other name only its resolution can tell.
+    """
+    name = normalize("NFKC", unquote(host)).strip().strip("[]").rstrip(".").lower()
+    if not name.isprintable() or not name or ":" in name or _last(name).isdecimal() or _last(name).startswith("0x"):
         return is_private_ip(name)
-    try:  # 127.1, 0x7f000001, 2130706433 and 017700000001 are addresses to the system
-        return is_private_ip(socket.inet_ntoa(socket.inet_aton(name)))
-    except OSError:
-        return False
+    return "." not in name or _PRIVATE_NAMES.fullmatch(name) is not None
+
+
+def _last(name: str) -> str:
+    return name.rpartition(".")[2]
+
+
+def _ip(text: str) -> IPv4Address | IPv6Address | None:
+    text = text.partition("%")[0]  # the zone
+    try:
+        return IPv6Address(text) if ":" in text else _ipv4(text.split("."))
+    except (AddressValueError, ValueError):
+        return None
+
+
+def _ipv4(parts: list[str]) -> IPv4Address | None:
+    """Read one to four numbers, decimal, octal or hexadecimal; the last one fills the bytes that are left."""
+    numbers = [int(part, 16) if part[:2] == "0x" else int(part, 8 if part[0] == "0" else 10) for part in parts if part]
+    *heads, last = numbers
+    if len(parts) > 4 or len(numbers) < len(parts) or any(head > 255 for head in heads):
+        return None
+    rest = 4 - len(heads)
+    if last >= 256**rest:
+        return None
+    return IPv4Address(sum(head << 8 * (3 - place) for place, head in enumerate(heads)) + last)

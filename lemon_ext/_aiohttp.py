@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from contextvars import ContextVar
 from typing import Any
 
@@ -14,30 +15,18 @@ import yarl
 _trace: ContextVar[Any] = ContextVar("trace")
 
 
-def new_client(*, traced: bool, **options: Any) -> httpx.AsyncClient:
-    """Return a client of httpx over aiohttp. With ``traced``, requests tell their ``trace`` how far they have come."""
-    return _Client(traced, **options)
+class Transport(httpx_aiohttp.AiohttpTransport):
+    """Keeps no cookies, sends addresses as they are, and has no pool to wait in: a limiter stands before it.
 
+    With ``traced``, a request tells its ``trace`` extension how far it is.
+    """
 
-class _Client(httpx_aiohttp.HttpxAiohttpClient):
     #: aiohttp drops a connection whose request was cancelled, so the others stay good.
     survives_cancellation = True
+    #: One serves any number of requests.
+    share = sys.maxsize
 
-    def __init__(self, traced: bool, **options: Any) -> None:
-        self._traced = traced
-        super().__init__(**options)
-
-    def _init_transport(self, **options: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]
-        return _Transport(self._traced, **options)
-
-    def _init_proxy_transport(self, proxy: httpx.Proxy, **options: Any) -> httpx.AsyncBaseTransport:  # type: ignore[override]
-        return _Transport(self._traced, proxy=proxy, **options)
-
-
-class _Transport(httpx_aiohttp.AiohttpTransport):
-    """Keeps no cookies, sends addresses as they are, and has no pool to wait in: a limiter stands before it."""
-
-    def __init__(self, traced: bool, **options: Any) -> None:
+    def __init__(self, *, traced: bool, **options: Any) -> None:
         super().__init__(**options)
         self._traced = traced
         self._session: aiohttp.ClientSession | None = None

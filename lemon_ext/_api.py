@@ -267,6 +267,8 @@ class Session:
     rate_limit: RateLimit
     schedule: Schedule
     max_retries: int = 2
+    #: Whether images may be fetched from private networks although the API is public.
+    allow_private_images: bool = False
 
     @property
     def clock(self) -> Callable[[], float]:

@@ -2,20 +2,23 @@
 
 A `PictureScan` is fed an answer piece by piece. It takes the text of every ``"b64_json": "..."`` out, leaves a mark in
 its place, and keeps the decoded bytes on a `Spool`: in memory if they are few, else in a temporary file that has no
-name and is gone with the last picture on it. Whatever is odd stays in the answer as it came, and is judged there.
+name and is gone with the last picture on it. Whatever is odd stays in the answer as it came; `decoded` reads it later,
+more tolerantly.
 """
 
 from __future__ import annotations
 
 import binascii
+import os
 import re
 import secrets
 from base64 import b64encode
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from io import BytesIO
+from io import BytesIO, FileIO
 from threading import Lock
 from typing import IO, Any, Final
+from urllib.parse import unquote_to_bytes
 from weakref import WeakSet
 
 #: Bytes of pictures that an answer may keep in memory.
@@ -35,7 +38,10 @@ _on_disk: WeakSet[Spool] = WeakSet()
 
 
 class Spool:
-    """Bytes that are written once and then read, from any thread: in memory, or on disk if they are many."""
+    """Bytes that are written once and then read, from any thread: in memory, or on disk if they are many.
+
+    Not a `tempfile.SpooledTemporaryFile`: that one loses what it held when the disk is full.
+    """
 
     def __init__(self) -> None:
         self.size = 0
@@ -79,6 +85,8 @@ class Spool:
 
     def read(self, start: int, size: int) -> bytes:
         """Return up to ``size`` bytes."""
+        if isinstance(self._file, FileIO):  # a child process shares the place in the file, and may read at any moment
+            return os.pread(self._file.fileno(), size, start)
         with self._lock:
             self._file.seek(start)
             return self._file.read(size)
@@ -148,6 +156,11 @@ class PictureScan:
         #: Nobody who writes an answer can know it.
         self._mark = f"picture-{secrets.token_hex(8)}"
 
+    @property
+    def size(self) -> int:
+        """Bytes of the answer that are kept as text: all but its pictures."""
+        return len(self._text)
+
     def feed(self, chunk: bytes) -> None:
         """Take in the next piece."""
         for at in range(0, len(chunk), CHUNK):
@@ -160,11 +173,6 @@ class PictureScan:
         if self._start is not None:
             self._put_back(self._start, self._held)
         return bytes(self._text)
-
-    @property
-    def size(self) -> int:
-        """Bytes of the answer's text, pictures not counted."""
-        return len(self._text)
 
     def _between(self, chunk: bytes) -> bytes:
         """Keep text up to where a picture begins, and return the rest."""
@@ -190,7 +198,7 @@ class PictureScan:
         if end < 0:
             held = (len(data) - 1) % 4 + 1 if data.endswith(b"\\") else len(data) % 4
         whole, self._held = data[: len(data) - held], data[len(data) - held :]
-        decoded = None if whole and self._padded else _decoded(whole)
+        decoded = None if whole and self._padded else _exactly(whole)
         if decoded is None:
             self._put_back(start, data)
             return b"" if end < 0 else chunk[end:]
@@ -211,7 +219,7 @@ class PictureScan:
         self._start, self._searched = None, len(self._text)
 
 
-def _decoded(text: bytes) -> bytes | None:
+def _exactly(text: bytes) -> bytes | None:
     """Decode what encodes to the same text again. None for anything else."""
     if len(text) % 4:
         return None
@@ -242,3 +250,31 @@ def as_text(value: Any) -> Any:
     if isinstance(value, list):
         return [as_text(item) for item in value]
     return value
+
+
+def is_data_url(text: str) -> bool:
+    """Tell whether an address holds its data itself."""
+    return text[:64].lstrip()[:5].lower() == "data:"
+
+
+def plain(text: str) -> str:
+    """Return plain Base64, however it came: in lines, in the alphabet of addresses, without its padding, cut off, or
+    with blanks for its plus signs, as forms write them.
+    """
+    text = (text.partition(",")[2] if is_data_url(text) else text).strip()
+    if "+" not in text and "-" not in text and not re.search(r"[\t\r\n]", text):
+        text = text.replace(" ", "+")
+    text = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
+    whole = text if len(text) % 4 != 1 else text[:-1]
+    return whole + "=" * (-len(whole) % 4)
+
+
+def decoded(text: str) -> bytes:
+    """Return the bytes of Base64 or of a ``data:`` URL; none where it is neither."""
+    head, _, payload = text.partition(",")
+    if is_data_url(text) and not head.rstrip().lower().endswith(";base64"):
+        return unquote_to_bytes(payload.strip())
+    try:
+        return binascii.a2b_base64(plain(text), strict_mode=True)
+    except ValueError:
+        return b""

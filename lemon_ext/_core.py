@@ -99,7 +99,7 @@ def blocking_core(
     credentials = _credentials(api_key, base_url, timeout, allow_private_images)
     if http_client is None:
         check_environment(lambda: new_client("submit", credentials.guard).close())
-    return BlockingCore(*_session(credentials.base_url, *options), Http(credentials, http_client))
+    return BlockingCore(*_session(credentials, *options), Http(credentials, http_client))
 
 
 def async_core(
@@ -114,13 +114,13 @@ def async_core(
     credentials = _credentials(api_key, base_url, timeout, allow_private_images)
     if http_client is None:
         check_environment(lambda: new_async_client("submit", credentials.guard))
-    return AsyncCore(*_session(credentials.base_url, *options), AsyncHttp(credentials, http_client))
+    return AsyncCore(*_session(credentials, *options), AsyncHttp(credentials, http_client))
 
 
 def borrowed(client: Any, deadline: float) -> tuple[Session, float, Validation, Credentials]:
     """Return what a core over a client of the generated package needs: its key stays where it is."""
     credentials = Credentials(None, parse_base_url(str(client.base_url)))
-    return (*_session(credentials.base_url, deadline, 2, 1000, "strict"), credentials)
+    return (*_session(credentials, deadline, 2, 1000, "strict"), credentials)
 
 
 def _credentials(
@@ -138,7 +138,11 @@ def _checked_timeout(timeout: float | None) -> float | None:
 
 
 def _session(
-    base_url: str, deadline: float, max_retries: int, requests_per_minute: float | None, validation: Validation
+    credentials: Credentials,
+    deadline: float,
+    max_retries: int,
+    requests_per_minute: float | None,
+    validation: Validation,
 ) -> tuple[Session, float, Validation]:
     if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
         raise ValueError(f"max_retries must be a whole number, zero or more, not {max_retries!r}.")
@@ -146,7 +150,13 @@ def _session(
         raise ValueError(f"requests_per_minute must be above zero, or None, not {requests_per_minute!r}.")
     if validation not in ("strict", "warn", "off"):
         raise ValueError(f"validation must be 'strict', 'warn' or 'off', not {validation!r}.")
-    session = Session(base_url, RateLimit(requests_per_minute), Schedule(requests_per_minute), max_retries)
+    session = Session(
+        credentials.base_url,
+        RateLimit(requests_per_minute),
+        Schedule(requests_per_minute),
+        max_retries,
+        credentials.allow_private_images,
+    )
     session.deadline(deadline)
     _sessions.add(session)
     return session, deadline, validation
@@ -174,8 +184,10 @@ def with_options(core: CoreT, options: Options) -> CoreT:
         )
     before = core.session
     limit = options.get("requests_per_minute", before.rate_limit.per_minute)
+    http: Any = core.http  # type: ignore[attr-defined]  # both subclasses have it
+    credentials = http.credentials
     session, deadline, validation = _session(
-        before.base_url,
+        credentials,
         options.get("deadline", core.deadline),
         options.get("max_retries", before.max_retries),
         limit,
@@ -185,8 +197,6 @@ def with_options(core: CoreT, options: Options) -> CoreT:
         # The same connections, the same account: what is used and learned stays common.
         session = evolve(session, rate_limit=before.rate_limit, schedule=before.schedule)
         _sessions.add(session)
-    http: Any = core.http
-    credentials = http.credentials
     if "timeout" in options:
         credentials = evolve(credentials, timeout=_checked_timeout(options["timeout"]))
     shared = evolve(http, credentials=credentials, owned=False)

@@ -16,6 +16,7 @@ import math
 from collections.abc import Awaitable, Callable, Generator
 from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
+from anyio.to_thread import run_sync
 from attrs import define, field
 
 from . import _clock
@@ -71,7 +72,13 @@ class Call(NamedTuple):
     argument: Any
 
 
-Effect: TypeAlias = Send | Sleep | Call
+class Work(NamedTuple):
+    """Do what blocks, with files: in a thread, where a loop must not wait. The result is what the function returns."""
+
+    function: Callable[[], object]
+
+
+Effect: TypeAlias = Send | Sleep | Call | Work
 Flow: TypeAlias = Generator[Effect, Any, T]
 
 
@@ -113,6 +120,8 @@ def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
                 except Exception as exc:  # noqa: BLE001 - see Call
                     _report(exc)
                 return None
+            case Work(function):
+                return function()
 
     result: object = None
     fault: BaseException | None = None
@@ -150,6 +159,8 @@ async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]
                 except Exception as exc:  # noqa: BLE001 - see Call
                     _report(exc)
                 return None
+            case Work(function):
+                return await run_sync(function)
 
     result: object = None
     fault: BaseException | None = None

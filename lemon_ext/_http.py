@@ -13,7 +13,7 @@ import ssl
 import sys
 import time
 from collections.abc import Awaitable, Callable, Mapping
-from contextlib import aclosing, closing
+from contextlib import closing
 from functools import cache, lru_cache, partial
 from http.cookiejar import CookieJar
 from importlib.util import find_spec
@@ -26,7 +26,6 @@ import anyio
 import anyio.lowlevel
 import httpx
 from attrs import Factory, define, field, frozen
-from httpcore import AnyIOBackend
 
 from ._address import is_private_host, is_private_ip, origin
 from ._base64 import PictureScan
@@ -36,7 +35,7 @@ from ._network import AsyncNetwork, BlockedAddressError, Network, until
 from ._response import APIResponse
 from .errors import ConfigurationError, DownloadError, LemonError
 
-ClientT = TypeVar("ClientT", bound=httpx.Client | httpx.AsyncClient)
+ClientT = TypeVar("ClientT", bound="httpx.Client | httpx.AsyncClient | Direct")
 Kind = Literal["submit", "poll", "picture"]
 
 logger = logging.getLogger("lemon_ext")
@@ -44,6 +43,8 @@ logger = logging.getLogger("lemon_ext")
 USER_AGENT: Final = "lemon-ext/0.1.0"
 #: Requests of one kind under way at once.
 IN_FLIGHT: Final = 64
+#: Of these, how many share one client of httpx's.
+SHARE: Final = 8
 #: Seconds an idle connection is kept. Many servers close theirs after 5: a submission on such a one is a lost answer,
 #: and a handshake costs less. A poll is free, and comes back within a minute.
 KEEPALIVE: Final[Mapping[Kind, float]] = MappingProxyType({"submit": 4.0, "poll": 55.0, "picture": 55.0})
@@ -72,37 +73,41 @@ _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, h
 
 @define(eq=False, repr=False)
 class _Connections(Generic[ClientT]):
-    """The clients of the HTTP library for one kind of request: one in use, and older ones that are still being left.
+    """The clients of the HTTP library for one kind of request: those in use, and older ones that are still being left.
 
-    Takes no lock, which an interrupt or a fork could leave locked: who enters says so first and then looks whether the
-    client is still in use, and who retires a client does both the other way round.
+    Takes no lock, which an interrupt or a fork could leave locked: who enters a client says so first and then looks
+    whether it is still in use, and who retires one does both the other way round. Several clients share the requests,
+    because what httpx's pool does for each grows with the square of its connections.
     """
 
     new: Callable[[], ClientT]
     _closed: bool = field(default=False, init=False)
-    _present: _Lease[ClientT] | None = field(default=None, init=False)
+    _present: tuple[_Lease[ClientT], ...] = field(default=(), init=False)
     _all: set[_Lease[ClientT]] = field(factory=set, init=False)
 
     def enter(self, user: object) -> _Lease[ClientT]:
         """Return the client for an exchange. ``user`` is any new object that stands for the exchange."""
         while not self._closed:
-            lease = self._present
-            if lease is None or lease.process != os.getpid():
+            present = self._present
+            if present and present[0].process != os.getpid():
+                present = ()  # a parent's: closing them here could end them there, so they are only left
+            lease = min(present, key=lambda lease: len(lease.users), default=None)
+            if lease is None or len(lease.users) >= getattr(lease.client, "share", SHARE):
                 lease = _Lease(self.new(), os.getpid())
                 self._all.add(lease)
-                self._present = lease
+                self._present = (*present, lease)
             lease.users.add(user)
-            if lease is self._present:
+            if lease in self._present:
                 return lease
             lease.users.discard(user)
         raise closed_error()
 
     def leave(self, lease: _Lease[ClientT], user: object, *, cut_off: bool) -> list[_Lease[ClientT]]:
         """End an exchange, and return what is to be closed. After one that was cut off, nothing uses its client."""
-        if cut_off and self._present is lease and not getattr(lease.client, "survives_cancellation", False):
-            self._present = None
+        if cut_off and not getattr(lease.client, "survives_cancellation", False):
+            self._present = tuple(other for other in self._present if other is not lease)
         lease.users.discard(user)
-        return [] if lease is self._present else [old for old in [*self._all] if self._is_left(old)]
+        return [] if lease in self._present else [old for old in [*self._all] if self._is_left(old)]
 
     def forget(self, lease: _Lease[ClientT]) -> None:
         """Forget a client that was closed."""
@@ -110,12 +115,18 @@ class _Connections(Generic[ClientT]):
 
     def close(self) -> list[_Lease[ClientT]]:
         """Give out nothing more, and return what is to be closed."""
-        self._closed, self._present = True, None
+        self._closed, self._present = True, ()
         return [lease for lease in [*self._all] if lease.process == os.getpid()]
 
     def _is_left(self, lease: _Lease[ClientT]) -> bool:
-        # A parent's connections stay as they are: closing them here could end them there.
-        return lease is not self._present and not lease.users and lease.process == os.getpid()
+        return lease not in self._present and not lease.users and lease.process == os.getpid()
+
+
+@define(eq=False, repr=False)
+class _Lease(Generic[ClientT]):
+    client: ClientT
+    process: int
+    users: set[object] = field(factory=set, init=False)
 
 
 def _each(new: Callable[[Kind], ClientT]) -> Mapping[Kind, _Connections[ClientT]]:
@@ -153,11 +164,42 @@ def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:
         ) from None
 
 
-def _options(kind: Kind) -> dict[str, Any]:
-    limits = httpx.Limits(
-        max_connections=IN_FLIGHT, max_keepalive_connections=IN_FLIGHT, keepalive_expiry=KEEPALIVE[kind]
-    )
-    return {"verify": tls(), "limits": limits, "headers": _HEADERS, "timeout": None, "cookies": _NoCookies()}
+class Direct:
+    """A transport of httpx's, used as its client is, where there is no proxy: no cookies, no state, half the time."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        #: Whether other connections stay good when a request is cancelled.
+        self.survives_cancellation = getattr(transport, "survives_cancellation", False)
+        self.share = getattr(transport, "share", SHARE)
+
+    def build_request(self, method: str, url: httpx.URL, *, headers: Mapping[str, str], **more: Any) -> httpx.Request:
+        """Return a request, as httpx's client does."""
+        return httpx.Request(method, url, headers={**_HEADERS, **headers}, **more)
+
+    def send(self, request: httpx.Request, **_options: Any) -> Any:
+        """Send a request and return its response, its body unread."""
+        return self._transport.handle_request(request)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+
+class AsyncDirect(Direct):
+    """Async twin of `Direct`."""
+
+    def send(self, request: httpx.Request, **_options: Any) -> Any:
+        """Async twin of `Direct.send`."""
+        return self._transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Async twin of `Direct.close`."""
+        await self._transport.aclose()
+
+
+#: What our own clients send with every request.
+_HEADERS: Final = MappingProxyType({"Accept": "*/*", "Accept-Encoding": ", ".join(_BOUNDED), "User-Agent": USER_AGENT})
 
 
 class _NoCookies(CookieJar):
@@ -167,35 +209,46 @@ class _NoCookies(CookieJar):
         """Ignore them."""
 
 
-#: What our own clients send with every request.
-_HEADERS: Final = MappingProxyType({"User-Agent": USER_AGENT, "Accept-Encoding": ", ".join(_BOUNDED)})
-
-
-def new_client(kind: Kind, guard: Callable[[str], None]) -> httpx.Client:
+def new_client(kind: Kind, guard: Callable[[str], None]) -> httpx.Client | Direct:
     """Make a client without a key. Proxies come from the environment (HTTPS_PROXY, NO_PROXY...)."""
-    client = httpx.Client(**_options(kind))
-    _use_network(client, lambda direct: Network(guard if direct and kind == "picture" else None))
-    return client
+    client: Any = httpx.Client(**_options(kind), headers=_HEADERS, cookies=_NoCookies()) if _proxies() else None
+    direct = client._transport if client is not None else httpx.HTTPTransport(**_options(kind))
+    for transport in (direct, *(client._mounts.values() if client is not None else ())):
+        # httpx hands no backend through to httpcore. A proxy is where the user says it is, so it is not guarded.
+        _use_network(transport, Network(guard if kind == "picture" and transport is direct else None))
+    return client or Direct(direct)
 
 
-def new_async_client(kind: Kind, guard: Callable[[str], None]) -> httpx.AsyncClient:
-    """Async twin of `new_client`, over aiohttp where that is installed and the loop is asyncio's."""
+def new_async_client(kind: Kind, guard: Callable[[str], None]) -> httpx.AsyncClient | AsyncDirect:
+    """Async twin of `new_client`, over aiohttp where that is installed, the loop is asyncio's and there is no proxy."""
+    if _proxies():
+        client = httpx.AsyncClient(**_options(kind), headers=_HEADERS, cookies=_NoCookies())
+        if kind == "picture":
+            _use_network(client._transport, AsyncNetwork(guard))
+        return client
     if kind != "picture" and _on_asyncio() and find_spec("httpx_aiohttp") is not None:
-        from . import _aiohttp  # an extra
+        from ._aiohttp import Transport  # an extra
 
-        return _aiohttp.new_client(**_options(kind), traced=kind == "submit")
-    client = httpx.AsyncClient(**_options(kind))
+        return AsyncDirect(Transport(traced=kind == "submit", **_options(kind)))
+    direct = httpx.AsyncHTTPTransport(**_options(kind))
     if kind == "picture":
-        _use_network(client, lambda direct: AsyncNetwork(guard) if direct else AnyIOBackend())
-    return client
+        _use_network(direct, AsyncNetwork(guard))
+    return AsyncDirect(direct)
 
 
-def _use_network(client: httpx.Client | httpx.AsyncClient, network: Callable[[bool], Any]) -> None:
-    # httpx hands no backend through to httpcore. A proxy is where the user says it is, so it is not guarded.
-    for transport in (client._transport, *client._mounts.values()):
-        pool: Any = getattr(transport, "_pool", None)
-        if pool is not None:
-            pool._network_backend = network(transport is client._transport)
+def _options(kind: Kind) -> dict[str, Any]:
+    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=SHARE, keepalive_expiry=KEEPALIVE[kind])
+    return {"verify": tls(), "limits": limits}
+
+
+def _proxies() -> list[str]:
+    found = getproxies()
+    return [found[name] for name in ("http", "https", "all") if found.get(name)]
+
+
+def _use_network(transport: Any, network: Any) -> None:
+    if (pool := getattr(transport, "_pool", None)) is not None:
+        pool._network_backend = network
 
 
 def _on_asyncio() -> bool:
@@ -235,7 +288,7 @@ def _bad_proxy(advice: str) -> ConfigurationError:
 # ---- what an exchange sends, and what comes back ----
 
 #: httpx takes long to read an address, and most requests go to one of a few.
-_parsed: Final = lru_cache(256)(httpx.URL)
+_parsed: Final = lru_cache(2048)(httpx.URL)
 
 
 @frozen(eq=False, repr=False)
@@ -248,26 +301,36 @@ class Credentials:
     timeout: float | None = None
     allow_private_images: bool = False
 
-    def build(self, client: httpx.Client | httpx.AsyncClient, effect: Send, trace: object) -> httpx.Request:
+    def build(self, client: Any, effect: Send, trace: object) -> httpx.Request:
         """Return the request for an effect, with the key where it belongs."""
         step = min(effect.within, effect.stall, LONGEST_STEP if self.timeout is None else self.timeout)
         # At most half of the time goes by waiting for a connection: a submission that is sent too late for its answer
         # is paid and lost.
         steps = {"connect": min(step, CONNECT_SECONDS), "read": step, "write": step, "pool": step / 2}
         extensions: dict[str, Any] = {"timeout": steps}
+        headers = {}
         if effect.kind == "submit":
             extensions["trace"] = trace
+        if effect.sink is not None:
+            # Pictures are compressed already, and what never unpacks never explodes.
+            headers["Accept-Encoding"] = "identity"
+        keyed = effect.kind != "picture" and origin(effect.url) == origin(self.base_url)
+        if keyed and self.key is not None:
+            headers["Authorization"] = self.key.header
         try:
-            request = client.build_request(effect.method, _parsed(effect.url), json=effect.json, extensions=extensions)
-            self.authorize(request, keyed=effect.kind != "picture")
+            request = client.build_request(
+                effect.method, _parsed(effect.url), headers=headers, json=effect.json, extensions=extensions
+            )
         except Exception as exc:
             raise TransportFault(
                 f"the request cannot be made ({type(exc).__name__}: {exc})", sent=False, local=True
             ) from exc
-        if effect.sink is not None:
-            # Pictures are compressed already, and what never unpacks never explodes.
-            request.headers["Accept-Encoding"] = "identity"
-        if request.headers.get("User-Agent", _HTTPX).startswith(_HTTPX):  # a client of the user's
+        if isinstance(client, Direct):
+            return request
+        # A client of the user's, or a generated one, may carry credentials of its own.
+        if not keyed:
+            self.authorize(request, keyed=False)
+        if request.headers.get("User-Agent", _HTTPX).startswith(_HTTPX):
             request.headers["User-Agent"] = USER_AGENT
         return request
 
@@ -277,7 +340,6 @@ class Credentials:
             if self.key is not None:
                 request.headers["Authorization"] = self.key.header
         else:
-            # A client of the user's, or a generated one, may carry credentials of its own.
             for name in _CREDENTIALS:
                 request.headers.pop(name, None)
 
@@ -299,9 +361,9 @@ class Credentials:
     def _host(self) -> str:
         return urlsplit(self.base_url).hostname or ""
 
-    def record(self, response: httpx.Response, body: _Body) -> APIResponse:
+    def record(self, body: _Body) -> APIResponse:
         """Return our own record of a response, without its request and without the key."""
-        record = body.collected(response.status_code, dict(response.headers.items()))
+        record = body.collected()
         return record if self.key is None else self.key.mask(record)
 
     def fault(self, exc: Exception, effect: Send, trace: _Trace) -> TransportFault:
@@ -335,6 +397,10 @@ class _Trace:
         if event.endswith("send_request_headers.started") and getattr(info.get("request"), "method", b"") != b"CONNECT":
             self.effect.sent = True
 
+    def interrupted(self) -> None:
+        """Whoever breaks off a request of which nothing was heard cannot know that it has not left."""
+        self.effect.sent = self.effect.sent or not self.heard
+
     async def asynchronous(self, event: str, info: Mapping[str, Any]) -> None:
         self(event, info)
 
@@ -358,10 +424,13 @@ class _Body:
     Pictures are taken out of a large answer while it arrives. Of a failed download, hardly anything is ``wanted``.
     """
 
+    status_code: int
+    headers: Mapping[str, str]
     sink: Sink | None
-    wanted: bool
-    may_hold_pictures: bool
     end: float
+    wanted: bool = True
+    may_hold_pictures: bool = False
+    packed: bool = False
     #: What the sink raised: the trouble of who writes, not of the connection.
     broken: Exception | None = field(default=None, init=False)
     _size: int = field(default=0, init=False)
@@ -371,17 +440,20 @@ class _Body:
     @classmethod
     def of(cls, response: httpx.Response, effect: Send, end: float) -> _Body:
         """Make one for the answer to a request."""
+        headers = _headers(response)
+        codings = [name.strip().lower() for name in headers.get("content-encoding", "").split(",")]
+        codings = [coding for coding in codings if coding in _CODINGS]
         sink = effect.sink if response.status_code == 200 else None
-        codings = _codings(response)
+        body = cls(response.status_code, headers, sink, end, packed=bool(codings))
         if effect.sink is not None and sink is None:
-            length = response.headers.get("Content-Length", "")
-            wanted = not codings and length.isdecimal() and int(length) <= BRIEF
-            return cls(None, wanted, False, end)
-        if sink is not None and (len(codings) > 1 or any(coding not in _BOUNDED for coding in codings)):
+            length = headers.get("content-length", "")
+            body.wanted = not codings and length.isdecimal() and int(length) <= BRIEF
+        elif sink is not None and (len(codings) > 1 or any(coding not in _BOUNDED for coding in codings)):
             raise DownloadError("The image came compressed in a way that was not asked for, and is not unpacked.")
-        if len(codings) > 1:
+        elif len(codings) > 1:
             raise TransportFault("the answer came compressed more than once, and is not unpacked")
-        return cls(sink, True, effect.kind != "picture" and response.is_success, end)
+        body.may_hold_pictures = effect.kind != "picture" and 200 <= response.status_code < 300
+        return body
 
     def write(self, chunk: bytes) -> None:
         if time.monotonic() > self.end:
@@ -406,19 +478,20 @@ class _Body:
         if self._size > MAX_ANSWER_BYTES:
             raise TransportFault(f"the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
 
-    def collected(self, status_code: int, headers: Mapping[str, str]) -> APIResponse:
+    def collected(self) -> APIResponse:
         """Return the answer, with the pictures that were taken out of it."""
         if self._scan is None:
-            return APIResponse(status_code, headers, bytes(self._buffer))
-        return APIResponse(status_code, headers, self._scan.finish(), self._scan.pictures)
+            return APIResponse(self.status_code, self.headers, bytes(self._buffer))
+        return APIResponse(self.status_code, self.headers, self._scan.finish(), self._scan.pictures)
 
 
-def _codings(response: httpx.Response) -> list[str]:
-    """Return the codings of a body, those that httpx unpacks."""
-    packed = response.headers.get("Content-Encoding")
-    if packed is None:
-        return []
-    return [coding for coding in (name.strip().lower() for name in packed.split(",")) if coding in _CODINGS]
+def _headers(response: httpx.Response) -> dict[str, str]:
+    """Return the headers with names in lower case; what came several times is joined by commas."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in response.headers.raw:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("utf-8", "replace")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
 
 
 def _log(effect: Send, response: httpx.Response) -> None:
@@ -489,9 +562,10 @@ class Http:
             with closing(client.send(request, stream=True, auth=auth, follow_redirects=False)) as response:
                 _log(effect, response)
                 body = _Body.of(response, effect, end)
-                for chunk in response.iter_bytes() if body.wanted else ():
+                chunks: Any = response.iter_bytes() if body.packed else response.stream
+                for chunk in chunks if body.wanted else ():
                     body.write(chunk)
-            return self.credentials.record(response, body)
+            return self.credentials.record(body)
         except (TransportFault, LemonError):
             raise
         except BlockedAddressError as exc:
@@ -500,6 +574,9 @@ class Http:
             if body is not None and exc is body.broken:
                 raise
             raise self.credentials.fault(exc, effect, trace) from exc
+        except BaseException:
+            trace.interrupted()
+            raise
         finally:
             until.reset(token)
 
@@ -603,13 +680,16 @@ class AsyncHttp:
                     _log(effect, response)
                     body = _Body.of(response, effect, end)
                     if body.wanted:
-                        chunks: Any = response.aiter_bytes()  # typed as an iterator, in truth a generator to be closed
-                        async with aclosing(chunks):
+                        chunks: Any = aiter(response.aiter_bytes() if body.packed else response.stream)
+                        try:
                             async for chunk in chunks:
                                 body.write(chunk)
+                        finally:
+                            if hasattr(chunks, "aclose"):  # a generator
+                                await chunks.aclose()
                 finally:
                     await response.aclose()
-                return self.credentials.record(response, body)
+                return self.credentials.record(body)
         except (TransportFault, LemonError):
             raise
         except BlockedAddressError as exc:
@@ -618,6 +698,9 @@ class AsyncHttp:
             if body is not None and exc is body.broken:
                 raise
             raise self.credentials.fault(exc, effect, trace) from exc
+        except BaseException:
+            trace.interrupted()
+            raise
         raise TransportFault("the answer took too long to arrive", sent=effect.sent or not trace.heard, timeout=True)
 
     async def aclose(self) -> None:

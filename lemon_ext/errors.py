@@ -20,6 +20,7 @@
     │   ├── TaskNotFoundError
     │   └── TaskTimeoutError(TimeoutError) the task is still running: resume, do not resubmit
     ├── DownloadError                      the image exists, fetching it failed
+    ├── SaveError(OSError)                 the image exists, it could not be written where it was wanted
     ├── JournalError                       the journal of a batch cannot be used
     └── rows.RowsError(ValueError)         a file of rows cannot be used; nothing was sent
 
@@ -56,6 +57,7 @@ __all__ = (
     "PermissionDeniedError",
     "RateLimitError",
     "ResponseError",
+    "SaveError",
     "ServerError",
     "SubmissionUncertainError",
     "TaskError",
@@ -71,9 +73,13 @@ class LemonWarning(UserWarning):
 
 
 class LemonError(Exception):
-    """The root. ``.task`` is the handle of the task concerned (`ImageTask`, `AsyncImageTask`), where one is known."""
+    """The root. ``.task`` is the handle of the task concerned (`ImageTask`, `AsyncImageTask`), where one is known.
+
+    ``.paths`` are the files that were saved before, where one of several images failed.
+    """
 
     task: Any = None
+    paths: Sequence[Path] = ()
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -178,7 +184,12 @@ class ServerError(APIStatusError):
 
 
 class ResponseError(LemonError):
-    """A reply that cannot be understood. ``body`` is what came, ``response`` the whole record."""
+    """A reply that cannot be understood. ``body`` is what came, ``response`` the whole record.
+
+    ``path`` is where data that is no whole picture was kept.
+    """
+
+    path: Path | None = None
 
     def __init__(self, message: str, *, response: Any = None) -> None:
         super().__init__(message)
@@ -236,12 +247,30 @@ class TaskTimeoutError(TaskError, TimeoutError):
 
 
 class DownloadError(LemonError):
-    """The image was made, fetching it failed. Fetch it again; do not generate it again."""
+    """The image was made, fetching it failed. Fetch it again; do not generate it again.
+
+    Where data came that is no whole picture, ``path`` is where `save` kept it, ``body`` what `read` got.
+    """
+
+    path: Path | None = None
+    body: bytes = b""
 
     def __init__(self, message: str, *, url: str | None = None, status_code: int | None = None) -> None:
         super().__init__(message)
         self.url = url
         self.status_code = status_code
+
+
+class SaveError(LemonError, OSError):
+    """The image was made, and could not be written where it was wanted. ``errno`` says why.
+
+    ``path`` is where it was put aside, if it came with the answer and is nowhere else.
+    """
+
+    def __init__(self, message: str, *, path: Path | None = None, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.errno = errno
 
 
 class JournalError(LemonError):

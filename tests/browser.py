@@ -51,11 +51,18 @@ class Browser:
         self._write, self._read = from_us[1], to_us[0]
 
     def __enter__(self) -> Self:
+        try:
+            self._begin()
+        except BaseException:
+            self.__exit__()
+            raise
+        return self
+
+    def _begin(self) -> None:
         target = self.send("Target.createTarget", url="about:blank")["targetId"]
         self._session = self.send("Target.attachToTarget", targetId=target, flatten=True)["sessionId"]
         for domain in ("Page", "Runtime", "Log"):
             self.send(f"{domain}.enable")
-        return self
 
     def __exit__(self, *exc_info: object) -> None:
         os.killpg(self._process.pid, signal.SIGKILL)  # the group that was started above, and nothing else

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +16,7 @@ from click.testing import CliRunner, Result
 from lemon_ext.cli._app import app
 from lemon_ext.cli._screen import Screen
 from lemon_ext.emulator import KEY, Emulator
+from tests.children import python
 
 
 def lemon(*args: str, input: str | None = None) -> Result:  # noqa: A002 - as in click's own runner
@@ -43,11 +43,9 @@ def emulator(server: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) 
     return server
 
 
-def process(*args: str, **options: Any) -> subprocess.Popen[str]:
-    return subprocess.Popen(
-        [sys.executable, "-m", "lemon_ext", *args],
-        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, **options,
-    )  # fmt: skip
+def process(*args: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Run the command as a process of its own, beside the block."""
+    return python("-m", "lemon_ext", *args, **options)
 
 
 @pytest.fixture
@@ -59,15 +57,17 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def ctrl_c(when: Callable[[], bool]) -> Iterator[None]:
-    """Press Ctrl-C once ``when`` holds, while the block runs."""
+def ctrl_c(when: Callable[[], bool], times: int = 1, how: signal.Signals = signal.SIGINT) -> Iterator[None]:
+    """Press Ctrl-C once ``when`` holds, while the block runs. ``how``: or send another signal."""
     ended = threading.Event()
 
     def press() -> None:
         while not when():
             if ended.wait(0.01):
                 return
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # to the thread that waits
+        for _ in range(times):
+            signal.pthread_kill(threading.main_thread().ident or 0, how)  # to the thread that waits
+            ended.wait(0.2)
 
     thread = threading.Thread(target=press)
     thread.start()

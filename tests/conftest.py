@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
 import os
 import signal
@@ -9,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -79,6 +81,17 @@ class Colour:
 def _setups() -> Iterator[None]:
     yield
     setups.close()
+
+
+@pytest.fixture(scope="session")
+def tools() -> Iterator[SimpleNamespace]:
+    """The regeneration tool. Not imported at the top: it needs the generator, which the light environment lacks."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    names = ("contract", "derive", "impact", "lint", "regen", "waiting")
+    modules = SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+    modules.present = modules.contract.parse((FROZEN.parent / "openapi.yaml").read_text(encoding="utf-8"))
+    yield modules
+    sys.path.remove(str(ROOT / "tools"))
 
 
 @pytest.fixture(params=["blocking", "asyncio", "trio"])

@@ -32,8 +32,8 @@ from lemon_ext import (
 )
 from lemon_ext._files import PartFile
 from lemon_ext.batch import Progress, batch_status, engine, export_results, journal, plan_batch
+from lemon_ext.rate_limit import RateLimit
 from lemon_ext.rows import Row, read_rows
-from lemon_ext.schedule import RequestBudget
 from tests.gateway import PNG, Gateway, results, rows, statuses
 
 BUSY = (429, {"error": {"message": "slow down", "code": "rate_limit_exceeded"}}, ("Retry-After", "7"))
@@ -157,7 +157,7 @@ def test_a_cancelled_submission_is_uncertain(tmp_path, backend):
             scope.cancel()
             await anyio.sleep_forever()
 
-        lemon._core.wire.client = httpx.AsyncClient(transport=httpx.MockTransport(hang))
+        lemon._core.http.given = httpx.AsyncClient(transport=httpx.MockTransport(hang))
         with anyio.CancelScope() as scope:
             async for _ in arun_batch(rows(1), tmp_path, client=lemon):
                 pass
@@ -531,14 +531,14 @@ def test_max_images_is_never_exceeded(tmp_path):
 def test_the_rate_limit_holds_for_submissions_and_looks_together(tmp_path, monkeypatch, per_minute):
     gateway = Gateway()
     times = []
-    reserve = RequestBudget.reserve
+    reserve = RateLimit.acquire
 
     def noted(self, now, *within):
         wait = reserve(self, now, *within)
         times.append(now + wait)
         return wait
 
-    monkeypatch.setattr(RequestBudget, "reserve", noted)
+    monkeypatch.setattr(RateLimit, "acquire", noted)
     go(gateway, rows(60), tmp_path, client=gateway.client(requests_per_minute=per_minute), deadline=10_000)
     assert len(times) == len(gateway.times) >= 120
     assert all(later - earlier >= 60 for earlier, later in zip(times, times[per_minute:], strict=False))
@@ -773,7 +773,7 @@ def test_a_second_interrupt_cuts_off_what_is_on_its_way(tmp_path, monkeypatch):
         sent.set()
         await anyio.sleep_forever()
 
-    lemon._core.wire.client = httpx.AsyncClient(transport=httpx.MockTransport(hang))
+    lemon._core.http.given = httpx.AsyncClient(transport=httpx.MockTransport(hang))
     join = batch._Background._join
 
     def interrupted_read(self):

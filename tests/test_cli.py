@@ -7,6 +7,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
@@ -23,6 +24,7 @@ from lemon_ext.cli._app import COMMANDS, app
 from lemon_ext.cli._contract import ApiCommand, allowed, api_fields, api_options
 from lemon_ext.emulator import KEY
 from lemon_ext.rows import RowsError
+from tests.children import child
 from tests.cli import emulator, lemon, process, server  # noqa: F401 - fixtures
 
 # ---- help ----
@@ -69,8 +71,17 @@ def test_without_a_command_the_help_is_shown():
     assert result.stderr.startswith("Usage: lemon ")
 
 
-def test_without_click_it_says_what_to_install():
-    code = "import sys; sys.modules['click'] = None; from lemon_ext.cli import main; main()"
+@pytest.mark.parametrize(
+    "lacking",
+    [
+        "sys.modules['click'] = None",
+        "import click; del click.exceptions.NoArgsIsHelpError",
+        "sys.modules['rich'] = None",
+    ],
+    ids=["no click", "click 8.1", "no rich"],
+)
+def test_without_the_extra_it_says_what_to_install(lacking):
+    code = f"import sys; from lemon_ext.cli import main; {lacking}; main()"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stdout) == (2, "")
     assert done.stderr == "lemon: The command line is an extra. Install it with: pip install 'lemon-ext[cli]'\n"
@@ -80,7 +91,11 @@ def test_without_click_it_says_what_to_install():
     ("args", "message", "following"),
     [
         (["generat"], "There is no command 'generat'. Did you mean 'generate'?", "lemon --help"),
-        (["--colour"], "No such option '--colour'.", "lemon --help"),
+        (
+            ["emulator", "--port", "x"],
+            "Invalid value for '--port': 'x' is not a valid integer range.",
+            "lemon emulator --help",
+        ),
         (["generate"], "Missing argument 'PROMPT...'.", "lemon generate --help"),
         (["models", "a", "b"], "Got unexpected extra argument (b)", "lemon models --help"),
     ],
@@ -219,11 +234,10 @@ def test_models_are_told_as_json():
 # ---- emulator ----
 
 
-def test_the_emulator_prints_its_address_and_what_would_have_been_billed(tmp_path):
-    with process(
-        "emulator", "--task-seconds", "0", "--fault", "error_402", env={**os.environ, "no_proxy": "*"}
-    ) as server:
-        assert server.stdout is not None
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_the_emulator_prints_its_address_and_what_would_have_been_billed(how):
+    environment = {**os.environ, "no_proxy": "*"}
+    with process("emulator", "--task-seconds", "0", "--fault", "error_402", env=environment) as server:
         address = server.stdout.readline().strip()
         assert server.stdout.readline() == f"export LEMONDATA_BASE_URL={address}\n"
         assert server.stdout.readline() == "export LEMONDATA_API_KEY=sk-emulator\n"
@@ -231,13 +245,20 @@ def test_the_emulator_prints_its_address_and_what_would_have_been_billed(tmp_pat
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"{address}/v1/images/generations", body, headers)
         with pytest.raises(urllib.error.HTTPError, match="402"):
-            urllib.request.urlopen(request)
-        with urllib.request.urlopen(request) as response:
+            urllib.request.urlopen(request, timeout=10)
+        with urllib.request.urlopen(request, timeout=10) as response:
             assert response.status == 200
-        server.send_signal(signal.SIGINT)
+        host, port = address.removeprefix("http://").split(":")
+        with socket.create_connection((host, int(port)), timeout=10) as connection:
+            connection.sendall(b"\x16\x03\x01 no HTTP at all\r\n\r\n")  # of which the server would tell stderr
+            assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
+        server.send_signal(how)
         _, told = server.communicate(timeout=10)
     assert server.returncode == 0
-    assert told.splitlines()[-1] == "lemon: 2 requests, 1 of them would have been billed, for 1 image."
+    assert told.splitlines() == [
+        "lemon: The emulator is running; any key that begins with sk- will do. Ctrl-C stops it.",
+        "lemon: 2 requests, 1 of them would have been billed, for 1 image.",
+    ]
 
 
 def test_the_emulator_gets_its_options(monkeypatch):
@@ -287,7 +308,6 @@ def test_a_reader_that_goes_away_does_not_end_the_work(emulator, tmp_path):
     with process("generate", "a", "b", "c", cwd=tmp_path) as running:
         assert running.stdout is not None
         running.stdout.close()
-        assert running.stderr is not None
         told = running.stderr.read()
     assert running.returncode == 0
     assert "Error" not in told
@@ -309,7 +329,7 @@ def test_on_a_terminal_the_drawing_is_gone_at_the_end(emulator, tmp_path):
     env = {**os.environ, "TERM": "xterm", "NO_COLOR": "1", "COLUMNS": "80", "LINES": "24"}
     args = [sys.executable, "-m", "lemon_ext", "generate", "a cat", "-m", "midjourney", "--poll-interval", "0.1"]
     emulator.task_seconds = 0.3
-    with subprocess.Popen(args, stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, env=env) as running:
+    with child(*args, stdin=theirs, stdout=theirs, stderr=theirs, cwd=tmp_path, env=env) as running:
         os.close(theirs)
         shown = b""
         try:

@@ -150,7 +150,7 @@ def test_a_file_can_be_named_and_gets_the_suffix_of_its_bytes(emulator):
     ("args", "message"),
     [
         (["-o", "there.png"], "there.png exists. Give another name, or add --overwrite."),
-        (["-o", "new.png", "-n", "2"], "new.png is one file, and 2 images are asked for. Give -o a folder."),
+        (["-o", "new.png", "-n", "2"], "new.png is one file for 2 images. Give a folder with -o."),
         (["-o", "folder", "--overwrite"], "--overwrite goes with -o FILE; in a folder, free names are picked."),
         (["-o", "there.png/folder"], "Nothing can be saved in there.png/folder: Not a directory. Nothing was sent."),
     ],
@@ -177,7 +177,7 @@ def test_a_missing_key_is_named(emulator, monkeypatch):
 def test_a_wrong_address_is_a_wrong_call(emulator):
     result = lemon("generate", "a", "--base-url", "api.lemondata.cc")
     assert result.exit_code == 2
-    assert result.stderr.startswith("lemon: base_url must be an address like https://api.lemondata.cc")
+    assert result.stderr.startswith("lemon: base_url must be an address like https://")
 
 
 def test_the_emulator_needs_neither_key_nor_proxy(monkeypatch, tmp_path):
@@ -219,9 +219,9 @@ def test_a_task_that_still_runs_names_the_command_to_go_on_with(emulator):
     result = lemon("generate", "a", "-m", "midjourney", "--deadline", "0.2", "-o", "my pictures", "--json", *FAST)
     task_id = emulator.ledger[0].task_id
     assert result.exit_code == 5
-    assert told(result)["next"] == f"lemon task {task_id} --wait -o 'my pictures'"
+    assert told(result)["next"] == f"lemon task --wait -o 'my pictures' -- {task_id}"
     assert told(result)["task_id"] == task_id
-    assert f"  next: lemon task {task_id} --wait -o 'my pictures'\n" in result.stderr
+    assert f"  next: lemon task --wait -o 'my pictures' -- {task_id}\n" in result.stderr
     assert "images.task" not in result.stderr
     emulator.task_seconds = 0.02
     emulator._jobs[task_id].plan.seconds = 0.0
@@ -233,7 +233,7 @@ def test_an_image_that_cannot_be_fetched_can_be_fetched_again(emulator):
     result = lemon("generate", "a [fault:image_page:1]", "--json")
     assert (result.exit_code, told(result)["error"]["type"]) == (5, "DownloadError")
     command = told(result)["next"]
-    assert command.startswith("lemon task '{")
+    assert command.startswith("lemon task --wait -- '{")
     again = lemon("task", command.split("'")[1], "--wait")
     assert (again.exit_code, again.stdout) == (0, "a-fault-image_page-1.png\n")
     assert emulator.charges == 1
@@ -243,7 +243,8 @@ def test_the_address_is_repeated_in_the_next_command(emulator, server, monkeypat
     monkeypatch.delenv("LEMONDATA_BASE_URL")
     emulator.task_seconds = 60.0
     args = ["-m", "midjourney", "--deadline", "0.1", "--base-url", server.url, "--json"]
-    assert told(lemon("generate", "a", *args, *FAST))["next"].endswith(f" --wait --base-url {server.url}")
+    command = told(lemon("generate", "a", *args, *FAST))["next"]
+    assert command.startswith(f"lemon task --wait --base-url {server.url} -- img_")
 
 
 # ---- without waiting ----
@@ -255,13 +256,13 @@ def test_no_wait_prints_the_id_and_task_fetches_it(emulator):
     assert task_id == emulator.ledger[0].task_id
     looked = lemon("task", task_id)
     assert (looked.exit_code, looked.stdout) == (5, f"{task_id}  pending\n")
-    assert looked.stderr == f"  next: lemon task {task_id} --wait\n"
+    assert looked.stderr == f"  next: lemon task --wait -- {task_id}\n"
     assert told(lemon("task", task_id, "--json")) == {
         "model": None,
         "task_id": task_id,
         "status": "pending",
         "progress": None,
-        "next": f"lemon task {task_id} --wait",
+        "next": f"lemon task --wait -- {task_id}",
     }
     emulator._jobs[task_id].plan.seconds = 0.0
     assert lemon("task", task_id).stdout == f"{task_id}.png\n"
@@ -314,21 +315,36 @@ def test_ctrl_c_says_how_to_get_at_what_is_paid_for(emulator, tmp_path):
         shown, said = running.communicate(timeout=10)
     assert running.returncode == 130
     assert said == (
-        f"lemon: Interrupted. 1 task paid for and still running.\n  next: lemon task {task_id} --wait -o out\n"
+        f"lemon: Interrupted. 1 task is paid for and not fetched yet.\n  next: lemon task --wait -o out -- {task_id}\n"
     )
-    assert json.loads(shown)["next"] == f"lemon task {task_id} --wait -o out"
+    assert json.loads(shown)["next"] == f"lemon task --wait -o out -- {task_id}"
     assert emulator.charges == 1
 
 
-def test_ctrl_c_tells_what_was_sent_from_what_was_not(emulator, monkeypatch):
+def test_ctrl_c_waits_for_what_is_being_sent_and_sends_no_more(emulator, monkeypatch):
     monkeypatch.setattr("lemon_ext.cli._jobs.AT_ONCE", 1)
-    emulator.latency = 1.0
+    emulator.latency = 0.5
     with ctrl_c(when=lambda: emulator.charges == 1):
+        result = lemon("generate", "a", "b", "c", "--json")
+    saved, *left = map(json.loads, result.stdout.splitlines())
+    assert (result.exit_code, saved["paths"], emulator.charges) == (130, ["a.png"], 1)
+    assert [(one["prompt"], one["error"]["message"], one["next"]) for one in left] == [
+        ("b", "Interrupted. It was not sent.", None),
+        ("c", "Interrupted. It was not sent.", None),
+    ]
+    assert "Stopping. What is being sent or saved is waited for; Ctrl-C again ends at once." in result.stderr
+    assert "lemon: Interrupted. 2 requests were not sent (2/3, 3/3).\n" in result.stderr
+
+
+def test_ctrl_c_again_ends_at_once_and_says_what_became_of_each_prompt(emulator, monkeypatch):
+    monkeypatch.setattr("lemon_ext.cli._jobs.AT_ONCE", 2)
+    emulator.latency = 20.0
+    with ctrl_c(when=lambda: emulator.charges == 2, times=2):
         result = lemon("generate", "a", "b", "c")
     assert (result.exit_code, result.stdout) == (130, "")
-    assert result.stderr == (
-        "lemon: Interrupted. 1 request was being sent and may have been accepted and billed: "
-        "look at your account before sending again. 2 requests were not sent.\n"
+    assert result.stderr.splitlines()[-1] == (
+        "lemon: Interrupted. 2 requests may have been accepted and billed (1/3, 2/3): look at your account before you "
+        "send again. 1 request was not sent (3/3)."
     )
 
 
@@ -339,8 +355,8 @@ def test_ctrl_c_names_every_task_that_goes_on(emulator):
         result = lemon("generate", "a", "b", "-m", "flux-pro", *FAST)
     ids = [charge.task_id for charge in emulator.ledger]
     assert result.exit_code == 130
-    assert "2 tasks paid for and still running." in result.stderr
-    assert set(result.stderr.splitlines()[-1].split()[3:]) == {*ids, "--wait"}
+    assert "2 tasks are paid for and not fetched yet (1/2, 2/2)." in result.stderr
+    assert set(result.stderr.splitlines()[-1].split()[5:]) == set(ids)
 
 
 def test_a_bug_is_raised_after_the_other_prompts_have_ended(emulator, monkeypatch):
@@ -369,7 +385,7 @@ def test_a_full_disk_leaves_the_command_to_fetch_it_again(emulator, monkeypatch)
     result = lemon("generate", "a", "-m", "flux-pro", *FAST)
     assert result.exit_code == 5
     task_id = emulator.ledger[0].task_id
-    assert result.stderr.endswith(f"lemon: a.png: No space left on device.\n  next: lemon task {task_id} --wait\n")
+    assert result.stderr.endswith(f"lemon: a.png: No space left on device.\n  next: lemon task --wait -- {task_id}\n")
 
 
 # ---- on a terminal ----

@@ -223,10 +223,22 @@ def test_a_body_that_is_no_request_is_refused(api, body, status, code):
     assert api.emulator.charges == 0
 
 
-def test_another_content_type_is_refused_with_the_right_one_named(api):
-    response = api.ask("POST", GENERATIONS, b"prompt=x", content_type="application/x-www-form-urlencoded")
+@pytest.mark.parametrize(
+    ("content_type", "named"),
+    [
+        ("application/x-www-form-urlencoded", "application/x-www-form-urlencoded"),
+        ("", "An empty Content-Type"),
+        (" ; charset=utf-8", "An empty Content-Type"),
+    ],
+)
+def test_another_content_type_is_refused_with_the_right_one_named(api, content_type, named):
+    response = api.ask("POST", GENERATIONS, b"prompt=x", content_type=content_type)
     assert response.status == 415
-    assert response.json()["error"]["hint"] == "Send Content-Type: application/json"
+    error = response.json()["error"]
+    assert (error["message"], error["hint"]) == (f"{named} is not taken here", "Send Content-Type: application/json")
+
+
+def test_the_content_type_is_read_as_people_write_it(api):
     assert (
         api.ask("POST", GENERATIONS, b'{"prompt": "x"}', content_type="Application/JSON; charset=utf-8").status == 200
     )

@@ -25,6 +25,7 @@ import pytest
 import lemon_ext.emulator
 from lemon_ext import Lemon
 from lemon_ext.emulator import KEY, Emulator, serve
+from tests.children import python
 from tests.play import Clock
 
 AUTH = {"Authorization": f"Bearer {KEY}"}
@@ -158,10 +159,27 @@ def test_a_huge_body_is_refused_over_a_socket(server):
     assert post(server.url, prompt="x" * 5_000_000).status_code == 413
 
 
-@pytest.mark.parametrize("method", ["GET", "HEAD", "PUT", "OPTIONS"])
-def test_a_wrong_method_is_refused_over_a_socket(server, method):
-    answer = httpx.request(method, server.url + GENERATIONS, headers=AUTH, trust_env=False)
-    assert (answer.status_code, answer.headers["allow"]) == (405, "POST")
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
+def test_a_wrong_method_is_refused_over_a_socket_in_the_envelope(server, method):
+    for path, status, allow, code in (
+        (GENERATIONS, 405, "POST", b"method_not_allowed"),
+        (f"{GENERATIONS}/img_1", 405, "GET", b"method_not_allowed"),
+        ("/nowhere", 404, None, b"not_found"),
+    ):
+        answer = httpx.request(method, server.url + path, headers=AUTH, trust_env=False)
+        told = (answer.status_code, answer.headers.get("allow"), answer.headers["content-type"])
+        assert told == (status, allow, "application/json")
+        assert method == "HEAD" or code in answer.content
+
+
+def test_what_is_no_path_is_refused_in_the_envelope_too(server):
+    host, port = server.url.removeprefix("http://").split(":")
+    for target in ("*", "example.test:443"):
+        with socket.create_connection((host, int(port)), timeout=5) as connection:
+            connection.sendall(f"OPTIONS {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
+            head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
+        assert head.startswith(b"HTTP/1.1 404 ")
+        assert json.loads(body)["error"]["code"] == "not_found"
 
 
 def test_nobody_who_waits_for_a_slow_answer_holds_up_the_end():
@@ -226,17 +244,13 @@ print("stopped", flush=True)
 """
 
 
-def test_serving_in_the_foreground_ends_with_an_interrupt():
-    with subprocess.Popen([sys.executable, "-W", "error", "-c", FOREGROUND], stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, text=True) as process:  # fmt: skip
-        try:
-            assert process.stdout is not None
-            url = process.stdout.readline().strip()
-            assert post(url).status_code == 200
-            process.send_signal(signal.SIGINT)
-            out, err = process.communicate(timeout=10)
-        finally:
-            process.kill()
+@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+def test_serving_in_the_foreground_ends_with_a_signal(how):
+    with python("-W", "error", "-c", FOREGROUND) as process:
+        url = process.stdout.readline().strip()
+        assert post(url).status_code == 200
+        process.send_signal(how)
+        out, err = process.communicate(timeout=10)
     assert (out, err, process.returncode) == ("stopped\n", "", 0)
 
 

@@ -19,10 +19,10 @@ import anyio
 import httpx
 import pytest
 
-from lemon_ext import AuthenticationError, Lemon, LemonError, SubmissionUncertainError, _spans
+from lemon_ext import AuthenticationError, Lemon, LemonError, SubmissionUncertainError, _base64
 from lemon_ext._flow import Send, TransportFault
 from lemon_ext._pool import KEEPALIVE, TRUSTED, AsyncPool, Pool, environment_proxies
-from lemon_ext._spans import Picture, PictureScan, Spool, with_text
+from lemon_ext._base64 import Picture, PictureScan, Spool, as_text
 from lemon_ext._wire import AsyncWire, Credentials, Wire, new_async_client, new_client
 from tests.conftest import KEY
 from tests.play import Clock
@@ -649,7 +649,7 @@ def scanned(raw, size):
 def test_pictures_are_taken_out_and_nothing_is_lost(raw, found, size):
     text, pictures = scanned(raw.encode(), size)
     assert [b"".join(picture) for picture in pictures.values()] == found
-    assert with_text(json.loads(text), pictures) == json.loads(raw)
+    assert as_text(json.loads(text), pictures) == json.loads(raw)
 
 
 @pytest.mark.parametrize("end", ["", "x", '"', '"}', '"}]'])
@@ -661,21 +661,21 @@ def test_an_answer_that_ends_too_soon_keeps_its_text(end):
 
 
 def test_any_answer_survives_being_cut_anywhere(monkeypatch):
-    monkeypatch.setattr(_spans, "IN_MEMORY", 500)
+    monkeypatch.setattr(_base64, "IN_MEMORY", 500)
     rng = random.Random(4)
     for _ in range(100):
         items = [{rng.choice(["b64_json", "url", "x"]): base64.b64encode(rng.randbytes(rng.randrange(900))).decode()}]
         document = {"data": items * rng.randrange(4), "n": [{"b64_json": rng.choice(["", "a", "====", "aGk="])}]}
         raw = json.dumps(document).replace("/", rng.choice(["/", "\\/"])).encode()
         text, pictures = scanned(raw, rng.randrange(1, 300))
-        assert with_text(json.loads(text), pictures) == document
+        assert as_text(json.loads(text), pictures) == document
 
 
 def test_an_answer_with_no_end_of_keys_is_not_searched_for_ever():
     raw = json.dumps([{"b64_json": "aGk="}] * 1000).encode()
     text, pictures = scanned(raw, 4096)
-    assert len(pictures) == _spans.MAX_PICTURES
-    assert with_text(json.loads(text), pictures) == json.loads(raw)
+    assert len(pictures) == _base64.MAX_PICTURES
+    assert as_text(json.loads(text), pictures) == json.loads(raw)
 
 
 def test_a_picture_can_be_pickled():
@@ -686,16 +686,16 @@ def test_a_picture_can_be_pickled():
 
 def test_many_bytes_go_to_disk_and_are_gone_with_the_last_picture(monkeypatch, tmp_path):
     monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
-    monkeypatch.setattr(_spans, "_on_disk", type(_spans._on_disk)())
+    monkeypatch.setattr(_base64, "_on_disk", type(_base64._on_disk)())
     spool = Spool()
     spool.write(b"x" * 1000)
-    assert not _spans._on_disk
-    spool.write(b"y" * _spans.IN_MEMORY)
-    assert spool in _spans._on_disk
+    assert not _base64._on_disk
+    spool.write(b"y" * _base64.IN_MEMORY)
+    assert spool in _base64._on_disk
     assert spool.read(999, 2) == b"xy"
     del spool
     assert list(tmp_path.iterdir()) == []
-    assert not _spans._on_disk
+    assert not _base64._on_disk
 
 
 def test_a_full_disk_costs_memory_and_no_picture(monkeypatch):
@@ -704,7 +704,7 @@ def test_a_full_disk_costs_memory_and_no_picture(monkeypatch):
             self.data = b""
 
         def write(self, data):
-            if len(self.data) >= _spans.IN_MEMORY:
+            if len(self.data) >= _base64.IN_MEMORY:
                 raise OSError(28, "No space left on device")
             self.data += bytes(data[:100_000])  # a full disk takes a part first
             return min(len(data), 100_000)
@@ -727,7 +727,7 @@ def test_a_full_disk_costs_memory_and_no_picture(monkeypatch):
 
 
 def test_answers_above_the_files_a_process_may_hold_stay_in_memory(monkeypatch):
-    monkeypatch.setattr(_spans, "MAX_FILES", 0)
+    monkeypatch.setattr(_base64, "MAX_FILES", 0)
     monkeypatch.setattr(tempfile, "TemporaryFile", None)
     assert b"".join(Picture.of(PNG * 5)) == PNG * 5
 
@@ -802,7 +802,7 @@ def test_an_answer_that_cannot_be_understood_keeps_all_but_the_pictures(colour):
         generate(colour, json.dumps({"odd": {"b64_json": TEXT, "note": "look here"}}).encode())
     response = caught.value.response
     assert response.json()["odd"]["note"] == "look here"
-    assert with_text(response.json(), response.pictures)["odd"]["b64_json"] == TEXT
+    assert as_text(response.json(), response.pictures)["odd"]["b64_json"] == TEXT
     assert pickle.loads(pickle.dumps(caught.value)).response.json() == response.json()
 
 

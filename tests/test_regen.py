@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import os
@@ -10,42 +9,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from lemon_ext import client
 from tests.conftest import ROOT
+from tests.edits import TEXT, edit, findings
 
 pytestmark = pytest.mark.regen
-
-TEXT = (ROOT / "tests" / "contract" / "openapi.yaml").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def tools():
-    """The regeneration tool. Not imported at the top: it needs the generator, which the light environment lacks."""
-    sys.path.insert(0, str(ROOT / "tools"))
-    names = ("contract", "derive", "impact", "lint", "regen")
-    modules = SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    modules.present = modules.contract.parse(TEXT)
-    yield modules
-    sys.path.remove(str(ROOT / "tools"))
-
-
-def edit(*replacements):
-    text = TEXT
-    for old, new in replacements:
-        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the contract"
-        text = text.replace(old, new)
-    return text
-
-
-def findings(tools, text):
-    with pytest.raises(tools.contract.BrokenContractError) as caught:
-        tools.lint.load(text)
-    return caught.value.findings
-
 
 USER = "        user:\n          type: string\n          description: An identifier of your end user."
 CREATED = (
@@ -123,10 +94,18 @@ def with_row(model, parameters):
         ((REQUEST, 'schema: {$ref: "other.yaml#/Request"}'), "requestBody", "nothing at 'other.yaml#/Request' in this"),
         ((REQUEST, REQUEST.replace("}", ", required: [n]}")), "requestBody", "ignores what stands beside a $ref: requ"),
         # The standard, and what an operation has to say.
-        (("operationId: get_image_task", "operationId: create_image"), "contract", "is not unique"),
+        (
+            ("get:\n      operationId: get_image_task", "get:\n      operationId: create_image"),
+            "contract",
+            "is not unique",
+        ),
         (("description: The images, or a task that will", "summary: will"), "responses['200']", "required property"),
         (("pattern: '\\S'", "pattern: '['"), "properties.prompt", "'[' is not a 'regex'"),
-        (("      operationId: get_image_task\n", ""), "get", "needs an operationId"),
+        (
+            ("      operationId: get_image_task\n      tags: [images]", "      tags: [images]"),
+            "get",
+            "needs an operationId",
+        ),
         (("operationId: create_image", "operationId: make_image"), "paths", "no operation 'create_image'"),
         ((REQUEST, "schema: {type: object, properties: {}}"), "paths", "must be JSON, a $ref to an object"),
     ],
@@ -520,7 +499,7 @@ def test_the_frozen_contract_is_kept_in_step_and_to_the_same_rules(tools, grown,
          ["ok       value queued of TaskStatusKnown is new"]),
         ([(STATUSES, STATUSES.replace("completed, ", ""))],
          ["BREAKING value completed of TaskStatusKnown is gone"]),
-        ([("operationId: get_image_task", "operationId: get_task")],
+        ([("get:\n      operationId: get_image_task", "get:\n      operationId: get_task")],
          ["BREAKING operation get_image_task (GET /v1/images/generations/{task_id}) is gone",
           "ok       operation get_task (GET /v1/images/generations/{task_id}) is new"]),
         ([("          example: img_0f9a12bc34de\n",

@@ -8,7 +8,8 @@ import shutil
 import subprocess
 import sys
 import time
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from lemon_ext import CapabilityError, ImageTask, Lemon, LemonError
@@ -58,25 +59,30 @@ def batch(emulator: Emulator) -> None:
         csv.writer(file).writerows([("prompt", "model"), *rows])
     before = emulator.charges
     folder = FOLDER / "batch"
-    child = lemon_command(emulator, "batch", str(FOLDER / "prompts.csv"), "-o", str(folder))
-    while saved(folder) < len(rows) // 2:
-        with suppress(subprocess.TimeoutExpired):
-            child.wait(timeout=0.05)
-            break
-    child.kill()
-    child.wait()
+    with lemon_command(emulator, "batch", str(FOLDER / "prompts.csv"), "-o", str(folder)) as child:
+        while saved(folder) < len(rows) // 2:
+            with suppress(subprocess.TimeoutExpired):
+                child.wait(timeout=0.05)
+                break
     print(f"\nkilled with {saved(folder)} of {len(rows)} rows saved; charges so far: {emulator.charges - before}")
 
     title("4. lemon resume: what is paid for is fetched, nothing is paid for twice")
-    code = lemon_command(emulator, "resume", str(folder)).wait()
+    with lemon_command(emulator, "resume", str(folder)) as child:
+        code = child.wait()
     print(f"\nexit code {code}; charges for {len(rows)} rows: {emulator.charges - before}")
     print(f"\nThe pictures are in {FOLDER}/. The gallery: {(folder / 'index.html').absolute().as_uri()}")
 
 
-def lemon_command(emulator: Emulator, *arguments: str) -> subprocess.Popen[bytes]:
+@contextmanager
+def lemon_command(emulator: Emulator, *arguments: str) -> Iterator[subprocess.Popen[bytes]]:
+    """Run the command line beside the block. At the end of the block it is killed."""
     print(f"$ lemon {' '.join(arguments)}", flush=True)
     environment = {**os.environ, "LEMONDATA_API_KEY": KEY, "LEMONDATA_BASE_URL": emulator.url, "NO_PROXY": "127.0.0.1"}
-    return subprocess.Popen([sys.executable, "-m", "lemon_ext", *arguments], env=environment)
+    with subprocess.Popen([sys.executable, "-m", "lemon_ext", *arguments], env=environment) as child:
+        try:
+            yield child
+        finally:
+            child.kill()
 
 
 def saved(folder: Path) -> int:

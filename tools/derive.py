@@ -110,7 +110,7 @@ def image_params(contract: Contract) -> str:
     """Return the module ``image_params``: the keyword arguments of a generation, for editors and type checkers."""
     lines = [
         '"""The optional parameters of a generation request, for `**params: Unpack[ImageParams]`."""\n\n',
-        "from typing import Literal, TypedDict\n\n\n",
+        "from typing import Literal, TypeAlias, TypedDict\n\n\n",
         "class ImageParams(TypedDict, total=False):\n",
         '    """What a generation request can carry beside prompt and model. None means not given."""\n\n',
     ]
@@ -193,3 +193,25 @@ _BOUNDS = {"minimum": "from", "maximum": "to", "maxLength": "characters up to", 
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def defaults(contract: Contract) -> str:
+    """Return the end of the module ``model_table``: what a client uses that is told nothing else."""
+    model = contract.data.get("x-lemon-default-model")
+    servers = tuple(server["url"].rstrip("/") for server in contract.data.get("servers", ()))
+    return (
+        f"\n#: The model of a call that names none. It is sent. None: every call has to name one.\n"
+        f"DEFAULT_MODEL: Final[str | None] = {model!r}\n\n"
+        f"#: Where the API is: the default first, then where it is said to be too.\n"
+        f"SERVERS: Final[tuple[str, ...]] = {servers!r}\n"
+    )
+
+
+def known_models(contract: Contract) -> str:
+    """Return the end of the module ``image_params``: the model names that an editor completes."""
+    names = [name for name, row in contract.models.items() if "*" not in name and "retired" not in row]
+    kind = f"Literal[{', '.join(map(repr, names))}]" if names else "str"
+    return (
+        "\n\n#: The listed models that are not retired. There are others: `KnownModel | str`.\n"
+        f"KnownModel: TypeAlias = {kind}\n"
+    )

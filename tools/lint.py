@@ -18,6 +18,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import waiting
 import yaml
 from contract import GENERATION, BrokenContractError, Contract, Finding, known_values, parse, place_of
 from jsonschema import Draft202012Validator
@@ -47,7 +48,7 @@ WORDS = {"title", "description", "example", "examples", "deprecated", "x-server-
 SCHEMA_KEYWORDS = {
     *WORDS, *(word for words in BOUNDS.values() for word in words), "type", "format", "enum", "anyOf", "allOf",
     "properties", "required", "additionalProperties", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
-    "uniqueItems", "readOnly", "writeOnly",
+    "uniqueItems", "readOnly", "writeOnly", "x-lemon-states", "x-typical-seconds",
 }  # fmt: skip
 #: These have a rule of their own, which says what to write instead.
 TRAPS = ("oneOf", "discriminator", "const", "nullable")
@@ -65,7 +66,12 @@ def load(text: str, *, house_rules: bool = True) -> Contract:
     """
     contract = parse(text)
     # Each stage relies on the one before it.
-    stages = [(_scalars, _references), (_standard,), (_operations,), (_schemas, _parameters, _examples, _models)]
+    stages = [
+        (_scalars, _references),
+        (_standard,),
+        (_operations,),
+        (_schemas, _parameters, _examples, _models, _default, waiting.faults),
+    ]
     for stage in stages if house_rules else stages[1:3]:
         findings = [finding for rule in stage for finding in rule(contract, text)]
         if findings:
@@ -299,6 +305,19 @@ def _row_faults(contract: Contract, rule: dict[str, Any], general: dict[str, Any
         re.compile(rule.get("pattern", ""))
     except re.error as exc:
         yield f"its pattern is not a regular expression: {exc}"
+
+
+def _default(contract: Contract, _: str) -> Iterator[Finding]:
+    model = contract.data.get("x-lemon-default-model")
+    if model is None:
+        return  # then every call names its model
+    row = contract.models.get(model) if isinstance(model, str) else None
+    if row is None or "*" in model:
+        yield Finding(
+            "x-lemon-default-model", f"{model!r} is no row of x-lemon-models: a call that names no model sends it"
+        )
+    elif "retired" in row:
+        yield Finding("x-lemon-default-model", f"{model} is retired: name a model that is not")
 
 
 def _nodes(node: Any, place: str = "") -> Iterator[tuple[str, dict[str, Any]]]:

@@ -14,6 +14,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,9 +24,10 @@ from importlib.metadata import version
 from pathlib import Path
 
 from contract import BrokenContractError, Contract
-from derive import image_params, model_table, models_page, openapi_json
+from derive import defaults, image_params, known_models, model_table, models_page, openapi_json
 from impact import report
 from lint import load
+from waiting import task_table, tasks_section
 
 ROOT = Path(__file__).resolve().parent.parent
 #: Where contracts are, below the root: the API's own, and the frozen one that the tests stand on.
@@ -47,8 +49,14 @@ def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, by
     with tempfile.TemporaryDirectory(prefix="regen-") as scratch:
         package = Path(scratch) / "lemon_client"
         _generate(text, package, Path(scratch))
-        (package / "model_table.py").write_text(model_table(contract), encoding="utf-8")
-        (package / "image_params.py").write_text(image_params(contract), encoding="utf-8")
+        modules = {
+            "__init__": lazy((package / "__init__.py").read_text(encoding="utf-8")),
+            "model_table": model_table(contract) + defaults(contract),
+            "image_params": image_params(contract) + known_models(contract),
+            "task_table": task_table(contract),
+        }
+        for name, body in modules.items():
+            (package / f"{name}.py").write_text(body, encoding="utf-8")
         for hook in POST_HOOKS:
             _run(hook.split(), package)
         files = {
@@ -63,8 +71,37 @@ def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, by
     files["generated/lemon_client/openapi.json"] = openapi_json(contract).encode()
     lock = {"openapi.yaml": hashlib.sha256(text.encode()).hexdigest(), **pins}
     files["generated/regen.lock"] = (json.dumps(lock, indent=1) + "\n").encode()
-    files["docs/models.md"] = models_page(contract).encode()
+    files["docs/models.md"] = (models_page(contract) + tasks_section(contract)).encode()
     return files
+
+
+def lazy(init: str) -> str:
+    """Return the package's ``__init__`` so that it imports the client, and with it httpx, where somebody asks for it.
+
+    The tables beside it are read by programs that never make a request. Raises RegenError if the generator writes
+    another ``__init__`` than it did.
+    """
+    found = re.fullmatch(r'\s*("""[^\n]*""")\s+from \.client import (\w+), (\w+)\s+__all__ = \([^)]*\)\s*', init)
+    if found is None:
+        raise RegenError("openapi-python-client writes another __init__.py than the step `lazy` of regen knows.")
+    first, second = found[2], found[3]
+    return f'''{found[1]}
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import {first}, {second}
+
+__all__ = ("{first}", "{second}")
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from . import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
+'''
 
 
 def differences(wanted: dict[str, bytes], root: Path, place: Path = HERE) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,6 +14,7 @@ from typing import Any, Final, NoReturn
 import click
 
 from lemon_ext import __version__
+from lemon_ext._signals import exit_status, terminations_as_interrupts
 
 from ._screen import screen
 
@@ -53,9 +55,15 @@ class App(click.Group):
     def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> NoReturn:
         options["standalone_mode"] = False
         given = sys.argv[1:] if args is None else list(args)
+        if "_LEMON_COMPLETE" in os.environ:  # a shell asks for words, as bytes
+            super().main(given, *more, **options)
         # A wrong call is told before its options are read, and a program wants to read that too.
-        with screen.session(as_json="--json" in given):
+        with terminations_as_interrupts(), screen.session(as_json="--json" in given):
             code = _ending(lambda: super(App, self).main(given, *more, **options))
+            if code == 0 and screen.lost:
+                from ._errors import OUTPUT
+
+                code = OUTPUT
         sys.exit(code)
 
 
@@ -74,9 +82,9 @@ def _ending(run: Callable[[], Any]) -> int:
             return _usage(exc, f"{command} --help")
         except click.ClickException as exc:
             return _usage(exc)
-        except (click.Abort, KeyboardInterrupt):
+        except (click.Abort, KeyboardInterrupt) as exc:
             screen.error("Interrupted.")
-            return 130
+            return exit_status(exc.__cause__ or exc)  # click has an error of its own for Ctrl-C
         except Exception as exc:
             from ._errors import explain
 
@@ -95,7 +103,7 @@ def _usage(error: click.ClickException, following: str | None = None) -> int:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    screen.warn(str(message))
+    screen.warn(" ".join(str(message).split()))
 
 
 @click.group(

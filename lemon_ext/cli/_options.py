@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterator
@@ -58,8 +59,15 @@ def json_option(text: str) -> Callable[[F], F]:
     return click.option("--json", is_flag=True, is_eager=True, expose_value=False, callback=choose, help=text)
 
 
+def check_stdin() -> None:
+    """Raise UsageError if there is nothing to read from."""
+    if sys.stdin is None:
+        raise click.UsageError("stdin is closed.")
+
+
 def read_stdin() -> str:
     """Return all of stdin."""
+    check_stdin()
     try:
         return sys.stdin.read()
     except UnicodeDecodeError as exc:
@@ -101,4 +109,10 @@ def load_emulator() -> tuple[type[Emulator], str, Callable[..., None]]:
         raise
     except ImportError as exc:
         raise click.ClickException(str(exc)) from exc
+    logging.getLogger("uvicorn.error").addFilter(_is_a_bug)
     return Emulator, KEY, serve
+
+
+def _is_a_bug(record: logging.LogRecord) -> bool:
+    """Tell whether a notice of the server's is for the user. The others are of connections, and so of the client."""
+    return record.exc_info is not None

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -14,6 +14,7 @@ from ._contract import ApiCommand, api_fields, api_options
 from ._options import (
     SECONDS,
     base_url_option,
+    check_stdin,
     connection,
     deadline_option,
     emulator_option,
@@ -101,6 +102,8 @@ def batch(file: str, output: str | None, file_format: Any, dry_run: bool, valida
     """
     from lemon_ext.rows import read_rows
 
+    if file == "-":
+        check_stdin()
     rows = read_rows(file, format=file_format)
     defaults = api_fields(options)
     if dry_run:
@@ -128,6 +131,8 @@ def status(folder: Path) -> int:
     from lemon_ext.batch import batch_status
 
     progress = batch_status(folder)
+    if not progress.total:
+        screen.note(f"The batch in {folder} had not begun: nothing was sent. The same `lemon batch` begins it.")
     if screen.as_json:
         # What only a running batch knows of itself is left out.
         known = {**asdict(progress), "next": _resume_command(folder, {}) if progress.open else None}
@@ -161,7 +166,7 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
 
     from ._watch import Watch
 
-    watch = Watch(folder, _resume_command(folder, options))
+    watch = Watch(folder, partial(_resume_command, folder, options))
     with connection(options["base_url"], emulator=options["emulator"]) as address:
         try:
             client = AsyncLemon(**address, requests_per_minute=options["rpm"], validation=options["validation"])
@@ -185,6 +190,8 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
     return watch.conclude()
 
 
-def _resume_command(folder: Path, options: Mapping[str, Any]) -> str:
+def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str:
+    from ._errors import command
+
     base_url = options.get("base_url")
-    return shlex.join(["lemon", "resume", str(folder), *(["--base-url", base_url] if base_url else [])])
+    return command("resume", [*more, *(["--base-url", base_url] if base_url else [])], [str(folder)])

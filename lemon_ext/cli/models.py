@@ -12,7 +12,7 @@ import click
 
 from ._contract import allowed, table
 from ._options import json_option
-from ._screen import bold, screen
+from ._screen import screen
 
 if TYPE_CHECKING:
     from lemon_ext.capabilities import ModelCapabilities
@@ -49,7 +49,7 @@ def models(model: str | None) -> int:
 
 def _describe(model: ModelCapabilities) -> None:
     summary = model.summary if model.listed else "not in the contract's table; this is what holds for any model"
-    screen.out(f"{bold(model.id)}  {summary}")
+    screen.title(model.id, f"  {summary}")
     screen.out(f"answers {REPLIES[model.reply]}; source: {model.source}")
     screen.out("")
     rows = []
@@ -90,4 +90,4 @@ def _print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         start = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-1], widths, strict=False))
         lines = textwrap.wrap(row[-1], room) if room >= 16 else [row[-1]]
         text = f"\n{' ' * indent}".join(lines)
-        screen.out(bold(f"{start}{text}") if number == 0 else f"{start}{text}".rstrip())
+        screen.title(f"{start}{text}") if number == 0 else screen.out(f"{start}{text}".rstrip())

@@ -25,7 +25,7 @@ from ._screen import screen
 if TYPE_CHECKING:
     from lemon_ext.client import AsyncImageTask, AsyncLemon
 
-    from ._jobs import Job
+    from ._job import Job
 
 
 @click.command()
@@ -55,42 +55,44 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
     from lemon_ext.client import AsyncLemon
 
     from ._errors import RUNNING, Resume
-    from ._jobs import Job, Runner, head
+    from ._job import Job
+    from ._jobs import Runner
 
     resume = Resume(output.path, options["base_url"])
 
     async def start(lemon: AsyncLemon, handle: Mapping[str, Any]) -> AsyncImageTask:
-        task = lemon.images.task_from_dict(handle)
-        return task if options["wait"] else await task.refresh()
+        return lemon.images.task_from_dict(handle)
 
-    def leave(job: Job) -> int:
+    def tell_left(job: Job) -> None:
         assert job.task is not None  # noqa: S101 - `start` made it
         status, progress = job.task.status, job.task.progress
         following = resume.task([job.task])
         if screen.as_json:
-            screen.json({**head(job), "status": status, "progress": progress, "next": following})
+            screen.json({**job.head(), "status": status, "progress": progress, "next": following})
         else:
             screen.out(
                 "  ".join([str(job.id), status or "unknown", *([] if progress is None else [f"{progress:.0f} %"])])
             )
             screen.next(following or "")
-        return RUNNING
 
     with connection(options["base_url"]) as address:
         return Runner(
             client=partial(AsyncLemon, **address, deadline=options["deadline"]),
             save=output.save,
+            keep=output.keep,
             deadline=options["deadline"],
             poll_interval=options["poll_interval"],
             keep_on=lambda task: bool(options["wait"]) or task.done,
-            leave=leave,
+            tell_left=tell_left,
+            left_code=RUNNING,
             resume=resume,
+            refresh=not options["wait"],
         ).run([Job(str(handle.get("id", "task")), partial(start, handle=handle)) for handle in handles])
 
 
 def _handles(given: str) -> Iterator[dict[str, Any]]:
     """Yield the handles that an argument names."""
-    from lemon_ext.polling import Task, restore
+    from lemon_ext.tasks import Task, restore
 
     if given == "-":
         for line in read_stdin().splitlines():

@@ -27,7 +27,7 @@ from .faults import Injection, Place, Plan, arm, faults_in, parse_fault
 from .records import ADDRESS, REFUSED_KEYS, Refusal, Request, Response, refuse, reply
 
 if TYPE_CHECKING:
-    from starlette.applications import Starlette
+    from starlette.routing import Router
 
     from .server import Server
     from .transport import EmulatorTransport
@@ -279,7 +279,8 @@ class Emulator:
         kind = request.headers.get("content-type", operation.takes[0]).partition(";")[0].strip().lower()
         if kind not in operation.takes:
             hint = f"Send Content-Type: {operation.takes[0]}"
-            raise Refusal(refuse(415, f"{kind} is not taken here", code="unsupported_media_type", hint=hint))
+            named = kind or "An empty Content-Type"
+            raise Refusal(refuse(415, f"{named} is not taken here", code="unsupported_media_type", hint=hint))
         try:
             fields = json.loads(request.body, parse_constant=_no_constant)
         except (ValueError, RecursionError):
@@ -387,7 +388,7 @@ class Emulator:
         return EmulatorTransport(self)
 
     @cached_property
-    def app(self) -> Starlette:
+    def app(self) -> Router:
         """The door for ASGI servers."""
         from .server import application
 

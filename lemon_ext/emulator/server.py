@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import threading
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any, Final
 
 import anyio
 import uvicorn
 from anyio.to_thread import run_sync
 from attrs import define
-from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect
 from starlette.requests import Request as StarletteRequest
-from starlette.routing import Route
+from starlette.routing import Router
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .core import MAX_BODY
@@ -31,14 +31,14 @@ HANG_UP: Final = "lemon.hang_up"
 BACKLOG: Final = 2048
 
 
-def application(emulator: Emulator) -> Starlette:
-    """Return the ASGI app of an emulator."""
+def application(emulator: Emulator) -> Router:
+    """Return the ASGI app of an emulator. It has no routes: every method and path is the emulator's to answer."""
 
-    async def endpoint(request: StarletteRequest) -> _Reply:
-        incoming = await _incoming(request)
-        return _Reply(await run_sync(emulator.handle, incoming))
+    async def answer(scope: Scope, receive: Receive, send: Send) -> None:
+        incoming = await _incoming(StarletteRequest(scope, receive))
+        await _Reply(await run_sync(emulator.handle, incoming))(scope, receive, send)
 
-    return Starlette(routes=[Route("/{path:path}", endpoint, methods=_ALL_METHODS)])
+    return Router(default=answer)
 
 
 class Server:
@@ -70,14 +70,30 @@ def serve(
 ) -> None:
     """Serve until interrupted, in the foreground. ``on_ready`` is called with the address (port 0 picks a free one).
 
-    Raises OSError if it cannot listen there.
+    SIGTERM ends it as Ctrl-C does. Raises OSError if it cannot listen there.
     """
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
-    with socket.create_server((host, port), family=family, backlog=BACKLOG) as listening:
+    with (
+        socket.create_server((host, port), family=family, backlog=BACKLOG) as listening,
+        suppress(KeyboardInterrupt),
+        _terminated_as_interrupted(),
+    ):
         if on_ready is not None:
             on_ready(_url(listening))
-        with suppress(KeyboardInterrupt):
-            _server(emulator).run(sockets=[listening])
+        _server(emulator).run(sockets=[listening])
+
+
+@contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    # The server raises a signal that ended it once more when it has ended. Only the main thread may handle signals.
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
 def _server(emulator: Emulator) -> uvicorn.Server:
@@ -168,6 +184,3 @@ async def _incoming(request: StarletteRequest) -> Request:
 def _url(listening: socket.socket) -> str:
     host, port = listening.getsockname()[:2]
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
-
-
-_ALL_METHODS: Final = ("GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS")

@@ -158,3 +158,9 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
         },
     }
 )
+
+#: The model of a call that names none. It is sent. None: every call has to name one.
+DEFAULT_MODEL: Final[str | None] = "dall-e-3"
+
+#: Where the API is: the default first, then where it is said to be too.
+SERVERS: Final[tuple[str, ...]] = ("https://api.lemondata.cc",)

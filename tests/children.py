@@ -1,0 +1,29 @@
+"""Programs that tests start. Every one of them is over when its block is, whatever went wrong in there."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from typing import Any
+
+#: Seconds that a program may take to end by itself after all was read of it.
+PATIENCE = 60
+
+
+@contextmanager
+def child(*command: str, **options: Any) -> Iterator[subprocess.Popen[Any]]:
+    """Run a program beside the block. `Popen` as a context manager would wait for ever for one that nobody ends."""
+    with subprocess.Popen(command, **options) as running:
+        try:
+            yield running
+            running.wait(PATIENCE)
+        finally:
+            running.kill()
+
+
+def python(*arguments: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
+    """Run this Python beside the block, with its output in pipes of text."""
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+    return child(sys.executable, *arguments, **pipes | options)
