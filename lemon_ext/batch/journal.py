@@ -130,7 +130,7 @@ def _cell(value: Any, column: Attribute[Any]) -> Any:
         raise TypeError(f"not {kind.__name__}")
     if column.name == "status" and value not in STATUSES:
         raise ValueError("no state")
-    if column.name == "paths" and not all(isinstance(path, str | None) for path in value):
+    if isinstance(value, list) and column.name == "paths" and not all(isinstance(one, str | None) for one in value):
         raise TypeError("not names")
     return value
 
