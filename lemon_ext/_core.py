@@ -184,7 +184,7 @@ def with_options(core: CoreT, options: Options) -> CoreT:
         )
     before = core.session
     limit = options.get("requests_per_minute", before.rate_limit.per_minute)
-    http: Any = core.http  # type: ignore[attr-defined]  # both subclasses have it
+    http: Any = core.http
     credentials = http.credentials
     session, deadline, validation = _session(
         credentials,

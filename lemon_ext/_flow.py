@@ -102,27 +102,44 @@ def send(effect: Send) -> Flow[APIResponse]:
     return response
 
 
+def _perform(effect: Effect, exchange: Callable[[Send], APIResponse]) -> object:
+    match effect:
+        case Send():
+            return exchange(effect)
+        case Sleep(seconds):
+            while seconds > LONGEST_SLEEP:
+                _clock.sleep(LONGEST_SLEEP)
+                seconds -= LONGEST_SLEEP
+            _clock.sleep(seconds)
+        case Call(function, argument):
+            try:
+                function(argument)
+            except Exception as exc:  # noqa: BLE001 - see Call
+                _report(exc)
+        case Work(function):
+            return function()
+    return None
+
+
+async def _aperform(effect: Effect, exchange: Callable[[Send], Awaitable[APIResponse]]) -> object:
+    match effect:
+        case Send():
+            return await exchange(effect)
+        case Sleep(seconds):
+            await _clock.asleep(seconds)
+        case Call(function, argument):
+            try:
+                if inspect.isawaitable(result := function(argument)):
+                    await result
+            except Exception as exc:  # noqa: BLE001 - see Call
+                _report(exc)
+        case Work(function):
+            return await run_sync(function)
+    return None
+
+
 def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
     """Drive a flow to its result, blocking."""
-
-    def perform(effect: Effect) -> object:
-        match effect:
-            case Send():
-                return exchange(effect)
-            case Sleep(seconds):
-                while seconds > LONGEST_SLEEP:
-                    _clock.sleep(LONGEST_SLEEP)
-                    seconds -= LONGEST_SLEEP
-                return _clock.sleep(seconds)
-            case Call(function, argument):
-                try:
-                    function(argument)
-                except Exception as exc:  # noqa: BLE001 - see Call
-                    _report(exc)
-                return None
-            case Work(function):
-                return function()
-
     result: object = None
     fault: BaseException | None = None
     try:
@@ -134,7 +151,7 @@ def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
                 return stop.value  # type: ignore[no-any-return]  # a generator's return type is lost in StopIteration
             result, fault = None, None
             try:
-                result = perform(effect)
+                result = _perform(effect, exchange)
             except BaseException as exc:  # noqa: BLE001 - raised again in the flow
                 fault = exc
     finally:
@@ -144,24 +161,6 @@ def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
 
 async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]) -> T:
     """Async twin of `run`."""
-
-    async def perform(effect: Effect) -> object:
-        match effect:
-            case Send():
-                return await exchange(effect)
-            case Sleep(seconds):
-                await _clock.asleep(seconds)
-                return None
-            case Call(function, argument):
-                try:
-                    if inspect.isawaitable(result := function(argument)):
-                        await result
-                except Exception as exc:  # noqa: BLE001 - see Call
-                    _report(exc)
-                return None
-            case Work(function):
-                return await run_sync(function)
-
     result: object = None
     fault: BaseException | None = None
     try:
@@ -172,7 +171,7 @@ async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]
                 return stop.value  # type: ignore[no-any-return]  # as in `run`
             result, fault = None, None
             try:
-                result = await perform(effect)
+                result = await _aperform(effect, exchange)
             except BaseException as exc:  # noqa: BLE001 - as in `run`
                 fault = exc
     finally:

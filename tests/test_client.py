@@ -4,6 +4,7 @@ sending.
 
 from __future__ import annotations
 
+import base64
 import copy
 import inspect
 import json
@@ -39,8 +40,9 @@ from lemon_ext import (
 )
 from lemon_ext.client import AsyncImages, Images
 from tests.conftest import KEY
+from tests.outcomes import PIXEL
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
+PNG = base64.b64decode(PIXEL)
 INLINE = {
     "created": 1706000000,
     "data": [{"url": "https://img.example.net/a1.png", "revised_prompt": "a fluffy white cat"}],
@@ -660,7 +662,7 @@ def test_every_error_can_be_pickled():
 
 
 def test_a_result_can_be_pickled_and_copied(colour):
-    result = colour.call(colour.client(script({"data": [{"b64_json": "aGk="}]})).images.generate, "x")
+    result = colour.call(colour.client(script({"data": [{"b64_json": PIXEL}]})).images.generate, "x")
     for again in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):
-        assert again[0].read() == b"hi"
-        assert again[0].raw.to_dict() == {"b64_json": "aGk="}
+        assert again[0].read() == PNG
+        assert again[0].raw.to_dict() == {"b64_json": PIXEL}
