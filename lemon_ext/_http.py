@@ -360,6 +360,10 @@ class Credentials:
         record = body.collected()
         return record if self.key is None else self.key.mask(record)
 
+    def shown(self, exc: Exception) -> Exception | None:
+        """Return a failure that a traceback may show, or None for one that quotes the key."""
+        return exc if self.key is None or self.key.hide(str(exc)) == str(exc) else None
+
     def fault(self, exc: Exception, effect: Send, trace: _Trace) -> TransportFault:
         """Return what a failure means. It may quote an answer, which may echo the key."""
         text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
@@ -567,7 +571,7 @@ class Http:
         except Exception as exc:
             if body is not None and exc is body.broken:
                 raise
-            raise self.credentials.fault(exc, effect, trace) from exc
+            raise self.credentials.fault(exc, effect, trace) from self.credentials.shown(exc)
         except BaseException:
             trace.interrupted()
             raise
@@ -691,7 +695,7 @@ class AsyncHttp:
         except Exception as exc:
             if body is not None and exc is body.broken:
                 raise
-            raise self.credentials.fault(exc, effect, trace) from exc
+            raise self.credentials.fault(exc, effect, trace) from self.credentials.shown(exc)
         except BaseException:
             trace.interrupted()
             raise
