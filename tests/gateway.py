@@ -12,9 +12,8 @@ import httpx
 
 from lemon_ext import AsyncLemon, Lemon
 from tests.conftest import KEY
+from tests.pictures import PNG
 from tests.play import Clock
-
-PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 
 
 class Gateway:
