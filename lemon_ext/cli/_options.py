@@ -23,6 +23,11 @@ SECONDS: Final = click.FloatRange(min=0, min_open=True)
 base_url_option = click.option(
     "--base-url", metavar="URL", help="The API's address; otherwise LEMONDATA_BASE_URL, or the documented one."
 )
+private_images_option = click.option(
+    "--allow-private-images",
+    is_flag=True,
+    help="Also fetch images from addresses in a private network, for a gateway that keeps them there.",
+)
 emulator_option = click.option(
     "--emulator", is_flag=True, help="Use an emulator inside this command: no key, no network, no charges."
 )
@@ -75,10 +80,12 @@ def read_stdin() -> str:
 
 
 @contextmanager
-def connection(base_url: str | None, *, emulator: bool = False) -> Iterator[dict[str, Any]]:
+def connection(
+    base_url: str | None, *, emulator: bool = False, private_images: bool = False
+) -> Iterator[dict[str, Any]]:
     """Give the arguments of a client that say where the API is and with which key."""
     if not emulator:
-        yield {"base_url": base_url}
+        yield {"base_url": base_url, "allow_private_images": private_images}
         return
     if base_url is not None:
         raise click.UsageError("--emulator and --base-url exclude each other.")

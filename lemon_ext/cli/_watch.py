@@ -69,11 +69,13 @@ class Watch:
         """Take in how a row ended."""
         if screen.as_json:
             screen.json(outcome)
-        if outcome["status"] in ("saved", "waiting"):
+        error = outcome["error"] or {}
+        # A task that still runs is no news, but one that the API does not know is.
+        if outcome["status"] == "saved" or (outcome["status"] == "waiting" and error.get("type") in _PATIENCE):
             return
         self._wrong += 1
         if self._wrong <= TOLD:
-            message = (outcome["error"] or {}).get("message")
+            message = error.get("message")
             reason = one_line(message) if message else "no reason given"
             screen.error(f"Row {outcome['row']} {_WORDS[outcome['status']]}: {reason}")
         elif self._wrong == TOLD + 1:
@@ -111,4 +113,7 @@ class Watch:
         return batch_under_way(self.progress, console)
 
 
-_WORDS: Final = {"failed": "failed", "refused": "was refused", "uncertain": "is uncertain"}
+_PATIENCE: Final = (None, "TaskTimeoutError")
+_WORDS: Final = {
+    "failed": "failed", "refused": "was refused", "uncertain": "is uncertain", "waiting": "is still waiting"
+}  # fmt: skip

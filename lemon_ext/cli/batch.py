@@ -20,6 +20,7 @@ from ._options import (
     emulator_option,
     json_option,
     poll_interval_option,
+    private_images_option,
 )
 from ._screen import screen
 
@@ -69,6 +70,7 @@ def run_options(function: F) -> F:
             json_option("Print one JSON object per row as it ends, as in results.jsonl."),
             emulator_option,
             base_url_option,
+            private_images_option,
         )
     ):
         function = option(function)
@@ -167,7 +169,8 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
     from ._watch import Watch
 
     watch = Watch(folder, partial(_resume_command, folder, options))
-    with connection(options["base_url"], emulator=options["emulator"]) as address:
+    private = options["allow_private_images"]
+    with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
         try:
             client = AsyncLemon(**address, requests_per_minute=options["rpm"], validation=options["validation"])
         except ValueError as exc:
@@ -191,7 +194,7 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
 
 
 def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str:
-    from ._errors import command
+    from ._errors import address, command
 
-    base_url = options.get("base_url")
-    return command("resume", [*more, *(["--base-url", base_url] if base_url else [])], [str(folder)])
+    where = address(options.get("base_url"), options.get("allow_private_images", False))
+    return command("resume", [*more, *where], [str(folder)])

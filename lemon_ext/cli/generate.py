@@ -20,6 +20,7 @@ from ._options import (
     output_option,
     overwrite_option,
     poll_interval_option,
+    private_images_option,
     read_stdin,
 )
 from ._output import Output
@@ -56,6 +57,7 @@ if TYPE_CHECKING:
 @json_option("Print one JSON object per result.")
 @emulator_option
 @base_url_option
+@private_images_option
 def generate(prompts: tuple[str, ...], **options: Any) -> int:
     """Generate images, wait for them and save them.
 
@@ -94,7 +96,8 @@ def _run(requests: Sequence[Request], output: Output, options: Mapping[str, Any]
         Job(" ".join(one.prompt.split()), partial(start, request=one), model=one.model, prompt=one.prompt)
         for one in requests
     ]
-    with connection(options["base_url"], emulator=options["emulator"]) as address:
+    private = options["allow_private_images"]
+    with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
         return Runner(
             client=partial(AsyncLemon, **address, deadline=options["deadline"]),
             save=output.save,
@@ -104,7 +107,7 @@ def _run(requests: Sequence[Request], output: Output, options: Mapping[str, Any]
             keep_on=keep_on,
             tell_left=tell_left,
             left_code=DONE,
-            resume=Resume(output.path, options["base_url"], alive=not options["emulator"]),
+            resume=Resume(output.path, options["base_url"], not options["emulator"], private),
         ).run(jobs)
 
 

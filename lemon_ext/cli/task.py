@@ -17,6 +17,7 @@ from ._options import (
     output_option,
     overwrite_option,
     poll_interval_option,
+    private_images_option,
     read_stdin,
 )
 from ._output import Output
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @poll_interval_option
 @json_option("Print one JSON object per task.")
 @base_url_option
+@private_images_option
 def task(tasks: tuple[str, ...], **options: Any) -> int:
     """Look at tasks, and save the images of those that are done. Looking is free.
 
@@ -58,7 +60,8 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
     from ._job import Job
     from ._jobs import Runner
 
-    resume = Resume(output.path, options["base_url"])
+    private = options["allow_private_images"]
+    resume = Resume(output.path, options["base_url"], private_images=private)
 
     async def start(lemon: AsyncLemon, handle: Mapping[str, Any]) -> AsyncImageTask:
         return lemon.images.task_from_dict(handle)
@@ -75,7 +78,7 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
             )
             screen.next(following or "")
 
-    with connection(options["base_url"]) as address:
+    with connection(options["base_url"], private_images=private) as address:
         return Runner(
             client=partial(AsyncLemon, **address, deadline=options["deadline"]),
             save=output.save,
