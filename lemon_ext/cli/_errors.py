@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DONE: Final = 0
 BUG: Final = 1
 USAGE: Final = 2
-REFUSED: Final = 3
+REJECTED: Final = 3
 FAILED: Final = 4
 RUNNING: Final = 5
 UNCERTAIN: Final = 6
@@ -39,10 +39,10 @@ EXIT_CODES: Final = MappingProxyType(
         errors.JournalError: USAGE,
         # Of ours, these are errors about what was given: the rows of a file.
         ValueError: USAGE,
-        errors.APIConnectionError: REFUSED,
-        errors.APIStatusError: REFUSED,
-        errors.ResponseError: REFUSED,
-        errors.TaskNotFoundError: REFUSED,
+        errors.APIConnectionError: REJECTED,
+        errors.APIStatusError: REJECTED,
+        errors.ResponseError: REJECTED,
+        errors.TaskNotFoundError: REJECTED,
         errors.TaskError: FAILED,
         errors.TaskTimeoutError: RUNNING,
         # The image exists and is paid for; as with a running task, the next step is to fetch it, not to make it again.

@@ -21,12 +21,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 SECONDS: Final = click.FloatRange(min=0, min_open=True)
 
 base_url_option = click.option(
-    "--base-url", metavar="URL", help="The API's address; otherwise LEMONDATA_BASE_URL, or the documented one."
+    "--base-url", metavar="URL", help="The address of the API. [default: LEMONDATA_BASE_URL, or the contract's server]"
 )
 private_images_option = click.option(
     "--allow-private-images",
     is_flag=True,
-    help="Also fetch images from addresses in a private network, for a gateway that keeps them there.",
+    help="Fetch images from addresses in private networks, too.",
 )
 emulator_option = click.option(
     "--emulator", is_flag=True, help="Use an emulator inside this command: no key, no network, no charges."
@@ -36,27 +36,30 @@ output_option = click.option(
     "--output",
     metavar="PATH",
     default=".",
-    help="The folder to save in, or the file for a single image. [default: the current folder]",
+    help="The folder to save in, or a file name for a single image. [default: the current folder]",
 )
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file given with -o.")
 poll_interval_option = click.option(
-    "--poll-interval", metavar="SECONDS", type=SECONDS, help="Look at tasks this often, instead of when it pays."
+    "--poll-interval",
+    metavar="SECONDS",
+    type=SECONDS,
+    help="Seconds between two polls of a task. [default: it adapts to how long the tasks of a model take]",
 )
 
 
 def deadline_option(seconds: float) -> Callable[[F], F]:
-    """Return the option for how long to wait."""
+    """Return the option that limits the waiting."""
     return click.option(
         "--deadline",
         metavar="SECONDS",
         type=SECONDS,
         default=seconds,
-        help=f"How long to wait. A task goes on after that and can be resumed. [default: {seconds:g}]",
+        help=f"Seconds to wait. A task that takes longer keeps running and can be resumed. [default: {seconds:g}]",
     )
 
 
 def json_option(text: str) -> Callable[[F], F]:
-    """Return the option for JSON on stdout. Errors are told there too."""
+    """Return the option for JSON on stdout, errors included."""
 
     def choose(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
         screen.as_json = value
