@@ -26,6 +26,7 @@ import anyio
 import anyio.lowlevel
 import httpx
 from attrs import Factory, define, field, frozen
+from lemon_client.model_table import SERVERS
 
 from ._address import is_private_host, is_private_ip, origin
 from ._base64 import PictureScan
@@ -136,13 +137,6 @@ def _each(new: Callable[[Kind], ClientT]) -> Mapping[Kind, _Connections[ClientT]
 def closed_error() -> LemonError:
     """Return the error of a client that was closed."""
     return LemonError("This client is closed. Make a new one, or do the work inside its `with` block.")
-
-
-@define(eq=False, repr=False)
-class _Lease(Generic[ClientT]):
-    client: ClientT
-    process: int
-    users: set[object] = field(factory=set, init=False)
 
 
 def tls() -> ssl.SSLContext:
@@ -318,7 +312,7 @@ class Credentials:
         if keyed and self.key is not None:
             headers["Authorization"] = self.key.header
         try:
-            request = client.build_request(
+            request: httpx.Request = client.build_request(
                 effect.method, _parsed(effect.url), headers=headers, json=effect.json, extensions=extensions
             )
         except Exception as exc:
@@ -376,6 +370,8 @@ class Credentials:
         local = not effect.sent and not isinstance(exc, httpx.TransportError)
         if isinstance(exc, _UNSENT):
             text += _route(effect.url)
+            if self.base_url == SERVERS[0] and SERVERS[1:] and effect.kind != "picture":
+                text += f"; the API is also at {SERVERS[1]} (set LEMONDATA_BASE_URL)"
         return TransportFault(
             text if self.key is None else self.key.hide(text),
             sent=effect.sent,
@@ -512,7 +508,7 @@ class Http:
     #: A client of the user's, which is used for everything and left open.
     given: httpx.Client | None = None
     #: For each kind of request, shared by clients made with `with_options`.
-    connections: Mapping[Kind, _Connections[httpx.Client]] = Factory(
+    connections: Mapping[Kind, _Connections[httpx.Client | Direct]] = Factory(
         lambda self: _each(partial(new_client, guard=self.credentials.guard)), takes_self=True
     )
     #: False for what shares another's connections, and leaves them open.
@@ -538,7 +534,7 @@ class Http:
             leave(cut_off=cut_off)
         return response
 
-    def lend(self, kind: Kind = "poll") -> tuple[httpx.Client, Callable[..., None]]:
+    def lend(self, kind: Kind = "poll") -> tuple[httpx.Client | Direct, Callable[..., None]]:
         """Return a client for an exchange, and what to call at its end, with whether it was cut off."""
         if self.given is not None:
             return self.given, lambda *, cut_off: None
@@ -552,7 +548,7 @@ class Http:
 
         return lease.client, leave
 
-    def _send(self, client: httpx.Client, effect: Send) -> APIResponse:
+    def _send(self, client: httpx.Client | Direct, effect: Send) -> APIResponse:
         end = time.monotonic() + effect.within
         trace, body = _Trace(effect), None
         request = self.credentials.build(client, effect, trace)
@@ -615,7 +611,7 @@ class AsyncHttp:
 
     credentials: Credentials
     given: httpx.AsyncClient | None = None
-    connections: Mapping[Kind, _Connections[httpx.AsyncClient]] = Factory(
+    connections: Mapping[Kind, _Connections[httpx.AsyncClient | AsyncDirect]] = Factory(
         lambda self: _each(partial(new_async_client, guard=self.credentials.guard)), takes_self=True
     )
     loop: _Loop = field(factory=lambda: _Loop())
@@ -653,7 +649,7 @@ class AsyncHttp:
             await leave(cut_off=cut_off)
         return response
 
-    def lend(self, kind: Kind = "poll") -> tuple[httpx.AsyncClient, Callable[..., Awaitable[None]]]:
+    def lend(self, kind: Kind = "poll") -> tuple[httpx.AsyncClient | AsyncDirect, Callable[..., Awaitable[None]]]:
         """Async twin of `Http.lend`."""
         given = self.given
         connections, user = self.connections[kind], object()
@@ -669,7 +665,7 @@ class AsyncHttp:
 
         return given if lease is None else lease.client, leave  # type: ignore[return-value]  # one of them is there
 
-    async def _send(self, client: httpx.AsyncClient, effect: Send, end: float) -> APIResponse:
+    async def _send(self, client: httpx.AsyncClient | AsyncDirect, effect: Send, end: float) -> APIResponse:
         trace, body = _Trace(effect), None
         request = self.credentials.build(client, effect, trace.asynchronous)
         try:
@@ -680,7 +676,8 @@ class AsyncHttp:
                     _log(effect, response)
                     body = _Body.of(response, effect, end)
                     if body.wanted:
-                        chunks: Any = aiter(response.aiter_bytes() if body.packed else response.stream)
+                        source: Any = response.aiter_bytes() if body.packed else response.stream
+                        chunks = aiter(source)
                         try:
                             async for chunk in chunks:
                                 body.write(chunk)

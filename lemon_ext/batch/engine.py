@@ -592,7 +592,7 @@ class Engine:
                 again.append(journal.saved(pictures.entry.row, pictures.paths, _clock.wall()))
         cut = [journal.cut_off(row) for row in sorted(self._on_their_way)]
         try:
-            await run_sync(self._writer.flush, *again, *cut, *self._learned())
+            await run_sync(self._writer.flush, *(again + cut + self._learned()))
         except JournalError as exc:
             self._crash = self._crash or exc
             told = [f"Row {row} {what}; note it: it is not on disk." for row, what in sorted(self._unwritten.items())]
