@@ -110,10 +110,7 @@ def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
             case Send():
                 return exchange(effect)
             case Sleep(seconds):
-                while seconds > LONGEST_SLEEP:
-                    _clock.sleep(LONGEST_SLEEP)
-                    seconds -= LONGEST_SLEEP
-                return _clock.sleep(seconds)
+                return _sleep(seconds)
             case Call(function, argument):
                 try:
                     function(argument)
@@ -178,6 +175,13 @@ async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]
     finally:
         fault = None  # it holds this frame
         flow.close()
+
+
+def _sleep(seconds: float) -> None:
+    while seconds > LONGEST_SLEEP:
+        _clock.sleep(LONGEST_SLEEP)
+        seconds -= LONGEST_SLEEP
+    _clock.sleep(seconds)
 
 
 def _report(exc: Exception) -> None:

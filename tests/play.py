@@ -6,7 +6,7 @@ import json as _json
 from contextlib import ExitStack
 from typing import Any
 
-from lemon_ext._flow import Call, Flow, Send, Sleep
+from lemon_ext._flow import Call, Flow, Send, Sleep, Work
 from lemon_ext._response import APIResponse
 from lemon_ext.testing import instant
 
@@ -72,6 +72,11 @@ def play(flow: Flow[Any], clock: Clock, *replies: APIResponse | BaseException) -
                     clock.now += seconds
                 case Call(function, argument):
                     function(argument)
+                case Work(function):
+                    try:
+                        outcome = function()
+                    except Exception as exc:
+                        fault = exc
     except StopIteration as stop:
         assert not left, f"{len(left)} replies were not asked for"
         return stop.value, sent, slept
