@@ -21,7 +21,7 @@ from ._http import AsyncHttp, Credentials, Http, check_environment, new_async_cl
 from ._key import ApiKey
 from ._retry import Deadline
 from ._warn import warn
-from .capabilities import describe, violations, warn_of_near_miss
+from .capabilities import caution, describe, violations
 from .errors import CapabilityError, LemonError
 from .poll_schedule import Schedule
 from .rate_limit import RateLimit
@@ -235,7 +235,7 @@ def prepare(
             raise CapabilityError(describe(found), violations=found)
         for one in found:
             warn(f"{one}. It is sent all the same, because validation='warn'.")
-        warn_of_near_miss(model)
+        caution(fields)
     body = request_body(fields, extra_body)
     try:
         _JSON.encode(body).encode()

@@ -23,6 +23,9 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
+    def wall(self) -> float:
+        return 1_700_000_000.0 + self.now
+
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
@@ -32,7 +35,7 @@ class Clock:
     def rule(self) -> None:
         """Be the clock of the package until the test ends; its sleeps move this clock and take no time."""
         setups.enter_context(
-            instant(clock=self, wall=lambda: 1_700_000_000.0 + self.now, sleep=self.sleep, asleep=self.asleep)
+            instant(clock=self, wall=self.wall, sleep=self.sleep, asleep=self.asleep)
         )
 
 

@@ -186,7 +186,7 @@ def test_every_bad_row_is_named_and_nothing_is_sent_or_left(tmp_path):
     assert str(caught.value) == (
         "Nothing was sent. 6 things are wrong:\n"
         "  - row 2 (line 2): prompt: must not be empty\n"
-        "  - row 2 (line 2): n: 99 is out of range: at least 1 and at most 10\n"
+        "  - row 2 (line 2): n: 99 is out of range; allowed: 1 to 10\n"
         "  - row 3 (line 5): 'qualty' is not a parameter of the API. Did you mean 'quality'? "
         "What the contract does not know yet goes into extra_body={...}.\n"
         "  - row 4 (line 6): style: midjourney does not take it; leave it out\n"

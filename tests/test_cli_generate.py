@@ -92,7 +92,7 @@ def test_all_prompts_are_checked_before_the_first_is_sent(emulator):
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
         "lemon: Nothing was sent. 3 things are wrong:\n"
-        "  - n: 99 is out of range: at least 1 and at most 10\n"
+        "  - n: 99 is out of range; allowed: 1 to 10\n"
         "  - quality: flux-pro does not take it; leave it out\n"
         "  - prompt 2: must not be empty\n"
     )
@@ -103,7 +103,7 @@ def test_what_is_wrong_is_told_as_json_too(emulator):
     shown = told(lemon("generate", "one", "-n", "99", "--json"))
     assert (shown["exit_code"], shown["next"], shown["error"]["type"]) == (2, None, "CapabilityError")
     assert shown["error"]["violations"] == [
-        {"parameter": "n", "message": "99 is out of range: at least 1 and at most 10", "allowed": []}
+        {"parameter": "n", "message": "99 is out of range; allowed: 1 to 10", "allowed": []}
     ]
     assert told(lemon("generate", "one", "--json", "--colour"))["error"]["type"] == "NoSuchOption"
 

@@ -314,7 +314,7 @@ def test_they_are_options_of_the_command_line(grown):
     assert (grown / json.loads(done.stdout)["paths"][0]).stat().st_size > 1000
     done = run_in(grown, "-m", "lemon_ext", *given, "--seed", "1001", "--emulator")
     assert done.returncode == 2
-    assert "seed: 1001 is out of range: at least 0 and at most 1000" in done.stderr
+    assert "seed: 1001 is out of range; allowed: 0 to 1,000" in done.stderr
 
 
 def test_they_are_columns_of_a_batch(grown):

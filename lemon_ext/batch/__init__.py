@@ -28,6 +28,7 @@ from lemon_ext._api import Session
 from lemon_ext._core import Validation
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._response import APIResponse
+from lemon_ext._signals import terminations_as_interrupts
 from lemon_ext._warn import warn
 from lemon_ext.client import AsyncLemon, Lemon
 from lemon_ext.errors import JournalError
@@ -431,7 +432,7 @@ def _read(batch: _Batch) -> Iterator[dict[str, Any]]:
     async def emit(row: dict[str, Any]) -> None:
         rows.put(row)
 
-    with start_blocking_portal("asyncio", name="lemon-batch") as portal:
+    with start_blocking_portal("asyncio", name="lemon-batch") as portal, terminations_as_interrupts():
         work = portal.start_task_soon(batch.run, emit)
         work.add_done_callback(lambda _: rows.put(None))
         reader = _Reader(batch, work)

@@ -353,9 +353,11 @@ class Engine:
             await anyio.lowlevel.checkpoint_if_cancelled()
             return await self._client.arun(submit_once(self._session, post))
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, and this row may be billed
+            what = str(exc) if isinstance(exc, LemonError) else f"{type(exc).__name__}: {exc}"
             if not post.sent:  # the client is closed, or of another event loop
-                return Rejected(exc if isinstance(exc, LemonError) else _bug(exc), "account")
-            return Unknown(_bug(exc))
+                return Rejected(LemonError(f"Nothing was sent. {what}"), "account")
+            lost = "It may have been accepted and billed: look at your account before sending it again."
+            return Unknown(SubmissionUncertainError(f"The request was sent and its answer was lost ({what}). {lost}"))
         except BaseException:
             if not post.sent:
                 self._on_their_way.discard(entry.row)
@@ -450,12 +452,11 @@ class Engine:
         try:
             if poll:
                 await self._client.arun(poll_once(self._session, task, deadline))
-            if task.done:
+            over = not task.done and not self._poll_later(task, deadline)
+            if task.done or (over and task._answer is not None and task._answer.state is State.UNKNOWN):
                 await self._finish(task, "waiting")
-            elif not self._poll_later(task, deadline):
-                if task._answer is None or task._answer.state is not State.UNKNOWN:
-                    raise timed_out(task)
-                await self._finish(task, "waiting")
+            elif over:
+                await self._still_waiting(task.row, timed_out(task))
         except JournalError:
             raise
         except TaskNotFoundError as exc:
@@ -599,7 +600,3 @@ class Engine:
                 (error or self._crash).add_note(note)
             if error is not None and told:
                 warn(" ".join(told))
-
-
-def _bug(error: Exception) -> SubmissionUncertainError:
-    return SubmissionUncertainError(f"{type(error).__name__}: {error}")
