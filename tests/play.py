@@ -34,9 +34,7 @@ class Clock:
 
     def rule(self) -> None:
         """Be the clock of the package until the test ends; its sleeps move this clock and take no time."""
-        setups.enter_context(
-            instant(clock=self, wall=self.wall, sleep=self.sleep, asleep=self.asleep)
-        )
+        setups.enter_context(instant(clock=self, wall=self.wall, sleep=self.sleep, asleep=self.asleep))
 
 
 def answer(status: int = 200, body: object = None, **headers: str) -> APIResponse:
@@ -78,7 +76,7 @@ def play(flow: Flow[Any], clock: Clock, *replies: APIResponse | BaseException) -
                 case Work(function):
                     try:
                         outcome = function()
-                    except Exception as exc:
+                    except Exception as exc:  # noqa: BLE001 - raised again in the flow
                         fault = exc
     except StopIteration as stop:
         assert not left, f"{len(left)} replies were not asked for"

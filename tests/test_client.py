@@ -39,8 +39,8 @@ from lemon_ext import (
 )
 from lemon_ext.client import AsyncImages, Images
 from tests.conftest import KEY
+from tests.pictures import PNG
 
-PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 INLINE = {
     "created": 1706000000,
     "data": [{"url": "https://img.example.net/a1.png", "revised_prompt": "a fluffy white cat"}],

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import struct
 import zlib
-from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
