@@ -149,7 +149,7 @@ def test_the_public_names_are_those_of_the_design():
         *("BadRequestError", "AuthenticationError", "InsufficientBalanceError", "PermissionDeniedError"),
         *("NotFoundError", "ConflictError", "PayloadTooLargeError", "RateLimitError", "ServerError", "ResponseError"),
         *("SubmissionUncertainError", "TaskError", "TaskFailedError", "TaskNotFoundError", "TaskTimeoutError"),
-        *("DownloadError", "JournalError", "LemonWarning"),
+        *("DownloadError", "SaveError", "JournalError", "LemonWarning"),
     }
 
 

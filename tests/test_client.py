@@ -38,9 +38,8 @@ from lemon_ext import (
 )
 from lemon_ext.client import AsyncImages, Images
 from tests.conftest import KEY
-from tests.outcomes import PIXEL
+from tests.pictures import PNG
 
-PNG = base64.b64decode(PIXEL)
 INLINE = {
     "created": 1706000000,
     "data": [{"url": "https://img.example.net/a1.png", "revised_prompt": "a fluffy white cat"}],
