@@ -7,7 +7,6 @@ from .image_aspect_ratio_known import ImageAspectRatioKnown
 from .image_background_known import ImageBackgroundKnown
 from .image_data import ImageData
 from .image_generation_request import ImageGenerationRequest
-from .image_generation_response import ImageGenerationResponse
 from .image_generation_task import ImageGenerationTask
 from .image_moderation_known import ImageModerationKnown
 from .image_operation_known import ImageOperationKnown
@@ -17,6 +16,7 @@ from .image_resolution_known import ImageResolutionKnown
 from .image_response_format_known import ImageResponseFormatKnown
 from .image_size_known import ImageSizeKnown
 from .image_style_known import ImageStyleKnown
+from .images_response import ImagesResponse
 from .model_alternative import ModelAlternative
 from .model_suggestion import ModelSuggestion
 from .task_error_detail import TaskErrorDetail
@@ -30,7 +30,6 @@ __all__ = (
     "ImageBackgroundKnown",
     "ImageData",
     "ImageGenerationRequest",
-    "ImageGenerationResponse",
     "ImageGenerationTask",
     "ImageModerationKnown",
     "ImageOperationKnown",
@@ -39,6 +38,7 @@ __all__ = (
     "ImageResolutionKnown",
     "ImageResponseFormatKnown",
     "ImageSizeKnown",
+    "ImagesResponse",
     "ImageStyleKnown",
     "ModelAlternative",
     "ModelSuggestion",

@@ -7,16 +7,37 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.image_aspect_ratio_known import ImageAspectRatioKnown
-from ..models.image_background_known import ImageBackgroundKnown
-from ..models.image_moderation_known import ImageModerationKnown
-from ..models.image_operation_known import ImageOperationKnown
-from ..models.image_output_format_known import ImageOutputFormatKnown
-from ..models.image_quality_known import ImageQualityKnown
-from ..models.image_resolution_known import ImageResolutionKnown
-from ..models.image_response_format_known import ImageResponseFormatKnown
-from ..models.image_size_known import ImageSizeKnown
-from ..models.image_style_known import ImageStyleKnown
+from ..models.image_aspect_ratio_known import (
+    ImageAspectRatioKnown,
+    check_image_aspect_ratio_known,
+)
+from ..models.image_background_known import (
+    ImageBackgroundKnown,
+    check_image_background_known,
+)
+from ..models.image_moderation_known import (
+    ImageModerationKnown,
+    check_image_moderation_known,
+)
+from ..models.image_operation_known import (
+    ImageOperationKnown,
+    check_image_operation_known,
+)
+from ..models.image_output_format_known import (
+    ImageOutputFormatKnown,
+    check_image_output_format_known,
+)
+from ..models.image_quality_known import ImageQualityKnown, check_image_quality_known
+from ..models.image_resolution_known import (
+    ImageResolutionKnown,
+    check_image_resolution_known,
+)
+from ..models.image_response_format_known import (
+    ImageResponseFormatKnown,
+    check_image_response_format_known,
+)
+from ..models.image_size_known import ImageSizeKnown, check_image_size_known
+from ..models.image_style_known import ImageStyleKnown, check_image_style_known
 from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="ImageGenerationRequest")
@@ -79,32 +100,32 @@ class ImageGenerationRequest:
         size: str | Unset
         if isinstance(self.size, Unset):
             size = UNSET
-        elif isinstance(self.size, ImageSizeKnown):
-            size = self.size.value
+        elif isinstance(self.size, str):
+            size = self.size
         else:
             size = self.size
 
         quality: str | Unset
         if isinstance(self.quality, Unset):
             quality = UNSET
-        elif isinstance(self.quality, ImageQualityKnown):
-            quality = self.quality.value
+        elif isinstance(self.quality, str):
+            quality = self.quality
         else:
             quality = self.quality
 
         response_format: str | Unset
         if isinstance(self.response_format, Unset):
             response_format = UNSET
-        elif isinstance(self.response_format, ImageResponseFormatKnown):
-            response_format = self.response_format.value
+        elif isinstance(self.response_format, str):
+            response_format = self.response_format
         else:
             response_format = self.response_format
 
         style: str | Unset
         if isinstance(self.style, Unset):
             style = UNSET
-        elif isinstance(self.style, ImageStyleKnown):
-            style = self.style.value
+        elif isinstance(self.style, str):
+            style = self.style
         else:
             style = self.style
 
@@ -113,32 +134,32 @@ class ImageGenerationRequest:
         aspect_ratio: str | Unset
         if isinstance(self.aspect_ratio, Unset):
             aspect_ratio = UNSET
-        elif isinstance(self.aspect_ratio, ImageAspectRatioKnown):
-            aspect_ratio = self.aspect_ratio.value
+        elif isinstance(self.aspect_ratio, str):
+            aspect_ratio = self.aspect_ratio
         else:
             aspect_ratio = self.aspect_ratio
 
         resolution: str | Unset
         if isinstance(self.resolution, Unset):
             resolution = UNSET
-        elif isinstance(self.resolution, ImageResolutionKnown):
-            resolution = self.resolution.value
+        elif isinstance(self.resolution, str):
+            resolution = self.resolution
         else:
             resolution = self.resolution
 
         background: str | Unset
         if isinstance(self.background, Unset):
             background = UNSET
-        elif isinstance(self.background, ImageBackgroundKnown):
-            background = self.background.value
+        elif isinstance(self.background, str):
+            background = self.background
         else:
             background = self.background
 
         output_format: str | Unset
         if isinstance(self.output_format, Unset):
             output_format = UNSET
-        elif isinstance(self.output_format, ImageOutputFormatKnown):
-            output_format = self.output_format.value
+        elif isinstance(self.output_format, str):
+            output_format = self.output_format
         else:
             output_format = self.output_format
 
@@ -149,8 +170,8 @@ class ImageGenerationRequest:
         moderation: str | Unset
         if isinstance(self.moderation, Unset):
             moderation = UNSET
-        elif isinstance(self.moderation, ImageModerationKnown):
-            moderation = self.moderation.value
+        elif isinstance(self.moderation, str):
+            moderation = self.moderation
         else:
             moderation = self.moderation
 
@@ -159,8 +180,8 @@ class ImageGenerationRequest:
         operation: str | Unset
         if isinstance(self.operation, Unset):
             operation = UNSET
-        elif isinstance(self.operation, ImageOperationKnown):
-            operation = self.operation.value
+        elif isinstance(self.operation, str):
+            operation = self.operation
         else:
             operation = self.operation
 
@@ -241,7 +262,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                size_type_0 = ImageSizeKnown(data)
+                size_type_0 = check_image_size_known(data)
 
                 return size_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -256,7 +277,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                quality_type_0 = ImageQualityKnown(data)
+                quality_type_0 = check_image_quality_known(data)
 
                 return quality_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -271,7 +292,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                response_format_type_0 = ImageResponseFormatKnown(data)
+                response_format_type_0 = check_image_response_format_known(data)
 
                 return response_format_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -286,7 +307,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                style_type_0 = ImageStyleKnown(data)
+                style_type_0 = check_image_style_known(data)
 
                 return style_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -303,7 +324,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                aspect_ratio_type_0 = ImageAspectRatioKnown(data)
+                aspect_ratio_type_0 = check_image_aspect_ratio_known(data)
 
                 return aspect_ratio_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -318,7 +339,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                resolution_type_0 = ImageResolutionKnown(data)
+                resolution_type_0 = check_image_resolution_known(data)
 
                 return resolution_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -333,7 +354,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                background_type_0 = ImageBackgroundKnown(data)
+                background_type_0 = check_image_background_known(data)
 
                 return background_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -348,7 +369,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                output_format_type_0 = ImageOutputFormatKnown(data)
+                output_format_type_0 = check_image_output_format_known(data)
 
                 return output_format_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -367,7 +388,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                moderation_type_0 = ImageModerationKnown(data)
+                moderation_type_0 = check_image_moderation_known(data)
 
                 return moderation_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -384,7 +405,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                operation_type_0 = ImageOperationKnown(data)
+                operation_type_0 = check_image_operation_known(data)
 
                 return operation_type_0
             except (TypeError, ValueError, AttributeError, KeyError):

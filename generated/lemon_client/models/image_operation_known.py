@@ -1,11 +1,16 @@
 # @generated from openapi.yaml by openapi-python-client 0.29.1. Do not edit: change openapi.yaml and run "make regen".
-from enum import StrEnum
+from typing import Literal
+
+ImageOperationKnown = Literal["image-edit", "image-to-image", "text-to-image"]
+
+IMAGE_OPERATION_KNOWN_VALUES: set[ImageOperationKnown] = {
+    "image-edit",
+    "image-to-image",
+    "text-to-image",
+}
 
 
-class ImageOperationKnown(StrEnum):
-    IMAGE_EDIT = "image-edit"
-    IMAGE_TO_IMAGE = "image-to-image"
-    TEXT_TO_IMAGE = "text-to-image"
-
-    def __str__(self) -> str:
-        return str(self.value)
+def check_image_operation_known(value: str) -> ImageOperationKnown:
+    if value in IMAGE_OPERATION_KNOWN_VALUES:
+        return value
+    raise TypeError(f"Unexpected value {value!r}. Expected one of {IMAGE_OPERATION_KNOWN_VALUES!r}")
