@@ -27,6 +27,7 @@ COMMANDS: Final = MappingProxyType(
         "gallery": "Write the page that shows a batch's images, DIR/index.html, and print its path.",
         "models": "List the models, or say what one of them takes.",
         "emulator": "Serve the API on this machine, without a key and without charges.",
+        "docs": "Print a page of the manual, or list the pages.",
     }
 )
 _MODULES: Final = MappingProxyType({"resume": "batch", "status": "batch"})

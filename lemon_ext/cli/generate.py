@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 @click.command(
     cls=ApiCommand,
     epilog="Exit codes: 0 done, 2 nothing was sent, 3 refused, 4 the task failed, 5 still running (resume it), "
-    "6 possibly billed (look first). All of it: docs/command-line.md.",
+    "6 possibly billed (look first).\n\nMore: lemon docs command-line",
 )
 @click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
 @api_options
