@@ -9,6 +9,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # `typing` itself would cost more than all the rest of this module
 if TYPE_CHECKING:
+    from ._response import APIResponse as APIResponse
     from .batch import arun_batch as arun_batch
     from .batch import run_batch as run_batch
     from .capabilities import ModelCapabilities as ModelCapabilities
@@ -19,15 +20,13 @@ if TYPE_CHECKING:
     from .client import AsyncLemon as AsyncLemon
     from .client import ImageTask as ImageTask
     from .client import Lemon as Lemon
-    from .client import apoll_until_done as apoll_until_done
-    from .client import poll_until_done as poll_until_done
     from .errors import APIConnectionError as APIConnectionError
-    from .errors import APIResponse as APIResponse
     from .errors import APIStatusError as APIStatusError
     from .errors import APITimeoutError as APITimeoutError
     from .errors import AuthenticationError as AuthenticationError
     from .errors import BadRequestError as BadRequestError
     from .errors import CapabilityError as CapabilityError
+    from .errors import ConfigurationError as ConfigurationError
     from .errors import ConflictError as ConflictError
     from .errors import DownloadError as DownloadError
     from .errors import InsufficientBalanceError as InsufficientBalanceError
@@ -40,29 +39,36 @@ if TYPE_CHECKING:
     from .errors import PermissionDeniedError as PermissionDeniedError
     from .errors import RateLimitError as RateLimitError
     from .errors import ResponseError as ResponseError
+    from .errors import SaveError as SaveError
     from .errors import ServerError as ServerError
     from .errors import SubmissionUncertainError as SubmissionUncertainError
+    from .errors import TaskCancelledError as TaskCancelledError
     from .errors import TaskError as TaskError
     from .errors import TaskFailedError as TaskFailedError
     from .errors import TaskNotFoundError as TaskNotFoundError
     from .errors import TaskTimeoutError as TaskTimeoutError
     from .errors import UnreadableSubmissionError as UnreadableSubmissionError
+    from .interop import apoll_until_done as apoll_until_done
+    from .interop import poll_until_done as poll_until_done
     from .results import Image as Image
     from .results import ImageResult as ImageResult
+    from .rows import read_rows as read_rows
 
 __version__ = "0.1.0"
 
 _HOMES = {
     "capabilities": ("ModelCapabilities", "Violation", "check", "violations"),
-    "client": ("AsyncImageTask", "AsyncLemon", "ImageTask", "Lemon", "apoll_until_done", "poll_until_done"),
+    "client": ("AsyncImageTask", "AsyncLemon", "ImageTask", "Lemon"),
+    "interop": ("apoll_until_done", "poll_until_done"),
+    "_response": ("APIResponse",),
     "errors": (
         "APIConnectionError",
-        "APIResponse",
         "APIStatusError",
         "APITimeoutError",
         "AuthenticationError",
         "BadRequestError",
         "CapabilityError",
+        "ConfigurationError",
         "ConflictError",
         "DownloadError",
         "InsufficientBalanceError",
@@ -75,8 +81,10 @@ _HOMES = {
         "PermissionDeniedError",
         "RateLimitError",
         "ResponseError",
+        "SaveError",
         "ServerError",
         "SubmissionUncertainError",
+        "TaskCancelledError",
         "TaskError",
         "TaskFailedError",
         "TaskNotFoundError",
@@ -85,6 +93,7 @@ _HOMES = {
     ),
     "results": ("Image", "ImageResult"),
     "batch": ("arun_batch", "run_batch"),
+    "rows": ("read_rows",),
 }
 _HOME = {name: home for home, names in _HOMES.items() for name in names}
 

@@ -1,16 +1,19 @@
-"""Pictures on disk: what they are called, what they are, and how they get there whole or not at all."""
+"""Files: what pictures are called, and how a file gets to its place whole or not at all."""
 
 from __future__ import annotations
 
+import errno
+import math
 import os
 import re
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
+from ._picture import HEAD, SUFFIXES, Examined, Pieces, examine
 from .errors import DownloadError
 
 LONGEST_STEM: Final = 48
@@ -18,27 +21,7 @@ LONGEST_STEM: Final = 48
 _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in "0123456789¹²³")}
 )
-_MAGIC: Final = (
-    (0, b"\x89PNG\r\n\x1a\n", ".png"),
-    (0, b"\xff\xd8\xff", ".jpg"),
-    (8, b"WEBP", ".webp"),
-    (0, b"GIF8", ".gif"),
-    (4, b"ftypavif", ".avif"),
-    (0, b"BM", ".bmp"),
-)
-#: What may stand before the first tag of an SVG.
-_SVG: Final = re.compile(
-    rb"(?:\xef\xbb\xbf)?(?>\s+|<\?xml.*?\?>|<!--.*?-->|<!DOCTYPE\s+svg[^>\[]*(?:\[.*?\]\s*)?>)*+<svg\b", re.DOTALL
-)
-#: Bytes that tell what a picture is.
-HEAD: Final = 1024
-_SUFFIXES: Final = frozenset({suffix for _, _, suffix in _MAGIC} | {".jpeg", ".svg"})
-
-
-def suffix_of(head: bytes) -> str | None:
-    """Return the suffix for a picture that begins with these bytes, or None if it is not a known kind."""
-    found = next((suffix for at, magic, suffix in _MAGIC if head[at : at + len(magic)] == magic), None)
-    return ".svg" if found is None and _SVG.match(head) else found
+_SUFFIXES: Final = frozenset({*SUFFIXES.values(), ".jpeg"})
 
 
 def file_stem(prompt: str | None) -> str:
@@ -65,27 +48,33 @@ def as_folder(path: str | os.PathLike[str]) -> Path:
 
 
 class Target:
-    """Takes a picture's bytes in, within a limit, and remembers how they begin. A context manager."""
+    """Takes a picture's bytes in, within a limit. A context manager."""
 
     _file: BinaryIO
 
-    def __init__(self, max_bytes: int) -> None:
+    def __init__(self, max_bytes: float) -> None:
         self.max_bytes = max_bytes
         self.size = 0
-        self.head = b""
 
     def write(self, chunk: bytes) -> None:
         """Take in the next piece. Raises DownloadError past the limit, OSError when the disk is full."""
         self.size += len(chunk)
         if self.size > self.max_bytes:
-            raise DownloadError(f"The image is larger than {self.max_bytes:,} bytes. Raise max_bytes to fetch it.")
-        if len(self.head) < HEAD:
-            self.head += chunk[:HEAD]
+            raise DownloadError(f"The image is larger than {self.max_bytes:,} bytes. Raise max_bytes to have it.")
         self._file.write(chunk)
+
+    def examine(self) -> Examined:
+        """Look at what was written."""
+        return examine(self._file)
+
+    def head(self) -> bytes:
+        """Return how it begins."""
+        self._file.seek(0)
+        return self._file.read(HEAD)
 
     def reset(self) -> None:
         """Forget everything, for another try."""
-        self.size, self.head = 0, b""
+        self.size = 0
         self._file.seek(0)
         self._file.truncate()
 
@@ -112,41 +101,77 @@ class Buffer(Target):
 class PartFile(Target):
     """A target on disk: a hidden file beside the final one. `place` gives it its name; without that it disappears."""
 
-    def __init__(self, path: str | os.PathLike[str], max_bytes: int) -> None:
+    def __init__(self, path: str | os.PathLike[str], max_bytes: float = math.inf) -> None:
         super().__init__(max_bytes)
         self._path = Path(path)
         self._folder = self._path if is_folder(path) else self._path.parent
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._part = self._folder / f".{secrets.token_hex(8)}.part"
-        self._file = self._part.open("xb")
-        _lock(self._file)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, "a file, and no folder", str(self._folder)) from None
+        self._part, self._file = self._new()
 
-    def place(self, stem: str, *, overwrite: bool = False, finish: Callable[[Path], object] | None = None) -> Path:
+    def _new(self) -> tuple[Path, BinaryIO]:
+        part = self._folder / f".{secrets.token_hex(8)}.part"
+        file = part.open("x+b")
+        _lock(file)
+        return part, file
+
+    def change(self, pieces: Callable[[BinaryIO], Pieces | None]) -> None:
+        """Put the file together anew, of bytes and of pieces of itself. It stays as it is if there is no space."""
+        found = pieces(self._file)
+        if found is None:
+            return
+        try:
+            part, file = self._new()
+        except OSError:
+            return
+        try:
+            for piece in found:
+                _copy(self._file, file, piece)
+            file.flush()
+        except OSError:
+            with suppress(OSError):
+                file.close()
+            part.unlink()
+            return
+        self.__exit__()
+        self._part, self._file = part, file
+
+    def place(self, stem: str, suffix: str | None, *, overwrite: bool = False, remark: str = "") -> Path:
         """Give the file its name, with the suffix its bytes call for, and return it.
 
-        In a folder, ``stem`` and the next free number make the name. ``finish`` is called with the path of the whole
-        file just before, and may change it. Raises FileExistsError for a name that is taken.
+        In a folder, ``stem`` and the next free number make the name. A ``remark`` goes before the suffix, and a free
+        name is picked then, too. Raises FileExistsError for a name that is taken.
         """
-        suffix = suffix_of(self.head)
-        self._file.flush()
-        if os.name == "nt":  # an open file cannot be renamed there
-            self._file.close()
-        if finish is not None:
-            finish(self._part)
-        with self._part.open("r+b") as whole:
-            os.fsync(whole.fileno())
-        if self._folder == self._path:
-            return self._place_free(stem, suffix or ".bin")
+        self._sync()
         path = self._path
+        if self._folder == path:
+            return self._place_free(f"{stem}{remark}", suffix or ".bin")
         if suffix is None:
             path = path if path.suffix else Path(f"{path}.bin")
         elif not _fits(path.suffix, suffix):
             path = path.with_suffix(suffix) if path.suffix.lower() in _SUFFIXES else Path(f"{path}{suffix}")
+        if remark and not overwrite:
+            return self._place_free(f"{path.stem}{remark}", path.suffix)
+        if remark:
+            path = path.with_name(f"{path.stem}{remark}{path.suffix}")
         if overwrite:
             self._part.replace(path)
         else:
             self._claim(path)
         return path
+
+    def replace(self) -> None:
+        """Give the file its very name, in the place of whatever has it. A link is replaced and never followed."""
+        self._sync()
+        self._part.replace(self._path)
+
+    def _sync(self) -> None:
+        self._file.flush()
+        os.fsync(self._file.fileno())
+        if os.name == "nt":  # an open file cannot be renamed there
+            self._file.close()
 
     def __exit__(self, *exc_info: object) -> None:
         super().__exit__(*exc_info)
@@ -177,6 +202,46 @@ class PartFile(Target):
             except BaseException:
                 path.unlink()
                 raise
+
+
+def write_whole(path: Path, content: str | Iterable[str]) -> None:
+    """Write a text file whole or not at all, in the place of whatever has its name. A link is never followed."""
+    with PartFile(path) as part:
+        for text in [content] if isinstance(content, str) else content:
+            part.write(text.encode("utf-8", "replace"))
+        part.replace()
+
+
+def put_aside(pieces: Iterable[bytes], stem: str, suffix: str) -> Path | None:
+    """Save the only copy of something where it can be saved at all: in a folder of its own among the system's
+    temporary ones, at home, or here. None if it cannot be saved anywhere.
+    """
+    import tempfile  # for this alone
+
+    for place in (None, Path.home, Path.cwd):
+        with suppress(OSError, RuntimeError):  # no home
+            folder = tempfile.mkdtemp(prefix="lemon-", dir=place and place())
+            try:
+                with PartFile(f"{folder}/") as part:
+                    for piece in pieces:
+                        part.write(piece)
+                    return part.place(stem, suffix)
+            except BaseException:
+                Path(folder).rmdir()
+                raise
+    return None
+
+
+def _copy(source: BinaryIO, target: BinaryIO, piece: bytes | tuple[int, int]) -> None:
+    if isinstance(piece, bytes):
+        target.write(piece)
+        return
+    source.seek(piece[0])
+    left = piece[1] - piece[0]
+    while left:
+        data = source.read(min(left, 256 * 1024))
+        target.write(data)
+        left -= len(data)
 
 
 def remove_stale_parts(folder: Path) -> None:

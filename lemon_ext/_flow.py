@@ -1,12 +1,12 @@
 """The one place where blocking and async part: flows, their effects, and the two drivers.
 
-A flow is a generator that decides and never waits. It yields what it wants done (an effect), is sent back the
-outcome, and returns its result; flows compose with ``yield from``. Everything that retries, polls or downloads is a
-flow, written once. The drivers perform effects and know nothing else. A flow is tested by stepping it by hand: no
-loop, no clock, no sleep.
+A flow is a generator that decides and never waits. It yields what it wants done (an effect), is sent back the result,
+and returns its own; flows compose with ``yield from``. Everything that retries, polls or downloads is a flow, written
+once. The drivers perform effects and know nothing else. A flow is tested by stepping it by hand: no loop, no clock,
+no sleep.
 
-A transport failure is thrown into the flow as a `TransportFault`. Nothing else is: an interrupt, a cancellation or a
-bug leaves through the driver, which closes the flow so that its ``finally`` blocks run.
+Whatever an effect raises is raised in the flow, where it yielded: a failed request as a `TransportFault`, which the
+flow handles, and also an interrupt or a cancellation, so that a flow can say what has been paid for before it ends.
 """
 
 from __future__ import annotations
@@ -14,9 +14,14 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
-from .errors import APIResponse, warn
+from anyio.to_thread import run_sync
+from attrs import define, field, frozen
+
+from . import _clock
+from ._response import APIResponse
+from ._warn import warn
 
 T = TypeVar("T")
 
@@ -30,31 +35,35 @@ class Sink(Protocol):
     def write(self, chunk: bytes, /) -> object: ...
 
 
-class Send(NamedTuple):
-    """Make one HTTP request; the outcome is an `APIResponse`.
+@define(eq=False)
+class Send:
+    """Make one HTTP request; the result is an `APIResponse`.
 
-    ``keyed`` requests carry the API key. The whole exchange gets ``within`` seconds, and ends before if nothing comes
-    for ``stall`` seconds. With a ``sink``, the body of a 200 goes there and the response's body is empty; any other
-    body is kept only if it is short.
+    ``kind``: a ``submit`` is billed, a ``poll`` is any free request to the API, and a ``picture`` is fetched from
+    anywhere, without the key. The whole exchange gets ``within`` seconds, and ends before if nothing comes for
+    ``stall`` seconds. With a ``sink``, the body of a 200 goes there and the response's body is empty; any other body
+    is kept only if it is short.
     """
 
     method: str
     url: str
-    json: Any = None
-    keyed: bool = True
+    json: Any = field(default=None, repr=False)
+    kind: Literal["submit", "poll", "picture"] = "poll"
     within: float = 60.0
     sink: Sink | None = None
     stall: float = math.inf
+    #: Whether the request may have left, as the HTTP library's trace tells. Kept for submissions.
+    sent: bool = field(default=False, init=False)
 
 
 class Sleep(NamedTuple):
-    """Wait; the outcome is None."""
+    """Wait; the result is None."""
 
     seconds: float
 
 
 class Call(NamedTuple):
-    """Call a function of the user's, awaiting it if it is async. The outcome is None.
+    """Call a function of the user's, awaiting it if it is async. The result is None.
 
     What it raises is reported as a warning: a broken progress bar must not cost a paid image.
     """
@@ -63,20 +72,28 @@ class Call(NamedTuple):
     argument: Any
 
 
-Effect: TypeAlias = Send | Sleep | Call
+class Work(NamedTuple):
+    """Do what blocks, with files: in a thread, where a loop must not wait. The result is what the function returns."""
+
+    function: Callable[[], object]
+
+
+Effect: TypeAlias = Send | Sleep | Call | Work
 Flow: TypeAlias = Generator[Effect, Any, T]
 
 
 class TransportFault(Exception):  # noqa: N818 - never leaves the package: flows turn it into an error
     """A request got no response.
 
-    ``unsent`` says that it certainly never reached the server, ``timeout`` that time ran out.
+    ``sent`` says that it may have reached the server, ``timeout`` that time ran out, and ``local`` that it failed on
+    this machine, before the network: another try will not help.
     """
 
-    def __init__(self, message: str, *, unsent: bool = False, timeout: bool = False) -> None:
+    def __init__(self, message: str, *, sent: bool = True, timeout: bool = False, local: bool = False) -> None:
         super().__init__(message)
-        self.unsent = unsent
+        self.sent = sent
         self.timeout = timeout
+        self.local = local
 
 
 def send(effect: Send) -> Flow[APIResponse]:
@@ -85,77 +102,90 @@ def send(effect: Send) -> Flow[APIResponse]:
     return response
 
 
-def run(flow: Flow[T], exchange: Callable[[Send], APIResponse], sleep: Callable[[float], object]) -> T:
+def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
     """Drive a flow to its result, blocking."""
-
-    def perform(effect: Effect) -> object:
-        match effect:
-            case Send():
-                return exchange(effect)
-            case Sleep(seconds):
-                while seconds > LONGEST_SLEEP:
-                    sleep(LONGEST_SLEEP)
-                    seconds -= LONGEST_SLEEP
-                return sleep(seconds)
-            case Call(function, argument):
-                try:
-                    function(argument)
-                except Exception as exc:  # noqa: BLE001 - see Call
-                    _report(exc)
-                return None
-
-    outcome: object = None
-    fault: TransportFault | None = None
+    fault: BaseException | None = None
     try:
-        while True:
-            # Only resuming the flow may end it: a StopIteration that leaks from an effect is a bug, not a result.
+        step = _resumed(flow)
+        while not isinstance(step, _Ended):
+            result, fault = None, None
             try:
-                effect = flow.send(outcome) if fault is None else flow.throw(fault)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]  # a generator's return type is lost in StopIteration
-            outcome, fault = None, None
-            try:
-                outcome = perform(effect)
-            except TransportFault as exc:
+                result = _perform(step, exchange)
+            except BaseException as exc:  # noqa: BLE001 - raised again in the flow
                 fault = exc
+            step = _resumed(flow, result, fault)
+        return step.value
     finally:
+        fault = None  # it holds this frame
         flow.close()
 
 
-async def arun(
-    flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]], sleep: Callable[[float], Awaitable[object]]
-) -> T:
+async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]) -> T:
     """Async twin of `run`."""
-
-    async def perform(effect: Effect) -> object:
-        match effect:
-            case Send():
-                return await exchange(effect)
-            case Sleep(seconds):
-                return await sleep(seconds)
-            case Call(function, argument):
-                try:
-                    if inspect.isawaitable(result := function(argument)):
-                        await result
-                except Exception as exc:  # noqa: BLE001 - see Call
-                    _report(exc)
-                return None
-
-    outcome: object = None
-    fault: TransportFault | None = None
+    fault: BaseException | None = None
     try:
-        while True:
+        step = _resumed(flow)
+        while not isinstance(step, _Ended):
+            result, fault = None, None
             try:
-                effect = flow.send(outcome) if fault is None else flow.throw(fault)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]  # as in `run`
-            outcome, fault = None, None
-            try:
-                outcome = await perform(effect)
-            except TransportFault as exc:
+                result = await _aperform(step, exchange)
+            except BaseException as exc:  # noqa: BLE001 - as in `run`
                 fault = exc
+            step = _resumed(flow, result, fault)
+        return step.value
     finally:
+        fault = None
         flow.close()
+
+
+@frozen
+class _Ended(Generic[T]):
+    value: T
+
+
+def _resumed(flow: Flow[T], result: object = None, fault: BaseException | None = None) -> Effect | _Ended[T]:
+    # Only resuming the flow may end it: a StopIteration that leaks from an effect is a bug, not a result.
+    try:
+        return flow.send(result) if fault is None else flow.throw(fault)
+    except StopIteration as stop:
+        return _Ended(stop.value)
+
+
+def _perform(effect: Effect, exchange: Callable[[Send], APIResponse]) -> object:
+    match effect:
+        case Send():
+            return exchange(effect)
+        case Sleep(seconds):
+            while seconds > LONGEST_SLEEP:
+                _clock.sleep(LONGEST_SLEEP)
+                seconds -= LONGEST_SLEEP
+            return _clock.sleep(seconds)
+        case Call(function, argument):
+            try:
+                function(argument)
+            except Exception as exc:  # noqa: BLE001 - see Call
+                _report(exc)
+            return None
+        case Work(function):
+            return function()
+
+
+async def _aperform(effect: Effect, exchange: Callable[[Send], Awaitable[APIResponse]]) -> object:
+    match effect:
+        case Send():
+            return await exchange(effect)
+        case Sleep(seconds):
+            await _clock.asleep(seconds)
+            return None
+        case Call(function, argument):
+            try:
+                if inspect.isawaitable(result := function(argument)):
+                    await result
+            except Exception as exc:  # noqa: BLE001 - see Call
+                _report(exc)
+            return None
+        case Work(function):
+            return await run_sync(function)
 
 
 def _report(exc: Exception) -> None:

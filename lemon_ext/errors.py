@@ -4,6 +4,7 @@
 
     LemonError
     ├── MissingKeyError                    no API key was given; nothing was sent
+    ├── ConfigurationError(ValueError)     a key, address, proxy or certificate cannot be used; nothing was sent
     ├── CapabilityError(ValueError)        the model does not take this request; nothing was sent
     ├── APIConnectionError                 no response
     │   └── APITimeoutError(TimeoutError)
@@ -16,10 +17,12 @@
     │   └── UnreadableSubmissionError(ResponseError)
     ├── TaskError                          .task is the handle to resume with
     │   ├── TaskFailedError                .reason
+    │   │   └── TaskCancelledError
     │   ├── TaskNotFoundError
     │   └── TaskTimeoutError(TimeoutError) the task is still running: resume, do not resubmit
     ├── DownloadError                      the image exists, fetching it failed
-    ├── JournalError                       the record of a batch cannot be used
+    ├── SaveError(OSError)                 the image exists, it could not be written where it was wanted
+    ├── JournalError                       the journal of a batch cannot be used
     └── rows.RowsError(ValueError)         a file of rows cannot be used; nothing was sent
 
 Whatever is raised after a task is known carries it as ``.task``. All of them can be pickled. None holds the key:
@@ -28,29 +31,22 @@ Whatever is raised after a task is known carries it as ``.task``. All of them ca
 
 from __future__ import annotations
 
-import json
-import warnings
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
-
-from attrs import field, frozen
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from ._spans import Picture
-    from .capabilities import Violation
-    from .polling import Task
-
 __all__ = (
     "APIConnectionError",
-    "APIResponse",
     "APIStatusError",
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
     "CapabilityError",
+    "ConfigurationError",
     "ConflictError",
     "DownloadError",
     "InsufficientBalanceError",
@@ -63,8 +59,10 @@ __all__ = (
     "PermissionDeniedError",
     "RateLimitError",
     "ResponseError",
+    "SaveError",
     "ServerError",
     "SubmissionUncertainError",
+    "TaskCancelledError",
     "TaskError",
     "TaskFailedError",
     "TaskNotFoundError",
@@ -77,45 +75,14 @@ class LemonWarning(UserWarning):
     """Something worth knowing that stopped nothing: fewer images than asked for, a model name that looks misspelt."""
 
 
-def warn(message: str) -> None:
-    """Warn of something while an image is being paid for. Never raises: it is logged where a filter wants an error."""
-    try:
-        warnings.warn(LemonWarning(message), stacklevel=3)
-    except LemonWarning:
-        from logging import getLogger  # for this alone
+class LemonError(Exception):
+    """The root. ``.task`` is the handle of the task concerned (`ImageTask`, `AsyncImageTask`), where one is known.
 
-        getLogger("lemon_ext").warning("%s", message)
-
-
-@frozen
-class APIResponse:
-    """What came back: status, headers (names in lower case) and body. The request, and so the key, is not kept.
-
-    Large pictures are taken out of the body while it arrives: it holds marks in their place, and ``pictures`` the data.
+    ``.paths`` are the files that were saved before, where one of several images failed.
     """
 
-    status_code: int
-    headers: Mapping[str, str] = field(factory=dict, repr=False)
-    body: bytes = field(default=b"", repr=False)
-    pictures: Mapping[str, Picture] = field(factory=dict, repr=False)
-
-    @property
-    def text(self) -> str:
-        """The body as text; bytes that are not UTF-8 are replaced."""
-        return self.body.decode("utf-8", "replace")
-
-    def json(self) -> Any:
-        """Return the body parsed as JSON. Raises ValueError for anything else."""
-        try:
-            return json.loads(self.body)
-        except RecursionError:
-            raise ValueError("The JSON is nested too deeply.") from None
-
-
-class LemonError(Exception):
-    """The root. ``.task`` is the handle of the task concerned, where one is known."""
-
-    task: Task | None = None
+    task: Any = None
+    paths: Sequence[Path] = ()
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -125,10 +92,14 @@ class MissingKeyError(LemonError):
     """No API key was given and LEMONDATA_API_KEY is not set. Nothing was sent."""
 
 
-class CapabilityError(LemonError, ValueError):
-    """The model does not take this request. Nothing was sent. ``.violations`` lists all that is wrong."""
+class ConfigurationError(LemonError, ValueError):
+    """The key, the address, a proxy or a certificate that was given cannot be used. Nothing was sent."""
 
-    def __init__(self, message: str, *, violations: Sequence[Violation] = ()) -> None:
+
+class CapabilityError(LemonError, ValueError):
+    """The model does not take this request. Nothing was sent. ``.violations`` lists all that is wrong (`Violation`)."""
+
+    def __init__(self, message: str, *, violations: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.violations = list(violations)
 
@@ -145,14 +116,22 @@ class APIStatusError(LemonError):
     """The API answered with an error.
 
     The attributes are the documented hint fields (facts of the error pages; all of them optional) and ``retry_after``,
-    in seconds, from the header or the body. ``body`` is the parsed ``error`` object.
+    in seconds, from the header or the body. ``body`` is the parsed ``error`` object, ``response`` the whole answer
+    (`APIResponse`).
     """
 
-    def __init__(self, message: str, *, response: APIResponse | None = None, retry_after: float | None = None) -> None:
+    def __init__(
+        self,
+        message: str,
+        *,
+        response: Any = None,
+        detail: Mapping[str, Any] = MappingProxyType({}),
+        retry_after: float | None = None,
+    ) -> None:
         super().__init__(message)
-        self.response = response if response is not None else APIResponse(0)
-        self.status_code = self.response.status_code
-        self.body = error_detail(self.response)
+        self.response = response
+        self.status_code: int = response.status_code if response is not None else 0
+        self.body = dict(detail)
         self.code: str | None = self.body.get("code")
         self.type: str | None = self.body.get("type")
         self.param: str | None = self.body.get("param")
@@ -164,7 +143,8 @@ class APIStatusError(LemonError):
         self.retry_after = retry_after
         self.balance_usd: float | None = self.body.get("balance_usd")
         self.estimated_cost_usd: float | None = self.body.get("estimated_cost_usd")
-        self.request_id: str | None = self.response.headers.get("x-request-id") or self.body.get("request_id")
+        headers = response.headers if response is not None else {}
+        self.request_id: str | None = headers.get("x-request-id") or self.body.get("request_id")
 
 
 class BadRequestError(APIStatusError):
@@ -176,7 +156,10 @@ class AuthenticationError(APIStatusError):
 
 
 class InsufficientBalanceError(APIStatusError):
-    """402: not enough money, or the key's limit is reached. See ``balance_usd`` and ``estimated_cost_usd``."""
+    """402, or another status with a code that says so: not enough money, or the key's limit is reached.
+
+    See ``balance_usd`` and ``estimated_cost_usd``.
+    """
 
 
 class PermissionDeniedError(APIStatusError):
@@ -204,9 +187,14 @@ class ServerError(APIStatusError):
 
 
 class ResponseError(LemonError):
-    """A reply that cannot be understood. ``body`` is what came, ``response`` the whole record."""
+    """A reply that cannot be understood. ``body`` is what came, ``response`` the whole record.
 
-    def __init__(self, message: str, *, response: APIResponse | None = None) -> None:
+    ``path`` is where data that is no whole picture was kept.
+    """
+
+    path: Path | None = None
+
+    def __init__(self, message: str, *, response: Any = None) -> None:
         super().__init__(message)
         self.response = response
         self.body = response.body if response is not None else b""
@@ -218,7 +206,7 @@ class SubmissionUncertainError(LemonError):
     Look at your account before sending it again. ``status_code`` and ``response`` are None where nothing came back.
     """
 
-    def __init__(self, message: str, *, response: APIResponse | None = None) -> None:
+    def __init__(self, message: str, *, response: Any = None) -> None:
         super().__init__(message)
         self.response = response
         self.status_code = response.status_code if response is not None else None
@@ -227,7 +215,7 @@ class SubmissionUncertainError(LemonError):
 class UnreadableSubmissionError(SubmissionUncertainError, ResponseError):
     """The request was answered with success, in words that cannot be understood: very likely billed."""
 
-    def __init__(self, message: str, *, response: APIResponse | None = None) -> None:
+    def __init__(self, message: str, *, response: Any = None) -> None:
         SubmissionUncertainError.__init__(self, message, response=response)
         self.body = response.body if response is not None else b""
 
@@ -235,17 +223,22 @@ class UnreadableSubmissionError(SubmissionUncertainError, ResponseError):
 class TaskError(LemonError):
     """Something is wrong with a task that was accepted. ``.task`` is the handle to resume with."""
 
-    def __init__(self, message: str, *, task: Task | None = None) -> None:
+    def __init__(self, message: str, *, task: Any = None) -> None:
         super().__init__(message)
         self.task = task
 
 
 class TaskFailedError(TaskError):
-    """The API ended the task without images. ``reason`` is what it said."""
+    """The API ended the task without success. ``reason`` is what it said; ``result`` holds images that came with it."""
 
-    def __init__(self, message: str, *, task: Task | None = None, reason: str | None = None) -> None:
+    def __init__(self, message: str, *, task: Any = None, reason: str | None = None) -> None:
         super().__init__(message, task=task)
         self.reason = reason
+        self.result: Any = None
+
+
+class TaskCancelledError(TaskFailedError):
+    """The task was cancelled, by whoever may."""
 
 
 class TaskNotFoundError(TaskError):
@@ -255,13 +248,19 @@ class TaskNotFoundError(TaskError):
 class TaskTimeoutError(TaskError, TimeoutError):
     """The deadline passed and the task is still running. It is paid for: resume it, do not submit it again."""
 
-    def __init__(self, message: str, *, task: Task | None = None, retry_after: float | None = None) -> None:
+    def __init__(self, message: str, *, task: Any = None, retry_after: float | None = None) -> None:
         super().__init__(message, task=task)
         self.retry_after = retry_after
 
 
 class DownloadError(LemonError):
-    """The image was made, fetching it failed. Fetch it again; do not generate it again."""
+    """The image was made, fetching it failed. Fetch it again; do not generate it again.
+
+    Where data came that is no whole picture, ``path`` is where `save` kept it, ``body`` what `read` got.
+    """
+
+    path: Path | None = None
+    body: bytes = b""
 
     def __init__(self, message: str, *, url: str | None = None, status_code: int | None = None) -> None:
         super().__init__(message)
@@ -269,8 +268,23 @@ class DownloadError(LemonError):
         self.status_code = status_code
 
 
+class SaveError(LemonError, OSError):
+    """The image was made, and could not be written where it was wanted. ``errno`` says why.
+
+    ``path`` is where it was put aside, if it came with the answer and is nowhere else.
+    """
+
+    def __init__(self, message: str, *, path: Path | None = None, errno: int | None = None) -> None:
+        super().__init__(message)
+        self.path = path
+        self.errno = errno
+
+    def __reduce__(self) -> Any:
+        return partial(type(self), errno=self.errno), self.args, self.__dict__
+
+
 class JournalError(LemonError):
-    """The record of a batch cannot be used or does not fit. ``path`` is the file."""
+    """The journal of a batch cannot be used or does not fit. ``path`` is the file."""
 
     def __init__(self, message: str, *, path: Path | None = None) -> None:
         super().__init__(message)
@@ -298,15 +312,3 @@ def _list(value: object) -> list[Any]:
 def status_error_class(status_code: int) -> type[APIStatusError]:
     """Return the class for an HTTP status."""
     return ServerError if status_code >= 500 else _BY_STATUS.get(status_code, APIStatusError)
-
-
-def error_detail(response: APIResponse) -> dict[str, Any]:
-    """Return the ``error`` object of the documented envelope, or as much of one as another body gives."""
-    try:
-        body = response.json()
-    except ValueError:
-        return {}
-    detail = body.get("error", body) if isinstance(body, dict) else body
-    if isinstance(detail, str):
-        return {"message": detail}
-    return dict(detail) if isinstance(detail, dict) else {}

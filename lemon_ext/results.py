@@ -1,45 +1,56 @@
 """Finished images: read, save, show.
 
-Reading an image costs nothing and never carries the key. What is saved arrives whole under its name or not at all,
-gets its suffix from its bytes, and replaces nothing unless told to.
+Reading an image costs nothing and never carries the key. What is saved is a whole picture, arrives under its name whole
+or not at all, gets its suffix from its bytes, says in its metadata what it is, and replaces nothing unless told to.
+
+An image that came with its answer is nowhere else. Whatever goes wrong while it is saved, it is put somewhere, and the
+error says where.
 """
 
 from __future__ import annotations
 
-import base64
+import errno
+import math
 import os
-from collections.abc import Callable, Mapping, Sequence
+from base64 import b64encode
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Protocol, TypeVar, overload
-from urllib.parse import urljoin, urlsplit
+from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, overload
 
 from anyio.to_thread import run_sync
 from attrs import define, field
 
-from ._files import Buffer, PartFile, Target, as_folder, file_stem, suffix_of
-from ._flow import Flow, Send, Sleep, TransportFault, send
-from ._operations import Answer, look
-from ._spans import Picture, with_text
-from ._wire import origin
-from .errors import APIResponse, APIStatusError, DownloadError, LemonError, ResponseError
-from .retry import Deadline, is_transient, retry_after, wait_before
+from . import _clock, _flow
+from ._address import origin
+from ._api import Answer
+from ._base64 import Picture, as_text, decoded, is_data_url
+from ._download import checked, download, fresh_url, host_of
+from ._files import Buffer, PartFile, Target, as_folder, file_stem, put_aside
+from ._flow import Flow, Send, Sleep, Work
+from ._metadata import described
+from ._picture import SUFFIXES, Examined, is_text, kind_of
+from ._retry import Deadline
+from ._warn import warn
+from .errors import DownloadError, LemonError, ResponseError, SaveError
 
 if TYPE_CHECKING:
     from lemon_client.models import ImageData
 
-    from ._operations import Session
-    from .polling import Task
+    from ._api import Session
+    from .tasks import Task
 
 __all__ = ("Image", "ImageResult")
 
 T = TypeVar("T")
 
 MAX_IMAGE_BYTES: Final = 64 * 1024 * 1024
-MAX_REDIRECTS: Final = 5
-#: Seconds without a byte after which a fetch is begun anew. As long as some come, it has the time until the deadline.
-_STALL_SECONDS: Final = 30.0
-#: An address that has expired or was never valid: only its task can tell a fresh one.
-_EXPIRED: Final = (403, 404, 410)
+#: Faults of a disk that may pass, and the seconds after which it is tried again.
+_PASSING: Final = frozenset(
+    getattr(errno, name, None)
+    for name in ("EAGAIN", "EBUSY", "EDQUOT", "EIO", "EMFILE", "ENFILE", "ENOMEM", "ENOSPC", "ESTALE")
+)
+_PAUSES: Final = (0.5, 1.0, 2.0)
 
 
 class Runner(Protocol):
@@ -61,58 +72,45 @@ class Image:
 
     url: str | None
     revised_prompt: str | None
-    _raw: ImageData
-    #: The data, if it was decoded on arrival; ``_raw`` holds a mark in its place.
-    _picture: Picture | None = None
-    #: What a file name is made of: the prompt, or else the task's id.
-    _called: str | None = None
+    #: The image as the answer has it. Large data is a `Picture`.
+    _fields: Mapping[str, Any]
+    _prompt: str | None = None
+    _model: str | None = None
+    _task_id: str | None = None
     _index: int = 0
     _task: Task | None = None
     _runner: Runner | None = None
 
     @classmethod
-    def of(
-        cls,
-        raw: ImageData,
-        *,
-        picture: Picture | None = None,
-        called: str | None = None,
-        index: int = 0,
-        task: Task | None = None,
-        runner: Runner | None = None,
-    ) -> Image:
-        """Make one from the generated model."""
-        return cls(_text(raw.url), _text(raw.revised_prompt), raw, picture, called, index, task, runner)
+    def of(cls, fields: Mapping[str, Any], **known: Any) -> Image:
+        """Make one of the image that an answer has, and what else is ``known``: prompt, model, task_id, index..."""
+        return cls(_text(fields.get("url")), _text(fields.get("revised_prompt")), fields, **known)
 
     @property
     def raw(self) -> ImageData:
         """The generated model with every field of the answer."""
-        if self._picture is None:
-            return self._raw
-        from lemon_client.models import ImageData  # as in `_operations`
+        from lemon_client.models import ImageData  # as in `_api`
 
-        return ImageData.from_dict({**self._raw.to_dict(), "b64_json": self._picture.base64()})
+        return ImageData.from_dict(as_text(dict(self._fields)))
 
     @property
     def b64_json(self) -> str | None:
         """The data as Base64, if it came with the answer. Large data is encoded anew each time; `read` is cheaper."""
-        return _text(self._raw.b64_json) if self._picture is None else self._picture.base64()
+        data = self._fields.get("b64_json")
+        return data.base64() if isinstance(data, Picture) else _text(data)
 
     def read(self, *, deadline: float | None = None, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
-        """Return the image's bytes, fetching them if need be, within ``deadline`` seconds (None: the client's).
+        """Return the image's bytes as they came, fetched if need be, within ``deadline`` seconds (None: the client's).
 
-        Raises DownloadError if it cannot be fetched or is larger than ``max_bytes``, ResponseError for broken Base64,
-        and TypeError on an image of the async client that has to be fetched: use `aread` there.
+        Raises DownloadError if it cannot be fetched, comes as no whole picture or is larger than ``max_bytes``,
+        ResponseError if it came as Base64 of no whole picture, and TypeError on an image of the async client that has
+        to be fetched: use `aread` there. What came is in the error's ``body``.
         """
-        with Buffer(max_bytes) as target:
-            self._fill(target, deadline)
-            return target.value()
+        return _run(self._runner, self._reading(deadline, max_bytes))
 
     async def aread(self, *, deadline: float | None = None, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
         """Async twin of `read`."""
-        with Buffer(max_bytes) as target:
-            await self._afill(target, deadline)
-            return target.value()
+        return await _arun(self._runner, self._reading(deadline, max_bytes))
 
     def save(
         self,
@@ -124,12 +122,13 @@ class Image:
     ) -> Path:
         """Save the image and return where: a missing suffix is added, a wrong one replaced, missing folders are made.
 
-        ``path`` may be a folder; the name is then made from the prompt, and a free one is picked. An existing file is
-        FileExistsError unless ``overwrite`` is true. Otherwise raises as `read` does, and OSError.
+        ``path`` may be a folder; the name is then made from the prompt, and a free one is picked. Prompt and model are
+        written into the metadata of PNG, JPEG and WebP; the coded picture stays as it came. An existing file is
+        FileExistsError unless ``overwrite`` is true. Otherwise raises as `read` does, and SaveError, an OSError. Data
+        that is no whole picture is kept beside, and data that came with the answer somewhere else if it has to be: the
+        error's ``path`` says where.
         """
-        with PartFile(path, max_bytes) as target:
-            self._fill(target, deadline)
-            return target.place(file_stem(self._called), overwrite=overwrite)
+        return _run(self._runner, self._saving(path, overwrite, deadline, max_bytes))
 
     async def asave(
         self,
@@ -140,44 +139,174 @@ class Image:
         max_bytes: int = MAX_IMAGE_BYTES,
     ) -> Path:
         """Async twin of `save`."""
-        return await self._aplace(path, overwrite=overwrite, deadline=deadline, max_bytes=max_bytes)
+        return await _arun(self._runner, self._saving(path, overwrite, deadline, max_bytes))
 
-    async def _aplace(
-        self,
-        path: str | os.PathLike[str],
-        *,
-        overwrite: bool,
-        deadline: float | None,
-        max_bytes: int = MAX_IMAGE_BYTES,
-        finish: Callable[[Path], object] | None = None,
-    ) -> Path:
-        """Save the image; ``finish`` is called with the whole file before it gets its name."""
-        with PartFile(path, max_bytes) as target:
-            await self._afill(target, deadline)
-            return await run_sync(lambda: target.place(file_stem(self._called), overwrite=overwrite, finish=finish))
+    @property
+    def came_along(self) -> bool:
+        """Whether its data came with the answer, so that saving it needs no network."""
+        return self._data is not None
 
-    def _fill(self, target: Target, deadline: float | None) -> None:
-        if self._came_along and self._decode(target):
-            return
-        runner = self._bound()
-        if runner.run is None:
-            raise TypeError(
-                "This image belongs to an async client: use `await image.aread()` or `await image.asave(...)`."
+    # ---- the flows ----
+
+    def _reading(self, deadline: float | None, max_bytes: int) -> Flow[bytes]:
+        with Buffer(max_bytes) as target:
+            found, came_along = yield from self._filled(target, self._limit(deadline))
+            if found.fault is not None:
+                error = self._damage(found.fault, came_along)
+                error.body = target.value()
+                raise error
+            return target.value()
+
+    def _saving(
+        self, path: str | os.PathLike[str], overwrite: bool, deadline: float | None, max_bytes: int
+    ) -> Flow[Path]:
+        limit, pauses = self._limit(deadline), iter((*_PAUSES, math.inf))
+        saved: list[Path] = []
+        try:
+            while True:
+                try:
+                    with PartFile(path, max_bytes) as target:
+                        found, came_along = yield from self._filled(target, limit)
+                        yield Work(partial(self._place, target, found, came_along, overwrite, saved))
+                        return saved[0]
+                except (LemonError, FileExistsError):
+                    raise
+                except OSError as exc:
+                    fault = exc
+                pause = next(pauses) if fault.errno in _PASSING else math.inf
+                if pause >= limit.left():
+                    yield Work(partial(self._give_up, path, fault))
+                yield Sleep(pause)
+        except Exception:
+            raise
+        except BaseException as exc:  # an interrupt or a cancellation
+            self._rescue(path, overwrite, saved, exc)
+            raise
+
+    def _filled(self, target: Target, limit: Deadline) -> Flow[tuple[Examined, bool]]:
+        """Fill a target with the image. Returns what it is, which may have a fault, and whether it had come along."""
+        found = None
+        if self._data is not None:
+            found = yield from _examined(partial(self._pour, target))
+            if found.fault is None or self.url is None or is_data_url(self.url):
+                return _known(found), True
+        session, task = self._bound().session, self._task
+        renew = None
+        if task is not None and task.id is not None:
+            renew = partial(fresh_url, session, task.id, task.poll_url, self._index, limit)
+        try:
+            fetched, self.url = yield from download(session, self.url or "", target, limit, renew)
+        except DownloadError as exc:
+            exc.task = task
+            if found is None:
+                raise
+            return (yield from _examined(partial(self._pour, target))), True
+        return _known(fetched), False
+
+    # ---- what is short and blocks ----
+
+    def _pour(self, target: Target) -> Examined:
+        """Write the data that came with the answer into a target. What cannot be decoded goes there as it came."""
+        target.reset()
+        for piece in self._pieces():
+            target.write(piece)
+        if isinstance(self._data, str) and not decoded(self._data):
+            return Examined(None, "it cannot be decoded")
+        return target.examine()
+
+    def _place(self, target: PartFile, found: Examined, came_along: bool, overwrite: bool, saved: list[Path]) -> None:
+        """Give a file its name, or say where data that is no whole picture is kept."""
+        stem = file_stem(self._prompt or self._task_id)
+        if found.fault is None:
+            target.change(
+                lambda file: described(
+                    file,
+                    found,
+                    prompt=self._prompt,
+                    model=self._model,
+                    revised_prompt=self.revised_prompt,
+                    task_id=self._task_id,
+                )
             )
-        runner.run(self._download(runner, target, deadline))
-
-    async def _afill(self, target: Target, deadline: float | None) -> None:
-        if self._came_along and await run_sync(self._decode, target):
+            saved.append(target.place(stem, found.suffix, overwrite=overwrite))
             return
-        runner = self._bound()
-        if runner.arun is None:
-            await run_sync(self._fill, target, deadline)
-        else:
-            await runner.arun(self._download(runner, target, deadline))
+        suffix = found.suffix or (".txt" if is_text(target.head()) else None)
+        path = target.place(stem, suffix, overwrite=overwrite, remark=".damaged")
+        saved.append(path)
+        raise self._damage(found.fault, came_along, path)
 
-    def _download(self, runner: Runner, target: Target, deadline: float | None) -> Flow[None]:
-        seconds = runner.deadline if deadline is None else deadline
-        return download(runner.session, self, target, runner.session.deadline(seconds))
+    def _damage(self, fault: str, came_along: bool, path: Path | None = None) -> DownloadError | ResponseError:
+        """Return the error for what is no whole picture."""
+        error: DownloadError | ResponseError
+        kept = f" What came was kept as {path}." if path is not None else ""
+        if came_along:
+            error = ResponseError(
+                f"The image came as Base64 and is no whole picture: {fault}. It is paid for, so tell the provider; the "
+                f"text that came is in image.raw.{kept}"
+            )
+        else:
+            error = DownloadError(
+                f"The image was generated, but what {host_of(self.url)} sends is no whole picture: {fault}. "
+                f"Fetch it again; do not generate it again.{kept}",
+                url=self.url,
+                status_code=200,
+            )
+        error.task, error.path = self._task, path
+        return error
+
+    def _give_up(self, path: str | os.PathLike[str], fault: OSError) -> NoReturn:
+        """Say that an image could not be saved, once it is put aside if it is nowhere else."""
+        said = f"The image could not be saved in {os.fspath(path)} ({fault.strerror or fault}). It is paid for"
+        aside = None
+        if self._data is None:
+            said += " and still at its address: save it again, do not generate it again."
+        elif aside := self._put_aside():
+            said += f", came with its answer and is nowhere else: it was put aside as {aside}."
+        else:
+            said += (
+                ", came with its answer, and could not be written anywhere else either. It is in memory as long as "
+                "this program runs: make room and save it again."
+            )
+        error = SaveError(said, path=aside, errno=fault.errno)
+        error.task = self._task
+        raise error from fault
+
+    def _put_aside(self) -> Path | None:
+        pieces = self._pieces()
+        suffix = SUFFIXES.get(kind_of(next(iter(pieces), b"")) or "", ".bin")
+        return put_aside(pieces, file_stem(self._prompt or self._task_id), suffix)
+
+    def _rescue(
+        self, path: str | os.PathLike[str], overwrite: bool, saved: list[Path], interrupt: BaseException
+    ) -> None:
+        """Save what came with the answer in spite of an interrupt or a cancellation, and note where."""
+        if self._data is None:
+            return
+        if not saved:
+            try:
+                with PartFile(path) as target:
+                    self._place(target, self._pour(target), True, overwrite, saved)
+            except ResponseError:
+                pass
+            except (LemonError, OSError):
+                saved += [aside for aside in [self._put_aside()] if aside is not None]
+        where = f"saved as {saved[0]}" if saved else "not saved, and is nowhere else"
+        interrupt.add_note(f"An image that came with its answer was {where}.")
+
+    # ---- what it consists of ----
+
+    @property
+    def _data(self) -> Picture | str | None:
+        """The data that came with the answer, if any did: decoded on arrival, or as text."""
+        data = self._fields.get("b64_json")
+        if isinstance(data, Picture):
+            return data
+        return _text(data) or (self.url if self.url is not None and is_data_url(self.url) else None)
+
+    def _pieces(self) -> Iterable[bytes]:
+        """Return the bytes of the data, or its text if it is nothing that can be decoded."""
+        data = self._data
+        return [decoded(data) or data.encode(errors="replace")] if isinstance(data, str) else data or []
 
     def _bound(self) -> Runner:
         if self._runner is None:
@@ -186,54 +315,45 @@ class Image:
             )
         return self._runner
 
-    @property
-    def _came_along(self) -> bool:
-        return self._picture is not None or self._data is not None
+    def _limit(self, deadline: float | None) -> Deadline:
+        if self._runner is None:
+            return Deadline.after(math.inf if deadline is None else deadline, _clock.monotonic)
+        return self._runner.session.deadline(self._runner.deadline if deadline is None else deadline)
 
-    @property
-    def _data(self) -> str | None:
-        """The text of the data, where there is any. Not for a picture that was decoded already."""
-        return _text(self._raw.b64_json) or (self.url if self.url and _is_data(self.url) else None)
-
-    def _decode(self, target: Target) -> bool:
-        """Write the image that came with the answer to the target. False: its data is broken, but it has an address."""
-        if self._picture is not None:
-            for piece in self._picture:
-                target.write(piece)
-            return True
+    def _address(self) -> str:
+        """Return the address to show: none that a browser must not be led to."""
+        url = self.url or ""
         try:
-            data = base64.b64decode(_payload(self._data or ""), validate=True)
-        except ValueError:
-            data = b""
-        if data:
-            target.write(data)
-        elif origin(self.url or "") is None:
-            raise ResponseError(
-                "The image came as Base64 that cannot be decoded. It is paid for: the text that came is in image.raw."
-            )
-        return bool(data)
+            return url if self._runner is None and origin(url) else checked(self._bound().session, url)
+        except LemonError:
+            return ""
 
     def __repr__(self) -> str:
-        return f"<Image {'with data' if self._came_along else f'at {_host(self.url)}'}>"
+        return f"<Image {f'at {host_of(self.url)}' if self._data is None else 'with data'}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
         # A notebook is handed the data or the address: showing an image never waits for one.
-        data = self.b64_json
-        if data is None or (kind := _kind(data)) == "svg+xml":  # notebooks want that one as text
+        kind, data = self._shown()
+        if data is None or kind == "svg":  # in an <img>, an SVG runs no script
             shown = {"text/html": _img(self, "max-width: 100%")}
         else:
-            shown = {f"image/{kind}": _payload(data)}
+            shown = {f"image/{kind}": data}
         return {**shown, "text/plain": repr(self)}
 
+    def _shown(self) -> tuple[str, str | None]:
+        """Return kind and Base64 of the data."""
+        data = b"".join(self._pieces())
+        return kind_of(data) or "png", b64encode(data).decode() if self._data is not None else None
+
     def __getstate__(self) -> tuple[Any, ...]:
-        # Unset fields of a generated model do not survive a pickle, so it travels as plain data.
-        return (self._raw.to_dict(), self._picture, self.url, self.revised_prompt, self._called, self._index)
+        about = (self._prompt, self._model, self._task_id, self._index)
+        return (dict(self._fields), self.url, self.revised_prompt, *about)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
-        from lemon_client.models import ImageData
-
-        raw, self._picture, self.url, self.revised_prompt, self._called, self._index = state
-        self._raw, self._task, self._runner = ImageData.from_dict(raw), None, None
+        (
+            self._fields, self.url, self.revised_prompt, self._prompt, self._model, self._task_id, self._index,
+        ) = state  # fmt: skip
+        self._task = self._runner = None
 
 
 @define(eq=False, repr=False)
@@ -249,27 +369,22 @@ class ImageResult(Sequence[Image]):
     prompt: str | None = None
     task_id: str | None = None
     _body: dict[str, Any] = field(factory=dict)
-    _pictures: Mapping[str, Picture] = field(factory=dict)
 
     @classmethod
     def of(
         cls, answer: Answer, *, model: str | None, prompt: str | None, task: Task | None, runner: Runner | None
     ) -> ImageResult:
         """Make one from an answer that holds images."""
-        called = prompt or answer.task_id
-        pictures = answer.response.pictures
         images = [
-            Image.of(
-                raw, picture=pictures.get(_text(raw.b64_json) or ""), called=called, index=i, task=task, runner=runner
-            )
-            for i, raw in enumerate(answer.images)
+            Image.of(one, prompt=prompt, model=model, task_id=answer.task_id, index=i, task=task, runner=runner)
+            for i, one in enumerate(answer.images)
         ]
-        return cls(images, answer.created, model, prompt, answer.task_id, answer.body, pictures)
+        return cls(images, answer.created, model, prompt, answer.task_id, answer.body)
 
     @property
     def raw(self) -> dict[str, Any]:
         """The answer as it came."""
-        raw: dict[str, Any] = with_text(self._body, self._pictures)
+        raw: dict[str, Any] = as_text(self._body)
         return raw
 
     @property
@@ -280,16 +395,50 @@ class ImageResult(Sequence[Image]):
     def save(self, folder: str | os.PathLike[str], *, deadline: float | None = None) -> list[Path]:
         """Save every image in a folder, made if missing, under free names made from the prompt. Returns where.
 
-        Each image takes ``deadline`` seconds at most (None: the client's). Raises ValueError for a name that looks like
-        a file's, and what `Image.save` raises; images saved before that stay.
+        Each image takes ``deadline`` seconds at most (None: the client's). An image that cannot be saved does not keep
+        the others from it. Its error, of the kinds that `Image.save` raises, comes at the end: it names every image
+        that is missing, and its ``paths`` are the others. Raises ValueError for a folder that looks like a file.
         """
-        place = f"{as_folder(folder)}/"
-        return [image.save(place, deadline=deadline) for image in self.images]
+        return _run(self._runner, self._saving(folder, deadline))
 
     async def asave(self, folder: str | os.PathLike[str], *, deadline: float | None = None) -> list[Path]:
         """Async twin of `save`."""
+        return await _arun(self._runner, self._saving(folder, deadline))
+
+    def _saving(self, folder: str | os.PathLike[str], deadline: float | None) -> Flow[list[Path]]:
         place = f"{as_folder(folder)}/"
-        return [await image.asave(place, deadline=deadline) for image in self.images]
+        paths: list[Path] = []
+        missing: dict[int, LemonError | OSError] = {}
+        images = iter(enumerate(self.images))
+        try:
+            for index, image in images:
+                try:
+                    paths.append((yield from image._saving(place, False, deadline, MAX_IMAGE_BYTES)))
+                except (LemonError, OSError) as exc:
+                    missing[index] = exc
+        except Exception:
+            raise
+        except BaseException as exc:
+            for _, image in images:
+                image._rescue(place, False, [], exc)
+            raise
+        if missing:
+            raise self._partly(paths, missing)
+        return paths
+
+    def _partly(self, paths: list[Path], missing: Mapping[int, LemonError | OSError]) -> LemonError | OSError:
+        """Return the first error, which says what became of all images."""
+        error = next(iter(missing.values()))
+        if len(self.images) > 1:
+            said = " ".join(f"Image {index + 1}, result[{index}]: {exc}" for index, exc in missing.items())
+            error.args = (f"{len(paths)} of {len(self.images)} images were saved. {said}",)
+        if isinstance(error, LemonError):
+            error.paths = paths
+        return error
+
+    @property
+    def _runner(self) -> Runner | None:
+        return self.images[0]._runner if self.images else None
 
     @overload
     def __getitem__(self, index: int) -> Image: ...
@@ -309,116 +458,43 @@ class ImageResult(Sequence[Image]):
         return "".join(_img(image, "max-width: 24em; margin: 2px") for image in self.images)
 
 
-def download(session: Session, image: Image, target: Target, deadline: Deadline) -> Flow[None]:
-    """Fetch an image into a target, trying until the deadline. An expired address is asked of the image's task, once.
-
-    Raises DownloadError. Nothing of this is billed.
-    """
-    attempt = 0
-    task = image._task
-    while True:
-        target.reset()
-        outcome = yield from _fetch(image.url or "", target, deadline)
-        status = outcome.status_code if isinstance(outcome, APIResponse) else None
-        if status == 200 and target.size:
-            if suffix_of(target.head) is None and target.head.lstrip()[:1] in (b"<", b"{"):
-                raise _failed(image, "what came is a page, not a picture", status)
-            return
-        if status in _EXPIRED and task is not None:
-            image.url = (yield from _fresh_url(session, task, image._index, deadline)) or image.url
-            task = None
-            continue
-        wait = None
-        if isinstance(outcome, APIResponse):
-            wait = retry_after(outcome, session.wall())
-            if status != 200 and not is_transient(outcome):
-                raise _failed(image, f"HTTP {status}", status)
-        attempt += 1
-        delay = wait_before(attempt, wait)
-        if delay >= deadline.left():
-            why = str(outcome) if isinstance(outcome, TransportFault) else f"HTTP {status}, {target.size} bytes"
-            raise _failed(image, why, status)
-        yield Sleep(delay)
+def _run(runner: Runner | None, flow: Flow[T]) -> T:
+    if runner is None or runner.run is None:
+        return _flow.run(flow, _not_here)
+    result: T = runner.run(flow)
+    return result
 
 
-def _fetch(url: str, target: Target, deadline: Deadline) -> Flow[APIResponse | TransportFault]:
-    """Request without the key, following up to 5 redirects: to http(s) only, and never from https to http."""
-    for _ in range(MAX_REDIRECTS + 1):
-        if origin(url) is None:
-            raise DownloadError("The image's address is not a plain http(s) one, so it was not fetched.", url=url)
-        try:
-            response = yield from send(
-                Send("GET", url, keyed=False, within=deadline.left(), sink=target, stall=_STALL_SECONDS)
-            )
-        except TransportFault as exc:
-            return exc
-        location = response.headers.get("location")
-        if not 300 <= response.status_code < 400 or location is None:
-            return response
-        try:
-            following = urljoin(url, location)
-        except ValueError:
-            raise DownloadError("The image's address redirects to what is no address.", url=url) from None
-        if url[:6].lower() == "https:" and following[:6].lower() != "https:":
-            raise DownloadError("The image's address redirects away from https, so it was not fetched.", url=url)
-        url = following
-    raise DownloadError(f"The image's address redirects more than {MAX_REDIRECTS} times.", url=url)
+async def _arun(runner: Runner | None, flow: Flow[T]) -> T:
+    if runner is None:
+        return await run_sync(_run, runner, flow)
+    result: T = await (run_sync(runner.run, flow) if runner.arun is None else runner.arun(flow))
+    return result
 
 
-def _fresh_url(session: Session, task: Task, index: int, deadline: Deadline) -> Flow[str | None]:
-    """Ask a task for the present address of one of its images. Free, and never a new generation."""
-    if task.id is None:
-        return None
-    try:
-        answer = yield from look(session, task.id, task.poll_url, deadline)
-    except (APIStatusError, ResponseError):
-        return None  # the failed download is what gets reported
-    return _text(answer.images[index].url) if isinstance(answer, Answer) and index < len(answer.images) else None
+def _not_here(request: Send) -> NoReturn:
+    raise TypeError("This image belongs to an async client: use `await image.aread()` or `await image.asave(...)`.")
 
 
-def _failed(image: Image, why: str, status_code: int | None) -> DownloadError:
-    error = DownloadError(
-        f"The image was generated, but fetching it from {_host(image.url)} failed ({why}). "
-        "Fetch it again; do not generate it again.",
-        url=image.url,
-        status_code=status_code,
-    )
-    error.task = image._task
-    return error
+def _examined(look: Callable[[], Examined]) -> Flow[Examined]:
+    found: Examined = yield Work(look)
+    return found
+
+
+def _known(found: Examined) -> Examined:
+    if found.kind is None and found.fault is None:
+        warn(
+            "An image is of a kind that is not known here, so nobody looked whether it is whole. It is kept as it came."
+        )
+    return found
 
 
 def _img(image: Image, style: str) -> str:
     from html import escape  # for notebooks only
 
-    data = image.b64_json
-    source = image.url if data is None else f"data:image/{_kind(data)};base64,{_payload(data)}"
-    return f'<img src="{escape(source or "")}" style="{style}">'
-
-
-def _is_data(url: str) -> bool:
-    return url[:64].lstrip()[:5].lower() == "data:"
-
-
-def _payload(data: str) -> str:
-    """Return plain Base64, however it came: in lines, in the alphabet of addresses, without its padding."""
-    text = data.partition(",")[2] if _is_data(data) else data
-    text = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
-    return text + "=" * (-len(text) % 4)
-
-
-def _kind(data: str) -> str:
-    try:
-        suffix = suffix_of(base64.b64decode(_payload(data[:2048])[:1024])) or ".png"
-    except ValueError:
-        suffix = ".png"
-    return {".jpg": "jpeg", ".svg": "svg+xml"}.get(suffix, suffix[1:])
-
-
-def _host(url: str | None) -> str:
-    try:
-        return urlsplit(url or "").hostname or "nowhere"
-    except ValueError:
-        return "nowhere"
+    kind, data = image._shown()
+    source = image._address() if data is None else f"data:image/{'svg+xml' if kind == 'svg' else kind};base64,{data}"
+    return f'<img src="{escape(source)}" style="{style}">'
 
 
 def _text(value: object) -> str | None:

@@ -18,8 +18,6 @@ from lemon_ext.cli._screen import Screen
 from lemon_ext.emulator import KEY, Emulator
 from tests.children import python
 
-ROOT = Path(__file__).parent.parent
-
 
 def lemon(*args: str, input: str | None = None) -> Result:  # noqa: A002 - as in click's own runner
     result = CliRunner().invoke(app, args, input=input, prog_name="lemon")
@@ -59,15 +57,17 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @contextmanager
-def ctrl_c(when: Callable[[], bool]) -> Iterator[None]:
-    """Press Ctrl-C once ``when`` holds, while the block runs."""
+def ctrl_c(when: Callable[[], bool], times: int = 1, how: signal.Signals = signal.SIGINT) -> Iterator[None]:
+    """Press Ctrl-C once ``when`` holds, while the block runs. ``how``: or send another signal."""
     ended = threading.Event()
 
     def press() -> None:
         while not when():
             if ended.wait(0.01):
                 return
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)  # to the thread that waits
+        for _ in range(times):
+            signal.pthread_kill(threading.main_thread().ident or 0, how)  # to the thread that waits
+            ended.wait(0.2)
 
     thread = threading.Thread(target=press)
     thread.start()

@@ -2,9 +2,16 @@
 
 from __future__ import annotations
 
+import importlib
 import inspect
+import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import httpx
@@ -12,9 +19,23 @@ import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
 
 from lemon_ext import AsyncLemon, Lemon
-from tests.play import Clock
+from tests.play import Clock, setups
 
 KEY = "sk-secret-0123456789"
+ROOT = Path(__file__).parent.parent
+#: The lemon_client of the frozen contract. pyproject.toml puts it first in this process, this line in those it starts.
+FROZEN = ROOT / "tests" / "contract" / "generated"
+os.environ["PYTHONPATH"] = os.pathsep.join([str(FROZEN), str(ROOT)])
+
+
+def run_live(code: str, cwd: Path = ROOT) -> str:
+    """Run a program that sees the real contract. Warnings are errors, but for those of lemon_ext itself."""
+    path = os.pathsep.join([str(ROOT / "generated"), str(ROOT)])
+    command = [sys.executable, "-W", "error", "-W", "default::UserWarning", "-c", code]
+    environment = {**os.environ, "PYTHONPATH": path}
+    done = subprocess.run(command, cwd=cwd, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
 
 
 class Colour:
@@ -27,6 +48,7 @@ class Colour:
         self.portal = portal
         self.blocking = portal is None
         self.clock = Clock()
+        self.clock.rule()
         self.requests: list[httpx.Request] = []
 
     def client(self, handler: Callable[[httpx.Request], httpx.Response], **options: Any) -> Any:
@@ -37,10 +59,6 @@ class Colour:
         transport = httpx.MockTransport(record)
         kind, http = (Lemon, httpx.Client) if self.blocking else (AsyncLemon, httpx.AsyncClient)
         lemon = kind(options.pop("api_key", KEY), http_client=http(transport=transport), **options)
-        core = lemon._core
-        core.sleep = self.clock.sleep if self.blocking else self.clock.asleep
-        object.__setattr__(core.session, "clock", self.clock)
-        core.wire.clock = self.clock
         return lemon
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
@@ -58,6 +76,23 @@ class Colour:
     def twin(self, thing: Any, name: str) -> Any:
         """Return ``thing.name`` or its async twin ``thing.aname``."""
         return getattr(thing, name if self.blocking else f"a{name}")
+
+
+@pytest.fixture(autouse=True)
+def _setups() -> Iterator[None]:
+    yield
+    setups.close()
+
+
+@pytest.fixture(scope="session")
+def tools() -> Iterator[SimpleNamespace]:
+    """The regeneration tool. Not imported at the top: it needs the generator, which the light environment lacks."""
+    sys.path.insert(0, str(ROOT / "tools"))
+    names = ("contract", "derive", "impact", "lint", "regen", "waiting")
+    modules = SimpleNamespace(**{name: importlib.import_module(name) for name in names})
+    modules.present = modules.contract.parse((FROZEN.parent / "openapi.yaml").read_text(encoding="utf-8"))
+    yield modules
+    sys.path.remove(str(ROOT / "tools"))
 
 
 @pytest.fixture(params=["blocking", "asyncio", "trio"])
@@ -87,3 +122,22 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "https_proxy",
     ):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def limited() -> Callable[..., Any]:
+    """Return a context manager that sets limits of this process: a file's size stands for a full disk."""
+    import resource
+
+    @contextmanager
+    def setting(**limits: int) -> Iterator[None]:
+        before = {name: resource.getrlimit(getattr(resource, name)) for name in limits}
+        try:
+            for name, limit in limits.items():
+                resource.setrlimit(getattr(resource, name), (limit, before[name][1]))
+            yield
+        finally:
+            for name, both in before.items():
+                resource.setrlimit(getattr(resource, name), both)
+
+    return setting

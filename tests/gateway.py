@@ -12,9 +12,8 @@ import httpx
 
 from lemon_ext import AsyncLemon, Lemon
 from tests.conftest import KEY
+from tests.pictures import PNG
 from tests.play import Clock
-
-PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 
 
 class Gateway:
@@ -90,14 +89,10 @@ class Gateway:
         transport = httpx.MockTransport(self)
         if blocking:
             return Lemon(KEY, base_url="https://api.example.test", http_client=httpx.Client(transport=transport))
+        self.clock.rule()
         options = {"requests_per_minute": None, **options}
         http = httpx.AsyncClient(transport=transport)
         lemon = AsyncLemon(KEY, base_url="https://api.example.test", http_client=http, **options)
-        core = lemon._core
-        core.sleep = self.clock.asleep
-        object.__setattr__(core.session, "clock", self.clock)
-        object.__setattr__(core.session, "wall", lambda: 1_700_000_000.0 + self.clock.now)
-        core.wire.clock = self.clock
         return lemon
 
 

@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 
 from lemon_ext.batch import Progress
-from lemon_ext.cli._watch import TOLD, duration, line, summary
+from lemon_ext.cli._watch import TOLD
+from lemon_ext.cli._words import duration, line, summary
 from lemon_ext.errors import JournalError
 from tests.cli import ctrl_c, emulator, lemon, server, terminal  # noqa: F401 - fixtures
 
@@ -64,7 +65,7 @@ def test_bad_rows_are_named_with_their_lines_and_nothing_is_sent(rows, emulator)
     file = rows({"prompt": "a"}, {"prompt": "b", "n": 99}, {"prompt": "c", "colour": "red"})
     result = lemon("batch", file, "-o", "out")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "row 2 (line 2): n: 99 is out of range: at least 1 and at most 10" in result.stderr
+    assert "row 2 (line 2): n: 99 is out of range; allowed: 1 to 10" in result.stderr
     assert "line 3" in result.stderr
     assert emulator.requests == []
     assert not list(Path("out").glob("*.png"))
@@ -127,8 +128,8 @@ def test_what_went_wrong_is_told_by_row_and_summed_up(rows, emulator):
     assert any(text.startswith("lemon: Row 2 failed: The task img_") for text in told)
     assert any(text.startswith("lemon: Row 3 is uncertain: The request was sent and its answer was") for text in told)
     assert told[-2] == "lemon: 1 of 3 rows saved (1 image), 1 failed, 1 uncertain."
-    assert told[-1].startswith("lemon: 1 may be billed, and the answers were lost. Look at your account; to send them")
-    assert told[-1].endswith(" again: lemon resume out --resend-uncertain")
+    assert told[-1].startswith("lemon: 1 may be billed, because the answers were lost. Look at your account. ")
+    assert told[-1].endswith(" To send them again: lemon resume --resend-uncertain -- out")
 
 
 def test_uncertain_rows_are_sent_again_only_when_told_to(rows, emulator):
@@ -143,7 +144,7 @@ def test_many_wrong_rows_are_not_told_one_by_one(rows):
     file = rows(*(f"{n} [fault:task_failed]" for n in range(TOLD + 3)), name="rows.txt")
     told = lemon("batch", file, "-o", "out", *FAST).stderr.splitlines()
     assert sum("failed: The task" in text for text in told) == TOLD
-    assert f"lemon: More rows went wrong; all of them stand in {Path('out/results.jsonl')}." in told
+    assert f"lemon: More rows went wrong. {Path('out/results.jsonl')} lists all of them." in told
 
 
 def test_the_limit_of_images_stops_the_sending_and_names_the_command_to_go_on_with(rows, emulator, server):
@@ -155,7 +156,7 @@ def test_the_limit_of_images_stops_the_sending_and_names_the_command_to_go_on_wi
     assert told[0] == "lemon: warning: Nothing more is sent: the next row would exceed 2 images."
     assert told[-2:] == [
         "lemon: 2 of 3 rows saved (2 images), 1 not sent.",
-        f"  next: lemon resume out --base-url {server.url}",
+        f"  next: lemon resume --base-url {server.url} -- out",
     ]
     assert lemon("resume", "out").exit_code == 0
     assert emulator.images == 3
@@ -164,13 +165,13 @@ def test_the_limit_of_images_stops_the_sending_and_names_the_command_to_go_on_wi
 def test_status_counts_rows_and_names_the_next_command(rows):
     lemon("batch", rows("a", "b", name="rows.txt"), "-o", "out", "--max-images", "1")
     result = lemon("status", "out")
-    assert (result.exit_code, result.stderr) == (0, "  next: lemon resume out\n")
+    assert (result.exit_code, result.stderr) == (0, "  next: lemon resume -- out\n")
     assert [text.split() for text in result.stdout.splitlines()] == [
         ["total", "2"], ["unsent", "1"], ["submitting", "0"], ["waiting", "0"], ["saved", "1"], ["failed", "0"],
         ["refused", "0"], ["uncertain", "0"], ["images", "1"],
     ]  # fmt: skip
     shown = json.loads(lemon("status", "out", "--json").stdout)
-    assert (shown["total"], shown["saved"], shown["unsent"], shown["next"]) == (2, 1, 1, "lemon resume out")
+    assert (shown["total"], shown["saved"], shown["unsent"], shown["next"]) == (2, 1, 1, "lemon resume -- out")
 
 
 @pytest.mark.parametrize("command", ["resume", "status", "gallery"])
@@ -195,9 +196,9 @@ def test_ctrl_c_keeps_everything_and_resume_pays_nothing_twice(rows, emulator):
         result = lemon("batch", file, "-o", "out", "-m", "midjourney")
     assert (result.exit_code, result.stdout) == (130, PATHS)
     assert result.stderr.splitlines() == [
-        "lemon: warning: Stopping. What is on its way is waited for; Ctrl-C again ends at once.",
+        "lemon: warning: Stopping. Requests that are being sent are waited for; Ctrl-C again ends at once.",
         "lemon: Interrupted. 0 of 8 rows saved (0 images), 8 waiting.",
-        "  next: lemon resume out",
+        "  next: lemon resume -- out",
     ]
     for job in emulator._jobs.values():
         job.plan.seconds = 0.0
@@ -215,8 +216,8 @@ def test_what_breaks_a_batch_in_the_middle_leaves_the_command_to_go_on_with(rows
     monkeypatch.setattr("lemon_ext.batch.run_batch", break_off)
     result = lemon("resume", "out", "--json")
     assert result.exit_code == 7
-    assert result.stderr == "lemon: The disk is full.\n  next: lemon resume out\n"
-    assert json.loads(result.stdout)["next"] == "lemon resume out"
+    assert result.stderr == "lemon: The disk is full.\n  next: lemon resume -- out\n"
+    assert json.loads(result.stdout)["next"] == "lemon resume -- out"
 
 
 def test_without_a_terminal_a_line_now_and_then_says_how_far_it_is(rows, monkeypatch):

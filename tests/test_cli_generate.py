@@ -12,7 +12,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from tests.cli import ROOT, ctrl_c, emulator, lemon, process, server, terminal  # noqa: F401 - fixtures
+from lemon_ext.testing import instant
+from tests.cli import ctrl_c, emulator, lemon, process, server, terminal  # noqa: F401 - fixtures
 
 FAST = ("--poll-interval", "0.02")
 
@@ -92,7 +93,7 @@ def test_all_prompts_are_checked_before_the_first_is_sent(emulator):
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
         "lemon: Nothing was sent. 3 things are wrong:\n"
-        "  - n: 99 is out of range: at least 1 and at most 10\n"
+        "  - n: 99 is out of range; allowed: 1 to 10\n"
         "  - quality: flux-pro does not take it; leave it out\n"
         "  - prompt 2: must not be empty\n"
     )
@@ -103,7 +104,7 @@ def test_what_is_wrong_is_told_as_json_too(emulator):
     shown = told(lemon("generate", "one", "-n", "99", "--json"))
     assert (shown["exit_code"], shown["next"], shown["error"]["type"]) == (2, None, "CapabilityError")
     assert shown["error"]["violations"] == [
-        {"parameter": "n", "message": "99 is out of range: at least 1 and at most 10", "allowed": []}
+        {"parameter": "n", "message": "99 is out of range; allowed: 1 to 10", "allowed": []}
     ]
     assert told(lemon("generate", "one", "--json", "--colour"))["error"]["type"] == "NoSuchOption"
 
@@ -150,7 +151,7 @@ def test_a_file_can_be_named_and_gets_the_suffix_of_its_bytes(emulator):
     ("args", "message"),
     [
         (["-o", "there.png"], "there.png exists. Give another name, or add --overwrite."),
-        (["-o", "new.png", "-n", "2"], "new.png is one file, and 2 images are asked for. Give -o a folder."),
+        (["-o", "new.png", "-n", "2"], "new.png is one file for 2 images. Give a folder with -o."),
         (["-o", "folder", "--overwrite"], "--overwrite goes with -o FILE; in a folder, free names are picked."),
         (["-o", "there.png/folder"], "Nothing can be saved in there.png/folder: Not a directory. Nothing was sent."),
     ],
@@ -177,7 +178,7 @@ def test_a_missing_key_is_named(emulator, monkeypatch):
 def test_a_wrong_address_is_a_wrong_call(emulator):
     result = lemon("generate", "a", "--base-url", "api.lemondata.cc")
     assert result.exit_code == 2
-    assert result.stderr.startswith("lemon: base_url must be an address like https://api.lemondata.cc")
+    assert result.stderr.startswith("lemon: base_url must be an address like https://")
 
 
 def test_the_emulator_needs_neither_key_nor_proxy(monkeypatch, tmp_path):
@@ -219,9 +220,9 @@ def test_a_task_that_still_runs_names_the_command_to_go_on_with(emulator):
     result = lemon("generate", "a", "-m", "midjourney", "--deadline", "0.2", "-o", "my pictures", "--json", *FAST)
     task_id = emulator.ledger[0].task_id
     assert result.exit_code == 5
-    assert told(result)["next"] == f"lemon task {task_id} --wait -o 'my pictures'"
+    assert told(result)["next"] == f"lemon task --wait -o 'my pictures' -- {task_id}"
     assert told(result)["task_id"] == task_id
-    assert f"  next: lemon task {task_id} --wait -o 'my pictures'\n" in result.stderr
+    assert f"  next: lemon task --wait -o 'my pictures' -- {task_id}\n" in result.stderr
     assert "images.task" not in result.stderr
     emulator.task_seconds = 0.02
     emulator._jobs[task_id].plan.seconds = 0.0
@@ -230,20 +231,25 @@ def test_a_task_that_still_runs_names_the_command_to_go_on_with(emulator):
 
 
 def test_an_image_that_cannot_be_fetched_can_be_fetched_again(emulator):
-    result = lemon("generate", "a [fault:image_page:1]", "--json")
+    emulator.inject("image_page", times=None)
+    with instant():  # it is tried for some seconds
+        result = lemon("generate", "a cat", "--json")
     assert (result.exit_code, told(result)["error"]["type"]) == (5, "DownloadError")
     command = told(result)["next"]
-    assert command.startswith("lemon task '{")
+    assert command.startswith("lemon task --wait -- '{")
+    charges = emulator.charges
+    emulator._armed.clear()
     again = lemon("task", command.split("'")[1], "--wait")
-    assert (again.exit_code, again.stdout) == (0, "a-fault-image_page-1.png\n")
-    assert emulator.charges == 1
+    assert (again.exit_code, again.stdout) == (0, "a-cat.png\n")
+    assert emulator.charges == charges == 1
 
 
 def test_the_address_is_repeated_in_the_next_command(emulator, server, monkeypatch):
     monkeypatch.delenv("LEMONDATA_BASE_URL")
     emulator.task_seconds = 60.0
     args = ["-m", "midjourney", "--deadline", "0.1", "--base-url", server.url, "--json"]
-    assert told(lemon("generate", "a", *args, *FAST))["next"].endswith(f" --wait --base-url {server.url}")
+    command = told(lemon("generate", "a", *args, *FAST))["next"]
+    assert command.startswith(f"lemon task --wait --base-url {server.url} -- img_")
 
 
 # ---- without waiting ----
@@ -255,13 +261,13 @@ def test_no_wait_prints_the_id_and_task_fetches_it(emulator):
     assert task_id == emulator.ledger[0].task_id
     looked = lemon("task", task_id)
     assert (looked.exit_code, looked.stdout) == (5, f"{task_id}  pending\n")
-    assert looked.stderr == f"  next: lemon task {task_id} --wait\n"
+    assert looked.stderr == f"  next: lemon task --wait -- {task_id}\n"
     assert told(lemon("task", task_id, "--json")) == {
         "model": None,
         "task_id": task_id,
         "status": "pending",
         "progress": None,
-        "next": f"lemon task {task_id} --wait",
+        "next": f"lemon task --wait -- {task_id}",
     }
     emulator._jobs[task_id].plan.seconds = 0.0
     assert lemon("task", task_id).stdout == f"{task_id}.png\n"
@@ -307,29 +313,43 @@ def test_what_is_no_task_is_refused(emulator, args, message):
 
 def test_ctrl_c_says_how_to_get_at_what_is_paid_for(emulator, tmp_path):
     emulator.task_seconds = 60.0
-    env = {**os.environ, "PYTHONPATH": str(ROOT)}
-    with process("generate", "a", "-m", "midjourney", "-o", "out", "--json", cwd=tmp_path, env=env) as running:
+    with process("generate", "a", "-m", "midjourney", "-o", "out", "--json", cwd=tmp_path) as running:
         assert running.stderr is not None
         task_id = running.stderr.readline().split()[1].rstrip(":")
         running.send_signal(signal.SIGINT)
         shown, said = running.communicate(timeout=10)
     assert running.returncode == 130
     assert said == (
-        f"lemon: Interrupted. 1 task paid for and still running.\n  next: lemon task {task_id} --wait -o out\n"
+        f"lemon: Interrupted. 1 task is paid for and not fetched yet.\n  next: lemon task --wait -o out -- {task_id}\n"
     )
-    assert json.loads(shown)["next"] == f"lemon task {task_id} --wait -o out"
+    assert json.loads(shown)["next"] == f"lemon task --wait -o out -- {task_id}"
     assert emulator.charges == 1
 
 
-def test_ctrl_c_tells_what_was_sent_from_what_was_not(emulator, monkeypatch):
+def test_ctrl_c_waits_for_what_is_being_sent_and_sends_no_more(emulator, monkeypatch):
     monkeypatch.setattr("lemon_ext.cli._jobs.AT_ONCE", 1)
-    emulator.latency = 1.0
+    emulator.latency = 0.5
     with ctrl_c(when=lambda: emulator.charges == 1):
+        result = lemon("generate", "a", "b", "c", "--json")
+    saved, *left = map(json.loads, result.stdout.splitlines())
+    assert (result.exit_code, saved["paths"], emulator.charges) == (130, ["a.png"], 1)
+    assert [(one["prompt"], one["error"]["message"], one["next"]) for one in left] == [
+        ("b", "Interrupted. It was not sent.", None),
+        ("c", "Interrupted. It was not sent.", None),
+    ]
+    assert "Stopping. What is being sent or saved is waited for; Ctrl-C again ends at once." in result.stderr
+    assert "lemon: Interrupted. 2 requests were not sent (2/3, 3/3).\n" in result.stderr
+
+
+def test_ctrl_c_again_ends_at_once_and_says_what_became_of_each_prompt(emulator, monkeypatch):
+    monkeypatch.setattr("lemon_ext.cli._jobs.AT_ONCE", 2)
+    emulator.latency = 20.0
+    with ctrl_c(when=lambda: emulator.charges == 2, times=2):
         result = lemon("generate", "a", "b", "c")
     assert (result.exit_code, result.stdout) == (130, "")
-    assert result.stderr == (
-        "lemon: Interrupted. 1 request was being sent and may have been accepted and billed: "
-        "look at your account before sending again. 2 requests were not sent.\n"
+    assert result.stderr.splitlines()[-1] == (
+        "lemon: Interrupted. 2 requests may have been accepted and billed (1/3, 2/3): look at your account before you "
+        "send again. 1 request was not sent (3/3)."
     )
 
 
@@ -340,8 +360,8 @@ def test_ctrl_c_names_every_task_that_goes_on(emulator):
         result = lemon("generate", "a", "b", "-m", "flux-pro", *FAST)
     ids = [charge.task_id for charge in emulator.ledger]
     assert result.exit_code == 130
-    assert "2 tasks paid for and still running." in result.stderr
-    assert set(result.stderr.splitlines()[-1].split()[3:]) == {*ids, "--wait"}
+    assert "2 tasks are paid for and not fetched yet (1/2, 2/2)." in result.stderr
+    assert set(result.stderr.splitlines()[-1].split()[5:]) == set(ids)
 
 
 def test_a_bug_is_raised_after_the_other_prompts_have_ended(emulator, monkeypatch):
@@ -370,7 +390,7 @@ def test_a_full_disk_leaves_the_command_to_fetch_it_again(emulator, monkeypatch)
     result = lemon("generate", "a", "-m", "flux-pro", *FAST)
     assert result.exit_code == 5
     task_id = emulator.ledger[0].task_id
-    assert result.stderr.endswith(f"lemon: a.png: No space left on device.\n  next: lemon task {task_id} --wait\n")
+    assert result.stderr.endswith(f"lemon: a.png: No space left on device.\n  next: lemon task --wait -- {task_id}\n")
 
 
 # ---- on a terminal ----

@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 import pytest
 
-from lemon_ext import schedule
-from lemon_ext.emulator import KEY, Emulator
+from tests.conftest import ROOT, run_live
 
-ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
 
 
@@ -18,6 +15,7 @@ def examples(page):
     return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
 
 
+@pytest.mark.live
 @pytest.mark.parametrize(
     ("page", "number", "made"),
     [
@@ -26,16 +24,18 @@ def examples(page):
         ("docs/batch.md", 0, "out/index.html"),
     ],
 )
-def test_an_example_runs_as_it_stands(tmp_path, monkeypatch, capsys, page, number, made):
-    monkeypatch.setattr(schedule, "FIRST_LOOK", 0.1)
-    monkeypatch.setattr(schedule, "FLOOR", 0.1)
-    monkeypatch.chdir(tmp_path)
-    with Emulator(task_seconds=0) as emulator:
-        monkeypatch.setenv("LEMONDATA_API_KEY", KEY)
-        monkeypatch.setenv("LEMONDATA_BASE_URL", emulator.url)
-        exec(compile(examples(page)[number], f"{page}:{number}", "exec"), {"__name__": "__main__"})
+def test_an_example_runs_as_it_stands(tmp_path, page, number, made):
+    around = f"""
+import os
+from lemon_ext import schedule
+from lemon_ext.emulator import KEY, Emulator
+schedule.FIRST_LOOK = schedule.FLOOR = 0.1
+with Emulator(task_seconds=0) as emulator:
+    os.environ |= {{"LEMONDATA_API_KEY": KEY, "LEMONDATA_BASE_URL": emulator.url}}
+    exec(compile({examples(page)[number]!r}, "{page}:{number}", "exec"), {{"__name__": "__main__"}})
+"""
+    assert ".png" in run_live(around, tmp_path)
     assert (tmp_path / made).is_file()
-    assert ".png" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

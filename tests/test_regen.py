@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import inspect
 import json
 import os
@@ -10,42 +9,14 @@ import shutil
 import subprocess
 import sys
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 
 from lemon_ext import client
+from tests.conftest import ROOT
+from tests.edits import TEXT, edit, findings
 
 pytestmark = pytest.mark.regen
-
-ROOT = Path(__file__).parent.parent
-TEXT = (ROOT / "openapi.yaml").read_text(encoding="utf-8")
-
-
-@pytest.fixture(scope="module")
-def tools():
-    """The regeneration tool. Not imported at the top: it needs the generator, which the light environment lacks."""
-    sys.path.insert(0, str(ROOT / "tools"))
-    names = ("contract", "derive", "impact", "lint", "regen")
-    modules = SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    modules.present = modules.contract.parse(TEXT)
-    yield modules
-    sys.path.remove(str(ROOT / "tools"))
-
-
-def edit(*replacements):
-    text = TEXT
-    for old, new in replacements:
-        assert text.count(old) == 1, f"{old!r} stands {text.count(old)} times in the contract"
-        text = text.replace(old, new)
-    return text
-
-
-def findings(tools, text):
-    with pytest.raises(tools.contract.BrokenContractError) as caught:
-        tools.lint.load(text)
-    return caught.value.findings
-
 
 USER = "        user:\n          type: string\n          description: An identifier of your end user."
 CREATED = (
@@ -123,10 +94,18 @@ def with_row(model, parameters):
         ((REQUEST, 'schema: {$ref: "other.yaml#/Request"}'), "requestBody", "nothing at 'other.yaml#/Request' in this"),
         ((REQUEST, REQUEST.replace("}", ", required: [n]}")), "requestBody", "ignores what stands beside a $ref: requ"),
         # The standard, and what an operation has to say.
-        (("operationId: get_image_task", "operationId: create_image"), "contract", "is not unique"),
+        (
+            ("get:\n      operationId: get_image_task", "get:\n      operationId: create_image"),
+            "contract",
+            "is not unique",
+        ),
         (("description: The images, or a task that will", "summary: will"), "responses['200']", "required property"),
         (("pattern: '\\S'", "pattern: '['"), "properties.prompt", "'[' is not a 'regex'"),
-        (("      operationId: get_image_task\n", ""), "get", "needs an operationId"),
+        (
+            ("      operationId: get_image_task\n      tags: [images]", "      tags: [images]"),
+            "get",
+            "needs an operationId",
+        ),
         (("operationId: create_image", "operationId: make_image"), "paths", "no operation 'create_image'"),
         ((REQUEST, "schema: {type: object, properties: {}}"), "paths", "must be JSON, a $ref to an object"),
     ],
@@ -335,7 +314,7 @@ def test_they_are_options_of_the_command_line(grown):
     assert (grown / json.loads(done.stdout)["paths"][0]).stat().st_size > 1000
     done = run_in(grown, "-m", "lemon_ext", *given, "--seed", "1001", "--emulator")
     assert done.returncode == 2
-    assert "seed: 1001 is out of range: at least 0 and at most 1000" in done.stderr
+    assert "seed: 1001 is out of range; allowed: 0 to 1,000" in done.stderr
 
 
 def test_they_are_columns_of_a_batch(grown):
@@ -474,8 +453,30 @@ def test_a_kill_between_the_renames_is_mended_by_the_next_run(tools, small):
     assert snapshot(small) == {Path(name): body for name, body in WANTED.items()}
 
 
-def test_what_is_committed_is_what_the_contract_makes(tools):
-    assert tools.regen.differences(tools.regen.outputs(tools.lint.load(TEXT), TEXT, ROOT), ROOT) == []
+def test_what_is_committed_is_what_the_contracts_make(tools, capsys):
+    assert tools.regen.main(["--check"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        "generated/ is what openapi.yaml makes of it.",
+        "tests/contract/generated/ is what tests/contract/openapi.yaml makes of it.",
+    ]
+
+
+def test_the_frozen_contract_is_kept_in_step_and_to_the_same_rules(tools, grown, tmp_path, capsys):
+    shutil.copytree(grown, tmp_path, dirs_exist_ok=True, ignore=shutil.ignore_patterns("__pycache__"))
+    place = tmp_path / "tests" / "contract"
+    place.mkdir(parents=True)
+    (place / "openapi.yaml").write_text(TEXT, encoding="utf-8")
+    assert tools.regen.main(["--check"], tmp_path) == 1
+    assert "missing  tests/contract/generated/lemon_client/client.py" in capsys.readouterr().out
+    assert tools.regen.main([], tmp_path) == 0
+    assert tools.regen.main(["--check"], tmp_path) == 0
+    assert {path.name for path in place.iterdir()} == {"openapi.yaml", "generated"}
+    (place / "openapi.yaml").write_text(edit(("  flux-pro:\n    reply: task", "  flux-pro:\n    reply: never")))
+    before = snapshot(tmp_path)
+    assert tools.regen.main([], tmp_path) == 1
+    line = TEXT[: TEXT.index("  flux-pro:\n    reply: task")].count("\n") + 2
+    assert f"tests/contract/openapi.yaml:{line}: x-lemon-models['flux-pro'].reply: " in capsys.readouterr().err
+    assert snapshot(tmp_path) == before
 
 
 @pytest.mark.parametrize(
@@ -498,7 +499,7 @@ def test_what_is_committed_is_what_the_contract_makes(tools):
          ["ok       value queued of TaskStatusKnown is new"]),
         ([(STATUSES, STATUSES.replace("completed, ", ""))],
          ["BREAKING value completed of TaskStatusKnown is gone"]),
-        ([("operationId: get_image_task", "operationId: get_task")],
+        ([("get:\n      operationId: get_image_task", "get:\n      operationId: get_task")],
          ["BREAKING operation get_image_task (GET /v1/images/generations/{task_id}) is gone",
           "ok       operation get_task (GET /v1/images/generations/{task_id}) is new"]),
         ([("          example: img_0f9a12bc34de\n",
@@ -531,7 +532,7 @@ def test_the_report_says_what_changed_and_what_it_breaks(tools, replacements, ex
 
 def test_the_report_names_the_lines_that_mention_it(tools, tmp_path):
     (tmp_path / "lemon_ext").mkdir()
-    (tmp_path / "lemon_ext" / "_operations.py").write_text("from lemon_client.api.images import create_image\n")
+    (tmp_path / "lemon_ext" / "_api.py").write_text("from lemon_client.api.images import create_image\n")
     (tmp_path / "lemon_ext" / "uses.py").write_text("x.quality = 'hd'\nf(seed=1, s='hd')\n'hdr'\n")
     old = tools.present
     new = tools.contract.parse(edit(NEW_PARAMETERS, ("enum: [standard, hd]\n    Im", "enum: [standard, uhd]\n    Im"),

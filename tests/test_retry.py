@@ -1,4 +1,4 @@
-"""When a request may be made again: the rules on money, as tables."""
+"""How long to wait before another try, and until when."""
 
 from __future__ import annotations
 
@@ -6,51 +6,8 @@ import math
 
 import pytest
 
-from lemon_ext._flow import TransportFault
-from lemon_ext.retry import Deadline, Verdict, backoff, is_transient, judge_submission, retry_after, wait_before
+from lemon_ext._retry import Deadline, backoff, retry_after, wait_before
 from tests.play import Clock, answer
-
-
-@pytest.mark.parametrize(
-    ("outcome", "verdict"),
-    [
-        (TransportFault("connect", unsent=True), Verdict.REFUSED),
-        (TransportFault("read timeout", timeout=True), Verdict.UNCERTAIN),
-        (TransportFault("reset"), Verdict.UNCERTAIN),
-        (answer(200, {}), Verdict.ANSWERED),
-        (answer(202, {}), Verdict.ANSWERED),
-        (answer(302, {}), Verdict.ANSWERED),
-        (answer(400, {}), Verdict.ERROR),
-        (answer(401, {}), Verdict.ERROR),
-        (answer(402, {}), Verdict.ERROR),
-        (answer(408, {}), Verdict.UNCERTAIN),
-        (answer(413, {}), Verdict.ERROR),
-        (answer(429, {}), Verdict.REFUSED),
-        (answer(500, {}), Verdict.UNCERTAIN),
-        (answer(502, b"<html>Bad gateway</html>"), Verdict.UNCERTAIN),
-        (answer(504, {}), Verdict.UNCERTAIN),
-        (answer(520, b""), Verdict.UNCERTAIN),
-        (answer(503, {}), Verdict.UNCERTAIN),
-        (answer(503, {"error": {"retryable": True}}), Verdict.REFUSED),
-        (answer(503, {"error": {"retryable": False}}), Verdict.ERROR),
-        (answer(503, {"error": {"retryable": False}}, Retry_After="3"), Verdict.ERROR),
-        (answer(503, {}, Retry_After="3"), Verdict.REFUSED),
-        (answer(503, {"error": {"retry_after": 30}}), Verdict.REFUSED),
-    ],
-)
-def test_the_billable_post_is_sent_again_only_if_it_was_certainly_not_accepted(outcome, verdict):
-    assert judge_submission(outcome) is verdict
-
-
-@pytest.mark.parametrize("status", [408, 425, 429, 500, 502, 503, 504, 520])
-def test_a_free_request_survives(status):
-    assert is_transient(answer(status))
-
-
-@pytest.mark.parametrize("status", [200, 301, 400, 401, 402, 403, 404, 410, 422])
-def test_a_free_request_does_not_insist_on(status):
-    assert not is_transient(answer(status))
-
 
 WALL = 784111777.0  # Sun, 06 Nov 1994 08:49:37 GMT
 
@@ -92,6 +49,10 @@ def test_the_server_s_word_counts_but_not_to_be_asked_again_and_again_at_once():
     assert 0.5 <= wait_before(2, 0.0) <= 1.0
     assert 4.0 <= wait_before(9, 0.0) <= 8.0
     assert 0.25 <= wait_before(1, None) <= 0.5
+
+
+def test_a_wait_of_57_years_is_a_quarter_of_an_hour():
+    assert wait_before(1, 1_800_000_000.0) == wait_before(3, 1_800_000_000.0) == 900.0
 
 
 def test_a_deadline_counts_down_to_zero():

@@ -91,7 +91,7 @@ KINDS = {"prompt": {"type": "string"}, "w": {"type": "number"}, "f": {"type": "b
 
 
 def test_csv_cells_become_what_the_parameter_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lemon_ext.rows.PARAMETERS", KINDS)
+    monkeypatch.setattr("lemon_ext.batch.rows.PARAMETERS", KINDS)
     content = 'prompt,w,f,l\n007, 1.5e1 ,TRUE,"[""x"", 1]"\na,.5,0,\n'
     assert read(tmp_path, "a.csv", content) == [
         (2, {"prompt": "007", "w": 15.0, "f": True, "l": ["x", 1]}),

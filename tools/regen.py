@@ -14,6 +14,7 @@ import difflib
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -23,11 +24,14 @@ from importlib.metadata import version
 from pathlib import Path
 
 from contract import BrokenContractError, Contract
-from derive import image_params, model_table, models_page, openapi_json
+from derive import defaults, image_params, known_models, model_table, models_page, openapi_json
 from impact import report
 from lint import load
+from waiting import task_table, tasks_section
 
 ROOT = Path(__file__).resolve().parent.parent
+#: Where contracts are, below the root: the API's own, and the frozen one that the tests stand on.
+HERE, FROZEN = Path(), Path("tests", "contract")
 TOOLS = ("openapi-python-client", "ruff")
 #: Isolated: the settings of a repository around it must not change a byte of the output.
 POST_HOOKS = (
@@ -37,17 +41,22 @@ POST_HOOKS = (
 
 
 class RegenError(Exception):
-    """The tools are not the pinned ones, or the generator failed."""
+    """The contract is broken, the tools are not the pinned ones, or the generator failed."""
 
 
-def outputs(contract: Contract, text: str, root: Path) -> dict[str, bytes]:
-    """Return every file that follows from the contract, by its path below the root."""
-    pins = _pins(root)
+def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, bytes]:
+    """Return every file that follows from the contract, by its path beside it."""
     with tempfile.TemporaryDirectory(prefix="regen-") as scratch:
         package = Path(scratch) / "lemon_client"
         _generate(text, package, Path(scratch))
-        (package / "model_table.py").write_text(model_table(contract), encoding="utf-8")
-        (package / "image_params.py").write_text(image_params(contract), encoding="utf-8")
+        modules = {
+            "__init__": lazy((package / "__init__.py").read_text(encoding="utf-8")),
+            "model_table": model_table(contract) + defaults(contract),
+            "image_params": image_params(contract) + known_models(contract),
+            "task_table": task_table(contract),
+        }
+        for name, body in modules.items():
+            (package / f"{name}.py").write_text(body, encoding="utf-8")
         for hook in POST_HOOKS:
             _run(hook.split(), package)
         files = {
@@ -62,21 +71,50 @@ def outputs(contract: Contract, text: str, root: Path) -> dict[str, bytes]:
     files["generated/lemon_client/openapi.json"] = openapi_json(contract).encode()
     lock = {"openapi.yaml": hashlib.sha256(text.encode()).hexdigest(), **pins}
     files["generated/regen.lock"] = (json.dumps(lock, indent=1) + "\n").encode()
-    files["docs/models.md"] = models_page(contract).encode()
+    files["docs/models.md"] = (models_page(contract) + tasks_section(contract)).encode()
     return files
 
 
-def differences(wanted: dict[str, bytes], root: Path) -> list[str]:
+def lazy(init: str) -> str:
+    """Return the package's ``__init__`` so that it imports the client, and with it httpx, where somebody asks for it.
+
+    The tables beside it are read by programs that never make a request. Raises RegenError if the generator writes
+    another ``__init__`` than it did.
+    """
+    found = re.fullmatch(r'\s*("""[^\n]*""")\s+from \.client import (\w+), (\w+)\s+__all__ = \([^)]*\)\s*', init)
+    if found is None:
+        raise RegenError("openapi-python-client writes another __init__.py than the step `lazy` of regen knows.")
+    first, second = found[2], found[3]
+    return f'''{found[1]}
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .client import {first}, {second}
+
+__all__ = ("{first}", "{second}")
+
+
+def __getattr__(name: str) -> Any:
+    if name in __all__:
+        from . import client
+
+        return getattr(client, name)
+    raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
+'''
+
+
+def differences(wanted: dict[str, bytes], root: Path, place: Path = HERE) -> list[str]:
     """Say how what is there differs from what would be written, in both directions. Writes nothing."""
     found = []
-    for name in sorted(wanted.keys() | _present(root)):
-        path = root / name
+    for name in sorted(wanted.keys() | _present(root / place)):
+        path, shown = root / place / name, (place / name).as_posix()
         if name not in wanted:
-            found.append(f"stale    {name}")
+            found.append(f"stale    {shown}")
         elif not path.exists():
-            found.append(f"missing  {name}")
+            found.append(f"missing  {shown}")
         elif path.read_bytes() != wanted[name]:
-            found.append(f"differs  {name}\n{_diff(path.read_bytes(), wanted[name])}")
+            found.append(f"differs  {shown}\n{_diff(path.read_bytes(), wanted[name])}")
     return found
 
 
@@ -144,7 +182,7 @@ def _present(root: Path) -> set[str]:
     }
 
 
-def _pins(root: Path) -> dict[str, str]:
+def pinned(root: Path) -> dict[str, str]:
     groups = tomllib.loads((root / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
     pins = dict(line.split("==") for line in groups["regen"] if "==" in line)
     for tool in TOOLS:
@@ -175,33 +213,50 @@ def _run(command: list[str], folder: Path) -> None:
         raise RegenError(f"{command[0]} failed:\n{done.stdout}{done.stderr}")
 
 
+def follow(root: Path, place: Path, pins: dict[str, str]) -> tuple[Contract, dict[str, bytes]]:
+    """Read the contract of a place. Return it, and every file that follows from it there."""
+    # With "\n" alone, so that a checkout with other line ends hashes to the same.
+    text = (root / place / "openapi.yaml").read_text(encoding="utf-8")
+    try:
+        contract = load(text)
+    except BrokenContractError as exc:
+        folder = "" if place == HERE else f"{place.as_posix()}/"
+        faults = "\n".join(f"{folder}{one}" for one in exc.findings)
+        raise RegenError(f"{faults}\n\n{len(exc.findings)} fault(s).") from None
+    wanted = outputs(contract, text, pins)
+    if place == FROZEN:
+        del wanted["docs/models.md"]  # a page for people, and nobody uses these models
+    return contract, wanted
+
+
 def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     """Run the command line. Returns the exit code."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
     parser.add_argument("--check", action="store_true", help="write nothing; exit 1 if anything would change")
     options = parser.parse_args(arguments)
     try:
-        # With "\n" alone, so that a checkout with other line ends hashes to the same.
-        text = (root / "openapi.yaml").read_text(encoding="utf-8")
-        contract = load(text)
-        wanted = outputs(contract, text, root)
-        found = differences(wanted, root)
-        if not options.check and found:
-            write(wanted, root)
-    except BrokenContractError as exc:
-        print(f"{exc}\n\n{len(exc.findings)} fault(s); nothing was written.", file=sys.stderr)
-        return 1
+        pins = pinned(root)
+        places = [place for place in (HERE, FROZEN) if place == HERE or (root / place / "openapi.yaml").exists()]
+        made = {place: follow(root, place, pins) for place in places}
+        found = {place: differences(wanted, root, place) for place, (_, wanted) in made.items()}
+        for place in places if not options.check else ():
+            if found[place]:
+                write(made[place][1], root / place)
     except (RegenError, OSError, UnicodeDecodeError) as exc:
         print(f"{exc}\nNothing was written.", file=sys.stderr)
         return 1
-    if options.check:
-        print("\n".join(found) or "generated/ is what openapi.yaml makes of it.")
-        if found:
-            print('\nRun "make regen".')
-        return int(bool(found))
-    print(f"{len(wanted)} files follow from openapi.yaml, {len(found)} of them changed.")
-    print(report(earlier(root), contract, root))
-    return 0
+    for place in places:
+        name = (place / "openapi.yaml").as_posix()
+        if not options.check:
+            print(f"{len(made[place][1])} files follow from {name}, {len(found[place])} of them changed.")
+        else:
+            print("\n".join(found[place]) or f"{(place / 'generated').as_posix()}/ is what {name} makes of it.")
+    if not options.check:
+        print(report(earlier(root), made[HERE][0], root))
+        return 0
+    if wrong := any(found.values()):
+        print('\nRun "make regen".')
+    return int(wrong)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 # @generated from openapi.yaml by openapi-python-client 0.29.1. Do not edit: change openapi.yaml and run "make regen".
 """The optional parameters of a generation request, for `**params: Unpack[ImageParams]`."""
 
-from typing import Literal, TypedDict
+from typing import Literal, TypeAlias, TypedDict
 
 
 class ImageParams(TypedDict, total=False):
@@ -19,3 +19,9 @@ class ImageParams(TypedDict, total=False):
     """Style of the image. dall-e-3 only."""
     user: str | None
     """An identifier of your end user."""
+
+
+#: The listed models that are not retired. There are others: `KnownModel | str`.
+KnownModel: TypeAlias = Literal[
+    "dall-e-3", "dall-e-2", "flux-pro", "flux-schnell", "midjourney", "ideogram-v3", "stable-diffusion-3"
+]

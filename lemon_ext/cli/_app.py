@@ -1,7 +1,8 @@
-"""The group of commands: which there are, how one is found, and how every way to end becomes an exit code."""
+"""The group of commands: their names, how a command is found, and the exit code for every way to end."""
 
 from __future__ import annotations
 
+import os
 import sys
 import warnings
 from collections.abc import Callable, Sequence
@@ -13,19 +14,20 @@ from typing import Any, Final, NoReturn
 import click
 
 from lemon_ext import __version__
+from lemon_ext._signals import exit_status, terminations_as_interrupts
 
 from ._screen import screen
 
-#: What `lemon --help` says of each command. Its module, of the same name, is imported when the command is used.
+#: The commands, as `lemon --help` lists them. The module of the same name is imported when a command is used.
 COMMANDS: Final = MappingProxyType(
     {
-        "generate": "Generate images, wait for them and save them.",
-        "task": "Look at tasks, and save the images of those that are done.",
-        "batch": "Generate images for every row of a file, and lose none.",
-        "resume": "Go on with a batch: wait for its tasks, fetch their images, send the rest.",
-        "status": "Say how far a batch is.",
-        "gallery": "Write the page that shows a batch's images, DIR/index.html, and print its path.",
-        "models": "List the models, or say what one of them takes.",
+        "generate": "Generate images, wait until they are done, and save them.",
+        "task": "Poll tasks, and save the images of those that are done.",
+        "batch": "Generate images for every row of a file. A batch can be stopped and resumed at any time.",
+        "resume": "Continue a batch: poll its tasks, fetch their images, send the rest.",
+        "status": "Show the progress of a batch.",
+        "gallery": "Write the gallery page of a batch, DIR/index.html, and print its path.",
+        "models": "List the models, or show what one of them takes.",
         "emulator": "Serve the API on this machine, without a key and without charges.",
         "docs": "Print a page of the manual, or list the pages.",
     }
@@ -34,7 +36,7 @@ _MODULES: Final = MappingProxyType({"resume": "batch", "status": "batch"})
 
 
 class App(click.Group):
-    """Finds commands by name, and ends the process the way docs/command-line.md says."""
+    """Finds commands by name, and ends the process with an exit code of docs/command-line.md."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -54,14 +56,20 @@ class App(click.Group):
     def main(self, args: Sequence[str] | None = None, *more: Any, **options: Any) -> NoReturn:
         options["standalone_mode"] = False
         given = sys.argv[1:] if args is None else list(args)
-        # A wrong call is told before its options are read, and a program wants to read that too.
-        with screen.session(as_json="--json" in given):
+        if "_LEMON_COMPLETE" in os.environ:  # a shell asks for words, as bytes
+            super().main(given, *more, **options)
+        # An error in the options is reported before they are parsed, and a program wants that as JSON, too.
+        with terminations_as_interrupts(), screen.session(as_json="--json" in given):
             code = _ending(lambda: super(App, self).main(given, *more, **options))
+            if code == 0 and screen.lost:
+                from ._errors import OUTPUT
+
+                code = OUTPUT
         sys.exit(code)
 
 
 def _ending(run: Callable[[], Any]) -> int:
-    """Return the exit code of a run, having said on stderr what went wrong."""
+    """Run a command and return its exit code. Errors are reported on stderr."""
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("default", UserWarning)
@@ -75,9 +83,9 @@ def _ending(run: Callable[[], Any]) -> int:
             return _usage(exc, f"{command} --help")
         except click.ClickException as exc:
             return _usage(exc)
-        except (click.Abort, KeyboardInterrupt):
+        except (click.Abort, KeyboardInterrupt) as exc:
             screen.error("Interrupted.")
-            return 130
+            return exit_status(exc.__cause__ or exc)  # click has an error of its own for Ctrl-C
         except Exception as exc:
             from ._errors import explain
 
@@ -96,7 +104,7 @@ def _usage(error: click.ClickException, following: str | None = None) -> int:
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
-    screen.warn(str(message))
+    screen.warn(" ".join(str(message).split()))
 
 
 @click.group(
@@ -107,9 +115,9 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
         # The API's own names are taken too: --response_format is --response-format.
         "token_normalize_func": lambda name: name.replace("_", "-"),
     },
-    epilog="The key comes from LEMONDATA_API_KEY, the address from LEMONDATA_BASE_URL. "
-    "Without a key, try: lemon generate 'a white cat' --emulator",
+    epilog="The key is read from LEMONDATA_API_KEY, the address of the API from LEMONDATA_BASE_URL. "
+    "To try it without a key: lemon generate 'a white cat' --emulator",
 )
 @click.version_option(__version__, "-V", "--version", message="lemon %(version)s")
 def app() -> None:
-    """Generate images with LemonData's API: every request is checked first, waited for, and paid once."""
+    """Generate images with LemonData's API. Requests are checked before they are sent, and no image is paid twice."""

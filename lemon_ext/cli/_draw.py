@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final
 
 from rich.console import Console, Group, RenderableType
+from rich.live import Live
 from rich.progress_bar import ProgressBar
+from rich.segment import Segment, Segments
 from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from ._watch import counts, duration, finished
+from ._streams import plain
+from ._words import counts, duration, finished
 
 if TYPE_CHECKING:
     from lemon_ext.batch import Progress
 
-    from ._jobs import Job
+    from ._job import Job
 
 #: Columns below which only the essential ones are drawn.
 NARROW: Final = 72
@@ -26,6 +29,36 @@ MARGIN: Final = 3
 _COLOURS: Final = {"saved": "green", "failed": "red", "refused": "red", "uncertain": "yellow"}
 #: Spinners turn by the clock, so one object serves all frames.
 _SPINNERS: Final[dict[str, Spinner]] = {}
+
+
+def live(render: Callable[[Console], RenderableType], failed: Callable[[Exception], object]) -> Live:
+    """Return what keeps drawing at the bottom of stderr. If that fails, ``failed`` is called, and nothing is drawn."""
+    console = Console(stderr=True, highlight=False)
+    broken = False
+
+    def draw() -> RenderableType:
+        nonlocal broken
+        try:
+            # Rendered here: an error in rich's own thread would be printed into the drawing, again and again.
+            return _rendered(render(console), console) if not broken else Text()
+        except Exception as exc:  # noqa: BLE001 - paid requests are under way, whatever a terminal makes of it
+            broken = True
+            failed(exc)
+            return Text()
+
+    return Live(
+        console=console,
+        get_renderable=draw,
+        refresh_per_second=8,
+        transient=True,
+        redirect_stdout=False,
+        redirect_stderr=False,
+    )
+
+
+def _rendered(drawing: RenderableType, console: Console) -> RenderableType:
+    lines = console.render_lines(drawing, pad=False)
+    return Segments([segment for line in lines for segment in (*line, Segment.line())][:-1])
 
 
 def jobs_under_way(jobs: Sequence[Job], console: Console) -> RenderableType:
@@ -42,10 +75,10 @@ def jobs_under_way(jobs: Sequence[Job], console: Console) -> RenderableType:
     if wide:
         grid.add_column(no_wrap=True, overflow="ellipsis", max_width=24, style="dim")
     for job in active[:room]:
-        state = Text(_state(job), style="cyan")
-        middle = [Text(job.model or "", style="dim"), state] if wide else [state]
-        tail = [Text(job.id or "")] if wide else []
-        grid.add_row(_spinner(console), Text(job.label), *middle, Text(f"{job.seconds:.0f} s"), *tail)
+        state = Text(plain(_state(job)), style="cyan")
+        middle = [Text(plain(job.model or ""), style="dim"), state] if wide else [state]
+        tail = [Text(plain(job.id or ""))] if wide else []
+        grid.add_row(_spinner(console), Text(plain(job.label)), *middle, Text(f"{job.seconds:.0f} s"), *tail)
     more = len(jobs) - sum(job.phase == "ended" for job in jobs) - len(active[:room])
     return Group(grid, Text(f"  and {more} more", style="dim")) if more else grid
 

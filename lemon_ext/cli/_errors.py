@@ -3,61 +3,83 @@
 from __future__ import annotations
 
 import json
+import re
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, frozen
 
 from lemon_ext import errors
+from lemon_ext._signals import exit_status
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lemon_ext.polling import Task
+    from lemon_ext.tasks import Task
 
 DONE: Final = 0
 BUG: Final = 1
 USAGE: Final = 2
-REFUSED: Final = 3
+REJECTED: Final = 3
 FAILED: Final = 4
 RUNNING: Final = 5
 UNCERTAIN: Final = 6
 PARTLY: Final = 7
-INTERRUPTED: Final = 130
+#: Everything went well, only a line of output could not be written (EX_IOERR).
+OUTPUT: Final = 74
 
 #: One class, one code; a class without a line has that of its nearest parent.
 EXIT_CODES: Final = MappingProxyType(
     {
         errors.MissingKeyError: USAGE,
+        errors.ConfigurationError: USAGE,
         errors.CapabilityError: USAGE,
         errors.JournalError: USAGE,
         # Of ours, these are errors about what was given: the rows of a file.
         ValueError: USAGE,
-        errors.APIConnectionError: REFUSED,
-        errors.APIStatusError: REFUSED,
-        errors.ResponseError: REFUSED,
-        errors.TaskNotFoundError: REFUSED,
+        errors.APIConnectionError: REJECTED,
+        errors.APIStatusError: REJECTED,
+        errors.ResponseError: REJECTED,
+        errors.TaskNotFoundError: REJECTED,
         errors.TaskError: FAILED,
         errors.TaskTimeoutError: RUNNING,
         # The image exists and is paid for; as with a running task, the next step is to fetch it, not to make it again.
         errors.DownloadError: RUNNING,
+        errors.SaveError: RUNNING,
         errors.SubmissionUncertainError: UNCERTAIN,
-        KeyboardInterrupt: INTERRUPTED,
         OSError: USAGE,
         errors.LemonError: BUG,
     }
 )
 #: The longest handle that is offered as an argument; one with images in it is far longer.
 _LONGEST_ARGUMENT: Final = 4000
+#: How Python code goes on. The command line has its own way, or has done it already.
+_FOR_PYTHON: Final = re.compile(
+    r" \(see \.body\)| The answer is in \.body\.|: \.result holds them|, result\[\d+\](?=:)|; the text that came is in "
+    r"image\.raw| Resume it: .*",
+    re.DOTALL,
+)
 
 
-def exit_code(error: BaseException) -> int:
-    """Return the exit code for an error."""
+def exit_code(error: BaseException, task: Task | None = None, *, submitted: bool = False) -> int:
+    """Return the exit code for an error.
+
+    Where a task is known, it is paid for, whatever the error: the code says so, unless the task itself has ended.
+    ``submitted``: this command has submitted it, so it exists even if the API says that it does not.
+    """
+    if isinstance(error, KeyboardInterrupt):
+        return exit_status(error)
     kinds = [kind for kind in type(error).__mro__ if kind in EXIT_CODES]
+    if not kinds:
+        return BUG
+    if isinstance(error, errors.TaskError):
+        paid = submitted and isinstance(error, errors.TaskNotFoundError)
+    else:
+        paid = (task or getattr(error, "task", None)) is not None
     # The root says the least, wherever it stands among the parents.
-    return EXIT_CODES[min(kinds, key=lambda kind: kind is errors.LemonError)] if kinds else BUG
+    return RUNNING if paid else EXIT_CODES[min(kinds, key=lambda kind: kind is errors.LemonError)]
 
 
 @define
@@ -68,10 +90,15 @@ class Failure:
     exit_code: int
     next: str | None = None
     error: BaseException | None = None
+    #: Where an answer was kept that is paid for and could not be used.
+    answer: Path | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON for programs."""
-        return {"error": describe(self.error, self.message), "exit_code": self.exit_code, "next": self.next}
+        error = _describe(self.error, self.message)
+        if self.answer is not None:
+            error["answer_file"] = str(self.answer)
+        return {"error": error, "exit_code": self.exit_code, "next": self.next}
 
 
 @frozen
@@ -82,34 +109,55 @@ class Resume:
     base_url: str | None = None
     #: False for an emulator's tasks, which end with the command.
     alive: bool = True
+    private_images: bool = False
 
     def task(self, handles: Iterable[Task]) -> str | None:
         """Return the command that waits for tasks and saves their images. It makes no new ones."""
-        if not self.alive or not (names := [name for handle in handles if (name := _argument(handle))]):
+        names = [name for handle in handles if (name := _argument(handle))]
+        return command("task", ["--wait", *self._options()], names) if self.alive and names else None
+
+    def file(self, path: Path) -> str | None:
+        """Return the command that takes a handle from a file, as `task` does from an argument."""
+        if not self.alive:
             return None
-        return shlex.join(["lemon", "task", *names, "--wait", *self.options()])
+        return f"{command('task', ['--wait', *self._options()], ['-'])} < {shlex.quote(str(path))}"
 
-    def options(self) -> list[str]:
-        """Return the options to repeat."""
+    def _options(self) -> list[str]:
         folder = ["-o", str(self.folder)] if self.folder is not None and str(self.folder) != "." else []
-        return [*folder, *(["--base-url", self.base_url] if self.base_url else [])]
+        return [*folder, *address(self.base_url, self.private_images)]
 
 
-def explain(error: BaseException, resume: Resume | None = None, task: Task | None = None) -> Failure | None:
+def address(base_url: str | None, private_images: bool) -> list[str]:
+    """Return the options that say where the API is, and what its answers may lead to."""
+    given = ["--base-url", base_url] if base_url else []
+    return [*given, *(["--allow-private-images"] if private_images else [])]
+
+
+def command(name: str, options: Iterable[str], arguments: Iterable[str]) -> str:
+    """Return a command for a shell. After ``--`` nothing is an option, so an id that begins with a dash is none."""
+    return shlex.join(["lemon", name, *options, "--", *arguments])
+
+
+def explain(
+    error: BaseException, resume: Resume | None = None, task: Task | None = None, *, submitted: bool = False
+) -> Failure | None:
     """Return what to say of an error, or None if it is none that was foreseen: a bug."""
     if not isinstance(error, errors.LemonError | OSError | KeyboardInterrupt):
         return None
-    code = exit_code(error)
     task = getattr(error, "task", None) or task
-    if isinstance(error, OSError) and not isinstance(error, errors.LemonError) and task is not None:
-        code = RUNNING  # the images are made; only saving them failed
+    code = exit_code(error, task, submitted=submitted)
     following = None
-    if code in (RUNNING, INTERRUPTED) and task is not None and resume is not None:
+    if code == RUNNING and task is not None and resume is not None:
         following = resume.task([task])
     return Failure(_message(error), code, following, error)
 
 
-def describe(error: BaseException | None, message: str) -> dict[str, Any]:
+def one_line(text: str) -> str:
+    """Return a text without line breaks: a server's words must not look like a line of ours."""
+    return " ".join(text.split())
+
+
+def _describe(error: BaseException | None, message: str) -> dict[str, Any]:
     """Return an error as JSON, in the form that the rows of a batch have too."""
     described = {
         "type": type(error).__name__ if error is not None else "Error",
@@ -129,18 +177,21 @@ def _message(error: BaseException) -> str:
     match error:
         case errors.MissingKeyError():
             return "No API key: set LEMONDATA_API_KEY. To try things without one, add --emulator."
-        case errors.TaskTimeoutError():
-            return str(error).partition(" Resume it:")[0]  # the command line has its own way to resume
         case errors.LemonError():
-            return " ".join([str(error), *getattr(error, "__notes__", ())])
+            notes: Sequence[str] = getattr(error, "__notes__", ())
+            text = " ".join(_FOR_PYTHON.sub("", part) for part in (str(error), *notes))
+            return text if isinstance(error, ValueError) else one_line(text)  # what was given is listed in lines
         case OSError(strerror=str(why), filename=name) if name is not None:
             return f"{name}: {why}."
+        case OSError(strerror=str(why)):
+            return f"{why}."
         case _:
             return str(error) or type(error).__name__
 
 
 def _argument(task: Task) -> str | None:
-    if task.id is not None:
+    """Return the argument of `lemon task` that names a task: its id, or the JSON of its handle."""
+    if task.id is not None and task.id != "-" and not task.id.startswith("{"):
         return task.id
-    handle = json.dumps(task.to_dict())
+    handle: str = json.dumps({"id": task.id} if task.id is not None else task.to_dict())
     return handle if len(handle) <= _LONGEST_ARGUMENT else None

@@ -1,23 +1,31 @@
 """What `generate` and `task` share: several jobs at once, each from its task to its pictures, each told when it ends.
 
-One job's failure is that job's. An interrupt stops the waiting, never a task: it is said how to get at each.
+One job's failure is that job's. The first interrupt is gentle: nothing more is sent, what is being sent or saved is
+waited for, and it is said how to get at each task. The second ends at once, and says which requests may be billed.
 """
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Awaitable, Callable, Sequence
+import warnings
+from collections.abc import Awaitable, Callable, Sequence, Sized
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import TYPE_CHECKING, Final
 
 import anyio
 import click
-from attrs import define, field, frozen
+from attrs import define, field
 
-from lemon_ext.errors import LemonError
+from lemon_ext._base64 import as_text
+from lemon_ext._files import file_stem
+from lemon_ext._signals import exit_status
+from lemon_ext.errors import DownloadError, LemonError, LemonWarning, ResponseError, SaveError, TaskFailedError
 
-from ._errors import BUG, DONE, INTERRUPTED, Failure, Resume, explain
+from ._background import Background
+from ._errors import BUG, RUNNING, UNCERTAIN, Failure, Resume, explain
+from ._job import Job
 from ._screen import screen
 
 if TYPE_CHECKING:
@@ -26,111 +34,170 @@ if TYPE_CHECKING:
     from lemon_ext.client import AsyncImageTask, AsyncLemon
     from lemon_ext.results import ImageResult
 
-#: How many requests are under way at once; the client's own rate budget holds besides.
+#: How many requests are under way at once; the client's own rate limit holds besides.
 AT_ONCE: Final = 32
 #: Seconds between two plain lines about the same task's progress.
 QUIET: Final = 5.0
 
 
 @define(eq=False)
-class Job:
-    """One request or one task. ``start`` gets its handle, from the API or from an id."""
-
-    label: str
-    start: Callable[[AsyncLemon], Awaitable[AsyncImageTask]]
-    model: str | None = None
-    prompt: str | None = None
-    number: str = ""
-    phase: Literal["queued", "sending", "waiting", "saving", "ended"] = "queued"
-    task: AsyncImageTask | None = None
-    began: float = 0.0
-    said: float = 0.0
-    status: str | None = None
-    result: ImageResult | None = None
-    paths: list[Path] = field(factory=list)
-    failure: Failure | None = None
-    exit_code: int = DONE
-    bug: Exception | None = None
-
-    @property
-    def seconds(self) -> float:
-        """Since it began."""
-        return time.monotonic() - self.began
-
-    @property
-    def id(self) -> str | None:
-        """The task's id, where there is one."""
-        return self.task.id if self.task is not None else None
-
-
-@frozen
 class Runner:
     """How the jobs of one command are done."""
 
     client: Callable[[], AsyncLemon]
     save: Callable[[ImageResult], Awaitable[list[Path]]]
+    #: Keeps bytes that are paid for and nowhere else, under such a name.
+    keep: Callable[[str, bytes], Path | None]
     deadline: float
     poll_interval: float | None
-    #: Whether to wait for a task, or to leave it; ``leave`` tells of it, and returns the exit code for that.
+    #: Whether to wait for a task, or to leave it; what to say of one that is left, and the exit code for it.
     keep_on: Callable[[AsyncImageTask], bool]
-    leave: Callable[[Job], int]
+    tell_left: Callable[[Job], object]
+    left_code: int
     resume: Resume
+    #: Whether to poll a task once before `keep_on` is asked.
+    refresh: bool = False
+    _jobs: Sequence[Job] = field(factory=list, init=False)
+    _stopping: bool = field(default=False, init=False)
+    _background: Background = field(init=False)
 
     def run(self, jobs: Sequence[Job]) -> int:
         """Do the jobs and return the worst exit code."""
+        self._jobs = jobs
         if len(jobs) > 1:
             for index, job in enumerate(jobs, 1):
                 job.number = f"{index}/{len(jobs)}"
         try:
             lemon = self.client()
+        except LemonError:
+            raise
         except ValueError as exc:
             raise click.UsageError(str(exc)) from None
-        try:
-            with screen.drawing(partial(_draw, jobs)):
-                anyio.run(self._all, lemon, jobs)
-        except KeyboardInterrupt:
-            self._interrupted(jobs)
-            return INTERRUPTED
+        self._background = Background(partial(self._all, lemon))
+        with screen.drawing(self._draw):
+            interrupt = self._work()
+        for job in jobs:
+            if job.phase == "ended" and not job.told:  # Ctrl-C came while it was told; better twice than never
+                self._tell(job)
+        left = [job for job in jobs if job.phase != "ended"]
+        if interrupt is not None and left:
+            self._tell_interrupted(left, interrupt)
         for job in jobs:
             if job.bug is not None:
                 raise job.bug
-        return max(job.exit_code for job in jobs)
+        return exit_status(interrupt) if interrupt is not None and left else max(job.exit_code for job in jobs)
 
-    async def _all(self, lemon: AsyncLemon, jobs: Sequence[Job]) -> None:
+    def _work(self) -> KeyboardInterrupt | None:
+        """Do the jobs. Returns what ended them early."""
+        try:
+            self._background.run()
+        except KeyboardInterrupt as exc:
+            interrupt = exc
+        else:
+            return None
+        try:
+            self._stop()
+            self._background.wait()
+        except KeyboardInterrupt as exc:
+            interrupt = exc
+            self._background.cancel()
+            self._background.wait()
+        return interrupt
+
+    def _stop(self) -> None:
+        """Send nothing more and wait for no task, but for what is being sent or saved."""
+        self._stopping = True
+        # The library warns of what is left behind, and says how Python code goes on. Here, `_tell_interrupted` says it.
+        warnings.filterwarnings("ignore", r".*\b(paid for|billed)\b", LemonWarning)
+        self._background.call(self._cancel_waiting)
+        if any(job.phase == "saving" or (job.phase == "sending" and job.prompt is not None) for job in self._jobs):
+            screen.warn("Stopping. What is being sent or saved is waited for; Ctrl-C again ends at once.")
+
+    def _cancel_waiting(self) -> None:
+        for job in self._jobs:
+            if job.waiting is not None:
+                job.waiting.cancel()
+
+    async def _all(self, lemon: AsyncLemon) -> None:
         limiter = anyio.CapacityLimiter(AT_ONCE)
         async with lemon, anyio.create_task_group() as group:
-            for job in jobs:
+            for job in self._jobs:
                 group.start_soon(self._one, lemon, job, limiter)
 
     async def _one(self, lemon: AsyncLemon, job: Job, limiter: anyio.CapacityLimiter) -> None:
         async with limiter:
+            if self._stopping:
+                return
             job.began = time.monotonic()
             try:
                 await self._fetch(lemon, job)
             except (LemonError, OSError) as exc:
-                job.failure = explain(exc, self.resume, job.task)
-                job.exit_code = job.failure.exit_code if job.failure is not None else BUG
+                job.failure = self._explain(exc, job)
+                job.exit_code = job.failure.exit_code
+                job.phase = "ended"
             except Exception as exc:  # noqa: BLE001 - the other jobs are paid for too; it is raised once they have ended
-                job.bug = exc
-            job.phase = "ended"
-            self._tell(job)
+                job.bug, job.exit_code = exc, BUG
+                job.phase = "ended"
+            except anyio.get_cancelled_exc_class() as exc:
+                job.notes = getattr(exc, "__notes__", ())
+                raise
+            if job.phase == "ended":
+                self._background.say(partial(self._tell, job))
 
     async def _fetch(self, lemon: AsyncLemon, job: Job) -> None:
+        """Do one job. It has ended, or an interrupt has left its task."""
         job.phase = "sending"
         job.task = task = await job.start(lemon)
         job.model = job.model or task.model
         job.phase = "waiting"
-        if not self.keep_on(task):
-            job.exit_code = self.leave(job)
-            return
-        if not task.done:
-            self._changed(job)
-        left = max(self.deadline - job.seconds, 0.001)
-        job.result = await task.result(
-            deadline=left, poll_interval=self.poll_interval, on_update=lambda _: self._changed(job)
-        )
-        job.phase = "saving"
-        job.paths = await self.save(job.result)
+        with anyio.CancelScope() as job.waiting:
+            if self._stopping and not task.done:
+                return
+            if self.refresh and not task.done:
+                await task.refresh()
+            if not self.keep_on(task):
+                job.phase, job.exit_code = "ended", self.left_code
+                return
+            if job.prompt is not None and not task.done:
+                self._accepted(job)
+            left = max(self.deadline - job.seconds, 0.001)
+            try:
+                job.result = await task.result(
+                    deadline=left, poll_interval=self.poll_interval, on_update=lambda _: self._changed(job)
+                )
+            except TaskFailedError as exc:
+                if exc.result is not None:  # images that came all the same
+                    job.paths = await self.save(exc.result)
+                raise
+        if job.result is not None:
+            job.phase = "saving"
+            job.paths = await self.save(job.result)
+            job.phase = "ended"
+
+    def _explain(self, error: LemonError | OSError, job: Job) -> Failure:
+        """Return what to say of an error of a job. What came for the money and is nowhere else is kept in a file."""
+        failure = explain(error, self.resume, job.task, submitted=job.prompt is not None and job.task is not None)
+        assert failure is not None  # noqa: S101 - of these errors there is always something to say
+        job.paths = [*job.paths, *getattr(error, "paths", ())]
+        failure.answer = error.path if isinstance(error, SaveError | DownloadError | ResponseError) else None
+        if failure.answer is not None:  # the library has kept it, and says so
+            return failure
+        stem = file_stem(job.prompt or job.id)
+        if failure.exit_code in (RUNNING, UNCERTAIN) and isinstance(error, ResponseError) and error.body:
+            failure.answer = self.keep(f"{stem}-answer", _body(error))
+            if failure.answer is not None:
+                failure.message += f" The answer is kept in {failure.answer}."
+        elif job.task is not None and job.task.done and failure.exit_code == RUNNING and failure.next is None:
+            # Its images are in the answer, which is too long for a command.
+            handle = self.keep(f"{stem}-task", json.dumps(job.task.to_dict()).encode())
+            failure.next = None if handle is None else self.resume.file(handle)
+        return failure
+
+    def _accepted(self, job: Job) -> None:
+        """Name the task that was accepted, also where a terminal draws the rest: whoever sees it can resume it."""
+        assert job.task is not None  # noqa: S101 - accepted
+        job.status, job.said = job.task.status, time.monotonic()
+        self._note(job, job.task.status or "accepted")
 
     def _changed(self, job: Job) -> None:
         """Say a new status in a plain line; progress within one status only now and then. A terminal draws it."""
@@ -140,73 +207,90 @@ class Runner:
         now = time.monotonic()
         if task.status == job.status and now - job.said < QUIET:
             return
-        known = job.status is not None
         job.status, job.said = task.status, now
-        words = [f"{job.number} {task.id}:" if job.number else f"{task.id}:", task.status]
-        if task.progress is not None:
-            words.append(f"{task.progress:.0f} %")
-        if known:
-            words.append(f"after {job.seconds:.0f} s")
-        screen.note(" ".join(words))
+        progress = "" if task.progress is None else f" {task.progress:.0f} %"
+        self._note(job, f"{task.status}{progress} after {job.seconds:.0f} s")
+
+    def _note(self, job: Job, text: str) -> None:
+        self._background.say(partial(screen.note, f"{_name(job)}: {text}"))
 
     def _tell(self, job: Job) -> None:
         if job.failure is not None:
-            screen.fail(job.failure, head(job), job.number)
+            screen.fail(job.failure, {**job.head(), **job.saved()}, job.number)
+        elif job.bug is not None and job.task is not None:
+            screen.error(f"{_name(job)}: paid for, and stopped by a bug of this program.", self.resume.task([job.task]))
         elif job.result is not None:
             if screen.interactive:
                 screen.done(job.label, job.model or "", f"{job.seconds:.1f} s")
             else:
-                about = " ".join(part for part in (job.number, job.id) if part)
-                images = _count(len(job.paths), "image", "images")
-                screen.note(f"{about}{': ' if about else ''}saved {images} after {job.seconds:.1f} s")
+                name = _name(job)
+                saved = _count(job.paths, "image", "images")
+                screen.note(f"{name}{': ' if name else ''}saved {saved} after {job.seconds:.1f} s")
             if screen.as_json:
-                screen.json(_to_dict(job, job.result))
-            else:
-                for path in job.paths:
-                    screen.out(str(path))
+                screen.json(job.to_dict())
+        else:
+            self.tell_left(job)
+        if not screen.as_json:
+            for path in job.paths:
+                screen.path(path)
+        job.told = True
 
-    def _interrupted(self, jobs: Sequence[Job]) -> None:
+    def _tell_interrupted(self, left: Sequence[Job], interrupt: KeyboardInterrupt) -> None:
         """Say what became of each job that has not ended."""
-        running = [job for job in jobs if job.phase in ("waiting", "saving") and job.task is not None]
-        sending = [job for job in jobs if job.phase == "sending" and job.prompt is not None]
-        queued = [job for job in jobs if job.phase == "queued"]
+        running = [job for job in left if job.task is not None or job.prompt is None]
+        # The library notes what it leaves behind. There is nothing to note of a request that has not left.
+        unsure = [job for job in left if job.task is None and job.notes]
+        unsent = [job for job in left if job.task is None and job.prompt is not None and not job.notes]
         told = ["Interrupted."]
-        if sending:
-            told.append(
-                f"{_count(len(sending), 'request was', 'requests were')} being sent and may have been accepted and "
-                "billed: look at your account before sending again."
-            )
-        if queued:
-            told.append(f"{_count(len(queued), 'request was', 'requests were')} not sent.")
         if running:
-            told.append(f"{_count(len(running), 'task', 'tasks')} paid for and still running.")
-        following = self.resume.task([job.task for job in running if job.task is not None])
-        screen.fail(Failure(" ".join(told), INTERRUPTED, following))
+            told.append(f"{_count(running, 'task is', 'tasks are')} paid for and not fetched yet{_numbers(running)}.")
+        if unsure:
+            told.append(
+                f"{_count(unsure, 'request', 'requests')} may have been accepted and billed{_numbers(unsure)}: look at "
+                "your account before you send again."
+            )
+        if unsent:
+            told.append(f"{_count(unsent, 'request was', 'requests were')} not sent{_numbers(unsent)}.")
+        for job in left:
+            if job.phase == "saving":
+                told += job.notes
+        code = exit_status(interrupt)
+        screen.error(" ".join(told), self.resume.task([job.task for job in running if job.task is not None]))
+        if not screen.as_json:
+            return
+        for job in left:
+            following = self.resume.task([job.task]) if job.task is not None else None
+            message = (
+                "Interrupted. It is paid for and not fetched yet." if job in running
+                else "Interrupted. It may have been accepted and billed." if job in unsure
+                else "Interrupted. It was not sent."
+            )  # fmt: skip
+            screen.json({**job.head(), **Failure(message, code, following, interrupt).to_dict()})
+
+    def _draw(self, console: Console) -> RenderableType:
+        from ._draw import jobs_under_way
+
+        return jobs_under_way(self._jobs, console)
 
 
-def head(job: Job) -> dict[str, Any]:
-    """Return how a job is recognised in JSON."""
-    known = {"prompt": job.prompt} if job.prompt is not None else {}
-    return {**known, "model": job.model, "task_id": job.id}
+def _body(error: ResponseError) -> bytes:
+    """Return the answer that an error is about, with its pictures."""
+    try:
+        if error.response is not None:
+            return json.dumps(as_text(error.response.json()), ensure_ascii=False).encode()
+    except ValueError:
+        pass
+    return bytes(error.body)
 
 
-def _to_dict(job: Job, result: ImageResult) -> dict[str, Any]:
-    revised = [image.revised_prompt for image in result]
-    return {
-        **head(job),
-        "paths": [str(path) for path in job.paths],
-        "created": result.created,
-        "revised_prompt": next((text for text in revised if text), None),
-        "revised_prompts": revised,
-        "seconds": round(job.seconds, 3),
-    }
+def _name(job: Job) -> str:
+    return " ".join(part for part in (job.number, job.id) if part)
 
 
-def _draw(jobs: Sequence[Job], console: Console) -> RenderableType:
-    from ._draw import jobs_under_way
+def _numbers(jobs: Sequence[Job]) -> str:
+    numbers = ", ".join(job.number for job in jobs if job.number)
+    return f" ({numbers})" if numbers else ""
 
-    return jobs_under_way(jobs, console)
 
-
-def _count(number: int, one: str, many: str) -> str:
-    return f"{number} {one if number == 1 else many}"
+def _count(things: Sized, one: str, many: str) -> str:
+    return f"{len(things)} {one if len(things) == 1 else many}"

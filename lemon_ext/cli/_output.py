@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from attrs import evolve
 
 if TYPE_CHECKING:
     from lemon_ext.results import ImageResult
@@ -25,15 +27,20 @@ class Output:
             self.path.suffix.lower() in PICTURES and not path.endswith(("/", "\\")) and not self.path.is_dir()
         )
 
+    @property
+    def folder(self) -> Path:
+        """Where the pictures go."""
+        return self.path.parent if self.is_file else self.path
+
     def check(self, images: int) -> None:
         """Raise UsageError or OSError if so many images could not be saved there."""
         if self.overwrite and not self.is_file:
             raise click.UsageError("--overwrite goes with -o FILE; in a folder, free names are picked.")
         if self.is_file and images > 1:
-            raise click.UsageError(f"{self.path} is one file, and {images} images are asked for. Give -o a folder.")
+            raise click.UsageError(f"{self.path} is one file for {images} images. Give a folder with -o.")
         if self.is_file and self.path.exists() and not self.overwrite:
             raise click.UsageError(f"{self.path} exists. Give another name, or add --overwrite.")
-        folder = self.path.parent if self.is_file else self.path
+        folder = self.folder
         try:
             folder.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryFile(dir=folder):
@@ -41,8 +48,30 @@ class Output:
         except OSError as exc:
             raise click.UsageError(f"Nothing can be saved in {folder}: {exc.strerror}. Nothing was sent.") from exc
 
+    def keep(self, stem: str, data: bytes) -> Path | None:
+        """Keep bytes that are nowhere else in a new file: in the folder, or else where temporary files go.
+
+        None if neither place takes them.
+        """
+        suffix = ".json" if data.lstrip()[:1] in (b"{", b"[") else ".txt"
+        for folder in (self.folder, tempfile.gettempdir()):
+            path = None
+            try:
+                number, name = tempfile.mkstemp(suffix, f"{stem}-", folder)
+                path = Path(name)
+                with os.fdopen(number, "wb") as file:
+                    file.write(data)
+                    file.flush()
+                    os.fsync(file.fileno())
+            except OSError:
+                if path is not None:
+                    path.unlink(missing_ok=True)
+            else:
+                return path
+        return None
+
     async def save(self, result: ImageResult) -> list[Path]:
-        """Save the images and return where they are. Raises DownloadError, ResponseError, OSError."""
+        """Save the images and return where they are. Raises DownloadError, ResponseError, SaveError, OSError."""
         if not self.is_file:
             return await result.asave(self.path)
         first, *more = result
@@ -50,4 +79,6 @@ class Output:
             paths = [await first.asave(self.path, overwrite=self.overwrite)]
         except FileExistsError:  # its bytes called for another suffix, or somebody was faster: a paid image is saved
             paths = [await first.asave(f"{self.path.parent}/")]
-        return paths + [await image.asave(f"{self.path.parent}/") for image in more]
+        if more:  # than were asked for
+            paths += await evolve(result, images=more).asave(self.folder)
+        return paths

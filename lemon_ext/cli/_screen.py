@@ -1,26 +1,32 @@
 """What is said where: results on stdout, everything else on stderr, drawn on a terminal and as plain lines elsewhere.
 
+All text that is printed comes through here, and is text when it leaves: control characters are shown, not sent.
 rich is imported when something moves on a terminal, and not before.
 """
 
 from __future__ import annotations
 
 import json
+import math
 import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 import click
 
+from ._streams import NO_TEXT, Stream, occupy_descriptors, plain
+
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from rich.console import Console, RenderableType
     from rich.live import Live
 
     from ._errors import Failure
 
-__all__ = ("Screen", "bold", "screen")
+__all__ = ("Screen", "screen")
 
 
 class Screen:
@@ -28,17 +34,27 @@ class Screen:
 
     def __init__(self) -> None:
         self._live: Live | None = None
+        self._lost_told = False
         #: Whether stdout gets JSON, errors included.
         self.as_json = False
 
     @contextmanager
     def session(self, *, as_json: bool) -> Iterator[None]:
-        """Make the streams fit for any text: what the terminal's encoding lacks is escaped instead of raising."""
+        """Let nothing that is printed in this block end the work: see `Stream`."""
         self.as_json = as_json
-        for stream in (sys.stdout, sys.stderr):
-            if not _is_utf8(stream) and hasattr(stream, "reconfigure"):
-                stream.reconfigure(errors="backslashreplace")
-        yield
+        self._lost_told = False
+        occupy_descriptors()
+        before = sys.stdout, sys.stderr
+        sys.stdout, sys.stderr = Stream(sys.stdout), Stream(sys.stderr)
+        try:
+            yield
+        finally:
+            sys.stdout, sys.stderr = before
+
+    @property
+    def lost(self) -> bool:
+        """Whether a line of this session could not be written."""
+        return any(_lost(stream) for stream in (sys.stdout, sys.stderr))
 
     @property
     def interactive(self) -> bool:
@@ -46,20 +62,20 @@ class Screen:
         return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
 
     def out(self, text: str) -> None:
-        """Write a line of the result. A reader that has gone away (`| head -1`) ends the writing, not the work."""
-        if self._live is not None and sys.stdout.isatty():
-            self._live.console.out(text, highlight=False)  # the same terminal: above what is being drawn
-            return
-        try:
-            click.echo(text)
-            sys.stdout.flush()
-        except BrokenPipeError:
-            # So that the interpreter's own flush at exit does not complain either.
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        """Write a line of the result."""
+        self._out(plain(text))
+
+    def title(self, text: str, more: str = "") -> None:
+        """Write a line of the result whose beginning is a title."""
+        self._out((plain(text) if os.environ.get("NO_COLOR") else click.style(plain(text), bold=True)) + plain(more))
+
+    def path(self, path: Path) -> None:
+        """Write the path of a file: exactly, where a program reads it."""
+        self._out(plain(str(path)) if sys.stdout.isatty() else str(path))
 
     def json(self, value: object) -> None:
         """Write a line of JSON."""
-        self.out(json.dumps(value, ensure_ascii=not _is_utf8(sys.stdout)))
+        self._out(_dumps(value, ensure_ascii=not _is_utf8(sys.stdout)))
 
     def note(self, text: str) -> None:
         """Say something on stderr."""
@@ -96,24 +112,33 @@ class Screen:
         if not self.interactive:
             yield
             return
-        from rich.console import Console
-        from rich.live import Live
+        from ._draw import live
 
-        console = Console(stderr=True, highlight=False)
-        with Live(
-            console=console,
-            get_renderable=lambda: render(console),
-            refresh_per_second=8,
-            transient=True,
-            redirect_stdout=False,
-            redirect_stderr=False,
-        ) as self._live:
-            try:
-                yield
-            finally:
-                self._live = None
+        drawn = self._live = live(render, self._drawing_failed)
+        try:
+            drawn.start()
+            yield
+        finally:
+            self._live = None
+            drawn.stop()
+
+    def _drawing_failed(self, error: Exception) -> None:
+        self.warn(f"This terminal cannot be drawn on ({type(error).__name__}: {error}). The work goes on.")
+
+    def _out(self, line: str) -> None:
+        if self._live is not None and sys.stdout.isatty():
+            self._live.console.out(line, highlight=False)  # the same terminal: above what is being drawn
+            return
+        click.echo(line)
+        if (why := _lost(sys.stdout)) is None:
+            return
+        if not self._lost_told:
+            self._lost_told = True
+            self.warn(f"stdout cannot be written: {why}. Its lines follow here.")
+        click.echo(plain(click.unstyle(line)), err=True)
 
     def _say(self, lead: str, colour: str | None, text: str) -> None:
+        text = plain(text)
         if self._live is not None:
             from rich.text import Text
 
@@ -123,17 +148,38 @@ class Screen:
         click.echo(_style(lead, colour) + text, err=True)
 
 
-def bold(text: str) -> str:
-    """Return a text in bold, where the terminal and the user want that."""
-    return text if os.environ.get("NO_COLOR") else click.style(text, bold=True)
-
-
 def _style(text: str, colour: str | None) -> str:
     return click.style(text, fg=colour) if colour and not os.environ.get("NO_COLOR") else text
 
 
-def _is_utf8(stream: TextIO | Any) -> bool:
-    return (getattr(stream, "encoding", None) or "utf-8").lower().replace("-", "").replace("_", "").startswith("utf")
+def _dumps(value: object, *, ensure_ascii: bool) -> str:
+    """Return JSON that every program can read and no terminal obeys."""
+    try:
+        text = json.dumps(value, ensure_ascii=ensure_ascii, allow_nan=False)
+    except ValueError:  # a server may have sent NaN, which Python reads as a number
+        text = json.dumps(_finite(value), ensure_ascii=ensure_ascii)
+    return NO_TEXT.sub(lambda found: f"\\u{ord(found[0]):04x}", text)
+
+
+def _finite(value: object) -> object:
+    """Return a value with null for every number that JSON does not have."""
+    match value:
+        case float():
+            return value if math.isfinite(value) else None
+        case dict():
+            return {name: _finite(each) for name, each in value.items()}
+        case list() | tuple():
+            return [_finite(each) for each in value]
+        case _:
+            return value
+
+
+def _is_utf8(stream: object) -> bool:
+    return getattr(stream, "is_utf8", True)
+
+
+def _lost(stream: object) -> str | None:
+    return getattr(stream, "lost", None)
 
 
 screen = Screen()

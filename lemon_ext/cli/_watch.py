@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import json
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from ._errors import DONE, INTERRUPTED, PARTLY, Failure, explain
+from ._errors import DONE, PARTLY, Failure, explain, one_line
 from ._screen import screen
+from ._words import line, summary
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -18,18 +20,23 @@ if TYPE_CHECKING:
 
 #: Seconds between two plain lines.
 QUIET: Final = 5.0
-#: How many rows that went wrong are told one by one; all of them stand in the results.
+#: How many rows that went wrong are told one by one; the results list all of them.
 TOLD: Final = 20
 
 
 class Watch:
-    """Shows a batch while it runs. Entered around the reading of its outcomes; `conclude` gives the exit code."""
+    """Shows a batch while it runs. Entered around the reading of its outcomes; `conclude` gives the exit code.
 
-    def __init__(self, folder: Path, resume: str) -> None:
+    ``resume`` returns the command to go on with, with the options that it is given.
+    """
+
+    def __init__(self, folder: Path, resume: Callable[..., str]) -> None:
         self.folder = folder
         self.resume = resume
         self.progress: Progress | None = None
         self._failure: Failure | None = None
+        self._began = time.time()
+        self._told: set[int] = set()
         self._said = time.monotonic()
         self._wrong = 0
         self._stop_told = False
@@ -53,9 +60,9 @@ class Watch:
         if progress.stopped and not self._stop_told:
             self._stop_told = True
             if progress.stopped == "interrupted":
-                screen.warn("Stopping. What is on its way is waited for; Ctrl-C again ends at once.")
+                screen.warn("Stopping. Requests that are being sent are waited for; Ctrl-C again ends at once.")
             else:
-                screen.warn(f"Nothing more is sent: {progress.stopped.rstrip('.')}.")
+                screen.warn(f"Nothing more is sent: {one_line(progress.stopped).rstrip('.')}.")
         now = time.monotonic()
         if not screen.interactive and now - self._said >= QUIET:
             self._said = now
@@ -63,44 +70,59 @@ class Watch:
 
     def ended(self, outcome: Mapping[str, Any]) -> None:
         """Take in how a row ended."""
+        self._told.add(outcome["row"])
         if screen.as_json:
             screen.json(outcome)
-        if outcome["status"] in ("saved", "waiting"):
+        error = outcome["error"] or {}
+        # A task that still runs is no news, but one that the API does not know is.
+        if outcome["status"] == "saved" or (outcome["status"] == "waiting" and error.get("type") in _PATIENCE):
             return
         self._wrong += 1
         if self._wrong <= TOLD:
-            error = outcome["error"] or {}
-            screen.error(
-                f"Row {outcome['row']} {_WORDS[outcome['status']]}: {error.get('message') or 'no reason given'}"
-            )
+            message = error.get("message")
+            reason = one_line(message) if message else "no reason given"
+            screen.error(f"Row {outcome['row']} {_WORDS[outcome['status']]}: {reason}")
         elif self._wrong == TOLD + 1:
-            screen.note(f"More rows went wrong; all of them stand in {self.folder / 'results.jsonl'}.")
+            screen.note(f"More rows went wrong. {self.folder / 'results.jsonl'} lists all of them.")
 
     def conclude(self) -> int:
         """Say how it ended and what to do next. Returns the exit code."""
         from lemon_ext.batch import batch_status
 
+        if self._failure is not None:
+            self._tell_the_rest()
         progress = batch_status(self.folder)
         if not screen.as_json:
             for page in ("results.jsonl", "index.html"):
                 if (self.folder / page).exists():
-                    screen.out(str(self.folder / page))
-        if self._failure is not None and self._failure.exit_code != INTERRUPTED:
-            screen.fail(Failure(self._failure.message, PARTLY, self.resume, self._failure.error))
+                    screen.path(self.folder / page)
+        failure = self._failure
+        interrupted = failure is not None and isinstance(failure.error, KeyboardInterrupt)
+        if failure is not None and not interrupted:
+            screen.fail(Failure(failure.message, PARTLY, self.resume(), failure.error))
             return PARTLY
         if progress.saved == progress.total:
             screen.done(summary(progress))
             return DONE
-        code = PARTLY if self._failure is None else INTERRUPTED
-        lead = "" if self._failure is None else "Interrupted. "
-        following = self.resume if progress.open else None
-        screen.error(f"{lead}{summary(progress)}", following)
+        lead = "Interrupted. " if interrupted else ""
+        screen.error(f"{lead}{summary(progress)}", self.resume() if progress.open else None)
         if progress.uncertain:
             screen.note(
-                f"{progress.uncertain:,} may be billed, and the answers were lost. Look at your account; to send "
-                f"them again: {self.resume} --resend-uncertain"
+                f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. To send "
+                f"them again: {self.resume('--resend-uncertain')}"
             )
-        return code
+        return failure.exit_code if failure is not None and (progress.open or progress.uncertain) else PARTLY
+
+    def _tell_the_rest(self) -> None:
+        """Tell of the rows that ended while the batch was stopping, when nobody read its outcomes any more."""
+        try:
+            with (self.folder / "results.jsonl").open(encoding="utf-8") as results:
+                outcomes = [json.loads(result) for result in results]
+        except (OSError, ValueError):  # it could not be written; that has been told
+            return
+        for outcome in outcomes:
+            if outcome["row"] not in self._told and (outcome["finished_at"] or 0.0) >= self._began:
+                self.ended(outcome)
 
     def _draw(self, console: Console) -> RenderableType:
         from ._draw import batch_under_way
@@ -108,53 +130,7 @@ class Watch:
         return batch_under_way(self.progress, console)
 
 
-_WORDS: Final = {"failed": "failed", "refused": "was refused", "uncertain": "is uncertain"}
-
-
-def line(progress: Progress) -> str:
-    """Say in one line how far a batch is."""
-    parts = [f"{finished(progress):,} of {progress.total:,} rows done", *counts(progress).values()]
-    if progress.per_minute:
-        parts.append(f"{progress.per_minute:.0f} a minute")
-    if progress.left_seconds is not None and progress.open:
-        parts.append(f"about {duration(progress.left_seconds)} left")
-    return ", ".join(parts)
-
-
-def summary(progress: Progress) -> str:
-    """Say in one line how a batch stands."""
-    images = f"{progress.images:,} image{'' if progress.images == 1 else 's'}"
-    parts = [f"{progress.saved:,} of {progress.total:,} rows saved ({images})"]
-    parts += [text for name, text in counts(progress).items() if name != "saved"]
-    return ", ".join(parts) + "."
-
-
-def counts(progress: Progress) -> dict[str, str]:
-    """Return the counts that are not zero, in words."""
-    return {
-        name: f"{getattr(progress, name):,} {word}"
-        for name, word in (
-            ("saved", "saved"),
-            ("failed", "failed"),
-            ("refused", "refused"),
-            ("uncertain", "uncertain"),
-            ("submitting", "being sent"),
-            ("waiting", "waiting"),
-            ("unsent", "not sent"),
-        )
-        if getattr(progress, name)
-    }
-
-
-def finished(progress: Progress) -> int:
-    """Return how many rows have ended, one way or the other."""
-    return progress.total - progress.open
-
-
-def duration(seconds: float) -> str:
-    """Say a duration as a person would."""
-    minutes, rest = divmod(max(round(seconds), 0), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+_PATIENCE: Final = (None, "TaskTimeoutError")
+_WORDS: Final = {
+    "failed": "failed", "refused": "was refused", "uncertain": "is uncertain", "waiting": "is still waiting"
+}  # fmt: skip

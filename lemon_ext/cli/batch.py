@@ -1,10 +1,10 @@
-"""``lemon batch``, ``resume`` and ``status``: many prompts in one folder. The work is `lemon_ext.batch`'s."""
+"""``lemon batch``, ``resume`` and ``status``: many prompts in one folder. `lemon_ext.batch` does the work."""
 
 from __future__ import annotations
 
-import shlex
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -14,11 +14,13 @@ from ._contract import ApiCommand, api_fields, api_options
 from ._options import (
     SECONDS,
     base_url_option,
+    check_stdin,
     connection,
     deadline_option,
     emulator_option,
     json_option,
     poll_interval_option,
+    private_images_option,
 )
 from ._screen import screen
 
@@ -30,7 +32,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: The counts of a `Progress`, in the order in which a row goes through them.
 COUNTS: Final = ("unsent", "submitting", "waiting", "saved", "failed", "refused", "uncertain")
 _CODES: Final = (
-    "Exit codes: 0 all rows saved, 2 nothing was sent, 7 partly done, 130 interrupted.\n\nMore: lemon docs batch"
+    "Exit codes: 0 all rows saved, 2 nothing was sent, 7 partly done, 130 interrupted.\n\n"
+    "All of them: lemon docs command-line"
 )
 
 
@@ -42,32 +45,33 @@ def run_options(function: F) -> F:
                 "--max-images",
                 metavar="N",
                 type=click.IntRange(min=0),
-                help="Send no more than N images' worth in this folder.",
+                help="Request at most N images for this folder, in all runs together.",
             ),
             click.option(
                 "--concurrency",
                 metavar="N",
                 type=click.IntRange(min=1),
                 default=64,
-                help="How many submissions are on their way at once. [default: 64]",
+                help="Submissions in flight at the same time. [default: 64]",
             ),
             click.option(
                 "--rpm",
                 metavar="N",
                 type=SECONDS,
                 default=1000.0,
-                help="Requests a minute, submissions and looks together. [default: 1000]",
+                help="The rate limit: requests per minute, submissions and polls together. [default: 1000]",
             ),
             deadline_option(600.0),
             poll_interval_option,
             click.option(
                 "--resend-uncertain",
                 is_flag=True,
-                help="Send the rows again whose answer was lost. They may be billed twice: look at your account first.",
+                help="Send rows again whose answer was lost. They may be billed twice: look at your account first.",
             ),
-            json_option("Print one JSON object per row as it ends, as in results.jsonl."),
+            json_option("Print one JSON object per row when it ends, as in results.jsonl."),
             emulator_option,
             base_url_option,
+            private_images_option,
         )
     ):
         function = option(function)
@@ -77,30 +81,33 @@ def run_options(function: F) -> F:
 @click.command(cls=ApiCommand, epilog=_CODES)
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @api_options
-@click.option("-o", "--output", metavar="DIR", help="The folder of the batch. It is made if it is missing.")
+@click.option("-o", "--output", metavar="DIR", help="The folder of the batch. It is created if it is missing.")
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(["jsonl", "csv", "txt"]),
-    help="What FILE is; otherwise its name or first line tells.",
+    help="The format of FILE. [default: taken from its name or its first line]",
 )
-@click.option("--dry-run", is_flag=True, help="Check all rows and count what they would make. Nothing is sent.")
+@click.option("--dry-run", is_flag=True, help="Check all rows and count the images. Nothing is sent.")
 @click.option(
     "--validation",
     type=click.Choice(["strict", "warn", "off"]),
     default="strict",
-    help="What to do with a row that the contract's table speaks against: send nothing, warn, or nothing.",
+    help="For rows that break the contract's rules: strict sends no row at all, warn sends them with a warning, off "
+    "does not check. [default: strict]",
 )
 @run_options
 def batch(file: str, output: str | None, file_format: Any, dry_run: bool, validation: Any, **options: Any) -> int:
-    """Generate images for every row of a file, and lose none.
+    """Generate images for every row of a file. A batch can be stopped and resumed at any time.
 
-    FILE is JSONL or CSV with the API's own names as fields, or text with one prompt a line; `-` is stdin. The
-    parameters below hold for rows that do not set them. All rows are checked before the first is sent. The same command
-    again goes on where the last one ended, however it ended; no row is billed twice.
+    FILE is JSONL or CSV with the API's parameter names as fields, or text with one prompt per line. `-` is stdin. The
+    parameters below apply to rows that do not set them. All rows are checked before the first is sent. Run the same
+    command again to continue a batch, however the last run ended: no row is paid twice.
     """
     from lemon_ext.rows import read_rows
 
+    if file == "-":
+        check_stdin()
     rows = read_rows(file, format=file_format)
     defaults = api_fields(options)
     if dry_run:
@@ -114,7 +121,7 @@ def batch(file: str, output: str | None, file_format: Any, dry_run: bool, valida
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @run_options
 def resume(folder: Path, **options: Any) -> int:
-    """Go on with a batch: wait for its tasks, fetch their images, send the rest."""
+    """Continue a batch: poll its tasks, fetch their images, send the rest."""
     return _work(None, folder, {**options, "defaults": {}, "validation": "strict"})
 
 
@@ -122,7 +129,7 @@ def resume(folder: Path, **options: Any) -> int:
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @json_option("Print JSON.")
 def status(folder: Path) -> int:
-    """Say how far a batch is. It may be running."""
+    """Show the progress of a batch. The batch may be running."""
     from attrs import asdict
 
     from lemon_ext.batch import batch_status
@@ -157,14 +164,15 @@ def _plan(rows: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any], valida
 
 
 def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mapping[str, Any]) -> int:
-    """Run a batch as far as it goes, and say how it ended."""
+    """Run a batch and return its exit code."""
     from lemon_ext.batch import run_batch
     from lemon_ext.client import AsyncLemon
 
     from ._watch import Watch
 
-    watch = Watch(folder, _resume_command(folder, options))
-    with connection(options["base_url"], emulator=options["emulator"]) as address:
+    watch = Watch(folder, partial(_resume_command, folder, options))
+    private = options["allow_private_images"]
+    with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
         try:
             client = AsyncLemon(**address, requests_per_minute=options["rpm"], validation=options["validation"])
         except ValueError as exc:
@@ -187,6 +195,8 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
     return watch.conclude()
 
 
-def _resume_command(folder: Path, options: Mapping[str, Any]) -> str:
-    base_url = options.get("base_url")
-    return shlex.join(["lemon", "resume", str(folder), *(["--base-url", base_url] if base_url else [])])
+def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str:
+    from ._errors import address, command
+
+    where = address(options.get("base_url"), options.get("allow_private_images", False))
+    return command("resume", [*more, *where], [str(folder)])

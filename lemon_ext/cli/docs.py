@@ -39,7 +39,7 @@ def docs(page: str | None) -> int:
 
 def _pages() -> dict[str, Path]:
     folder = next(folder for folder in _FOLDERS if folder.is_dir())
-    return {path.stem: path for path in sorted(folder.glob("*.md"))}
+    return {path.stem: path for path in sorted(folder.glob("*.md"), key=lambda path: path.stem)}
 
 
 def _title(path: Path) -> str:

@@ -1,4 +1,4 @@
-"""``lemon generate``: prompts in, pictures out."""
+"""``lemon generate``: submit prompts, wait, and save the images."""
 
 from __future__ import annotations
 
@@ -20,28 +20,31 @@ from ._options import (
     output_option,
     overwrite_option,
     poll_interval_option,
+    private_images_option,
     read_stdin,
 )
 from ._output import Output
 from ._screen import screen
 
 if TYPE_CHECKING:
+    from lemon_ext._core import Request
     from lemon_ext.client import AsyncImageTask, AsyncLemon
 
-    from ._jobs import Job
+    from ._job import Job
 
 
 @click.command(
     cls=ApiCommand,
-    epilog="Exit codes: 0 done, 2 nothing was sent, 3 refused, 4 the task failed, 5 still running (resume it), "
-    "6 possibly billed (look first).\n\nMore: lemon docs command-line",
+    epilog="Exit codes: 0 done, 2 nothing was sent, 3 rejected by the API, 4 the task failed, 5 paid for and not "
+    "fetched yet (run the command after `next:`), 6 may be billed (look at your account).\n\n"
+    "All of them: lemon docs command-line",
 )
 @click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
 @api_options
 @output_option
 @overwrite_option
 @click.option(
-    "--wait/--no-wait", default=True, help="With --no-wait: print the ids of the tasks and leave them running."
+    "--wait/--no-wait", default=True, help="Wait for the images. With --no-wait, print the task ids and exit."
 )
 @deadline_option(300.0)
 @poll_interval_option
@@ -49,89 +52,101 @@ if TYPE_CHECKING:
     "--validation",
     type=click.Choice(["strict", "warn", "off"]),
     default="strict",
-    help="What to do with a request that the contract's table speaks against: not send it, warn, or nothing.",
+    help="For requests that break the contract's rules: strict sends nothing, warn sends them with a warning, off does "
+    "not check. [default: strict]",
 )
-@click.option("--extra", metavar="KEY=JSON", multiple=True, help="Send a field that the contract does not know yet.")
-@json_option("Print one JSON object per result.")
+@click.option(
+    "--extra", metavar="KEY=JSON", multiple=True, help="Send a field that is not in the contract. Repeatable."
+)
+@json_option("Print one JSON object per result or error.")
 @emulator_option
 @base_url_option
+@private_images_option
 def generate(prompts: tuple[str, ...], **options: Any) -> int:
-    """Generate images, wait for them and save them.
+    """Generate images, wait until they are done, and save them.
 
-    Prints the paths. Several PROMPTs are all checked before the first is sent, and then go on at the same time. A `-`
-    reads a prompt from stdin.
+    Prints the paths of the files. All PROMPTs are checked before the first is sent, and then processed at the same
+    time. `-` reads one prompt from stdin. Put `--` before a prompt that begins with a dash.
     """
     texts = [_read(prompt) for prompt in prompts]
-    fields = api_fields(options)
-    extra = _extra(options["extra"])
-    if options["validation"] == "strict":
-        _check(texts, fields)
+    requests = _checked(texts, api_fields(options), _extra(options["extra"]), options["validation"])
     _ask_about_words(texts)
     output = Output(options["output"], overwrite=options["overwrite"])
-    output.check(len(texts) * fields.get("n", 1))
-    return _run(texts, fields, extra, output, options)
+    output.check(sum(request.n for request in requests))
+    return _run(requests, output, options)
 
 
-def _run(
-    texts: Sequence[str],
-    fields: Mapping[str, Any],
-    extra: Mapping[str, Any],
-    output: Output,
-    options: Mapping[str, Any],
-) -> int:
-    from lemon_ext.client import AsyncLemon
+def _run(requests: Sequence[Request], output: Output, options: Mapping[str, Any]) -> int:
+    from lemon_ext._generate import submitted
+    from lemon_ext.client import AsyncImageTask, AsyncLemon
 
     from ._errors import DONE, Resume
-    from ._jobs import Job, Runner
+    from ._job import Job
+    from ._jobs import Runner
 
-    async def start(lemon: AsyncLemon, text: str) -> AsyncImageTask:
-        return await lemon.images.submit(text, extra_body=extra, **fields)
+    async def start(lemon: AsyncLemon, request: Request) -> AsyncImageTask:
+        core = lemon._core
+        return await core.arun(submitted(core, AsyncImageTask, request, core.limit(None)))
 
     def keep_on(task: AsyncImageTask) -> bool:
         # As JSON, a handle that is done already carries its images: `lemon task -` saves them like any other.
         return bool(options["wait"]) or (task.done and not screen.as_json)
 
-    def leave(job: Job) -> int:
+    def tell_left(job: Job) -> None:
         if job.task is not None:
             screen.json(job.task.to_dict()) if screen.as_json else screen.out(str(job.id))
-        return DONE
 
-    model = fields.get("model", table().PARAMETERS["model"].get("default"))
-    jobs = [Job(" ".join(text.split()), partial(start, text=text), model=model, prompt=text) for text in texts]
-    with connection(options["base_url"], emulator=options["emulator"]) as address:
+    jobs = [
+        Job(" ".join(one.prompt.split()), partial(start, request=one), model=one.model, prompt=one.prompt)
+        for one in requests
+    ]
+    private = options["allow_private_images"]
+    with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
         return Runner(
-            client=partial(AsyncLemon, **address, deadline=options["deadline"], validation=options["validation"]),
+            client=partial(AsyncLemon, **address, deadline=options["deadline"]),
             save=output.save,
+            keep=output.keep,
             deadline=options["deadline"],
             poll_interval=options["poll_interval"],
             keep_on=keep_on,
-            leave=leave,
-            resume=Resume(output.path, options["base_url"], alive=not options["emulator"]),
+            tell_left=tell_left,
+            left_code=DONE,
+            resume=Resume(output.path, options["base_url"], not options["emulator"], private),
         ).run(jobs)
 
 
-def _check(texts: Sequence[str], fields: Mapping[str, Any]) -> None:
-    """Raise CapabilityError with all that is wrong with any of the requests."""
+def _checked(
+    texts: Sequence[str], fields: Mapping[str, Any], extra: Mapping[str, Any], validation: Any
+) -> list[Request]:
+    """Return the requests, ready to send. Raises CapabilityError with all that is wrong with any of them."""
     from attrs import evolve
 
-    from lemon_ext.capabilities import describe, violations, warn_of_near_miss
+    from lemon_ext._core import prepare
+    from lemon_ext.capabilities import describe
     from lemon_ext.errors import CapabilityError
 
-    found = []
+    params = {name: value for name, value in fields.items() if name != "model"}
+    requests, found = [], []
     for number, text in enumerate(texts, 1):
-        for one in violations({**fields, "prompt": text}):
-            if one.parameter == "prompt" and len(texts) > 1:
-                found.append(evolve(one, parameter=f"prompt {number}"))
-            elif one not in found:
-                found.append(one)
+        try:
+            requests.append(prepare(text, fields.get("model"), params, extra, validation))
+        except CapabilityError as exc:
+            for one in exc.violations:
+                if one.parameter == "prompt" and len(texts) > 1:
+                    found.append(evolve(one, parameter=f"prompt {number}"))
+                elif one not in found:
+                    found.append(one)
+        except ValueError as exc:
+            raise click.UsageError(str(exc)) from None
     if found:
-        warn_of_near_miss(fields.get("model"))
         raise CapabilityError(describe(found), violations=found)
+    return requests
 
 
 def _ask_about_words(texts: Sequence[str]) -> None:
-    """Make sure that `lemon generate a white cat` is not three pictures by mistake. Scripts are not asked."""
-    if len(texts) > 2 and all(len(text.split()) == 1 for text in texts) and sys.stdin.isatty():
+    """Ask before `lemon generate a white cat` becomes three pictures. Scripts are not asked."""
+    asked = sys.stdin is not None and sys.stdin.isatty()
+    if asked and len(texts) > 2 and all(len(text.split()) == 1 for text in texts):
         question = (
             f"{len(texts)} prompts of one word each, so {len(texts)} requests. Send them (or are quotes missing)?"
         )

@@ -29,7 +29,7 @@ class ImageGenerationTask:
     created: int | None | Unset = UNSET
     """ When the task was made, in Unix seconds. """
     poll_url: None | str | Unset = UNSET
-    """ Where to ask for the state, relative to the host. Only in the answer to the generation request (E). """
+    """ Where to ask for the state, relative to the host. Use it as it is (M). """
     data: list[ImageData] | None | Unset = UNSET
     """ The images once completed; before that empty, or a placeholder whose url is empty. """
     error: None | str | TaskErrorDetail | Unset = UNSET

@@ -1,0 +1,75 @@
+"""aiohttp as the transport of an async client, where the extra is installed and the loop is asyncio's: half the CPU."""
+
+from __future__ import annotations
+
+import sys
+from contextvars import ContextVar
+from typing import Any
+
+import aiohttp
+import httpx
+import httpx_aiohttp
+import yarl
+
+#: Hears how far the submission of this task has come, as httpcore's trace would tell it.
+_trace: ContextVar[Any] = ContextVar("trace")
+
+
+class Transport(httpx_aiohttp.AiohttpTransport):
+    """Keeps no cookies, sends addresses as they are, and has no pool to wait in: a limiter stands before it.
+
+    With ``traced``, a request tells its ``trace`` extension how far it is.
+    """
+
+    #: aiohttp drops a connection whose request was cancelled, so the others stay good.
+    survives_cancellation = True
+    #: One serves any number of requests.
+    share = sys.maxsize
+
+    def __init__(self, *, traced: bool, **options: Any) -> None:
+        super().__init__(**options)
+        self._traced = traced
+        self._session: aiohttp.ClientSession | None = None
+
+    def get_client(self) -> Any:
+        if self._session is None:
+            connector = aiohttp.TCPConnector(
+                limit=0, ssl=self.ssl_context, keepalive_timeout=self.limits.keepalive_expiry
+            )
+            self._session = aiohttp.ClientSession(
+                connector=connector,
+                cookie_jar=aiohttp.DummyCookieJar(),
+                trace_configs=[_tracing()] if self._traced else None,
+                requote_redirect_url=False,
+            )
+        return self
+
+    def request(self, *, url: str, **options: Any) -> Any:
+        """Make aiohttp's request to exactly this address: yarl would decode what a signature covers."""
+        assert self._session is not None  # noqa: S101 - get_client made it
+        return self._session.request(url=yarl.URL(url, encoded=True), **options)
+
+    async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
+        if self._traced:
+            _trace.set(request.extensions["trace"])
+        return await super().handle_async_request(request)
+
+    async def aclose(self) -> None:
+        if self._session is not None:
+            await self._session.close()
+
+
+def _tracing() -> aiohttp.TraceConfig:
+    """Return what tells a trace that a connection is sought, and that the request is about to leave over one."""
+
+    async def sought(*_: Any) -> None:
+        await _trace.get()("connection.started", {})
+
+    async def found(*_: Any) -> None:
+        await _trace.get()("aiohttp.send_request_headers.started", {})
+
+    config = aiohttp.TraceConfig()
+    config.on_request_start.append(sought)
+    config.on_connection_create_end.append(found)
+    config.on_connection_reuseconn.append(found)
+    return config

@@ -1,0 +1,523 @@
+"""The API's operations: build a request, send it once, read the answer, and judge what became of it.
+
+Requests are built by generated code. Answers are read here from the raw JSON, because generated parsers lose the
+status of an HTML 502 and can take a task for an empty result.
+
+`judge` is the only place that decides what became of the paid POST (design: *one answer, made in one place*). Polls
+are free, so nearly every failure of theirs is a `Transient` one, worth another try while there is time.
+
+Generated modules are imported where they are used: together they take as long as all of this package, and nobody who
+only imports it has to wait for them.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
+from functools import cache, lru_cache
+from typing import Any, Final, Literal, NamedTuple, TypeAlias
+from urllib.parse import urljoin
+
+from attrs import evolve, frozen
+from lemon_client.task_table import FIELDS, POLLS, STATES
+
+from . import _clock
+from ._address import origin
+from ._base64 import Picture, as_text
+from ._flow import Flow, Send, Sleep, TransportFault, send
+from ._response import APIResponse, error_detail, excerpt, sentence, shorten, words
+from ._retry import Deadline, retry_after
+from .errors import (
+    APIConnectionError,
+    APIStatusError,
+    APITimeoutError,
+    InsufficientBalanceError,
+    LemonError,
+    ResponseError,
+    SubmissionUncertainError,
+    UnreadableSubmissionError,
+    status_error_class,
+)
+from .poll_schedule import Schedule
+from .rate_limit import RateLimit
+
+#: Seconds for one poll. Polls are free and repeated, so none needs long.
+POLL_SECONDS: Final = 30.0
+#: Characters in the address of a task; httpx refuses longer ones than 64 Ki.
+LONGEST_ADDRESS: Final = 8192
+#: Characters of a task's id. It stands in an address, a file and a command.
+LONGEST_ID: Final = 1024
+#: Answers to a free request that another try may change, beside every 5xx.
+TRANSIENT: Final = frozenset({408, 425, 429, 499})
+#: Answers to the POST that leave open whether it was accepted, beside a 5xx: a gateway lost patience, or its peer.
+OPEN: Final = frozenset({303, 408, 499})
+
+
+class State(Enum):
+    """What a status says, by the contract's table. A word that stands nowhere is UNKNOWN: keep polling."""
+
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
+
+
+#: Codes of gateways that say: not enough money, under whatever status they come.
+_MONEY: Final = frozenset(
+    {
+        "insufficient_balance",
+        "insufficient_quota",
+        "insufficient_user_quota",
+        "quota_exceeded",
+        "billing_hard_limit_reached",
+    }
+)
+
+
+@frozen(eq=False, repr=False)
+class Answer:
+    """A successful reply to either operation, in one form. ``images`` are the usable ones: those with a url or data."""
+
+    response: APIResponse
+    #: The parsed JSON. Large pictures in it are `Picture` objects.
+    body: dict[str, Any]
+    task_id: str | None
+    status: str | None
+    poll_url: str | None
+    images: tuple[Mapping[str, Any], ...]
+    retry_after: float | None = None
+
+    @property
+    def whole(self) -> dict[str, Any]:
+        """The body as it came, pictures as text."""
+        whole: dict[str, Any] = as_text(self.body)
+        return whole
+
+    @property
+    def state(self) -> State:
+        """What the status says. Images without a status are a finished result."""
+        if value_of(self.body, FIELDS.cancelled) is True:
+            return State.CANCELLED
+        if self.status is None:
+            return State.SUCCEEDED if self.images else State.UNKNOWN
+        return State(STATES.get(self.status.strip().lower(), "unknown"))
+
+    @property
+    def is_task(self) -> bool:
+        """Whether there is something to wait for, or to report as failed: never decided from the model's name."""
+        return self.task_id is not None and not (self.images and self.state is State.SUCCEEDED)
+
+    @property
+    def progress(self) -> float | None:
+        """Per cent, where the server says so. Never a sign of completion."""
+        value = value_of(self.body, FIELDS.progress)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e6:
+            return None
+        return float(value)
+
+    @property
+    def created(self) -> int | None:
+        """Unix seconds, as the server says."""
+        value = value_of(self.body, FIELDS.created)
+        return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    @property
+    def reason(self) -> str:
+        """Why the task failed, in the server's words."""
+        known = {path[0] for paths in (FIELDS.images, FIELDS.status, FIELDS.id) for path in paths}
+        rest = {name: value for name, value in self.body.items() if name not in known}
+        return words(value_of(self.body, FIELDS.error)) or words(rest) or "no reason given"
+
+
+def value_of(body: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> Any:
+    """Return the first value that an answer has at one of these paths of keys, or None."""
+    for path in paths:
+        value: Any = body
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value is not None and value != "":
+            return value
+    return None
+
+
+class Transient(NamedTuple):
+    """A poll that brought no answer and may go better next time."""
+
+    reason: str
+    retry_after: float | None = None
+    status_code: int | None = None
+
+
+@frozen
+class Accepted:
+    """The request was taken, and is paid: the answer holds images, or a task."""
+
+    answer: Answer
+
+
+@frozen
+class TryLater:
+    """The request was certainly not accepted, and another try may be. ``wait``: seconds that the server asks for."""
+
+    error: LemonError
+    wait: float | None = None
+
+
+@frozen
+class Rejected:
+    """The request was certainly not accepted, and will not be.
+
+    ``scope``: whether that holds for this request, or for whatever this account sends from here.
+    """
+
+    error: LemonError
+    scope: Literal["request", "account"] = "request"
+
+
+@frozen
+class Unknown:
+    """The request may have been accepted and billed."""
+
+    error: SubmissionUncertainError
+
+
+Outcome: TypeAlias = Accepted | TryLater | Rejected | Unknown
+
+
+def judge(reply: APIResponse | TransportFault, wall: float) -> Outcome:
+    """Decide what became of the paid POST. ``wall`` is the present time in Unix seconds."""
+    if isinstance(reply, TransportFault):
+        return _judge_fault(reply)
+    status, wait = reply.status_code, retry_after(reply, wall)
+    if 200 <= status < 300:
+        return _judge_success(reply, wait)
+    detail = error_detail(reply)
+    if status >= 400 and _is_money(status, detail):
+        return Rejected(status_error(reply, wait), "account")
+    if status == 429:
+        return TryLater(status_error(reply, wait), wait)
+    if status == 503 and detail.get("retryable") is False:
+        return Rejected(status_error(reply, wait))
+    if status == 503 and (detail.get("retryable") is True or wait is not None or "retry-after" in reply.headers):
+        return TryLater(status_error(reply, wait), wait)
+    if status < 200 or status >= 500 or status in OPEN:
+        return Unknown(_uncertain(reply, detail))
+    if status < 400:
+        return Rejected(redirect_error(reply), "account")
+    return Rejected(status_error(reply, wait), "account" if status == 401 or reply.is_page else "request")
+
+
+def _judge_fault(fault: TransportFault) -> Outcome:
+    if fault.sent:
+        lost = SubmissionUncertainError(
+            f"The request was sent and its answer was lost ({fault}). It may have been accepted and billed: "
+            "look at your account before sending it again."
+        )
+        lost.__cause__ = fault
+        return Unknown(lost)
+    error: APIConnectionError
+    if fault.local:
+        error = APIConnectionError(f"The request did not leave this machine: {fault}. Nothing was sent.")
+    else:
+        kind = APITimeoutError if fault.timeout else APIConnectionError
+        error = kind(f"The API could not be reached ({fault}). Nothing was sent. Check the network and base_url.")
+    error.__cause__ = fault
+    return Rejected(error, "account") if fault.local else TryLater(error)
+
+
+def _judge_success(reply: APIResponse, wait: float | None) -> Outcome:
+    try:
+        answer = read_answer(reply, wait)
+    except MemoryError:
+        answer = None
+    if answer is None or not (answer.task_id or answer.images or answer.state in (State.FAILED, State.CANCELLED)):
+        said = error_detail(reply).get("message")
+        return Unknown(
+            UnreadableSubmissionError(
+                f"HTTP {reply.status_code}, but the answer holds neither images nor a task"
+                + (f" and says: {sentence(str(said))}" if said else ".")
+                + " The request was very likely billed: look at your account before sending it again. The answer is in "
+                ".body.",
+                response=reply,
+            )
+        )
+    if answer.task_id is None and answer.images and answer.status is not None and not answer.state.ended:
+        # There is nothing to poll, so what came is the result, whatever its status says.
+        return Accepted(evolve(answer, status=None))
+    return Accepted(answer)
+
+
+def _uncertain(reply: APIResponse, detail: Mapping[str, Any]) -> SubmissionUncertainError:
+    said = f" and said: {sentence(str(detail['message']))}" if detail.get("message") else "."
+    what = "answered with a redirect to where the result is" if reply.status_code == 303 else "failed"
+    return SubmissionUncertainError(
+        f"HTTP {reply.status_code}: the server {what} while it had the request{said} It may have been accepted and "
+        "billed: look at your account before sending it again.",
+        response=reply,
+    )
+
+
+def _is_money(status: int, detail: Mapping[str, Any]) -> bool:
+    if status == 402 or any(detail.get(name) in _MONEY for name in ("code", "type") if _is_text(detail.get(name))):
+        return True
+    said = str(detail.get("message", "")).lower()
+    return status < 500 and any(f"insufficient {what}" in said for what in ("credit", "balance", "quota", "fund"))
+
+
+# ---- the operations ----
+
+
+@frozen(eq=False, repr=False)
+class Session:
+    """What every flow of a client shares: where the API is, how often and when to call it."""
+
+    base_url: str
+    rate_limit: RateLimit
+    schedule: Schedule
+    max_retries: int = 2
+    #: Whether images may be fetched from private networks although the API is public.
+    allow_private_images: bool = False
+
+    @property
+    def clock(self) -> Callable[[], float]:
+        """The monotonic clock, in seconds."""
+        return _clock.monotonic
+
+    @property
+    def wall(self) -> Callable[[], float]:
+        """The clock of Unix seconds."""
+        return _clock.wall
+
+    def deadline(self, seconds: float) -> Deadline:
+        """Start a deadline."""
+        return Deadline.after(seconds, _clock.monotonic)
+
+
+def request_body(fields: Mapping[str, Any], extra: Mapping[str, Any] | None = None) -> dict[str, Any]:
+    """Return the JSON of a generation request: what was given, and nothing else (server defaults are never sent)."""
+    from lemon_client.models import ImageGenerationRequest
+
+    return {**ImageGenerationRequest.from_dict(fields).to_dict(), **(extra or {})}
+
+
+@cache
+def create_image() -> tuple[str, str]:
+    """Return method and path of the billable POST."""
+    from lemon_client.api.images import create_image as endpoint
+    from lemon_client.models import ImageGenerationRequest
+
+    # The builder, which wants some request: the public calls parse the answer before its status can be looked at.
+    kwargs = endpoint._get_kwargs(body=ImageGenerationRequest.from_dict({"model": "", "prompt": ""}))
+    return kwargs["method"].upper(), kwargs["url"]
+
+
+@lru_cache(1024)
+def get_image_task(task_id: str) -> str:
+    """Return the path of a task. Remembered, because the same task is polled again and again."""
+    from lemon_client.api.images import get_image_task as endpoint
+
+    path: str = endpoint._get_kwargs(**dict.fromkeys(POLLS["create_image"].parameters, task_id))["url"]
+    return path
+
+
+def acquire(session: Session, deadline: Deadline) -> Flow[None]:
+    """Wait until the rate limit grants a request. Raises APITimeoutError if that takes longer than the deadline."""
+    wait = session.rate_limit.acquire(_clock.monotonic(), deadline.left())
+    if wait is None or deadline.left() <= 0:
+        raise APITimeoutError("No time was left to send the request, so nothing was sent. Give it a longer deadline.")
+    if wait > 0:
+        yield Sleep(wait)
+
+
+def submission(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Send:
+    """Return the billable POST. It gets all the time there is: giving up sooner could only lose a paid image."""
+    method, path = create_image()
+    return Send(method, session.base_url + path, body, kind="submit", within=deadline.left())
+
+
+def submit_once(session: Session, post: Send) -> Flow[Outcome]:
+    """Send the billable POST once, the rate limit's grant at hand, and judge what became of it."""
+    reply: APIResponse | TransportFault
+    try:
+        reply = yield from send(post)
+    except TransportFault as fault:
+        reply = fault
+    else:
+        hold(session, reply)
+    return judge(reply, _clock.wall())
+
+
+def poll(session: Session, task_id: str, poll_url: str | None, deadline: Deadline) -> Flow[Answer | Transient]:
+    """Poll a task once, the rate limit's grant at hand. A 404 is a `Transient` too: whether it is final is not told.
+
+    Raises APIStatusError for what another poll cannot change (400, 401, 402, 403 of the API's own) and ResponseError
+    for a redirect. A page that is not the API's is like a 502: somebody between us and the API.
+    """
+    within = min(POLL_SECONDS, deadline.left())
+    try:
+        response = yield from send(Send("GET", poll_target(session.base_url, task_id, poll_url)[0], within=within))
+    except TransportFault as exc:
+        return Transient(str(exc))
+    wait = hold(session, response)
+    status = response.status_code
+    if response.is_page:
+        return Transient(f'HTTP {status} with a page that is not the API\'s: "{excerpt(response)}"', wait)
+    if status in TRANSIENT or status >= 500:
+        return Transient(f"HTTP {status}", wait, status)
+    if status == 404:
+        return Transient(str(status_error(response)), wait, 404)
+    if status >= 400:
+        raise status_error(response, wait)
+    if status >= 300:
+        raise redirect_error(response)
+    answer = read_answer(response, wait)
+    return Transient("an answer that cannot be read", wait, status) if answer is None else answer
+
+
+def hold(session: Session, response: APIResponse) -> float | None:
+    """Return the seconds the server asks to wait; after a 429, whatever shares the rate limit waits as long."""
+    wait = retry_after(response, _clock.wall())
+    if response.status_code == 429 and wait is not None:
+        session.rate_limit.hold(_clock.monotonic(), wait)
+    return wait
+
+
+def poll_target(base_url: str, task_id: str, poll_url: str | None) -> tuple[str, bool]:
+    """Return where to poll a task, and whether the server's ``poll_url`` had to be passed over.
+
+    The server's address is followed as given, but only on the API's own origin. A path that starts with /v1/ is
+    relative to the base URL, whose own path comes before it.
+    """
+    standard = base_url + get_image_task(task_id)
+    if poll_url is None:
+        return standard, False
+    target = absolute(base_url, poll_url)
+    if target is None or origin(target) != origin(base_url):
+        return standard, True
+    return target, False
+
+
+def absolute(base_url: str, address: str) -> str | None:
+    """Return the full form of an address that the API gave, or None for what is none."""
+    address = address.strip()
+    try:
+        target = base_url + address if address.startswith("/v1/") else urljoin(base_url + "/", address)
+    except ValueError:
+        return None
+    strange = len(target) > LONGEST_ADDRESS or not target.isprintable() or any(c in " \\" for c in target)
+    return None if strange or origin(target) is None else target
+
+
+# ---- answers ----
+
+
+def read_answer(response: APIResponse, wait: float | None = None) -> Answer | None:
+    """Read a successful reply, whatever shape it has. None if there is neither a task nor an image in it.
+
+    The contract's first field for an id names a task by itself, the others only beside a status or a poll address and
+    never beside an error: gateways put the id of a request there. An id that cannot be written
+    down and read again is none.
+    """
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    if not isinstance(body, dict):
+        return None
+    poll_url, status = _text(value_of(body, FIELDS.poll_url)), _text(value_of(body, FIELDS.status))
+    data = value_of(body, FIELDS.images)
+    images = tuple(item for item in data if _usable(item)) if isinstance(data, list) else ()
+    given = value_of(body, FIELDS.id[:1])
+    if given is None and (status is not None or poll_url is not None) and not value_of(body, FIELDS.error):
+        given = value_of(body, FIELDS.id[1:])
+    task_id = _identifier(given)
+    if task_id is None and given is None and poll_url is not None:
+        task_id = _identifier(poll_url.strip().partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2])
+    if given is not None and task_id is None and not images:
+        return None
+    if task_id is None and not images and status is None:
+        return None
+    return Answer(response, body, task_id, status, poll_url, images, wait)
+
+
+def valid_id(task_id: object) -> bool:
+    """Tell whether something can be a task id: opaque text that can stand in an address, a file and a command."""
+    return (
+        isinstance(task_id, str)
+        and task_id.strip() not in ("", ".", "..")
+        and task_id.isprintable()
+        and len(task_id) <= LONGEST_ID
+    )
+
+
+def status_error(response: APIResponse, wait: float | None = None) -> APIStatusError:
+    """Return the typed error for an error answer, with the server's own words."""
+    status, detail = response.status_code, error_detail(response)
+    kind = InsufficientBalanceError if _is_money(status, detail) else status_error_class(status)
+    message = str(detail.get("message") or "no message")
+    if response.is_page:
+        parts = [
+            f'HTTP {status} with a page that is not the API\'s: "{message}"',
+            "Something between this machine and the API answered. Check the network, the proxy and base_url",
+        ]
+    else:
+        parts = [f"HTTP {status}: {shorten(message)}"]
+        if meant := _text(detail.get("did_you_mean")):
+            parts.append(f"Did you mean {meant!r}?")
+        if hint := _text(detail.get("hint")):
+            parts.append(shorten(hint))
+        elif kind in _ADVICE:
+            parts.append(_ADVICE[kind])
+        elif status in _ADVICE_BY_STATUS:
+            parts.append(_ADVICE_BY_STATUS[status])
+    if wait is not None:
+        parts.append(f"The server asks to wait {wait:g} s.")
+    return kind(" ".join(map(sentence, parts)), response=response, detail=detail, retry_after=wait)
+
+
+def redirect_error(response: APIResponse) -> ResponseError:
+    """Return the error for a 3xx: the key and the request must not wander to another address."""
+    return ResponseError(
+        f"HTTP {response.status_code}: the API answered with a redirect, which is not followed. Check base_url.",
+        response=response,
+    )
+
+
+_ADVICE: Final[Mapping[type[APIStatusError], str]] = {
+    InsufficientBalanceError: "Top up the account or raise the limit of this key",
+}
+_ADVICE_BY_STATUS: Final[Mapping[int, str]] = {
+    401: "Check LEMONDATA_API_KEY",
+    403: "This key may not do that",
+    404: "Check the address and the model",
+    413: "Make the request smaller",
+    429: "Send fewer requests, or lower requests_per_minute",
+}
+
+
+def _usable(item: object) -> bool:
+    if not isinstance(item, dict):
+        return False
+    data = item.get("b64_json")
+    return isinstance(data, Picture) or _is_text(item.get("url")) or _is_text(data)
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str) and bool(value.strip())
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _identifier(value: object) -> str | None:
+    if isinstance(value, int) and not isinstance(value, bool) and abs(value) < math.inf:
+        value = str(value) if abs(value) < 10**30 else None
+    return value if isinstance(value, str) and valid_id(value) else None

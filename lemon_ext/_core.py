@@ -1,0 +1,300 @@
+"""What the parts of a client share: its options, checked; the session of its flows; and the driver of its colour."""
+
+from __future__ import annotations
+
+import inspect
+import json
+import keyword
+import math
+import os
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, TypeVar
+from weakref import WeakSet
+
+from attrs import define, evolve, frozen
+from lemon_client.model_table import DEFAULT_MODEL, PARAMETERS, SERVERS
+
+from . import _flow
+from ._address import parse_base_url
+from ._api import Session, request_body
+from ._http import AsyncHttp, Credentials, Http, check_environment, new_async_client, new_client
+from ._key import ApiKey
+from ._retry import Deadline
+from ._warn import warn
+from .capabilities import caution, describe, violations
+from .errors import CapabilityError, LemonError
+from .poll_schedule import Schedule
+from .rate_limit import RateLimit
+
+if TYPE_CHECKING:
+    import httpx
+
+T = TypeVar("T")
+
+Validation: TypeAlias = Literal["strict", "warn", "off"]
+#: As httpx writes a body.
+_JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
+
+
+class Options(TypedDict, total=False):
+    """What `with_options` can change. The meanings are those of `Lemon`."""
+
+    timeout: float | None
+    deadline: float
+    max_retries: int
+    requests_per_minute: float | None
+    validation: Validation
+
+
+@define(eq=False, repr=False)
+class Core:
+    """Options and the session. A subclass adds the HTTP connections and one of the two drivers."""
+
+    session: Session
+    deadline: float
+    validation: Validation
+    run: ClassVar[Any] = None
+    arun: ClassVar[Any] = None
+
+    def limit(self, deadline: float | None) -> Deadline:
+        """Start the deadline of a call; None is the client's."""
+        return self.session.deadline(self.deadline if deadline is None else deadline)
+
+
+@define(eq=False, repr=False)
+class BlockingCore(Core):
+    """The core of `Lemon`."""
+
+    http: Http
+
+    def run(self, flow: _flow.Flow[T]) -> T:
+        """Drive a flow."""
+        return _flow.run(flow, self.http.exchange)
+
+
+@define(eq=False, repr=False)
+class AsyncCore(Core):
+    """The core of `AsyncLemon`."""
+
+    http: AsyncHttp
+
+    async def arun(self, flow: _flow.Flow[T]) -> T:
+        """Drive a flow."""
+        return await _flow.arun(flow, self.http.exchange)
+
+
+CoreT = TypeVar("CoreT", BlockingCore, AsyncCore)
+
+
+def blocking_core(
+    api_key: str | None,
+    base_url: str | None,
+    timeout: float | None,
+    http_client: httpx.Client | None,
+    allow_private_images: bool,
+    options: tuple[float, int, float | None, Validation],
+) -> BlockingCore:
+    """Make the core of a blocking client. Raises MissingKeyError, ConfigurationError, ValueError."""
+    credentials = _credentials(api_key, base_url, timeout, allow_private_images)
+    if http_client is None:
+        check_environment(lambda: new_client("submit", credentials.guard).close())
+    return BlockingCore(*_session(credentials, *options), Http(credentials, http_client))
+
+
+def async_core(
+    api_key: str | None,
+    base_url: str | None,
+    timeout: float | None,
+    http_client: httpx.AsyncClient | None,
+    allow_private_images: bool,
+    options: tuple[float, int, float | None, Validation],
+) -> AsyncCore:
+    """Async twin of `blocking_core`."""
+    credentials = _credentials(api_key, base_url, timeout, allow_private_images)
+    if http_client is None:
+        check_environment(lambda: new_async_client("submit", credentials.guard))
+    return AsyncCore(*_session(credentials, *options), AsyncHttp(credentials, http_client))
+
+
+def borrowed(client: Any, deadline: float) -> tuple[Session, float, Validation, Credentials]:
+    """Return what a core over a client of the generated package needs: its key stays where it is."""
+    credentials = Credentials(None, parse_base_url(str(client.base_url)))
+    return (*_session(credentials, deadline, 2, 1000, "strict"), credentials)
+
+
+def _credentials(
+    api_key: str | None, base_url: str | None, timeout: float | None, allow_private_images: bool
+) -> Credentials:
+    address = base_url if base_url is not None else os.environ.get("LEMONDATA_BASE_URL") or SERVERS[0]
+    key = api_key if api_key is not None else os.environ.get("LEMONDATA_API_KEY", "")
+    return Credentials(ApiKey(key), parse_base_url(address), _checked_timeout(timeout), bool(allow_private_images))
+
+
+def _checked_timeout(timeout: float | None) -> float | None:
+    if timeout is not None and not (is_number(timeout) and timeout > 0):
+        raise ValueError(f"timeout must be a number of seconds above zero, or None, not {timeout!r}.")
+    return timeout
+
+
+def _session(
+    credentials: Credentials,
+    deadline: float,
+    max_retries: int,
+    requests_per_minute: float | None,
+    validation: Validation,
+) -> tuple[Session, float, Validation]:
+    if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
+        raise ValueError(f"max_retries must be a whole number, zero or more, not {max_retries!r}.")
+    if requests_per_minute is not None and not (is_number(requests_per_minute) and requests_per_minute > 0):
+        raise ValueError(f"requests_per_minute must be above zero, or None, not {requests_per_minute!r}.")
+    if validation not in ("strict", "warn", "off"):
+        raise ValueError(f"validation must be 'strict', 'warn' or 'off', not {validation!r}.")
+    session = Session(
+        credentials.base_url,
+        RateLimit(requests_per_minute),
+        Schedule(requests_per_minute),
+        max_retries,
+        credentials.allow_private_images,
+    )
+    session.deadline(deadline)
+    _sessions.add(session)
+    return session, deadline, validation
+
+
+#: Their locks are made anew in a process that was forked: a thread that did not come along may hold them.
+_sessions: WeakSet[Session] = WeakSet()
+
+
+def _after_fork() -> None:
+    for session in _sessions:
+        session.rate_limit.after_fork()
+        session.schedule.after_fork()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_after_fork)
+
+
+def with_options(core: CoreT, options: Options) -> CoreT:
+    """Return a core with other options over the same connections."""
+    if unknown := options.keys() - Options.__annotations__.keys():
+        raise TypeError(
+            f"with_options() does not take {', '.join(sorted(unknown))}; it takes {', '.join(Options.__annotations__)}."
+        )
+    before = core.session
+    limit = options.get("requests_per_minute", before.rate_limit.per_minute)
+    http: Any = core.http
+    credentials = http.credentials
+    session, deadline, validation = _session(
+        credentials,
+        options.get("deadline", core.deadline),
+        options.get("max_retries", before.max_retries),
+        limit,
+        options.get("validation", core.validation),
+    )
+    if limit == before.rate_limit.per_minute:
+        # The same connections, the same account: what is used and learned stays common.
+        session = evolve(session, rate_limit=before.rate_limit, schedule=before.schedule)
+        _sessions.add(session)
+    if "timeout" in options:
+        credentials = evolve(credentials, timeout=_checked_timeout(options["timeout"]))
+    shared = evolve(http, credentials=credentials, owned=False)
+    return evolve(core, session=session, deadline=deadline, validation=validation, http=shared)
+
+
+# ---- requests ----
+
+
+@frozen(eq=False, repr=False)
+class Request:
+    """A generation request that was checked: the JSON to send, and what is needed to make sense of its answer."""
+
+    body: Mapping[str, Any]
+    model: str
+    prompt: str
+    n: int
+
+
+def prepare(
+    prompt: str,
+    model: str | None,
+    params: Mapping[str, Any],
+    extra_body: Mapping[str, Any] | None,
+    validation: Validation,
+) -> Request:
+    """Check a request and return it ready to send. Raises TypeError for an unknown parameter, CapabilityError."""
+    given = {_wire_name(name): value for name, value in params.items() if value is not None}
+    model = DEFAULT_MODEL if model is None else model
+    if model is None:
+        raise TypeError(
+            "model is missing, and the API has no default: give model=... (lemon.models.list() names them)."
+        )
+    fields = {"model": model, "prompt": prompt, **given}
+    if extra_body and (twice := sorted(PARAMETERS.keys() & extra_body.keys())):
+        raise TypeError(f"{', '.join(twice)} in extra_body: give the API's own parameters as arguments of their own.")
+    if validation != "off":
+        found = violations(fields)
+        if found and validation == "strict":
+            raise CapabilityError(describe(found), violations=found)
+        for one in found:
+            warn(f"{one}. It is sent all the same, because validation='warn'.")
+        caution(fields)
+    body = request_body(fields, extra_body)
+    try:
+        _JSON.encode(body).encode()
+    except UnicodeEncodeError:
+        raise ValueError("The request holds half a character (a lone surrogate), so nothing was sent.") from None
+    except (TypeError, ValueError) as exc:
+        raise type(exc)(f"The request cannot be sent as JSON ({exc}), so nothing was sent.") from None
+    return Request(body, model, prompt, _count(given.get("n", 1)))
+
+
+def _count(n: Any) -> int:
+    """Return how many images are asked for; with validation off, ``n`` may be anything."""
+    try:
+        return max(int(n), 1)
+    except (TypeError, ValueError, OverflowError):
+        return 1
+
+
+def _wire_name(name: str) -> str:
+    """Return the API's name of a parameter: ``async_`` is Python's way to write ``async``."""
+    bare = name.removesuffix("_")
+    wire = bare if keyword.iskeyword(bare) else name
+    if wire in PARAMETERS:
+        return wire
+    from difflib import get_close_matches  # for a mistake only
+
+    near = get_close_matches(name, PARAMETERS, n=1)
+    raise TypeError(
+        f"{name!r} is not a parameter of the API."
+        + (f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(PARAMETERS)}.")
+        + " What the contract does not know yet goes into extra_body={...}."
+    )
+
+
+# ---- arguments ----
+
+
+def is_number(value: object) -> bool:
+    """Tell whether something is a finite number."""
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def bound(core: T | None) -> T:
+    """Return the core of a handle. Raises LemonError for one that was unpickled."""
+    if core is None:
+        raise LemonError(
+            "This handle was unpickled and has no client: lemon.images.task_from_dict(task.to_dict()) binds it."
+        )
+    return core
+
+
+def check_waiting(poll_interval: float | None, on_update: object = None, *, blocking: bool = False) -> None:
+    """Raise ValueError or TypeError for arguments of a wait that make no sense."""
+    if poll_interval is not None and not (is_number(poll_interval) and poll_interval > 0):
+        raise ValueError(f"poll_interval must be a number of seconds above zero, or None, not {poll_interval!r}.")
+    if blocking and inspect.iscoroutinefunction(on_update):
+        raise TypeError(
+            "The blocking client calls on_update without awaiting it: give an ordinary function, or use AsyncLemon."
+        )

@@ -1,0 +1,715 @@
+"""One HTTP exchange, in both colours: the key to the API's own origin alone, bounded in time and size.
+
+No other handwritten module imports httpx, apart from the emulator's transport. An exchange can be cut off at any point,
+by an interrupt or a cancellation: whatever state that leaves the library's connections in, they are not used again, and
+later requests get new ones. The same holds after a fork. Requests never follow redirects and never carry cookies.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import ssl
+import sys
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import closing
+from functools import cache, lru_cache, partial
+from http.cookiejar import CookieJar
+from importlib.util import find_spec
+from types import MappingProxyType
+from typing import Any, Final, Literal
+from urllib.parse import urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+import anyio
+import anyio.lowlevel
+import httpx
+from attrs import Factory, define, field, frozen
+from lemon_client.model_table import SERVERS
+
+from ._address import is_private_host, is_private_ip, origin
+from ._base64 import PictureScan
+from ._flow import Send, Sink, TransportFault
+from ._key import ApiKey
+from ._network import AsyncNetwork, BlockedAddressError, Network, until
+from ._response import APIResponse
+from .errors import ConfigurationError, DownloadError, LemonError
+
+Kind = Literal["submit", "poll", "picture"]
+
+logger = logging.getLogger("lemon_ext")
+
+USER_AGENT: Final = "lemon-ext/0.1.0"
+#: Requests of one kind under way at once.
+IN_FLIGHT: Final = 64
+#: Of these, how many share one client of httpx's.
+SHARE: Final = 8
+#: Seconds an idle connection is kept. Many servers close theirs after 5: a submission on such a one is a lost answer,
+#: and a handshake costs less. A poll is free, and comes back within a minute.
+KEEPALIVE: Final[Mapping[Kind, float]] = MappingProxyType({"submit": 4.0, "poll": 55.0, "picture": 55.0})
+#: Bytes of an answer, unpacked, pictures not counted: they are decoded to disk while they arrive.
+MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
+#: Bytes after which an answer is searched for pictures. The ordinary ones are taken as they come.
+LARGE_ANSWER: Final = 64 * 1024
+#: A failed download's body that says it is longer, or not how long it is, is not read.
+BRIEF: Final = 16 * 1024
+#: Seconds; an endless deadline still bounds each step of a request.
+LONGEST_STEP: Final = 3600.0
+CONNECT_SECONDS: Final = 10.0
+#: How httpx names itself, where nobody named another.
+_HTTPX: Final = "python-httpx/"
+#: The codings that unpack within bounds, and all that httpx unpacks. Several on top of each other have no bounds.
+_BOUNDED: Final = ("gzip", "deflate")
+_CODINGS: Final = (*_BOUNDED, "br", "zstd")
+#: What a client's own headers may carry that nobody but the API must see.
+_CREDENTIALS: Final = ("Authorization", "Cookie", "X-Api-Key")
+#: Failures before a request leaves, for transports of the user's that tell no trace.
+_UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
+
+
+# ---- connections ----
+
+
+@define(eq=False, repr=False)
+class _Lease:
+    """A client of the HTTP library, the process that made it, and the exchanges that use it."""
+
+    client: Any
+    process: int
+    users: set[object] = field(factory=set, init=False)
+
+
+@define(eq=False, repr=False)
+class _Connections:
+    """The clients of the HTTP library for one kind of request: those in use, and older ones that are still being left.
+
+    Takes no lock, which an interrupt or a fork could leave locked: who enters a client says so first and then looks
+    whether it is still in use, and who retires one does both the other way round. Several clients share the requests,
+    because what httpx's pool does for each grows with the square of its connections.
+    """
+
+    new: Callable[[], Any]
+    _closed: bool = field(default=False, init=False)
+    _present: tuple[_Lease, ...] = field(default=(), init=False)
+    _all: set[_Lease] = field(factory=set, init=False)
+
+    def enter(self, user: object) -> _Lease:
+        """Return the client for an exchange. ``user`` is any new object that stands for the exchange."""
+        while not self._closed:
+            present = self._present
+            if present and present[0].process != os.getpid():
+                present = ()  # a parent's: closing them here could end them there, so they are only left
+            lease = min(present, key=lambda lease: len(lease.users), default=None)
+            if lease is None or len(lease.users) >= getattr(lease.client, "share", SHARE):
+                lease = _Lease(self.new(), os.getpid())
+                self._all.add(lease)
+                self._present = (*present, lease)
+            lease.users.add(user)
+            if lease in self._present:
+                return lease
+            lease.users.discard(user)
+        raise closed_error()
+
+    def leave(self, lease: _Lease, user: object, *, cut_off: bool) -> list[_Lease]:
+        """End an exchange, and return what is to be closed. After one that was cut off, nothing uses its client."""
+        if cut_off and not getattr(lease.client, "survives_cancellation", False):
+            self._present = tuple(other for other in self._present if other is not lease)
+        lease.users.discard(user)
+        return [] if lease in self._present else [old for old in [*self._all] if self._is_left(old)]
+
+    def forget(self, lease: _Lease) -> None:
+        """Forget a client that was closed."""
+        self._all.discard(lease)
+
+    def close(self) -> list[_Lease]:
+        """Give out nothing more, and return what is to be closed."""
+        self._closed, self._present = True, ()
+        return [lease for lease in [*self._all] if lease.process == os.getpid()]
+
+    def _is_left(self, lease: _Lease) -> bool:
+        return lease not in self._present and not lease.users and lease.process == os.getpid()
+
+
+def _each(new: Callable[[Kind], Any]) -> Mapping[Kind, _Connections]:
+    return {kind: _Connections(partial(new, kind)) for kind in KEEPALIVE}
+
+
+def closed_error() -> LemonError:
+    """Return the error of a client that was closed."""
+    return LemonError("This client is closed. Make a new one, or do the work inside its `with` block.")
+
+
+def tls() -> ssl.SSLContext:
+    """Return the TLS context that all clients share. Raises ConfigurationError, naming the variable that is wrong."""
+    return _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
+
+
+@cache  # loading the certificates takes 20 ms
+def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:
+    for name, path, is_there in (("SSL_CERT_FILE", file, os.path.isfile), ("SSL_CERT_DIR", folder, os.path.isdir)):
+        if path and not (is_there(path) and os.access(path, os.R_OK)):
+            raise ConfigurationError(f"{name} is {path!r}, which cannot be read. Correct it or unset {name}.")
+    try:
+        return httpx.create_ssl_context()
+    except (OSError, ssl.SSLError) as exc:
+        name = "SSL_CERT_FILE" if file else "SSL_CERT_DIR"
+        raise ConfigurationError(
+            f"{name} is {file or folder!r}, which holds no certificate in PEM form ({exc}). Correct it or unset {name}."
+        ) from None
+
+
+class Direct:
+    """A transport of httpx's, used as its client is, where there is no proxy: no cookies, no state, half the time."""
+
+    def __init__(self, transport: Any) -> None:
+        self._transport = transport
+        #: Whether other connections stay good when a request is cancelled.
+        self.survives_cancellation = getattr(transport, "survives_cancellation", False)
+        self.share = getattr(transport, "share", SHARE)
+
+    def build_request(self, method: str, url: httpx.URL, *, headers: Mapping[str, str], **more: Any) -> httpx.Request:
+        """Return a request, as httpx's client does."""
+        return httpx.Request(method, url, headers={**_HEADERS, **headers}, **more)
+
+    def send(self, request: httpx.Request, **_options: Any) -> Any:
+        """Send a request and return its response, its body unread."""
+        return self._transport.handle_request(request)
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._transport.close()
+
+
+class AsyncDirect(Direct):
+    """Async twin of `Direct`."""
+
+    def send(self, request: httpx.Request, **_options: Any) -> Any:
+        """Async twin of `Direct.send`."""
+        return self._transport.handle_async_request(request)
+
+    async def aclose(self) -> None:
+        """Async twin of `Direct.close`."""
+        await self._transport.aclose()
+
+
+#: What our own clients send with every request.
+_HEADERS: Final = MappingProxyType({"Accept": "*/*", "Accept-Encoding": ", ".join(_BOUNDED), "User-Agent": USER_AGENT})
+
+
+class _NoCookies(CookieJar):
+    """Takes no cookie: one with a strange byte would spoil every later request."""
+
+    def extract_cookies(self, response: Any, request: Any) -> None:
+        """Ignore them."""
+
+
+def new_client(kind: Kind, guard: Callable[[str], None]) -> httpx.Client | Direct:
+    """Make a client without a key. Proxies come from the environment (HTTPS_PROXY, NO_PROXY...)."""
+    client: Any = httpx.Client(**_options(kind), headers=_HEADERS, cookies=_NoCookies()) if _proxies() else None
+    direct = client._transport if client is not None else httpx.HTTPTransport(**_options(kind))
+    for transport in (direct, *(client._mounts.values() if client is not None else ())):
+        # httpx hands no backend through to httpcore. A proxy is where the user says it is, so it is not guarded.
+        _use_network(transport, Network(guard if kind == "picture" and transport is direct else None))
+    return client or Direct(direct)
+
+
+def new_async_client(kind: Kind, guard: Callable[[str], None]) -> httpx.AsyncClient | AsyncDirect:
+    """Async twin of `new_client`, over aiohttp where that is installed, the loop is asyncio's and there is no proxy."""
+    if _proxies():
+        client = httpx.AsyncClient(**_options(kind), headers=_HEADERS, cookies=_NoCookies())
+        if kind == "picture":
+            _use_network(client._transport, AsyncNetwork(guard))
+        return client
+    if kind != "picture" and _on_asyncio() and find_spec("httpx_aiohttp") is not None:
+        from ._aiohttp import Transport  # an extra
+
+        return AsyncDirect(Transport(traced=kind == "submit", **_options(kind)))
+    direct = httpx.AsyncHTTPTransport(**_options(kind))
+    if kind == "picture":
+        _use_network(direct, AsyncNetwork(guard))
+    return AsyncDirect(direct)
+
+
+def _options(kind: Kind) -> dict[str, Any]:
+    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=SHARE, keepalive_expiry=KEEPALIVE[kind])
+    return {"verify": tls(), "limits": limits}
+
+
+def _proxies() -> list[str]:
+    found = getproxies()
+    return [found[name] for name in ("http", "https", "all") if found.get(name)]
+
+
+def _use_network(transport: Any, network: Any) -> None:
+    if (pool := getattr(transport, "_pool", None)) is not None:
+        pool._network_backend = network
+
+
+def _on_asyncio() -> bool:
+    asyncio = sys.modules.get("asyncio")
+    return asyncio is not None and asyncio._get_running_loop() is not None
+
+
+def check_environment(new: Callable[[], object]) -> None:
+    """Make a client once, so that what is wrong with the environment is said now. Raises ConfigurationError."""
+    try:
+        new()
+    except ConfigurationError:
+        raise
+    except ImportError:
+        raise _bad_proxy("SOCKS needs one more package: pip install 'httpx[socks]'") from None
+    except (ValueError, httpx.InvalidURL):
+        raise _bad_proxy("Give an address like http://proxy.example:3128") from None
+
+
+def _bad_proxy(advice: str) -> ConfigurationError:
+    found = getproxies()
+    for scheme in ("http", "https", "all"):
+        address = found.get(scheme)
+        if not address:
+            continue
+        try:
+            httpx.HTTPTransport(verify=False, proxy=address if "://" in address else f"http://{address}")
+        except (ValueError, ImportError, httpx.InvalidURL):
+            variable = f"{scheme.upper()}_PROXY"
+            shown = address.partition("://")[0]  # the rest may hold a password
+            return ConfigurationError(
+                f"The proxy in {variable} ({shown}://...) cannot be used. {advice}, or unset {variable}."
+            )
+    return ConfigurationError(f"NO_PROXY holds what cannot be a host: {found.get('no', '')!r}. Correct it or unset it.")
+
+
+# ---- what an exchange sends, and what comes back ----
+
+#: httpx takes long to read an address, and most requests go to one of a few.
+_parsed: Final = lru_cache(2048)(httpx.URL)
+
+
+@frozen(eq=False, repr=False)
+class Credentials:
+    """The key and the one origin it may go to. Builds requests and records responses: the part that does not wait."""
+
+    key: ApiKey | None
+    base_url: str
+    #: A limit in seconds of the user's for each step of a request; None leaves it to the time the exchange has.
+    timeout: float | None = None
+    allow_private_images: bool = False
+
+    def build(self, client: Any, effect: Send, trace: object) -> httpx.Request:
+        """Return the request for an effect, with the key where it belongs."""
+        step = min(effect.within, effect.stall, LONGEST_STEP if self.timeout is None else self.timeout)
+        # At most half of the time goes by waiting for a connection: a submission that is sent too late for its answer
+        # is paid and lost.
+        steps = {"connect": min(step, CONNECT_SECONDS), "read": step, "write": step, "pool": step / 2}
+        extensions: dict[str, Any] = {"timeout": steps}
+        headers = {}
+        if effect.kind == "submit":
+            extensions["trace"] = trace
+        if effect.sink is not None:
+            # Pictures are compressed already, and what never unpacks never explodes.
+            headers["Accept-Encoding"] = "identity"
+        keyed = effect.kind != "picture" and origin(effect.url) == origin(self.base_url)
+        if keyed and self.key is not None:
+            headers["Authorization"] = self.key.header
+        try:
+            request: httpx.Request = client.build_request(
+                effect.method, _parsed(effect.url), headers=headers, json=effect.json, extensions=extensions
+            )
+        except Exception as exc:
+            raise TransportFault(
+                f"the request cannot be made ({type(exc).__name__}: {exc})", sent=False, local=True
+            ) from exc
+        if isinstance(client, Direct):
+            return request
+        # A client of the user's, or a generated one, may carry credentials of its own.
+        if not keyed:
+            self.authorize(request, keyed=False)
+        if request.headers.get("User-Agent", _HTTPX).startswith(_HTTPX):
+            request.headers["User-Agent"] = USER_AGENT
+        return request
+
+    def authorize(self, request: httpx.Request, *, keyed: bool = True) -> None:
+        """Add the key if the request goes to the API, and take every credential off it if not."""
+        if keyed and origin(str(request.url)) == origin(self.base_url):
+            if self.key is not None:
+                request.headers["Authorization"] = self.key.header
+        else:
+            for name in _CREDENTIALS:
+                request.headers.pop(name, None)
+
+    def auth(self, effect: Send) -> Any:
+        """Return httpx's ``auth`` argument: without a key of ours, a client that holds one itself adds it."""
+        own = self.key is None and effect.kind != "picture" and origin(effect.url) == origin(self.base_url)
+        return httpx.USE_CLIENT_DEFAULT if own else None
+
+    def guard(self, address: str) -> None:
+        """Raise BlockedAddressError for an IP address that an answer of a public API must not lead to."""
+        if not self.allow_private_images and is_private_ip(address) and not is_private_host(self._host):
+            raise BlockedAddressError(
+                f"The image's address leads to {address}, on this machine or in a private network, and {self._host} is "
+                "a public API: it was not fetched. If that is right, use allow_private_images=True "
+                "(--allow-private-images)."
+            )
+
+    @property
+    def _host(self) -> str:
+        return urlsplit(self.base_url).hostname or ""
+
+    def record(self, body: _Body) -> APIResponse:
+        """Return our own record of a response, without its request and without the key."""
+        record = body.collected()
+        return record if self.key is None else self.key.mask(record)
+
+    def shown(self, exc: Exception) -> Exception | None:
+        """Return a failure that a traceback may show, or None for one that quotes the key."""
+        return exc if self.key is None or self.key.hide(str(exc)) == str(exc) else None
+
+    def fault(self, exc: Exception, effect: Send, trace: _Trace) -> TransportFault:
+        """Return what a failure means. It may quote an answer, which may echo the key."""
+        text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
+        if not effect.sent and not trace.heard:
+            # A transport of the user's. aiohttp's adapter calls a connection that was lost later a ConnectTimeout.
+            late = type(exc.__cause__).__module__.startswith("aiohttp") and isinstance(exc, httpx.ConnectTimeout)
+            effect.sent = late or not isinstance(exc, (*_UNSENT, httpx.UnsupportedProtocol, httpx.InvalidURL))
+        local = not effect.sent and not isinstance(exc, httpx.TransportError)
+        if isinstance(exc, _UNSENT):
+            text += _route(effect.url)
+            if self.base_url == SERVERS[0] and SERVERS[1:] and effect.kind != "picture":
+                text += f"; the API is also at {SERVERS[1]} (set LEMONDATA_BASE_URL)"
+        return TransportFault(
+            text if self.key is None else self.key.hide(text),
+            sent=effect.sent,
+            timeout=isinstance(exc, httpx.TimeoutException),
+            local=local,
+        )
+
+
+@define(eq=False, repr=False)
+class _Trace:
+    """Hears from the HTTP library how far a submission has come."""
+
+    effect: Send
+    heard: bool = field(default=False, init=False)
+
+    def __call__(self, event: str, info: Mapping[str, Any]) -> None:
+        self.heard = True
+        # A proxy is asked for a tunnel with a request of its own.
+        if event.endswith("send_request_headers.started") and getattr(info.get("request"), "method", b"") != b"CONNECT":
+            self.effect.sent = True
+
+    def interrupted(self) -> None:
+        """Whoever breaks off a request of which nothing was heard cannot know that it has not left."""
+        self.effect.sent = self.effect.sent or not self.heard
+
+    async def asynchronous(self, event: str, info: Mapping[str, Any]) -> None:
+        self(event, info)
+
+
+def _route(url: str) -> str:
+    """Return what of the environment was on the way to an address: the proxy, and whose certificates counted."""
+    parts = urlsplit(url)
+    found = getproxies()
+    names = [name for name in (parts.scheme, "all") if found.get(name)]
+    words = []
+    if names and not proxy_bypass(parts.hostname or ""):
+        words.append(f"through the proxy in {names[0].upper()}_PROXY")
+    words += [f"with the certificates in {name}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+    return f", {' and '.join(words)}" if words else ""
+
+
+@define(eq=False, repr=False)
+class _Body:
+    """Collects the body of an answer, or passes it on to a sink, in bounds of size and time.
+
+    Pictures are taken out of a large answer while it arrives. Of a failed download, hardly anything is ``wanted``.
+    """
+
+    status_code: int
+    headers: Mapping[str, str]
+    sink: Sink | None
+    end: float
+    wanted: bool = True
+    may_hold_pictures: bool = False
+    packed: bool = False
+    #: What the sink raised: the trouble of who writes, not of the connection.
+    broken: Exception | None = field(default=None, init=False)
+    _size: int = field(default=0, init=False)
+    _buffer: bytearray = field(factory=bytearray, init=False)
+    _scan: PictureScan | None = field(default=None, init=False)
+
+    @classmethod
+    def of(cls, response: httpx.Response, effect: Send, end: float) -> _Body:
+        """Make one for the answer to a request."""
+        headers = _headers(response)
+        codings = [name.strip().lower() for name in headers.get("content-encoding", "").split(",")]
+        codings = [coding for coding in codings if coding in _CODINGS]
+        sink = effect.sink if response.status_code == 200 else None
+        body = cls(response.status_code, headers, sink, end, packed=bool(codings))
+        if effect.sink is not None and sink is None:
+            length = headers.get("content-length", "")
+            body.wanted = not codings and length.isdecimal() and int(length) <= BRIEF
+        elif sink is not None and (len(codings) > 1 or any(coding not in _BOUNDED for coding in codings)):
+            raise DownloadError("The image came compressed in a way that was not asked for, and is not unpacked.")
+        elif len(codings) > 1:
+            raise TransportFault("the answer came compressed more than once, and is not unpacked")
+        body.may_hold_pictures = effect.kind != "picture" and 200 <= response.status_code < 300
+        return body
+
+    def write(self, chunk: bytes) -> None:
+        if time.monotonic() > self.end:
+            raise TransportFault("the answer took too long to arrive", timeout=True)
+        if self.sink is not None:
+            try:
+                self.sink.write(chunk)
+            except Exception as exc:
+                self.broken = exc
+                raise
+            return
+        if self._scan is not None:
+            self._scan.feed(chunk)
+            self._size = self._scan.size
+        else:
+            self._buffer += chunk
+            self._size = len(self._buffer)
+            if self.may_hold_pictures and self._size > LARGE_ANSWER:
+                self._scan = PictureScan()
+                self._scan.feed(bytes(self._buffer))
+                self._buffer.clear()
+        if self._size > MAX_ANSWER_BYTES:
+            raise TransportFault(f"the answer is larger than {MAX_ANSWER_BYTES // 2**20} MiB")
+
+    def collected(self) -> APIResponse:
+        """Return the answer, with the pictures that were taken out of it."""
+        if self._scan is None:
+            return APIResponse(self.status_code, self.headers, bytes(self._buffer))
+        return APIResponse(self.status_code, self.headers, self._scan.finish(), self._scan.pictures)
+
+
+def _headers(response: httpx.Response) -> dict[str, str]:
+    """Return the headers with names in lower case; what came several times is joined by commas."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in response.headers.raw:
+        name, value = raw_name.decode("latin-1").lower(), raw_value.decode("utf-8", "replace")
+        headers[name] = f"{headers[name]}, {value}" if name in headers else value
+    return headers
+
+
+def _log(effect: Send, response: httpx.Response) -> None:
+    if not logger.isEnabledFor(logging.DEBUG):
+        return
+    path = "image" if effect.kind == "picture" else urlsplit(effect.url).path
+    logger.debug("%s %s -> %s", effect.method, path, response.status_code)
+
+
+# ---- the exchange ----
+
+
+@define(eq=False, repr=False)
+class Http:
+    """Makes requests, blocking. Safe to share between threads, and after a fork."""
+
+    credentials: Credentials
+    #: A client of the user's, which is used for everything and left open.
+    given: httpx.Client | None = None
+    #: For each kind of request, shared by clients made with `with_options`.
+    connections: Mapping[Kind, _Connections] = Factory(
+        lambda self: _each(partial(new_client, guard=self.credentials.guard)), takes_self=True
+    )
+    #: False for what shares another's connections, and leaves them open.
+    owned: bool = True
+    closed: bool = field(default=False, init=False)
+
+    def exchange(self, effect: Send) -> APIResponse:
+        """Perform one request. Raises TransportFault; what a sink raises; LemonError for a closed client.
+
+        A client of the user's bounds each step alone: there, headers that drip in can outlast ``within``.
+        """
+        if self.closed or (self.given is not None and self.given.is_closed):
+            raise closed_error()
+        client, leave = self.lend(effect.kind)
+        cut_off = True
+        try:
+            response = self._send(client, effect)
+            cut_off = False
+        except Exception:
+            cut_off = False
+            raise
+        finally:
+            leave(cut_off=cut_off)
+        return response
+
+    def lend(self, kind: Kind = "poll") -> tuple[Any, Callable[..., None]]:
+        """Return a client for an exchange, and what to call at its end, with whether it was cut off."""
+        if self.given is not None:
+            return self.given, lambda *, cut_off: None
+        connections, user = self.connections[kind], object()
+        lease = connections.enter(user)
+
+        def leave(*, cut_off: bool) -> None:
+            for old in connections.leave(lease, user, cut_off=cut_off):
+                old.client.close()
+                connections.forget(old)
+
+        return lease.client, leave
+
+    def _send(self, client: Any, effect: Send) -> APIResponse:
+        end = time.monotonic() + effect.within
+        trace, body = _Trace(effect), None
+        request = self.credentials.build(client, effect, trace)
+        token = until.set(end)
+        try:
+            auth = self.credentials.auth(effect)
+            with closing(client.send(request, stream=True, auth=auth, follow_redirects=False)) as response:
+                _log(effect, response)
+                body = _Body.of(response, effect, end)
+                chunks: Any = response.iter_bytes() if body.packed else response.stream
+                for chunk in chunks if body.wanted else ():
+                    body.write(chunk)
+            return self.credentials.record(body)
+        except (TransportFault, LemonError):
+            raise
+        except BlockedAddressError as exc:
+            raise DownloadError(str(exc), url=effect.url) from None
+        except Exception as exc:
+            if body is not None and exc is body.broken:
+                raise
+            raise self.credentials.fault(exc, effect, trace) from self.credentials.shown(exc)
+        except BaseException:
+            trace.interrupted()
+            raise
+        finally:
+            until.reset(token)
+
+    def close(self) -> None:
+        """Close the connections, unless they are another's."""
+        self.closed = True
+        for connections in self.connections.values() if self.owned else ():
+            for lease in connections.close():
+                lease.client.close()
+                connections.forget(lease)
+
+
+@define(eq=False, repr=False)
+class _Loop:
+    """The event loop that async connections belong to, and how many requests may be under way in it."""
+
+    _home: tuple[object, int] | None = field(default=None, init=False)
+    _turns: Mapping[Kind, anyio.Semaphore] = field(factory=dict, init=False)
+
+    def turns(self, kind: Kind) -> anyio.Semaphore:
+        """Return the limiter for a kind of request. Raises LemonError in another event loop than the first."""
+        home = (anyio.lowlevel.current_token(), os.getpid())
+        if self._home != home:
+            if self._home is not None and self._home[1] == home[1]:
+                # Connections belong to the loop that opened them; from another one they fail in strange ways.
+                raise LemonError(
+                    "This AsyncLemon was used in another event loop. Make one inside each loop (each asyncio.run)."
+                )
+            self._home, self._turns = home, {name: anyio.Semaphore(IN_FLIGHT) for name in KEEPALIVE}
+        return self._turns[kind]
+
+
+@define(eq=False, repr=False)
+class AsyncHttp:
+    """Async twin of `Http`."""
+
+    credentials: Credentials
+    given: httpx.AsyncClient | None = None
+    connections: Mapping[Kind, _Connections] = Factory(
+        lambda self: _each(partial(new_async_client, guard=self.credentials.guard)), takes_self=True
+    )
+    loop: _Loop = field(factory=lambda: _Loop())
+    owned: bool = True
+    closed: bool = field(default=False, init=False)
+
+    async def exchange(self, effect: Send) -> APIResponse:
+        """Async twin of `Http.exchange`."""
+        if self.closed or (self.given is not None and self.given.is_closed):
+            raise closed_error()
+        turns = self.loop.turns(effect.kind)
+        end = time.monotonic() + effect.within
+        try:
+            turns.acquire_nowait()
+        except anyio.WouldBlock:
+            with anyio.move_on_after(effect.within / 2) as scope:
+                await turns.acquire()
+            if scope.cancelled_caught:
+                raise TransportFault("all connections were in use for too long", sent=False, timeout=True) from None
+        try:
+            return await self._with_client(effect, end)
+        finally:
+            turns.release()
+
+    async def _with_client(self, effect: Send, end: float) -> APIResponse:
+        client, leave = self.lend(effect.kind)
+        cut_off = True
+        try:
+            response = await self._send(client, effect, end)
+            cut_off = False
+        except Exception:
+            cut_off = False
+            raise
+        finally:
+            await leave(cut_off=cut_off)
+        return response
+
+    def lend(self, kind: Kind = "poll") -> tuple[Any, Callable[..., Awaitable[None]]]:
+        """Async twin of `Http.lend`."""
+        given = self.given
+        connections, user = self.connections[kind], object()
+        lease = None if given is not None else connections.enter(user)
+
+        async def leave(*, cut_off: bool) -> None:
+            if lease is None:
+                return
+            for old in connections.leave(lease, user, cut_off=cut_off):
+                with anyio.CancelScope(shield=True):
+                    await old.client.aclose()
+                connections.forget(old)
+
+        return given if lease is None else lease.client, leave
+
+    async def _send(self, client: Any, effect: Send, end: float) -> APIResponse:
+        trace, body = _Trace(effect), None
+        request = self.credentials.build(client, effect, trace.asynchronous)
+        try:
+            with anyio.CancelScope(deadline=anyio.current_time() + max(end - time.monotonic(), 0.0)):
+                auth = self.credentials.auth(effect)
+                response = await client.send(request, stream=True, auth=auth, follow_redirects=False)
+                try:
+                    _log(effect, response)
+                    body = _Body.of(response, effect, end)
+                    if body.wanted:
+                        source: Any = response.aiter_bytes() if body.packed else response.stream
+                        chunks = aiter(source)
+                        try:
+                            async for chunk in chunks:
+                                body.write(chunk)
+                        finally:
+                            if hasattr(chunks, "aclose"):  # a generator
+                                await chunks.aclose()
+                finally:
+                    await response.aclose()
+                return self.credentials.record(body)
+        except (TransportFault, LemonError):
+            raise
+        except BlockedAddressError as exc:
+            raise DownloadError(str(exc), url=effect.url) from None
+        except Exception as exc:
+            if body is not None and exc is body.broken:
+                raise
+            raise self.credentials.fault(exc, effect, trace) from self.credentials.shown(exc)
+        except BaseException:
+            trace.interrupted()
+            raise
+        raise TransportFault("the answer took too long to arrive", sent=effect.sent or not trace.heard, timeout=True)
+
+    async def aclose(self) -> None:
+        """Async twin of `Http.close`."""
+        self.closed = True
+        for connections in self.connections.values() if self.owned else ():
+            for lease in connections.close():
+                with anyio.CancelScope(shield=True):
+                    await lease.client.aclose()
+                connections.forget(lease)

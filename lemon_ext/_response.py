@@ -1,0 +1,112 @@
+"""What came back from the API, as a record of our own, and the server's own words in it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from html import unescape
+from typing import Any, Final
+
+from attrs import field, frozen
+
+from ._base64 import Picture, placed
+
+#: Values that the JSON of an answer may hold: 60 MB of empty lists would become gigabytes of objects.
+MAX_VALUES: Final = 1_000_000
+#: Characters that are quoted of a server's message, and of a body that has none.
+LONGEST_MESSAGE: Final = 500
+LONGEST_EXCERPT: Final = 200
+#: Where envelopes of gateways, frameworks and proxies keep their words; the first that says something counts.
+_WORDS: Final = (
+    "message", "msg", "detail", "error_description", "error_message", "failReason", "fail_reason", "reason", "title",
+    "description", "error", "errors", "validation_errors", "code",
+)  # fmt: skip
+_PLACES: Final = ("loc", "field", "param", "path")
+
+
+@frozen
+class APIResponse:
+    """What came back: status, headers (names in lower case) and body. The request, and so the key, is not kept.
+
+    Large pictures are decoded while an answer arrives: ``body`` holds marks in their places, and `json` the pictures.
+    """
+
+    status_code: int
+    headers: Mapping[str, str] = field(factory=dict, repr=False)
+    body: bytes = field(default=b"", repr=False)
+    _pictures: Mapping[str, Picture] = field(factory=dict, repr=False)
+
+    @property
+    def text(self) -> str:
+        """The body as text; bytes that are not UTF-8 are replaced."""
+        return self.body.decode("utf-8", "replace")
+
+    @property
+    def is_page(self) -> bool:
+        """Whether this is a page for people, from a proxy or a portal, and not the API's answer."""
+        kind = self.headers.get("content-type", "").partition(";")[0].strip().lower()
+        return self.body.lstrip()[:1] == b"<" or (kind in ("text/html", "application/xhtml+xml") and bool(self.body))
+
+    def json(self) -> Any:
+        """Return the body parsed as JSON. Raises ValueError for anything else."""
+        if self.body.count(b",") + self.body.count(b"[") + self.body.count(b"{") > MAX_VALUES:
+            raise ValueError(f"The JSON holds more than {MAX_VALUES:,} values.")
+        try:
+            return placed(json.loads(self.body), self._pictures)
+        except RecursionError:
+            raise ValueError("The JSON is nested too deeply.") from None
+
+
+def error_detail(response: APIResponse) -> dict[str, Any]:
+    """Return the ``error`` object of the documented envelope, or what another body says: then only ``message``."""
+    try:
+        body = response.json()
+    except ValueError:
+        return {"message": excerpt(response)} if response.body.strip() else {}
+    error = body.get("error") if isinstance(body, dict) else None
+    detail = dict(error) if isinstance(error, dict) else dict(body) if isinstance(body, dict) else {}
+    # A bare string there is often a mere code, with the words beside it.
+    if message := (words(error) if isinstance(error, dict) else None) or words(body):
+        detail["message"] = message
+    elif response.body.strip() not in (b"", b"{}", b"null", b"[]"):
+        detail["message"] = excerpt(response)
+    return detail
+
+
+def words(value: object, depth: int = 0) -> str | None:
+    """Return what a parsed body says to people, whatever envelope it comes in. None if it says nothing."""
+    if isinstance(value, str):
+        return shorten(" ".join(value.split())) or None
+    if depth > 4:
+        return None
+    if isinstance(value, list):
+        return shorten("; ".join(said for item in value[:5] if (said := words(item, depth + 1)))) or None
+    if not isinstance(value, Mapping):
+        return None
+    said = next((said for name in _WORDS if (said := words(value.get(name), depth + 1))), None)
+    place = next((value[name] for name in _PLACES if name in value), None) if depth else None
+    if isinstance(place, list):
+        place = ".".join(str(part) for part in place)
+    return f"{place}: {said}" if said and isinstance(place, str) and place and place not in said else said
+
+
+def excerpt(response: APIResponse) -> str:
+    """Return the title of a page, or how a text begins."""
+    text = response.body[: 64 * 1024].decode("utf-8", "replace")
+    if title := re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE):
+        text = unescape(title[1])
+    elif response.is_page:
+        text = unescape(re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE))
+    text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
+    return text if len(text) <= LONGEST_EXCERPT else text[: LONGEST_EXCERPT - 1] + "…"
+
+
+def shorten(text: str) -> str:
+    """Return a text that fits into a message."""
+    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
+
+
+def sentence(text: str) -> str:
+    """Return a text that ends like a sentence."""
+    return text if text.endswith((".", "?", "!", "…")) else text + "."

@@ -1,0 +1,490 @@
+"""Many prompts: nothing lost, nothing paid twice, and as fast as the rate limit allows.
+
+`run_batch` and `arun_batch` take plain dicts and give plain dicts; everything that happens is written down in the
+batch's folder (`journal`), so the same call again goes on where an earlier one ended, however it ended. This module
+opens and closes a batch; the work in between is the engine's.
+"""
+
+from __future__ import annotations
+
+import atexit
+import os
+import re
+import threading
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from concurrent.futures import Future, wait
+from contextlib import suppress
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from typing import Any, Final, TypeVar
+
+import anyio
+from anyio.from_thread import BlockingPortal, start_blocking_portal
+from anyio.to_thread import run_sync
+from attrs import define, field, frozen
+
+from lemon_ext import _flow
+from lemon_ext._api import Session
+from lemon_ext._core import Validation
+from lemon_ext._files import remove_stale_parts
+from lemon_ext._response import APIResponse
+from lemon_ext._signals import terminations_as_interrupts
+from lemon_ext._warn import warn
+from lemon_ext.client import AsyncLemon, Lemon
+from lemon_ext.errors import JournalError
+
+from . import journal as journals
+from .engine import Engine, Options
+from .gallery import write_gallery
+from .journal import FILE, Entry, Journal
+from .output import RESULTS, Progress, damage, export, outcome
+from .pictures import recognize
+from .rows import Row, read_rows
+from .validate import Requests, checked, spooled
+
+__all__ = (
+    "Plan",
+    "Progress",
+    "Row",
+    "arun_batch",
+    "batch_status",
+    "export_results",
+    "plan_batch",
+    "read_rows",
+    "run_batch",
+)
+
+T = TypeVar("T")
+
+#: Requests at once through a blocking client, each in a thread of its own.
+THREADS: Final = 32
+#: Outcomes that wait for their reader before the work does.
+UNREAD: Final = 1000
+#: Seconds between two looks whether anybody is left to read.
+ATTENTION: Final = 0.2
+#: Rows that are named in a message.
+NAMED: Final = 20
+
+OnProgress = Callable[[Progress], object]
+
+
+@frozen
+class Plan:
+    """What a batch would send: ``rows`` requests, ``images`` asked for in all, and the rows of each model."""
+
+    rows: int
+    images: int
+    models: Mapping[str, int]
+
+
+def plan_batch(
+    requests: Requests, *, defaults: Mapping[str, Any] | None = None, validation: Validation = "strict"
+) -> Plan:
+    """Check every row and count what would be sent. Nothing is sent, written or billed.
+
+    Raises CapabilityError naming every row that is wrong.
+    """
+    rows = images = 0
+    models: dict[str, int] = {}
+    for _, body, asked in checked(requests, defaults, validation):
+        rows, images = rows + 1, images + asked
+        models[body["model"]] = models.get(body["model"], 0) + 1
+    return Plan(rows, images, models)
+
+
+def run_batch(
+    requests: Requests | None,
+    folder: str | os.PathLike[str],
+    *,
+    client: Lemon | AsyncLemon | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    deadline: float = 600.0,
+    poll_interval: float | None = None,
+    concurrency: int = 64,
+    max_images: int | None = None,
+    resend_refused: bool = False,
+    resend_uncertain: bool = False,
+    drop_unknown: bool = False,
+    gallery: bool = True,
+    on_progress: OnProgress | None = None,
+) -> Iterator[dict[str, Any]]:
+    """Generate the images of many requests into a folder. **Each row is billed once**, however often this is called.
+
+    ``requests`` are dicts with ``prompt`` and any parameters of `Images.generate` (``defaults`` fill in what a row
+    leaves out); None goes on with what the folder holds. All rows are checked before the first is sent. The rows
+    are worked off while the iterator is read, and each outcome is a dict as it stands in ``results.jsonl``
+    (docs/batch.md): row, status (``saved``, ``failed``, ``uncertain``, ``waiting``, ``refused``), paths, task_id, error
+    and more. Rows that ended in an earlier run are not repeated, uncertain ones are reported again.
+
+    The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``. ``client``: a
+    client to use (None makes one from the environment). A `Lemon` is left open; an `AsyncLemon` is closed, because its
+    connections end with the event loop of this call. A task that runs longer than ``deadline`` seconds stays
+    ``waiting`` for another run. ``poll_interval`` fixes the seconds between two polls of a task; without it the
+    schedule decides (docs/polling.md). ``concurrency`` bounds the submissions that are on their way at once;
+    ``max_images`` ends the sending before more images than that have been asked for in this folder. ``on_progress`` is
+    called with a `Progress` at every step, in another thread.
+
+    Rows that were refused are sent again with ``resend_refused``: they were never billed. Rows whose answer was lost
+    are sent again only with ``resend_uncertain``: they may be billed twice. A task that the API does not know stays
+    ``waiting`` for another run, unless ``drop_unknown`` gives it up.
+
+    Leaving the loop early, Ctrl-C, and a signal that ends the program stop the sending, wait for what is on its way and
+    keep the rest for another run. Rows of a file come from `read_rows`. Raises CapabilityError for bad rows (nothing
+    was sent), JournalError if the folder cannot be used, is used by another process, holds another batch or a damaged
+    journal (for single cells of it: at the end), and MissingKeyError.
+    """
+    options = Options(deadline, poll_interval, concurrency, max_images, drop_unknown)
+    resend = _Resend(resend_refused, resend_uncertain)
+    batch = _Batch(requests, Path(folder), client, defaults, options, resend, gallery, on_progress)
+    batch.closes = not isinstance(client, Lemon)
+    yield from _read(batch)
+
+
+async def arun_batch(
+    requests: Requests | None,
+    folder: str | os.PathLike[str],
+    *,
+    client: Lemon | AsyncLemon | None = None,
+    defaults: Mapping[str, Any] | None = None,
+    deadline: float = 600.0,
+    poll_interval: float | None = None,
+    concurrency: int = 64,
+    max_images: int | None = None,
+    resend_refused: bool = False,
+    resend_uncertain: bool = False,
+    drop_unknown: bool = False,
+    gallery: bool = True,
+    on_progress: OnProgress | None = None,
+) -> AsyncIterator[dict[str, Any]]:
+    """Async twin of `run_batch`. ``on_progress`` is called in the event loop.
+
+    Read it within ``async with contextlib.aclosing(arun_batch(...)) as outcomes`` if you may leave the loop early.
+    """
+    options = Options(deadline, poll_interval, concurrency, max_images, drop_unknown)
+    resend = _Resend(resend_refused, resend_uncertain)
+    batch = _Batch(requests, Path(folder), client, defaults, options, resend, gallery, on_progress)
+    send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
+    errors: list[Exception] = []
+
+    async def emit(row: dict[str, Any]) -> None:
+        with suppress(anyio.BrokenResourceError):  # nobody reads any more; the journal knows
+            await send.send(row)
+
+    async def work() -> None:
+        async with send:
+            try:
+                await batch.run(emit)
+            except Exception as exc:  # noqa: BLE001 - raised below: a task group would wrap it
+                errors.append(exc)
+
+    try:
+        async with anyio.create_task_group() as group, receive:
+            group.start_soon(work)
+            try:
+                async for row in receive:
+                    yield row
+            except GeneratorExit:  # the group waits for what is on its way
+                batch.stop("the outcomes are not read any more")
+    except BaseException as exc:
+        batch.tell(exc)
+        raise
+    if errors:
+        raise errors[0]
+
+
+def batch_status(folder: str | os.PathLike[str]) -> Progress:
+    """Return how far the batch in a folder is, also while another process works on it. Raises JournalError.
+
+    A batch that was ended before it had begun has no rows: its ``total`` is 0.
+    """
+    with Journal.read(Path(folder)) as journal:
+        counts, images = journal.counts(), journal.saved_images()
+    if not counts:
+        _refuse_orphans(Path(folder))
+    return Progress.of(counts, images)
+
+
+def export_results(folder: str | os.PathLike[str]) -> Path:
+    """Write ``results.jsonl`` from the journal, one row per input row and in its order. Returns its path."""
+    with Journal.read(Path(folder)) as journal:
+        return export(journal)
+
+
+@frozen
+class _Resend:
+    refused: bool
+    uncertain: bool
+
+
+@define(eq=False)
+class _Batch:
+    """One batch, from its rows to its results. `run` does it all, once; `stop` ends it gently."""
+
+    requests: Requests | None
+    folder: Path
+    given: Lemon | AsyncLemon | None
+    defaults: Mapping[str, Any] | None
+    options: Options
+    resend: _Resend
+    gallery: bool
+    on_progress: OnProgress | None
+    closes: bool = field(init=False)
+    client: _Client = field(init=False)
+    #: What is paid for, or may be, and not ended: how it stands and how to go on.
+    left: str | None = field(default=None, init=False)
+    _engine: Engine | None = field(default=None, init=False)
+    _stopped: str | None = field(default=None, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.closes = self.given is None
+        client = AsyncLemon() if self.given is None else self.given
+        self.client = _ThreadedClient(client._core) if isinstance(client, Lemon) else _Client(client._core)
+
+    async def run(self, emit: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        """Open the folder, work, and leave it with its results, whatever ends the work."""
+        try:
+            journal = await run_sync(self._open)
+            try:
+                damaged = await run_sync(journal.damaged)
+                for entry in damaged:
+                    await emit(outcome(entry))
+                await self._work(journal, emit)
+                if damaged:
+                    raise damage(*damaged, path=journal.path)
+            finally:
+                with anyio.CancelScope(shield=True):
+                    await run_sync(self._finish, journal)
+        except BaseException as exc:
+            if self.left:
+                exc.add_note(self.left)
+            raise
+        finally:
+            if self.closes:
+                with anyio.CancelScope(shield=True):
+                    await self.client.aclose()
+
+    def stop(self, reason: str) -> None:
+        """End the work gently."""
+        self._stopped = reason
+        if self._engine is not None:
+            self._engine.stop(reason)
+
+    def tell(self, error: BaseException) -> None:
+        """Let who is interrupted know what is paid for: in a note, and in a warning, because frameworks drop notes."""
+        if self.left:
+            error.add_note(self.left)
+            warn(self.left)
+
+    async def _work(self, journal: Journal, emit: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
+        async def emit_entry(entry: Entry) -> None:
+            await emit(outcome(entry))
+
+        engine = Engine(journal, self.client, self.options, emit=emit_entry, changed=self._report)
+        self._engine = engine
+        if self._stopped is not None:
+            engine.stop(self._stopped)
+        await engine.run()
+
+    def _report(self) -> None:
+        if self.on_progress is None or (engine := self._engine) is None:
+            return
+        progress = Progress.of(
+            engine.counts, engine.images, ended=engine.ended, elapsed=engine.elapsed, stopped=engine.stopped
+        )
+        try:
+            self.on_progress(progress)
+        except Exception as exc:  # noqa: BLE001 - a broken progress bar must not cost a paid image
+            self.on_progress = None
+            warn(f"on_progress raised {type(exc).__name__}: {exc}. The batch goes on.")
+
+    def _open(self) -> Journal:
+        """Check the rows, and open the folder with them in it."""
+        if self.requests is None:
+            journal = Journal.open(self.folder, create=False)
+            if not journal.count():
+                journal.close()
+                raise JournalError(
+                    f"The input of {self.folder} was not read to its end. Give it again: the same `lemon batch`, or "
+                    "run_batch with the rows.",
+                    path=journal.path,
+                )
+        else:
+            with spooled(self.requests, self.defaults, self.client.validation) as rows:
+                _refuse_orphans(self.folder)
+                journal = Journal.open(self.folder)
+                try:
+                    journal.take_in(rows)
+                except BaseException:
+                    journal.close()
+                    raise
+        try:
+            remove_stale_parts(self.folder)
+            recognize(journal)
+            _note_address(journal, self.client.session.base_url)
+            journal.release(refused=self.resend.refused, uncertain=self.resend.uncertain)
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    def _finish(self, journal: Journal) -> None:
+        """Write what people and programs look at. The journal holds it all, so a failure is no more than a warning."""
+        with journal:
+            try:
+                export(journal)
+                if self.gallery:
+                    write_gallery(self.folder)
+            except (OSError, JournalError) as exc:
+                warn(f"The results could not be written: {exc}.")
+            with suppress(JournalError):
+                self.left = _left(journal)
+
+
+def _left(journal: Journal) -> str | None:
+    """Say what is paid for, or may be, and has not ended."""
+    counts = journal.counts()
+    waiting = counts.get("waiting", 0) + counts.get("completed", 0)
+    uncertain = [str(entry.row) for entry in journal.entries("uncertain", limit=NAMED)]
+    parts = []
+    if uncertain:
+        more = counts["uncertain"] - len(uncertain)
+        rows = ", ".join(uncertain) + (f" and {more:,} more" if more else "")
+        parts.append(
+            f"row {rows} may be billed, and the answer was lost"
+            if len(uncertain) == 1
+            else f"rows {rows} may be billed, and the answers were lost"
+        )
+    if waiting:
+        parts.append(f"{waiting:,} row{'s are' if waiting > 1 else ' is'} paid for and waiting")
+    if not parts:
+        return None
+    return f"The batch in {journal.folder}: {'; '.join(parts)}. Go on with `lemon resume`, or run_batch(None, folder)."
+
+
+def _refuse_orphans(folder: Path) -> None:
+    """Refuse to begin where pictures lie whose journal is gone or empty: they would be paid for again, and replaced."""
+    if not folder.is_dir():
+        return
+    if (folder / FILE).is_file():
+        with Journal.read(folder) as journal:
+            if journal.count():
+                return
+    # A page and results of no rows are what `lemon gallery` makes of a batch that had not begun.
+    ours = (path for path in folder.iterdir() if path.name == RESULTS or re.match(r"\d{5,}-", path.name))
+    found = next((path for path in ours if path.stat().st_size), None)
+    if found is not None:
+        raise JournalError(
+            f"{folder} holds {found.name}, and not the journal it belongs to ({FILE}). Another run would pay for its "
+            "pictures again and replace them. Choose another folder, or move them away.",
+            path=folder / FILE,
+        )
+
+
+def _note_address(journal: Journal, base_url: str) -> None:
+    before = journal.meta("base_url")
+    if before is None:
+        journal.commit([journals.fact("base_url", base_url)])
+    elif before != base_url:
+        warn(f"This batch began at {before} and goes on at {base_url}, which may not know its tasks.")
+
+
+@frozen
+class _Client:
+    """An async client, as the engine uses it."""
+
+    runner: Any
+
+    @property
+    def session(self) -> Session:
+        return self.runner.session  # type: ignore[no-any-return]  # a core of `client`
+
+    @property
+    def validation(self) -> Validation:
+        return self.runner.validation  # type: ignore[no-any-return]  # as above
+
+    async def aclose(self) -> None:
+        await self.runner.http.aclose()
+
+    async def arun(self, flow: _flow.Flow[T]) -> T:
+        return await self.runner.arun(flow)  # type: ignore[no-any-return]  # as above
+
+
+@frozen
+class _ThreadedClient(_Client):
+    """A blocking client, as the engine uses it: each request in a thread, and no thread for one that waits."""
+
+    _threads: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(THREADS))
+
+    async def arun(self, flow: _flow.Flow[T]) -> T:
+        return await _flow.arun(flow, self._exchange)
+
+    async def _exchange(self, effect: _flow.Send) -> APIResponse:
+        return await run_sync(self.runner.http.exchange, effect, limiter=self._threads)
+
+
+# ---- the blocking bridge ----
+
+
+def _read(batch: _Batch) -> Iterator[dict[str, Any]]:
+    """Run a batch in a thread with an event loop, so that Ctrl-C reaches the thread that reads, and yield its rows."""
+    rows: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
+
+    async def emit(row: dict[str, Any]) -> None:
+        rows.put(row)
+
+    try:
+        with start_blocking_portal("asyncio", name="lemon-batch") as portal, terminations_as_interrupts():
+            work = portal.start_task_soon(batch.run, emit)
+            work.add_done_callback(lambda _: rows.put(None))
+            reader = _Reader(batch, work)
+            portal.start_task_soon(reader.watch, portal)
+            atexit.register(reader.wait)
+            try:
+                while (row := _next(rows)) is not None:
+                    yield row
+                    reader.thread = threading.current_thread()
+                work.result()
+            except BaseException:
+                if not work.done():
+                    portal.start_task_soon(batch.stop, "interrupted")
+                    try:
+                        reader.wait()
+                    except KeyboardInterrupt:  # a second time: what is on its way is cut off
+                        work.cancel()
+                        raise
+                raise
+            finally:
+                atexit.unregister(reader.wait)
+    except BaseException as exc:
+        if batch.left and not isinstance(exc, Exception):
+            exc.add_note(batch.left)
+        raise
+
+
+def _next(rows: SimpleQueue[dict[str, Any] | None]) -> dict[str, Any] | None:
+    while True:
+        with suppress(Empty):
+            return rows.get(timeout=0.5)  # without a timeout, Windows would not hear Ctrl-C
+
+
+@define(eq=False)
+class _Reader:
+    """Who reads the rows of a batch. When the program ends with some unread, the batch ends gently."""
+
+    batch: _Batch
+    work: Future[None]
+    thread: threading.Thread = field(factory=threading.current_thread)
+
+    def wait(self) -> None:
+        """Wait for the batch to end."""
+        while not wait([self.work], timeout=0.5).done:
+            pass
+
+    async def watch(self, portal: BlockingPortal) -> None:
+        """Python waits at its end for threads, and the batch has some: it would go on with nobody to read."""
+        while not self.work.done():
+            if not threading.main_thread().is_alive() and (self.thread.daemon or not self.thread.is_alive()):
+                self.batch.stop("the program ended")
+                await portal.stop()
+                return
+            await anyio.sleep(ATTENTION)

@@ -1,0 +1,583 @@
+"""The engine of a batch: one loop that starts each submission and each poll when it is due.
+
+Few of them run at once, and what a row meets becomes the outcome of that row alone. A submission is written down before
+its POST leaves, and only who has written it down sends it; its task is written down before the first poll. A row that
+was certainly not accepted goes back to the unsent ones. Stopping is gentle: what is on its way is waited for, because
+it may be billed.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+import shutil
+from collections import deque
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
+from typing import Any, Final, Protocol, TypeVar
+
+import anyio
+import anyio.lowlevel
+from anyio.to_thread import run_sync
+from attrs import define, evolve, field, frozen
+
+from lemon_ext import _clock
+from lemon_ext._api import (
+    Accepted,
+    Answer,
+    Outcome,
+    Rejected,
+    Session,
+    State,
+    TryLater,
+    Unknown,
+    submission,
+    submit_once,
+)
+from lemon_ext._core import check_waiting
+from lemon_ext._flow import Flow
+from lemon_ext._retry import Deadline, wait_before
+from lemon_ext._warn import warn
+from lemon_ext.errors import (
+    APIConnectionError,
+    AuthenticationError,
+    InsufficientBalanceError,
+    JournalError,
+    LemonError,
+    PermissionDeniedError,
+    RateLimitError,
+    SubmissionUncertainError,
+    TaskFailedError,
+    TaskNotFoundError,
+    UnreadableSubmissionError,
+)
+from lemon_ext.poll_schedule import Durations, Schedule
+from lemon_ext.tasks import Task, ending, next_delay, poll_once, remarks, timed_out
+
+from . import journal
+from .journal import Entry, Journal, Statement, Writer
+from .output import described
+from .pictures import Pictures, keep_reply, without_data
+from .queue import Queue
+
+T = TypeVar("T")
+
+#: Polls at once. By Little's law 25 serve 10,000 requests a minute at 150 ms each.
+POLLS: Final = 32
+#: Rows whose images are fetched at once, and how many may wait for that before nothing new is started.
+SAVES: Final = 16
+SAVES_WAITING: Final = 256
+#: How often a row that was not accepted for now is sent again before it is left for another run.
+RESENDS: Final = 8
+#: So many lost answers in a row end the sending: each may be billed, and something is wrong.
+DOUBTS: Final = 5
+#: So many equal refusals in a row end the sending: it is not the rows that are wrong.
+REFUSALS: Final = 5
+#: The highest price of a poll, in seconds: a batch wants many tasks a minute, and nobody watches a single one.
+DEAREST: Final = 8.0
+#: Bytes that have to be free in the folder before another image is paid for.
+MIN_FREE: Final = 128 * 2**20
+#: After so many rows, what was learned of durations is written down.
+LESSONS: Final = 50
+#: Unsent rows read ahead.
+AHEAD: Final = 128
+
+
+class Client(Protocol):
+    """What the engine needs of a client."""
+
+    @property
+    def session(self) -> Session: ...
+    @property
+    def runner(self) -> Any: ...
+    async def arun(self, flow: Flow[T]) -> T: ...
+
+
+@frozen
+class Options:
+    """How a batch is worked off. The meanings are those of `run_batch`."""
+
+    deadline: float = 600.0
+    poll_interval: float | None = None
+    concurrency: int = 64
+    max_images: int | None = None
+    drop_unknown: bool = False
+
+    def __attrs_post_init__(self) -> None:
+        if Deadline.after(self.deadline, lambda: 0.0).at <= 0:
+            raise ValueError("a batch needs a deadline above zero: no request could be sent.")
+        check_waiting(self.poll_interval)
+        for name, value, least in (("concurrency", self.concurrency, 1), ("max_images", self.max_images, 0)):
+            if value is not None and (isinstance(value, bool) or not isinstance(value, int) or value < least):
+                raise ValueError(f"{name} must be a whole number, {least} or more, not {value!r}.")
+
+
+@define(eq=False, repr=False)
+class RowTask(Task):
+    """The task of a row. The prompt stays in the journal: many tasks wait at once."""
+
+    row: int = field(default=0, kw_only=True)
+
+
+class Engine:
+    """Works off the rows of a journal. `run` does it; `stop` ends it gently, from the same event loop.
+
+    ``emit`` is given each row as it ends, and ``changed`` is called at every step; ``counts`` (rows by state),
+    ``images`` (saved), ``ended`` (rows, in this run) and ``stopped`` say how far it is.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        client: Client,
+        options: Options,
+        *,
+        emit: Callable[[Entry], Awaitable[None]],
+        changed: Callable[[], None],
+    ) -> None:
+        self.counts: dict[str, int] = {}
+        self.images = self.ended = 0
+        self.stopped: str | None = None
+        self._journal, self._client, self._writer = journal, client, Writer(journal)
+        self._options = options
+        self._emit, self._changed = emit, changed
+        self._rate_limit = client.session.rate_limit
+        self._schedule = Schedule(self._rate_limit.per_minute, dearest=DEAREST)
+        self._session = evolve(client.session, schedule=self._schedule)
+        for model, learned in journal.durations().items():
+            with suppress(ValueError):  # an older version counted differently: learn anew
+                self._schedule.durations[model] = Durations.from_json(learned)
+        self._queue = Queue(self._schedule, self._rate_limit)
+        self._ahead: deque[Entry] = deque()
+        self._last_read: float = 0
+        self._again: list[tuple[float, int, Entry]] = []
+        self._tries: dict[int, int] = {}
+        self._submitting = self._polling = self._saving = 0
+        self._doubts = self._refusals = 0
+        self._refused_with: tuple[Any, Any] | None = None
+        #: Rows that are submitting, and what is known of accepted ones that the journal does not know yet.
+        self._on_their_way: set[int] = set()
+        self._unwritten: dict[int, str] = {}
+        self._saves = anyio.Semaphore(SAVES)
+        self._wake = anyio.Event()
+        self._leaving = False
+        self._crash: Exception | None = None
+        self._began = _clock.monotonic()
+        self._images_sent = 0
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds since it began."""
+        return _clock.monotonic() - self._began
+
+    def stop(self, reason: str, *, leave: bool = True) -> None:
+        """Send nothing more. With ``leave``, do not wait for running tasks either: another run goes on with them."""
+        self.stopped = self.stopped or reason
+        self._leaving = self._leaving or leave
+        self._wake.set()
+        self._changed()
+
+    async def run(self) -> None:
+        """Work until every row has ended or nothing more can be done. Raises what made it impossible to go on.
+
+        Whatever ends it, nothing that is known of a row is lost: see `_close`.
+        """
+        self.counts = await self._writer.read(self._journal.counts)
+        self._images_sent = await self._writer.read(self._journal.images_sent)
+        self.images = await self._writer.read(self._journal.saved_images)
+        self._changed()
+        for entry in await self._writer.read(lambda: list(self._journal.entries("uncertain"))):
+            await self._emit(entry)
+        error: BaseException | None = None
+        try:
+            async with anyio.create_task_group() as self._group:
+                await self._resume()
+                await self._run(self._loop)
+        except BaseException as exc:
+            error = exc
+            raise
+        finally:
+            with anyio.CancelScope(shield=True):
+                await self._close(error)
+        if self._crash is not None:
+            raise self._crash
+
+    # ---- what is due ----
+
+    async def _resume(self) -> None:
+        """Queue what an earlier run left: tasks to poll, images to fetch."""
+        now, wall = _clock.monotonic(), _clock.wall()
+        for entry in await self._writer.read(lambda: list(self._journal.entries("waiting"))):
+            if entry.damage or entry.task_id is None:
+                continue
+            task = self._task(entry)
+            task.resumed(now - max(wall - (entry.submitted_at or wall), 0.0))
+            self._schedule.submitted(task.model, now)
+            self._queue.poll_at(task, now)
+        for entry in await self._writer.read(lambda: list(self._journal.entries("completed"))):
+            if entry.damage:
+                continue
+            before = "completed" if entry.error is None else "failed"
+            pictures = Pictures.known(entry, self._task(entry), self._client.runner)
+            if pictures.fetchable:
+                self._move(before, "completed")
+                self._save_later(pictures, "completed")
+            elif entry.task_id is not None:  # its images came as data, which the journal does not hold
+                self._move(before, "waiting")
+                self._queue.poll_at(self._task(entry), now)
+
+    async def _loop(self) -> None:
+        while True:
+            self._wake = anyio.Event()
+            await self._read_ahead()
+            now = _clock.monotonic()
+            self._schedule.backlog = self.counts.get("unsent", 0)
+            crowded = self._saving >= SAVES_WAITING
+            poll_at = math.inf if self._polling >= POLLS or self._leaving or crowded else self._queue.next_poll()
+            full = self._submitting >= self._options.concurrency or crowded
+            submit_at = math.inf if full else self._next_submission(now)
+            due = min(poll_at, submit_at)
+            if due == math.inf and not self._busy():
+                return
+            due = max(due, self._rate_limit.opens(now))
+            if due > now:
+                await self._pause(due - now)
+            elif poll_at <= submit_at:
+                self._rate_limit.acquire(now)
+                self._polling += 1
+                self._group.start_soon(self._run, self._poll, self._queue.take())
+            elif (entry := self._take_unsent()) is not None:
+                self._rate_limit.acquire(now)
+                self._queue.submitted(now)
+                self._schedule.submitted(entry.request.get("model"), now)
+                self._submitting += 1
+                self._images_sent += entry.images
+                self._move("unsent", "submitting")
+                self._group.start_soon(self._run, self._submit, entry)
+
+    def _busy(self) -> bool:
+        return bool(self._submitting or self._polling or self._saving or (len(self._queue) and not self._leaving))
+
+    def _next_submission(self, now: float) -> float:
+        if self.stopped or not (self._ahead or self._again):
+            return math.inf
+        again = self._again[0][0] if self._again else math.inf
+        if not self._ahead:
+            return again
+        under_way = len(self._queue) + self._submitting + self._polling
+        return min(again, self._queue.next_submission(now, under_way))
+
+    def _take_unsent(self) -> Entry | None:
+        """Return the next row to send, or None, and send nothing more, where that would exceed the limit of images."""
+        again = bool(self._again) and (not self._ahead or self._again[0][0] <= _clock.monotonic())
+        entry = self._again[0][2] if again else self._ahead[0]
+        most, folder = self._options.max_images, self._journal.folder
+        if most is not None and self._images_sent + entry.images > most:
+            self.stop(f"the next row would exceed {most} images", leave=False)
+            return None
+        if shutil.disk_usage(folder).free < MIN_FREE:
+            self.stop(f"less than {MIN_FREE // 2**20} MiB are free in {folder}", leave=False)
+            return None
+        if again:
+            heapq.heappop(self._again)
+        else:
+            self._ahead.popleft()
+        return entry
+
+    async def _read_ahead(self) -> None:
+        """Read the next unsent rows. None that went back to being unsent is read twice: rows are read in order."""
+        if not self._ahead and not self.stopped and self._last_read < math.inf:
+            after = int(self._last_read)
+            found = await self._writer.read(lambda: list(self._journal.entries("unsent", after=after, limit=AHEAD)))
+            self._last_read = found[-1].row if len(found) == AHEAD else math.inf
+            self._ahead.extend(entry for entry in found if not entry.damage)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait until something is due, or a job has ended."""
+        async with anyio.create_task_group() as group:
+
+            async def timer() -> None:
+                await _clock.asleep(seconds)
+                group.cancel_scope.cancel()
+
+            if seconds < math.inf:
+                group.start_soon(timer)
+            await self._wake.wait()
+            group.cancel_scope.cancel()
+
+    async def _run(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        """Run one job. Nothing it raises may cancel the others: their requests may be billed."""
+        try:
+            await work(*arguments)
+        except Exception as exc:  # noqa: BLE001 - raised again by `run`
+            self._crash = self._crash or exc
+            self.stop(f"{type(exc).__name__}: {exc}")
+        finally:
+            self._wake.set()
+
+    # ---- a submission, and its four outcomes ----
+
+    async def _submit(self, entry: Entry) -> None:
+        try:
+            if await self._claim(entry):
+                await self._settle(entry, await self._post(entry))
+                self._on_their_way.discard(entry.row)
+        finally:
+            self._submitting -= 1
+
+    async def _claim(self, entry: Entry) -> bool:
+        """Write down that a row is on its way, and tell whether it is ours to send: somebody else may send it."""
+        try:
+            (ours,) = await self._writer.write(journal.submitting(entry.row, _clock.wall()), keep=False)
+        except JournalError:
+            self._images_sent -= entry.images
+            self._move("submitting", "unsent")
+            raise
+        if ours:
+            self._on_their_way.add(entry.row)
+            return True
+        self._images_sent -= entry.images
+        self._move("submitting", (await self._writer.read(self._journal.entry, entry.row)).status)
+        warn(
+            f"Row {entry.row} was sent by another process that works in {self._journal.folder} at the same time, so it "
+            "is not sent again here."
+        )
+        return False
+
+    async def _post(self, entry: Entry) -> Outcome:
+        """Send the POST of a row, once."""
+        post = submission(self._session, entry.request, self._session.deadline(self._options.deadline))
+        try:
+            await anyio.lowlevel.checkpoint_if_cancelled()
+            return await self._client.arun(submit_once(self._session, post))
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, and this row may be billed
+            what = str(exc) if isinstance(exc, LemonError) else f"{type(exc).__name__}: {exc}"
+            if not post.sent:  # the client is closed, or of another event loop
+                return Rejected(LemonError(f"Nothing was sent. {what}"), "account")
+            lost = "It may have been accepted and billed: look at your account before sending it again."
+            return Unknown(SubmissionUncertainError(f"The request was sent and its answer was lost ({what}). {lost}"))
+        except BaseException:
+            if not post.sent:
+                self._on_their_way.discard(entry.row)
+                self._writer.later(journal.unsent(entry.row))
+            raise
+
+    async def _settle(self, entry: Entry, outcome: Outcome) -> None:
+        match outcome:
+            case Accepted(answer):
+                await self._accepted(entry, answer)
+            case TryLater(error, wait):
+                await self._try_later(entry, error, wait)
+            case Rejected(error, scope):
+                await self._rejected(entry, error, scope)
+            case Unknown(error):
+                await self._unknown(entry, error)
+
+    async def _accepted(self, entry: Entry, answer: Answer) -> None:
+        self._doubts, self._refused_with = 0, None
+        self._tries.pop(entry.row, None)
+        task = self._task(entry)
+        task.submitted(answer, _clock.monotonic())
+        if not answer.is_task:
+            self._unwritten[entry.row] = "was answered with images"
+            await self._finish(task, "submitting")
+            return
+        self._unwritten[entry.row] = f"was accepted as task {task.id}"
+        await self._written(entry.row, journal.waiting(entry.row, str(task.id), task.poll_url))
+        self._move("submitting", "waiting")
+        await self._follow(task)
+
+    async def _try_later(self, entry: Entry, error: LemonError, wait: float | None) -> None:
+        """Not accepted for now: sent again after a wait, or else left for another run."""
+        tries = self._tries[entry.row] = self._tries.get(entry.row, 0) + 1
+        delay = wait_before(tries, wait)
+        if tries <= RESENDS and delay <= self._options.deadline:
+            now = _clock.monotonic()
+            if isinstance(error, RateLimitError):  # it is meant for the account, not for this row
+                self._rate_limit.hold(now, delay)
+            self._images_sent -= entry.images
+            await self._writer.write(journal.unsent(entry.row))
+            self._move("submitting", "unsent")
+            heapq.heappush(self._again, (now + delay, entry.row, entry))
+            return
+        if isinstance(error, APIConnectionError | RateLimitError):
+            self.stop(str(error), leave=False)
+        # Else the model of this row is out of service; the next row may be of another.
+        await self._put_back(entry, error)
+
+    async def _rejected(self, entry: Entry, error: LemonError, scope: str) -> None:
+        """Not accepted for good, and not billed: the row is wrong, or nothing of this account is accepted."""
+        if scope == "account":
+            self.stop(str(error), leave=False)
+            await self._put_back(entry, error)
+            return
+        answer = getattr(error, "status_code", None), getattr(error, "code", None)
+        self._refusals = self._refusals + 1 if answer == self._refused_with else 1
+        self._refused_with = answer
+        if self._refusals >= REFUSALS:
+            self.stop(
+                f"{REFUSALS} rows in a row were refused with the same answer ({error}) "
+                "Rows that were refused are sent again with --resend-refused",
+                leave=False,
+            )
+        self._images_sent -= entry.images
+        await self._end(entry.row, "submitting", "refused", error)
+
+    async def _unknown(self, entry: Entry, error: Exception) -> None:
+        """The answer was lost, or cannot be understood: the row may be billed."""
+        self._doubts += 1
+        if self._doubts >= DOUBTS:
+            self.stop(f"{DOUBTS} submissions in a row were sent and their answers lost", leave=False)
+        await self._end(entry.row, "submitting", "uncertain", error)
+
+    async def _put_back(self, entry: Entry, error: LemonError) -> None:
+        self._images_sent -= entry.images
+        await self._writer.write(journal.unsent(entry.row, described(error)))
+        self._move("submitting", "unsent")
+        await self._tell(entry.row)
+
+    # ---- a task, until it ends ----
+
+    async def _poll(self, task: RowTask) -> None:
+        try:
+            await self._follow(task, poll=True)
+        finally:
+            self._polling -= 1
+
+    async def _follow(self, task: RowTask, *, poll: bool = False) -> None:
+        """Go on with a task: poll it, finish it, or queue its next poll. It is paid, so nothing writes it off."""
+        deadline = Deadline(max(task._born or 0.0, self._began) + self._options.deadline, _clock.monotonic)
+        try:
+            if poll:
+                await self._client.arun(poll_once(self._session, task, deadline))
+            over = not task.done and not self._poll_later(task, deadline)
+            if task.done or (over and task._answer is not None and task._answer.state is State.UNKNOWN):
+                await self._finish(task, "waiting")
+            elif over:
+                await self._still_waiting(task.row, timed_out(task))
+        except JournalError:
+            raise
+        except TaskNotFoundError as exc:
+            if self._options.drop_unknown:
+                await self._end(task.row, "waiting", "failed", exc)
+            else:  # another account may know it
+                await self._still_waiting(task.row, exc)
+        except (AuthenticationError, InsufficientBalanceError, PermissionDeniedError) as exc:
+            self.stop(str(exc), leave=False)
+            await self._still_waiting(task.row, exc)
+        except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row: it is polled again another time
+            await self._still_waiting(task.row, exc)
+
+    async def _still_waiting(self, row: int, error: Exception) -> None:
+        await self._writer.write(journal.noted(row, described(error)))
+        await self._tell(row)
+
+    def _poll_later(self, task: RowTask, deadline: Deadline) -> bool:
+        """Queue the next poll of a task, unless the deadline comes first."""
+        delay = next_delay(self._session, task, deadline, self._options.poll_interval)
+        if delay is not None:
+            self._queue.poll_at(task, _clock.monotonic() + delay)
+        return delay is not None
+
+    # ---- its images, and its end ----
+
+    async def _finish(self, task: RowTask, before: str) -> None:
+        """Take what a row ended with: its images are saved, those that came with a failure too."""
+        failure: LemonError | None = None
+        try:
+            answer = ending(task)
+        except TaskFailedError as exc:
+            if task._answer is None or not task._answer.images:
+                await self._end(task.row, before, "failed", exc)
+                return
+            failure, answer = exc, task._answer
+        entry = await self._writer.read(self._journal.entry, task.row)
+        pictures = Pictures.of(entry, answer, task, self._client.runner)
+        with anyio.CancelScope(shield=True):  # what came as data is nowhere else
+            await self._store(pictures, data=True)
+        if failure is None:
+            note = " ".join(remarks(answer, task.n)) or None
+            answered = journal.completed(task.row, without_data(answer), answer.task_id, note, pictures.paths)
+            await self._written(task.row, answered)
+            self._move(before, "completed")
+            before = "completed"
+        self._save_later(pictures, before, failure)
+
+    async def _store(self, pictures: Pictures, *, data: bool) -> None:
+        await pictures.save(self._journal.folder, self._options.deadline, data=data)
+        if isinstance(pictures.error, OSError):
+            self.stop(f"the images cannot be written: {pictures.error}")
+        if pictures.entry.row in self._unwritten:
+            self._unwritten[pictures.entry.row] = f"was answered with images: {', '.join(pictures.places())}"
+
+    def _save_later(self, pictures: Pictures, before: str, failure: LemonError | None = None) -> None:
+        self._saving += 1
+        self._group.start_soon(self._run, self._save, pictures, before, failure)
+
+    async def _save(self, pictures: Pictures, before: str, failure: LemonError | None) -> None:
+        """Fetch what is not there yet, and end the row."""
+        row = pictures.entry.row
+        try:
+            async with self._saves:
+                await self._store(pictures, data=False)
+            if failure is not None:
+                await self._end(row, before, "failed", failure, pictures.paths)
+            elif pictures.error is None:
+                await self._writer.write(journal.saved(row, pictures.paths, _clock.wall()))
+                self.images += len(pictures.paths)
+                await self._ended_as(row, before, "saved")
+            else:
+                await self._writer.write(journal.not_saved(row, pictures.paths, described(pictures.error)))
+                await self._ended_as(row, before, "failed")
+        finally:
+            self._saving -= 1
+
+    async def _end(
+        self, row: int, before: str, status: str, error: Exception, paths: list[str | None] | None = None
+    ) -> None:
+        if isinstance(error, UnreadableSubmissionError) and error.response is not None:
+            place = await run_sync(keep_reply, self._journal.folder, row, error.response)
+            error.add_note(f"The answer is kept in {place}." if place else "The answer could not be kept in a file.")
+        await self._written(row, journal.ended(row, status, described(error), _clock.wall(), paths))
+        await self._ended_as(row, before, status)
+
+    async def _written(self, row: int, statement: Statement) -> None:
+        """Write what became of a row that was accepted; until that is on disk, `_unwritten` knows it."""
+        await self._writer.write(statement)
+        self._unwritten.pop(row, None)
+
+    async def _ended_as(self, row: int, before: str, status: str) -> None:
+        self.ended += 1
+        self._move(before, status)
+        if self.ended % LESSONS == 0:
+            await self._writer.write(*self._learned())
+        await self._tell(row)
+
+    async def _tell(self, row: int) -> None:
+        await self._emit(await self._writer.read(self._journal.entry, row))
+
+    def _move(self, before: str, after: str) -> None:
+        self.counts[before] = self.counts.get(before, 0) - 1
+        self.counts[after] = self.counts.get(after, 0) + 1
+        self._changed()
+
+    def _task(self, entry: Entry) -> RowTask:
+        return RowTask(entry.task_id, entry.poll_url, entry.request.get("model"), entry.images, row=entry.row)
+
+    def _learned(self) -> list[Statement]:
+        return [journal.learned(m, d.to_json()) for m, d in self._schedule.durations.items() if m is not None]
+
+    # ---- the end of a run ----
+
+    async def _close(self, error: BaseException | None) -> None:
+        """Write down what must not be forgotten, whatever ended the run, and name what cannot be written."""
+        cut = [journal.cut_off(row) for row in sorted(self._on_their_way)]
+        try:
+            await run_sync(self._writer.flush, [*cut, *self._learned()])
+        except JournalError as exc:
+            self._crash = self._crash or exc
+            told = [f"Row {row} {what}; note it: it is not on disk." for row, what in sorted(self._unwritten.items())]
+            for note in told:
+                (error or self._crash).add_note(note)
+            if error is not None and told:
+                warn(" ".join(told))

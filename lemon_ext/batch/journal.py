@@ -1,0 +1,619 @@
+"""The journal of a batch: what was submitted and what came back, on disk before it matters.
+
+One SQLite file in the batch's folder, in WAL mode and fully synced, so that a row is known to be on its way before its
+POST leaves and its task is known before the first poll. Only one process at a time may write; anybody may read, also
+with the ``sqlite3`` program. The tables and what their columns mean: docs/batch.md.
+
+A row goes through these states, and nothing leads from a sent one back to ``unsent`` but a certain "not accepted"::
+
+    unsent -> submitting -> waiting -> completed -> saved
+                  |            └-> failed     └-> (not fetched: error is set, another run fetches again)
+                  ├-> completed   (answered at once)
+                  ├-> refused     (not accepted for good; not billed)
+                  ├-> unsent      (not accepted for now; not billed)
+                  └-> uncertain   (the answer was lost, or the process died: may be billed, never re-sent by itself)
+
+This module reads and writes; it decides nothing.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import sqlite3
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing, contextmanager
+from itertools import zip_longest
+from pathlib import Path
+from typing import Any, Final, Self, TypeAlias, TypeVar
+
+import anyio
+from anyio.to_thread import run_sync
+from attrs import Attribute, define, field, fields, frozen
+
+from lemon_ext.errors import JournalError
+
+__all__ = ("Entry", "Journal", "Statement", "Writer")
+
+T = TypeVar("T")
+
+FILE: Final = "journal.sqlite3"
+LOCK: Final = "journal.lock"
+#: "LEMN": tells our files from other people's databases.
+APPLICATION_ID: Final = 0x4C454D4E
+VERSION: Final = 1
+STATUSES: Final = ("unsent", "submitting", "waiting", "completed", "saved", "failed", "refused", "uncertain")
+#: How deep JSON is stored; no answer that means anything is deeper.
+DEEPEST: Final = 64
+
+#: A change of the journal: SQL and its values.
+Statement: TypeAlias = tuple[str, tuple[Any, ...]]
+
+
+def _sql(kind: type, sql: str, about: str, *, json: bool = False) -> dict[str, Any]:
+    """Say what a column is. A cell of another kind is damage; NULL is read as nothing where SQL allows it."""
+    return {"kind": kind, "sql": sql, "about": about, "json": json}
+
+
+@frozen(repr=False)
+class Entry:
+    """One row of the journal. ``damage`` names the cells that cannot be read, which are empty here."""
+
+    row: int = field(metadata=_sql(int, "INTEGER PRIMARY KEY", "from 1, in the order of the input"))
+    line: int | None = field(metadata=_sql(int, "INTEGER", "of the input file, where there was one"))
+    request: dict[str, Any] = field(metadata=_sql(dict, "TEXT NOT NULL", "JSON: all that is sent", json=True))
+    images: int = field(metadata=_sql(int, "INTEGER NOT NULL", "how many are asked for"))
+    status: str = field(metadata=_sql(str, "TEXT NOT NULL DEFAULT 'unsent'", "see docs/batch.md"))
+    task_id: str | None = field(metadata=_sql(str, "TEXT", "once it is accepted as a task"))
+    poll_url: str | None = field(metadata=_sql(str, "TEXT", "where the server wants to be asked for the task"))
+    answer: dict[str, Any] | None = field(
+        metadata=_sql(dict, "TEXT", "JSON: the final answer, picture data left out", json=True)
+    )
+    paths: list[str | None] | None = field(
+        metadata=_sql(
+            list, "TEXT", "JSON: names of the saved files in the folder; null where one is missing", json=True
+        )
+    )
+    error: dict[str, Any] | None = field(
+        metadata=_sql(dict, "TEXT", "JSON: type, message, code, status_code", json=True)
+    )
+    note: str | None = field(metadata=_sql(str, "TEXT", "what stopped nothing, such as fewer images than asked for"))
+    doubts: int = field(metadata=_sql(int, "INTEGER NOT NULL DEFAULT 0", "earlier submissions whose answers were lost"))
+    submitted_at: float | None = field(metadata=_sql(float, "REAL", "Unix seconds"))
+    finished_at: float | None = field(metadata=_sql(float, "REAL", "Unix seconds"))
+    damage: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, found: sqlite3.Row) -> Entry:
+        """Read a row as it stands in the file."""
+        cells, damage = {}, []
+        for column in _COLUMNS:
+            try:
+                cells[column.name] = _cell(found[column.name], column)
+            except (ValueError, TypeError, RecursionError):
+                damage.append(column.name)
+                cells[column.name] = _EMPTY.get(column.name)
+        return cls(**cells, damage=tuple(damage))
+
+
+_COLUMNS: Final[tuple[Attribute[Any], ...]] = tuple(column for column in fields(Entry) if column.metadata)
+_EMPTY: Final = {"request": {}, "images": 1, "status": "uncertain", "doubts": 0}
+_TABLE: Final = "\n".join(
+    f"    {one.name} {one.metadata['sql']}{',' if one is not _COLUMNS[-1] else ''}  -- {one.metadata['about']}"
+    for one in _COLUMNS
+)
+_SCHEMA: Final = f"""
+BEGIN;
+CREATE TABLE rows (
+{_TABLE}
+);
+CREATE INDEX rows_by_status ON rows (status, row);
+CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
+CREATE TABLE durations (model TEXT PRIMARY KEY, learned TEXT NOT NULL);
+PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+COMMIT;
+"""
+
+
+def _cell(value: Any, column: Attribute[Any]) -> Any:
+    """Return a cell as Python sees it. Raises ValueError or TypeError for what cannot stand there."""
+    if value is None and "NOT NULL" not in column.metadata["sql"]:
+        return None
+    if isinstance(value, str):
+        value.encode()  # bytes that are no text were read as lone surrogates
+    if column.metadata["json"]:
+        value = json.loads(_text(value))
+    kind: Any = column.metadata["kind"]
+    if not isinstance(value, (int, float) if kind is float else kind):
+        raise TypeError(f"not {kind.__name__}")
+    if column.name == "status" and value not in STATUSES:
+        raise ValueError("no state")
+    if isinstance(value, list) and column.name == "paths" and not all(isinstance(one, str | None) for one in value):
+        raise TypeError("not names")
+    return value
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError("not text")
+    return value
+
+
+class Journal:
+    """The journal of one batch. Raises JournalError, naming the file, for whatever makes it unusable.
+
+    A cell that cannot be read spoils its row alone: see `Entry.damage` and `damaged`.
+    """
+
+    def __init__(self, folder: Path, database: sqlite3.Connection, lock: sqlite3.Connection | None) -> None:
+        self.folder = folder
+        self.path = folder / FILE
+        self._database = database
+        self._database.row_factory = sqlite3.Row
+        self._database.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
+        self._lock = lock
+        #: One transaction at a time, also if a thread that was given up still commits.
+        self._turn = threading.RLock()
+
+    @classmethod
+    def open(cls, folder: Path, *, create: bool = True) -> Journal:
+        """Open the journal in a folder for writing, or start one. Refuses a folder another process works in.
+
+        Rows that were on their way when an earlier process died become uncertain.
+        """
+        path = folder / FILE
+        with _explained(path), _reachable(path):
+            if not create and not path.is_file():
+                raise JournalError(f"There is no batch in {folder}: {FILE} is missing.", path=path)
+            folder.mkdir(parents=True, exist_ok=True)
+            if not path.exists():
+                path.touch()  # first of all: a folder with the other files and without this one has lost its journal
+            lock = _lock(folder)
+            try:
+                _inspect(path)
+                database = _connect(path, "rwc")
+            except BaseException:
+                lock.close()
+                raise
+            journal = cls(folder, database, lock)
+            try:
+                journal._prepare()
+            except BaseException:
+                journal.close()
+                raise
+            return journal
+
+    @classmethod
+    def read(cls, folder: Path) -> Journal:
+        """Open the journal in a folder for reading only, also while another process writes.
+
+        One whose process was killed while it created it has no rows.
+        """
+        path = folder / FILE
+        with _explained(path), _reachable(path):
+            if not path.is_file():
+                raise JournalError(f"There is no batch in {folder}: {FILE} is missing.", path=path)
+            _inspect(path)
+            journal = cls(folder, _connect(path, "ro"), None)
+            try:
+                if journal._is_empty():
+                    journal.close()
+                    journal = cls(folder, sqlite3.connect(":memory:", isolation_level=None), None)
+                    journal._database.executescript(_SCHEMA)
+                journal._check()
+            except BaseException:
+                journal.close()
+                raise
+            return journal
+
+    def close(self) -> None:
+        """Close the journal and let another process have the folder."""
+        self._database.close()
+        if self._lock is not None:
+            self._lock.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def commit(self, statements: Iterable[Statement]) -> list[int]:
+        """Make changes, all or none; they are on disk when this returns. Returns how many rows each one changed."""
+        with _explained(self.path), self._transaction():
+            return [
+                self._database.execute(sql, [_storable(value) for value in values]).rowcount
+                for sql, values in statements
+            ]
+
+    def take_in(self, rows: Iterable[tuple[int | None, Mapping[str, Any], int]]) -> None:
+        """Write down the input: (line, request, images) per row, all or none.
+
+        If there is one already, the input has to be the same: raises JournalError at the first difference.
+        """
+        with _explained(self.path), self._transaction():
+            if self.count():
+                self._compare(rows)
+                return
+            self._database.executemany(
+                "INSERT INTO rows (row, line, request, images) VALUES (?, ?, ?, ?)",
+                ((row, line, dumps(request), images) for row, (line, request, images) in enumerate(rows, 1)),
+            )
+
+    def count(self) -> int:
+        """Return how many rows there are."""
+        return int(self._one("SELECT count(*) FROM rows")[0])
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows are in each state; completed ones whose images could not be fetched count as failed."""
+        with _explained(self.path):
+            found = self._database.execute(
+                "SELECT CASE WHEN status = 'completed' AND error IS NOT NULL THEN 'failed' ELSE status END, count(*) "
+                "FROM rows GROUP BY 1"
+            )
+            counts: dict[str, int] = {}
+            for status, count in found:
+                known = status if status in STATUSES else "uncertain"  # damaged: it may be billed
+                counts[known] = counts.get(known, 0) + count
+            return counts
+
+    def images_sent(self) -> int:
+        """Return how many images were asked for in requests that were, or may have been, accepted."""
+        sent = "status NOT IN ('unsent', 'refused')"
+        return int(self._one(f"SELECT total(images * (doubts + ({sent}))) FROM rows")[0])  # noqa: S608 - a constant
+
+    def entries(self, status: str | None = None, *, after: int = 0, limit: int = -1) -> Iterator[Entry]:
+        """Yield rows in order, all or those in one state."""
+        with _explained(self.path):
+            where, values = ("", ()) if status is None else ("AND status = ? ", (status,))
+            cursor = self._database.cursor()
+            for found in cursor.execute(
+                f"SELECT * FROM rows WHERE row > ? {where}ORDER BY row LIMIT ?",  # noqa: S608 - constants
+                (after, *values, limit),
+            ):
+                yield Entry.of(found)
+
+    def entry(self, row: int) -> Entry:
+        """Return one row."""
+        return next(self.entries(after=row - 1, limit=1))
+
+    def damaged(self) -> list[Entry]:
+        """Return the rows with a cell that cannot be read. Raises JournalError where the file itself cannot be."""
+        return [entry for entry in self.entries() if entry.damage]
+
+    def saved_images(self) -> int:
+        """Return how many images are saved."""
+        return sum(len(entry.paths or ()) for entry in self.entries("saved"))
+
+    def release(self, *, refused: bool, uncertain: bool) -> None:
+        """Let rows be sent again because the user says so: refused ones, and those whose answer was lost."""
+        statements = []
+        if refused:
+            statements.append(_again("refused"))
+        if uncertain:
+            statements += [("UPDATE rows SET doubts = doubts + 1 WHERE status = 'uncertain'", ()), _again("uncertain")]
+        self.commit(statements)
+
+    def meta(self, name: str) -> str | None:
+        """Return a fact about the whole batch, such as its ``base_url``."""
+        with _explained(self.path):
+            found = self._database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
+            return None if found is None else str(found[0])
+
+    def durations(self) -> dict[str, Any]:
+        """Return what was learned of each model's durations, as plain JSON; what cannot be read is learned anew."""
+        known = {}
+        with _explained(self.path):
+            for model, text in self._database.execute("SELECT * FROM durations"):
+                try:
+                    known[str(model)] = json.loads(text)
+                except (ValueError, TypeError, RecursionError):
+                    continue
+        return known
+
+    def _prepare(self) -> None:
+        if self._is_empty():
+            self._database.execute("PRAGMA journal_mode = WAL")
+            self._database.executescript(_SCHEMA)
+        self._check()
+        if (found := self._one("PRAGMA quick_check(1)")[0]) != "ok":
+            raise sqlite3.DatabaseError(found)
+        self._database.execute("PRAGMA synchronous = FULL")
+        self.commit([cut_off()])
+
+    def _is_empty(self) -> bool:
+        return self._one("PRAGMA user_version")[0] == 0 and not self._one("SELECT count(*) FROM sqlite_master")[0]
+
+    def _check(self) -> None:
+        if self._one("PRAGMA application_id")[0] != APPLICATION_ID:
+            raise JournalError(f"{self.path} is a database of something else. Choose another folder.", path=self.path)
+        if (version := self._one("PRAGMA user_version")[0]) != VERSION:
+            raise JournalError(
+                f"{self.path} is a journal of version {version}, and this program reads version {VERSION}. "
+                "Use the version of lemon-ext that wrote it.",
+                path=self.path,
+            )
+
+    def _one(self, sql: str) -> Any:
+        with _explained(self.path):
+            return self._database.execute(sql).fetchone()
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._turn:
+            self._database.execute("BEGIN IMMEDIATE")
+            try:
+                yield
+                self._database.execute("COMMIT")
+            except BaseException:
+                # SQLite has rolled back by itself after some failures, a full disk among them.
+                if self._database.in_transaction:
+                    self._database.execute("ROLLBACK")
+                raise
+
+    def _compare(self, rows: Iterable[tuple[int | None, Mapping[str, Any], int]]) -> None:
+        for row, (old, new) in enumerate(zip_longest(self.entries(), rows), 1):
+            if old is None or new is None:
+                what = f"it has a row {row} now" if old is None else f"its row {row} is gone"
+            elif "request" in old.damage or (before := old.request) == (after := json.loads(dumps(new[1]))):
+                continue
+            else:
+                line = "" if new[0] is None else f" (line {new[0]})"
+                names = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+                what = f"in row {row}{line} {', '.join(names)} differ{'s' if len(names) == 1 else ''}"
+            raise JournalError(
+                f"The input is not the one this folder was started with: {what}. "
+                "Use another folder for it, or go on with the old one: `lemon resume`.",
+                path=self.path,
+            )
+
+
+@define
+class _Group:
+    statements: list[Statement] = field(factory=list)
+    #: Of these statements, the ones that must not be forgotten if the group cannot be written.
+    kept: list[Statement] = field(factory=list)
+    done: bool = False
+    changed: list[int] = field(factory=list)
+    error: Exception | None = None
+
+
+class Writer:
+    """Commits what many tasks write at the same time in one go: a sync to disk takes longer than a POST's turn."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+        self._lock = anyio.Lock()
+        self._next = _Group()
+        self._failed: list[Statement] = []
+
+    async def write(self, *statements: Statement, keep: bool = True) -> list[int]:
+        """Return once the statements are on disk: how many rows each changed. Raises JournalError.
+
+        What could not be written, `flush` tries again, unless ``keep`` is false. Not to be cancelled.
+        """
+        group = self._next
+        first = len(group.statements)
+        group.statements += statements
+        group.kept += statements if keep else ()
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                if not group.done:
+                    self._next, group.done = _Group(), True
+                    try:
+                        group.changed = await run_sync(self._journal.commit, group.statements)
+                    except BaseException as exc:
+                        # Raised by everyone who waits for this group. An event loop that is torn down gets here too.
+                        group.error = exc if isinstance(exc, Exception) else JournalError("The write was cut off.")
+                        self._failed += group.kept
+                        if not isinstance(exc, Exception):
+                            raise
+        if group.error is not None:
+            raise group.error
+        return group.changed[first : first + len(statements)]
+
+    async def read(self, function: Callable[..., T], *arguments: Any) -> T:
+        """Call a function of the journal's. Not to be cancelled."""
+        with anyio.CancelScope(shield=True):
+            async with self._lock:
+                result = await run_sync(function, *arguments)
+        return result
+
+    def later(self, *statements: Statement) -> None:
+        """Have statements written by the next who writes."""
+        self._next.statements += statements
+        self._next.kept += statements
+
+    def flush(self, statements: Iterable[Statement]) -> None:
+        """Write what could not be written, or was not waited for, once more, and these statements. For the very end.
+
+        Raises JournalError.
+        """
+        self._journal.commit([*self._failed, *self._next.kept, *statements])
+
+
+def fact(name: str, value: str) -> Statement:
+    """A fact about the whole batch."""
+    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value)
+
+
+def submitting(row: int, at: float) -> Statement:
+    """The POST of a row is about to leave. Changes nothing if somebody else sends the row: then it is not ours."""
+    return (
+        "UPDATE rows SET status = 'submitting', submitted_at = ?, error = NULL WHERE row = ? AND status = 'unsent'",
+        (at, row),
+    )
+
+
+def unsent(row: int, error: Mapping[str, Any] | None = None) -> Statement:
+    """A row was certainly not accepted and may be sent again."""
+    return (
+        "UPDATE rows SET status = 'unsent', submitted_at = NULL, error = ? WHERE row = ?",
+        (None if error is None else dumps(error), row),
+    )
+
+
+def _again(status: str) -> Statement:
+    empty = "submitted_at = NULL, finished_at = NULL, answer = NULL, error = NULL"
+    return f"UPDATE rows SET status = 'unsent', {empty} WHERE status = ?", (status,)  # noqa: S608 - a constant
+
+
+def waiting(row: int, task_id: str, poll_url: str | None) -> Statement:
+    """A row was accepted as a task."""
+    return "UPDATE rows SET status = 'waiting', task_id = ?, poll_url = ? WHERE row = ?", (task_id, poll_url, row)
+
+
+def completed(
+    row: int, answer: Mapping[str, Any], task_id: str | None, note: str | None, paths: list[str | None]
+) -> Statement:
+    """The images of a row are there, though not all of them are saved yet."""
+    sql = (
+        "UPDATE rows SET status = 'completed', answer = ?, task_id = coalesce(?, task_id), note = ?, paths = ?, "
+        "error = NULL WHERE row = ?"
+    )
+    return sql, (dumps(answer), task_id, note, dumps(paths), row)
+
+
+def saved(row: int, paths: list[str | None], at: float) -> Statement:
+    """The images of a row are saved."""
+    return (
+        "UPDATE rows SET status = 'saved', paths = ?, error = NULL, finished_at = ? WHERE row = ?",
+        (dumps(paths), at, row),
+    )
+
+
+def not_saved(row: int, paths: list[str | None], error: Mapping[str, Any]) -> Statement:
+    """Images of a row could not be saved, all or some of them: another run tries again."""
+    return "UPDATE rows SET paths = ?, error = ? WHERE row = ?", (dumps(paths), dumps(error), row)
+
+
+def ended(
+    row: int, status: str, error: Mapping[str, Any], at: float, paths: list[str | None] | None = None
+) -> Statement:
+    """A row ended as ``failed``, ``refused`` or ``uncertain``; ``paths`` are images that came all the same."""
+    return (
+        "UPDATE rows SET status = ?, error = ?, finished_at = ?, paths = coalesce(?, paths) WHERE row = ?",
+        (status, dumps(error), at, None if paths is None else dumps(paths), row),
+    )
+
+
+def noted(row: int, error: Mapping[str, Any]) -> Statement:
+    """Something went wrong with a row that another run goes on with."""
+    return "UPDATE rows SET error = ? WHERE row = ?", (dumps(error), row)
+
+
+def cut_off(row: int | None = None) -> Statement:
+    """Nobody waits for the answer to a row on its way any more (None: to any of them)."""
+    which, values = ("", ()) if row is None else (" AND row = ?", (row,))
+    return f"UPDATE rows SET status = 'uncertain', error = ? WHERE status = 'submitting'{which}", (_CUT_OFF, *values)  # noqa: S608 - constants
+
+
+def learned(model: str, durations: Mapping[str, Any]) -> Statement:
+    """What is known of a model's durations."""
+    return "INSERT OR REPLACE INTO durations VALUES (?, ?)", (model, dumps(durations))
+
+
+def _lock(folder: Path) -> sqlite3.Connection:
+    # A lock of SQLite's own: it works everywhere, and the system takes it back when the process dies.
+    lock = sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None, check_same_thread=False)
+    try:
+        lock.execute("BEGIN EXCLUSIVE")
+    except sqlite3.OperationalError as exc:
+        lock.close()
+        if exc.sqlite_errorcode != sqlite3.SQLITE_BUSY:
+            raise
+        raise JournalError(
+            f"Another process is working in {folder}. Wait for it, or stop it; `lemon status` shows how far it is.",
+            path=folder / FILE,
+        ) from None
+    return lock
+
+
+def _inspect(path: Path) -> None:
+    """Refuse what is no database, before it is opened for writing.
+
+    Through SQLite: a file that is opened and closed beside it loses this process's locks on it, and then another
+    process takes the write-ahead log for abandoned.
+    """
+    if not path.exists():
+        return
+    try:
+        with closing(_connect(path, "ro")) as database:
+            database.execute("PRAGMA schema_version")
+    except sqlite3.DatabaseError as exc:
+        if exc.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
+            _roll_back(path)
+            return
+        if exc.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
+            raise
+        raise JournalError(
+            f"{path} is not a journal of ours, and is left as it is. Choose another folder.", path=path
+        ) from None
+
+
+def _roll_back(path: Path) -> None:
+    """Undo what a killed process had half written: it was creating the journal. SQLite does so when it may write."""
+    with closing(_connect(path, "rw")) as database:
+        database.execute("PRAGMA schema_version")
+
+
+def _connect(path: Path, mode: str) -> sqlite3.Connection:
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    # The engine's writer runs in worker threads, one at a time.
+    return sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=5)
+
+
+@contextmanager
+def _explained(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except sqlite3.Error as exc:
+        raise JournalError(f"The journal {path} cannot be used: {exc}. It is left as it is.", path=path) from exc
+
+
+@contextmanager
+def _reachable(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as exc:
+        raise JournalError(f"The folder {path.parent} cannot be used: {exc.strerror or exc}.", path=path) from exc
+
+
+def dumps(value: object) -> str:
+    """Return JSON as it stands in the journal and in the results: readable, and JSON for every reader.
+
+    What JSON does not have, such as NaN in an answer, becomes null.
+    """
+    try:
+        text = json.dumps(value, ensure_ascii=False, allow_nan=False)
+    except (ValueError, RecursionError):
+        text = json.dumps(_plain(value, DEEPEST), ensure_ascii=False, allow_nan=False)
+    return text if _storable(text) == text else json.dumps(json.loads(text))
+
+
+def _plain(value: Any, depth: int) -> Any:
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, dict | list) and not depth:
+        return None
+    if isinstance(value, dict):
+        return {name: _plain(one, depth - 1) for name, one in value.items()}
+    return [_plain(one, depth - 1) for one in value] if isinstance(value, list) else value
+
+
+def _storable(value: Any) -> Any:
+    """Return a value without half characters (lone surrogates), which some servers make by cutting a text."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value
+
+
+_CUT_OFF: Final = dumps(
+    {
+        "type": "SubmissionUncertainError",
+        "message": "The process ended while this request was on its way. It may have been accepted and billed: look at "
+        "your account, then send it again with --resend-uncertain.",
+        "code": None,
+        "status_code": None,
+    }
+)

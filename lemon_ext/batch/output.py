@@ -1,0 +1,124 @@
+"""What a batch shows of itself: outcomes of rows, progress, and the files that people and programs read.
+
+The journal holds it all; whatever is written here can be written again.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, Final
+
+from attrs import frozen
+
+from lemon_ext._files import write_whole
+from lemon_ext.errors import JournalError
+
+from .journal import Entry, Journal, dumps
+
+__all__ = ("Progress",)
+
+RESULTS: Final = "results.jsonl"
+#: The states in which a row stays until somebody says otherwise.
+ENDS: Final = ("saved", "failed", "refused", "uncertain")
+
+
+@frozen
+class Progress:
+    """How far a batch is, in rows. ``images`` are saved ones; ``per_minute`` rows have ended a minute in this run, and
+    ``left_seconds`` is what is left at that rate, None until that can be told. ``stopped`` says why nothing more is
+    sent.
+    """
+
+    total: int
+    unsent: int = 0
+    submitting: int = 0
+    waiting: int = 0
+    saved: int = 0
+    failed: int = 0
+    refused: int = 0
+    uncertain: int = 0
+    images: int = 0
+    elapsed: float = 0.0
+    per_minute: float = 0.0
+    left_seconds: float | None = None
+    stopped: str | None = None
+
+    @classmethod
+    def of(
+        cls, counts: Mapping[str, int], images: int, *, ended: int = 0, elapsed: float = 0.0, stopped: str | None = None
+    ) -> Progress:
+        """Make one of a journal's counts, and of how many rows have ended in this run."""
+        known: dict[str, Any] = {name: counts.get(name, 0) for name in ("unsent", "submitting", *ENDS)}
+        known["waiting"] = counts.get("waiting", 0) + counts.get("completed", 0)
+        if ended and elapsed > 0:
+            left = known["unsent"] + known["submitting"] + known["waiting"]
+            known |= {"per_minute": 60.0 * ended / elapsed, "left_seconds": left * elapsed / ended}
+        return cls(sum(counts.values()), images=images, elapsed=elapsed, stopped=stopped, **known)
+
+    @property
+    def open(self) -> int:
+        """The rows that another run goes on with."""
+        return self.unsent + self.submitting + self.waiting
+
+
+def outcome(entry: Entry) -> dict[str, Any]:
+    """Return a row as it stands in the results."""
+    images = (entry.answer or {}).get("data")
+    pairs = zip(entry.paths or (), images if isinstance(images, list) else (), strict=False)
+    revised = [image.get("revised_prompt") for path, image in pairs if path is not None and isinstance(image, dict)]
+    began, ended = entry.submitted_at, entry.finished_at
+    return {
+        "row": entry.row,
+        "status": _status(entry),
+        "model": entry.request.get("model"),
+        "prompt": entry.request.get("prompt"),
+        "request": entry.request,
+        "paths": [path for path in entry.paths or () if path is not None],
+        "task_id": entry.task_id,
+        "revised_prompt": next((text for text in revised if text), None),
+        "revised_prompts": revised,
+        "error": described(damage(entry)) if entry.damage else entry.error,
+        "note": entry.note,
+        "submitted_at": began,
+        "finished_at": ended,
+        "seconds": None if began is None or ended is None else round(max(ended - began, 0.0), 3),
+    }
+
+
+def _status(entry: Entry) -> str:
+    if entry.status == "completed" and entry.error is not None:
+        return "failed"
+    return entry.status if entry.status in ENDS else "waiting"
+
+
+def described(error: Exception) -> dict[str, Any]:
+    """Return an error as it stands in the journal and in the results."""
+    return {
+        "type": type(error).__name__,
+        "message": " ".join([str(error).removesuffix(" The answer is in .body."), *getattr(error, "__notes__", ())]),
+        "code": getattr(error, "code", None),
+        "status_code": getattr(error, "status_code", None),
+    }
+
+
+def damage(*entries: Entry, path: Path | None = None) -> JournalError:
+    """Return the error for cells of a journal that cannot be read."""
+    cells = "; ".join(f"row {entry.row}, column {column}" for entry in entries for column in entry.damage)
+    return JournalError(
+        f"The journal is damaged and cannot be read there: {cells}. Nothing is sent or fetched for such a row until it "
+        "is mended; the other rows go on.",
+        path=path,
+    )
+
+
+def export(journal: Journal) -> Path:
+    """Write ``results.jsonl``, whole or not at all: one line per row of the input, in its order."""
+    path = journal.folder / RESULTS
+
+    def lines() -> Iterator[str]:
+        for entry in journal.entries():
+            yield dumps(outcome(entry)) + "\n"
+
+    write_whole(path, lines())
+    return path

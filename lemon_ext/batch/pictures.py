@@ -1,0 +1,136 @@
+"""The pictures of a row on their way to its folder: what they are called, which are there, and what stopped others."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Iterable, Mapping
+from glob import escape
+from pathlib import Path
+from typing import Any
+
+from attrs import define, field
+
+from lemon_ext._api import Answer
+from lemon_ext._base64 import as_text
+from lemon_ext._files import file_stem, put_aside, write_whole
+from lemon_ext._response import APIResponse
+from lemon_ext.errors import LemonError
+from lemon_ext.results import Image
+from lemon_ext.tasks import Task
+
+from . import journal
+from .journal import Entry, Journal, dumps
+
+
+@define(eq=False)
+class Pictures:
+    """The pictures of one row. ``paths`` has the name of each one that is saved, and None for the others."""
+
+    entry: Entry
+    images: list[Image]
+    paths: list[str | None] = field(init=False)
+    #: What stopped those that are missing, where it was tried.
+    errors: dict[int, Exception] = field(factory=dict, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        known = self.entry.paths or []
+        self.paths = [known[index] if index < len(known) else None for index in range(len(self.images))]
+
+    @classmethod
+    def of(cls, entry: Entry, answer: Answer, task: Task, runner: Any) -> Pictures:
+        """Those of an answer that came just now."""
+        return cls(entry, _images(entry, answer.images, task, runner))
+
+    @classmethod
+    def known(cls, entry: Entry, task: Task, runner: Any) -> Pictures:
+        """Those of an answer that an earlier run wrote down."""
+        images = (entry.answer or {}).get("data")
+        found = [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
+        return cls(entry, _images(entry, found, task, runner))
+
+    @property
+    def fetchable(self) -> bool:
+        """Whether all that is missing has an address."""
+        missing = [image for path, image in zip(self.paths, self.images, strict=True) if path is None]
+        return bool(self.images) and all(image.url for image in missing)
+
+    def places(self) -> list[str]:
+        """Return where each picture is, for a person who has to look for it."""
+        aside = {index: getattr(error, "path", None) for index, error in self.errors.items()}
+        return [
+            str(path or aside.get(index) or image.url or "data that could not be saved")
+            for index, (path, image) in enumerate(zip(self.paths, self.images, strict=True))
+        ]
+
+    @property
+    def error(self) -> Exception | None:
+        """What stopped the first one that is missing."""
+        return self.errors[min(self.errors)] if self.errors else None
+
+    async def save(self, folder: Path, deadline: float, *, data: bool) -> None:
+        """Save those that came as data, which needs no network, or those that have to be fetched. One that fails does
+        not keep the others.
+        """
+        names = names_of(self.entry, len(self.images))
+        for index, (name, image) in enumerate(zip(names, self.images, strict=True)):
+            if self.paths[index] is not None or image.came_along != data:
+                continue
+            try:
+                path = await image.asave(folder / name, overwrite=True, deadline=deadline)
+            except (LemonError, OSError) as exc:
+                self.errors[index] = exc
+            else:
+                self.paths[index] = path.name
+                self.errors.pop(index, None)
+
+
+def _images(entry: Entry, fields: Iterable[Mapping[str, Any]], task: Task, runner: Any) -> list[Image]:
+    owner = task if task.id is not None else None
+    known = {
+        "prompt": str(entry.request.get("prompt")),
+        "model": entry.request.get("model"),
+        "task_id": task.id,
+        "task": owner,
+        "runner": runner,
+    }
+    return [Image.of(one, index=i, **known) for i, one in enumerate(fields)]
+
+
+def names_of(entry: Entry, images: int) -> list[str]:
+    """Return the names of a row's files, without suffix: its number, the prompt's words, the image's number."""
+    prompt = entry.request.get("prompt")
+    stem = f"{entry.row:05d}-{file_stem(prompt if isinstance(prompt, str) else None)}"
+    return [f"{stem}-{number}" for number in range(1, images + 1)]
+
+
+def recognize(found: Journal) -> None:
+    """Take rows for saved whose pictures are all there: the process ended before it could write that down."""
+    for entry in list(found.entries("uncertain")):
+        names = [list(found.folder.glob(f"{escape(name)}.*")) for name in names_of(entry, entry.images)]
+        since = (entry.submitted_at or math.inf) - 1.0
+        if not entry.damage and all(len(paths) == 1 and paths[0].stat().st_mtime >= since for paths in names):
+            found.commit([journal.saved(entry.row, [paths[0].name for paths in names], time.time())])
+
+
+def without_data(answer: Answer) -> dict[str, Any]:
+    """Return an answer without its pictures: they are saved as files, and the journal stays small."""
+    return {**answer.body, "data": [_address_of(image) for image in answer.images]}
+
+
+def _address_of(image: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in image.items() if name != "b64_json" and str(value)[:5].lower() != "data:"}
+
+
+def keep_reply(folder: Path, row: int, response: APIResponse) -> Path | None:
+    """Keep an answer that was paid for and that nobody understands. Returns where, or None if it cannot be written."""
+    try:
+        text, suffix = dumps(as_text(response.json())), ".json"
+    except ValueError:
+        text, suffix = response.text, ".txt"
+    stem = f"{row:05d}-reply"
+    try:
+        write_whole(folder / f"{stem}{suffix}", text)
+    except OSError:
+        return put_aside([text.encode("utf-8", "replace")], stem, suffix)
+    return folder / f"{stem}{suffix}"

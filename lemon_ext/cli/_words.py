@@ -1,0 +1,57 @@
+"""How counts and durations are said, on a drawing and in plain lines alike."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from lemon_ext.batch import Progress
+
+
+def line(progress: Progress) -> str:
+    """Say in one line how far a batch is."""
+    parts = [f"{finished(progress):,} of {progress.total:,} rows done", *counts(progress).values()]
+    if progress.per_minute:
+        parts.append(f"{progress.per_minute:.0f} a minute")
+    if progress.left_seconds is not None and progress.open:
+        parts.append(f"about {duration(progress.left_seconds)} left")
+    return ", ".join(parts)
+
+
+def summary(progress: Progress) -> str:
+    """Say in one line how a batch stands."""
+    images = f"{progress.images:,} image{'' if progress.images == 1 else 's'}"
+    parts = [f"{progress.saved:,} of {progress.total:,} rows saved ({images})"]
+    parts += [text for name, text in counts(progress).items() if name != "saved"]
+    return ", ".join(parts) + "."
+
+
+def counts(progress: Progress) -> dict[str, str]:
+    """Return the counts that are not zero, in words."""
+    return {
+        name: f"{getattr(progress, name):,} {word}"
+        for name, word in (
+            ("saved", "saved"),
+            ("failed", "failed"),
+            ("refused", "refused"),
+            ("uncertain", "uncertain"),
+            ("submitting", "being sent"),
+            ("waiting", "waiting"),
+            ("unsent", "not sent"),
+        )
+        if getattr(progress, name)
+    }
+
+
+def finished(progress: Progress) -> int:
+    """Return how many rows have ended, one way or the other."""
+    return progress.total - progress.open
+
+
+def duration(seconds: float) -> str:
+    """Say a duration as a person would."""
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"

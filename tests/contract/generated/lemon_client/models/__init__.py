@@ -1,0 +1,36 @@
+# @generated from openapi.yaml by openapi-python-client 0.29.1. Do not edit: change openapi.yaml and run "make regen".
+"""Contains all the data models used in inputs/outputs"""
+
+from .error_detail import ErrorDetail
+from .error_response import ErrorResponse
+from .image_data import ImageData
+from .image_generation_request import ImageGenerationRequest
+from .image_generation_response import ImageGenerationResponse
+from .image_generation_task import ImageGenerationTask
+from .image_quality_known import ImageQualityKnown
+from .image_response_format_known import ImageResponseFormatKnown
+from .image_size_known import ImageSizeKnown
+from .image_style_known import ImageStyleKnown
+from .model_alternative import ModelAlternative
+from .model_suggestion import ModelSuggestion
+from .task_error_detail import TaskErrorDetail
+from .task_status_known import TaskStatusKnown
+from .validation_error import ValidationError
+
+__all__ = (
+    "ErrorDetail",
+    "ErrorResponse",
+    "ImageData",
+    "ImageGenerationRequest",
+    "ImageGenerationResponse",
+    "ImageGenerationTask",
+    "ImageQualityKnown",
+    "ImageResponseFormatKnown",
+    "ImageSizeKnown",
+    "ImageStyleKnown",
+    "ModelAlternative",
+    "ModelSuggestion",
+    "TaskErrorDetail",
+    "TaskStatusKnown",
+    "ValidationError",
+)

@@ -1,0 +1,205 @@
+# @generated from openapi.yaml by openapi-python-client 0.29.1. Do not edit: change openapi.yaml and run "make regen".
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeVar, cast
+
+from attrs import define as _attrs_define
+from attrs import field as _attrs_field
+
+from ..models.image_quality_known import ImageQualityKnown
+from ..models.image_response_format_known import ImageResponseFormatKnown
+from ..models.image_size_known import ImageSizeKnown
+from ..models.image_style_known import ImageStyleKnown
+from ..types import UNSET, Unset
+
+T = TypeVar("T", bound="ImageGenerationRequest")
+
+
+@_attrs_define
+class ImageGenerationRequest:
+    """What to generate. Only `prompt` is required; what is left out is decided by the server."""
+
+    prompt: str
+    """ What the image should show. """
+    model: str | Unset = UNSET
+    """ The model to use, for example dall-e-3, flux-pro or midjourney. An open list that grows. """
+    n: int | Unset = UNSET
+    """ How many images to generate. Documented as 1 to 4, depending on the model. """
+    size: ImageSizeKnown | str | Unset = UNSET
+    """ Width and height in pixels, as WIDTHxHEIGHT. Which sizes exist depends on the model. """
+    quality: ImageQualityKnown | str | Unset = UNSET
+    """ Image quality. dall-e-3 only. """
+    response_format: ImageResponseFormatKnown | str | Unset = UNSET
+    """ Whether an image comes as a URL or as Base64 data. """
+    style: ImageStyleKnown | str | Unset = UNSET
+    """ Style of the image. dall-e-3 only. """
+    user: str | Unset = UNSET
+    """ An identifier of your end user. """
+    additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
+
+    def to_dict(self) -> dict[str, Any]:
+        prompt = self.prompt
+
+        model = self.model
+
+        n = self.n
+
+        size: str | Unset
+        if isinstance(self.size, Unset):
+            size = UNSET
+        elif isinstance(self.size, ImageSizeKnown):
+            size = self.size.value
+        else:
+            size = self.size
+
+        quality: str | Unset
+        if isinstance(self.quality, Unset):
+            quality = UNSET
+        elif isinstance(self.quality, ImageQualityKnown):
+            quality = self.quality.value
+        else:
+            quality = self.quality
+
+        response_format: str | Unset
+        if isinstance(self.response_format, Unset):
+            response_format = UNSET
+        elif isinstance(self.response_format, ImageResponseFormatKnown):
+            response_format = self.response_format.value
+        else:
+            response_format = self.response_format
+
+        style: str | Unset
+        if isinstance(self.style, Unset):
+            style = UNSET
+        elif isinstance(self.style, ImageStyleKnown):
+            style = self.style.value
+        else:
+            style = self.style
+
+        user = self.user
+
+        field_dict: dict[str, Any] = {}
+        field_dict.update(self.additional_properties)
+        field_dict.update(
+            {
+                "prompt": prompt,
+            }
+        )
+        if model is not UNSET:
+            field_dict["model"] = model
+        if n is not UNSET:
+            field_dict["n"] = n
+        if size is not UNSET:
+            field_dict["size"] = size
+        if quality is not UNSET:
+            field_dict["quality"] = quality
+        if response_format is not UNSET:
+            field_dict["response_format"] = response_format
+        if style is not UNSET:
+            field_dict["style"] = style
+        if user is not UNSET:
+            field_dict["user"] = user
+
+        return field_dict
+
+    @classmethod
+    def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
+        d = dict(src_dict)
+        prompt = d.pop("prompt")
+
+        model = d.pop("model", UNSET)
+
+        n = d.pop("n", UNSET)
+
+        def _parse_size(data: object) -> ImageSizeKnown | str | Unset:
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                size_type_0 = ImageSizeKnown(data)
+
+                return size_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ImageSizeKnown | str | Unset, data)
+
+        size = _parse_size(d.pop("size", UNSET))
+
+        def _parse_quality(data: object) -> ImageQualityKnown | str | Unset:
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                quality_type_0 = ImageQualityKnown(data)
+
+                return quality_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ImageQualityKnown | str | Unset, data)
+
+        quality = _parse_quality(d.pop("quality", UNSET))
+
+        def _parse_response_format(data: object) -> ImageResponseFormatKnown | str | Unset:
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                response_format_type_0 = ImageResponseFormatKnown(data)
+
+                return response_format_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ImageResponseFormatKnown | str | Unset, data)
+
+        response_format = _parse_response_format(d.pop("response_format", UNSET))
+
+        def _parse_style(data: object) -> ImageStyleKnown | str | Unset:
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                style_type_0 = ImageStyleKnown(data)
+
+                return style_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ImageStyleKnown | str | Unset, data)
+
+        style = _parse_style(d.pop("style", UNSET))
+
+        user = d.pop("user", UNSET)
+
+        image_generation_request = cls(
+            prompt=prompt,
+            model=model,
+            n=n,
+            size=size,
+            quality=quality,
+            response_format=response_format,
+            style=style,
+            user=user,
+        )
+
+        image_generation_request.additional_properties = d
+        return image_generation_request
+
+    @property
+    def additional_keys(self) -> list[str]:
+        return list(self.additional_properties.keys())
+
+    def __getitem__(self, key: str) -> Any:
+        return self.additional_properties[key]
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        self.additional_properties[key] = value
+
+    def __delitem__(self, key: str) -> None:
+        del self.additional_properties[key]
+
+    def __contains__(self, key: str) -> bool:
+        return key in self.additional_properties

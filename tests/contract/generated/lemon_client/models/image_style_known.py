@@ -1,0 +1,10 @@
+# @generated from openapi.yaml by openapi-python-client 0.29.1. Do not edit: change openapi.yaml and run "make regen".
+from enum import StrEnum
+
+
+class ImageStyleKnown(StrEnum):
+    NATURAL = "natural"
+    VIVID = "vivid"
+
+    def __str__(self) -> str:
+        return str(self.value)

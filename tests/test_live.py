@@ -1,0 +1,97 @@
+"""What has to hold for the real contract, whatever it says: few things, and none of them names a model or a value.
+
+All other tests stand on the frozen contract in tests/contract, so that an edit of openapi.yaml turns none of them red.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import subprocess
+import sys
+import tomllib
+
+import lemon_client
+import pytest
+
+from lemon_ext import _api
+from tests.conftest import FROZEN, ROOT, run_live
+
+pytestmark = pytest.mark.live
+
+CONTRACT = json.loads((ROOT / "generated/lemon_client/openapi.json").read_text(encoding="utf-8"))
+
+
+WHERE = "import lemon_client; print(lemon_client.__path__[0])"
+
+
+def test_the_tests_stand_on_their_own_contract_and_so_do_the_programs_they_start():
+    assert lemon_client.__path__ == [str(FROZEN / "lemon_client")]
+    shown = subprocess.run([sys.executable, "-c", WHERE], capture_output=True, text=True, check=True).stdout
+    assert shown.strip() == str(FROZEN / "lemon_client")
+    assert run_live(WHERE).strip() == str(ROOT / "generated" / "lemon_client")
+
+
+def test_every_listed_model_makes_a_picture_on_the_emulator():
+    """Checked, submitted, waited for and read; and one without a model."""
+    code = """
+from lemon_client.model_table import MODELS
+from lemon_ext import Lemon
+from lemon_ext.emulator import KEY, Emulator
+with Emulator(task_seconds=0) as emulator, Lemon(KEY, base_url=emulator.url) as lemon:
+    for model in [name for name in MODELS if "*" not in name]:
+        print(model, len(lemon.images.generate("a cat", model=model, poll_interval=0.01)[0].read()))
+    print(len(lemon.images.generate("a cat", poll_interval=0.01)))
+"""
+    *each, default = run_live(code).splitlines()
+    assert [line.split()[0] for line in each] == [name for name in CONTRACT["x-lemon-models"] if "*" not in name]
+    assert all(int(line.split()[1]) > 1000 for line in each)
+    assert default == "1"
+
+
+def test_every_parameter_is_an_argument_an_option_and_a_line_of_the_page():
+    code = """
+import sys
+from lemon_client.image_params import ImageParams
+from lemon_client.model_table import PARAMETERS
+from lemon_ext.cli import main
+print(*PARAMETERS)
+print(*[name.rstrip("_") for name in ImageParams.__annotations__])
+sys.argv = ["lemon", "generate", "--help"]
+main()
+"""
+    known, arguments, *shown = run_live(code).splitlines()
+    page = (ROOT / "docs" / "models.md").read_text(encoding="utf-8")
+    names = set(known.split())
+    assert names - set(arguments.split()) == {"prompt", "model"}
+    for name in names - {"prompt"}:
+        assert re.search(rf"--(?:api-)?{name.replace('_', '-')}\b", "\n".join(shown)), name
+        assert f"| `{name}` |" in page
+
+
+def test_every_operation_is_wrapped():
+    operations = {op["operationId"] for item in CONTRACT["paths"].values() for op in item.values() if "responses" in op}
+    missing = {name for name in operations if not hasattr(_api, name)}
+    assert not missing, (
+        f"{missing}: import it in lemon_ext/_api.py, write a flow for it there, and give Lemon and AsyncLemon a "
+        'method that runs the flow. See docs/regenerating.md, "A new operation".'
+    )
+
+
+def test_generated_files_say_so():
+    for path in (ROOT / "generated").rglob("*.py"):
+        first = path.read_text(encoding="utf-8").partition("\n")[0]
+        assert re.match(r"# @generated from openapi\.yaml by openapi-python-client [\d.]+\. Do not edit", first), path
+    assert 'Written by "make regen"' in (ROOT / "docs/models.md").read_text(encoding="utf-8")
+
+
+def test_the_lock_of_generated_fits_the_contract_and_the_pins():
+    lock = json.loads((ROOT / "generated/regen.lock").read_text(encoding="utf-8"))
+    text = (ROOT / "openapi.yaml").read_text(encoding="utf-8")
+    assert lock.pop("openapi.yaml") == hashlib.sha256(text.encode()).hexdigest(), 'run "make regen"'
+    groups = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["dependency-groups"]
+    assert lock == dict(line.split("==") for line in groups["regen"] if "==" in line)
+    pinned = (ROOT / "tools/locks/dev.txt").read_text(encoding="utf-8")
+    for tool, version in lock.items():
+        assert f"\n{tool}=={version} " in f"\n{pinned}"
