@@ -532,7 +532,7 @@ def test_the_report_says_what_changed_and_what_it_breaks(tools, replacements, ex
 
 def test_the_report_names_the_lines_that_mention_it(tools, tmp_path):
     (tmp_path / "lemon_ext").mkdir()
-    (tmp_path / "lemon_ext" / "_operations.py").write_text("from lemon_client.api.images import create_image\n")
+    (tmp_path / "lemon_ext" / "_api.py").write_text("from lemon_client.api.images import create_image\n")
     (tmp_path / "lemon_ext" / "uses.py").write_text("x.quality = 'hd'\nf(seed=1, s='hd')\n'hdr'\n")
     old = tools.present
     new = tools.contract.parse(edit(NEW_PARAMETERS, ("enum: [standard, hd]\n    Im", "enum: [standard, uhd]\n    Im"),

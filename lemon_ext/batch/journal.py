@@ -125,12 +125,12 @@ def _cell(value: Any, column: Attribute[Any]) -> Any:
         value.encode()  # bytes that are no text were read as lone surrogates
     if column.metadata["json"]:
         value = json.loads(_text(value))
-    kind = column.metadata["kind"]
-    if not isinstance(value, int | float if kind is float else kind):
+    kind: Any = column.metadata["kind"]
+    if not isinstance(value, (int, float) if kind is float else kind):
         raise TypeError(f"not {kind.__name__}")
     if column.name == "status" and value not in STATUSES:
         raise ValueError("no state")
-    if column.name == "paths" and not all(isinstance(path, str | None) for path in value):
+    if isinstance(value, list) and column.name == "paths" and not all(isinstance(one, str | None) for one in value):
         raise TypeError("not names")
     return value
 
