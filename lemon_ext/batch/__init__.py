@@ -28,7 +28,7 @@ from lemon_ext._api import Session
 from lemon_ext._core import Validation
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._response import APIResponse
-from lemon_ext._signals import terminations_as_interrupts
+from lemon_ext._signals import patiently, terminations_as_interrupts
 from lemon_ext._warn import warn
 from lemon_ext.client import AsyncLemon, Lemon
 from lemon_ext.errors import JournalError
@@ -448,7 +448,7 @@ def _read(batch: _Batch) -> Iterator[dict[str, Any]]:
                 with suppress(RuntimeError):  # the interpreter is going down, and the loop has ended
                     portal.start_task_soon(batch.stop, "interrupted")
                 try:
-                    reader.wait()
+                    patiently(reader.wait)
                 except KeyboardInterrupt:  # a second time: what is on its way is cut off
                     work.cancel()
                     raise
