@@ -32,6 +32,7 @@ Whatever is raised after a task is known carries it as ``.task``. All of them ca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -277,6 +278,9 @@ class SaveError(LemonError, OSError):
         super().__init__(message)
         self.path = path
         self.errno = errno
+
+    def __reduce__(self) -> Any:
+        return partial(type(self), errno=self.errno), self.args, self.__dict__
 
 
 class JournalError(LemonError):

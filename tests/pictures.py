@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from io import BytesIO
 from typing import Any
 
@@ -15,7 +14,6 @@ SVG = (
 )
 
 
-@cache
 def picture(kind: str, mode: str = "RGB", frames: int = 1, seed: int = 7, **options: Any) -> bytes:
     """Return a picture of 37x23 pixels."""
     images = [

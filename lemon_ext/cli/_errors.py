@@ -47,6 +47,7 @@ EXIT_CODES: Final = MappingProxyType(
         errors.TaskTimeoutError: RUNNING,
         # The image exists and is paid for; as with a running task, the next step is to fetch it, not to make it again.
         errors.DownloadError: RUNNING,
+        errors.SaveError: RUNNING,
         errors.SubmissionUncertainError: UNCERTAIN,
         OSError: USAGE,
         errors.LemonError: BUG,
