@@ -17,6 +17,7 @@
     │   └── UnreadableSubmissionError(ResponseError)
     ├── TaskError                          .task is the handle to resume with
     │   ├── TaskFailedError                .reason
+    │   │   └── TaskCancelledError
     │   ├── TaskNotFoundError
     │   └── TaskTimeoutError(TimeoutError) the task is still running: resume, do not resubmit
     ├── DownloadError                      the image exists, fetching it failed
@@ -61,6 +62,7 @@ __all__ = (
     "SaveError",
     "ServerError",
     "SubmissionUncertainError",
+    "TaskCancelledError",
     "TaskError",
     "TaskFailedError",
     "TaskNotFoundError",
@@ -233,6 +235,10 @@ class TaskFailedError(TaskError):
         super().__init__(message, task=task)
         self.reason = reason
         self.result: Any = None
+
+
+class TaskCancelledError(TaskFailedError):
+    """The task was cancelled, by whoever may."""
 
 
 class TaskNotFoundError(TaskError):

@@ -58,8 +58,7 @@ class Colour:
 
         transport = httpx.MockTransport(record)
         kind, http = (Lemon, httpx.Client) if self.blocking else (AsyncLemon, httpx.AsyncClient)
-        lemon = kind(options.pop("api_key", KEY), http_client=http(transport=transport), **options)
-        return lemon
+        return kind(options.pop("api_key", KEY), http_client=http(transport=transport), **options)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if self.portal is None:

@@ -55,6 +55,16 @@ def test_a_signal_ends_a_batch_as_ctrl_c_does(emulator, tmp_path, how, code):
     )
 
 
+def test_rows_that_end_while_a_batch_is_stopping_are_told(emulator, tmp_path):
+    emulator.latency = 0.5
+    (tmp_path / "rows.txt").write_text("one\ntwo [fault:error_400]\nthree\n", encoding="utf-8")
+    with ctrl_c(when=lambda: len(emulator.requests) == 3):
+        result = lemon("batch", "rows.txt", "-o", "out", "--json")
+    told = {row["row"]: row["status"] for row in map(json.loads, result.stdout.splitlines())}
+    assert told == {1: "saved", 2: "refused", 3: "saved"}
+    assert result.exit_code == 7
+
+
 def test_a_hangup_ends_a_process_unless_it_is_told_not_to_mind(emulator, tmp_path):
     emulator.task_seconds = 0.5
     args = ("generate", "a cat", "-m", "midjourney", "--poll-interval", "0.1")

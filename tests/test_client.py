@@ -4,13 +4,13 @@ sending.
 
 from __future__ import annotations
 
+import base64
 import copy
 import inspect
 import json
 import logging
 import math
 import pickle
-import traceback
 import warnings
 
 import anyio
@@ -27,7 +27,6 @@ from lemon_ext import (
     Lemon,
     LemonError,
     LemonWarning,
-    MissingKeyError,
     RateLimitError,
     ResponseError,
     SubmissionUncertainError,
@@ -40,6 +39,8 @@ from lemon_ext import (
 from lemon_ext.client import AsyncImages, Images
 from tests.conftest import KEY
 from tests.pictures import PNG
+
+PIXEL = base64.b64encode(PNG).decode()
 
 INLINE = {
     "created": 1706000000,
@@ -411,16 +412,6 @@ def test_retries_are_bounded(colour):
         colour.call(colour.client(script((429, {})), max_retries=0).images.generate, "x")
 
 
-def test_a_key_that_the_server_echoes_is_masked(colour):
-    reply = (401, {"error": {"message": f"Incorrect API key provided: {KEY}", "code": "invalid_api_key"}})
-    with pytest.raises(lemon_ext.AuthenticationError) as caught:
-        colour.call(colour.client(script(reply)).images.generate, "x")
-    error = caught.value
-    shown = "".join(traceback.format_exception(error)) + repr(error.__dict__) + error.response.text
-    assert KEY not in shown
-    assert KEY.encode() not in pickle.dumps(error)
-
-
 def test_neither_key_nor_prompt_is_logged(colour, caplog):
     caplog.set_level(logging.DEBUG)
     colour.call(colour.client(script(PENDING, COMPLETED)).images.generate, "a secret prompt", model="midjourney")
@@ -507,12 +498,6 @@ def test_the_environment_gives_key_and_address(monkeypatch):
     with Lemon(http_client=httpx.Client(transport=httpx.MockTransport(handler))) as lemon:
         lemon.images.generate("x")
     assert seen == [("https://api.example.test/v1/images/generations", "Bearer sk-env")]
-
-
-@pytest.mark.parametrize("kind", [Lemon, AsyncLemon])
-def test_without_a_key_the_variable_is_named(kind):
-    with pytest.raises(MissingKeyError, match="LEMONDATA_API_KEY"):
-        kind()
 
 
 @pytest.mark.parametrize(
@@ -660,7 +645,7 @@ def test_every_error_can_be_pickled():
 
 
 def test_a_result_can_be_pickled_and_copied(colour):
-    result = colour.call(colour.client(script({"data": [{"b64_json": "aGk="}]})).images.generate, "x")
+    result = colour.call(colour.client(script({"data": [{"b64_json": PIXEL}]})).images.generate, "x")
     for again in (pickle.loads(pickle.dumps(result)), copy.deepcopy(result)):
-        assert again[0].read() == b"hi"
-        assert again[0].raw.to_dict() == {"b64_json": "aGk="}
+        assert again[0].read() == PNG
+        assert again[0].raw.to_dict() == {"b64_json": PIXEL}

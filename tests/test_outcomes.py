@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import base64
 import json
+import re
+from collections import Counter
 
 import httpx
 import pytest
 
+from lemon_ext import arun_batch, run_batch
+from lemon_ext.batch.engine import RESENDS
 from lemon_ext.cli._errors import exit_code
-from lemon_ext.errors import LemonError, ResponseError
-from tests.outcomes import CASES, IMAGE, PAGE, PIXEL, UNCERTAIN, UNREADABLE
+from lemon_ext.errors import LemonError, ResponseError, ServerError
+from tests.outcomes import CASES, IMAGE, INLINE, PAGE, PIXEL, UNCERTAIN, UNREADABLE
 
 COMPLETED = {"task_id": "img_1", "status": "completed", "data": [IMAGE]}
 RETRIES = 2
@@ -87,6 +91,78 @@ def test_what_could_not_be_read_is_kept_whole(ends):
     bodies = [(case.name, error.body == case.reply[1]) for case, error, *_ in ends if case.end is UNREADABLE]
     assert bodies == [(name, True) for name, _ in bodies]
     assert len(bodies) > 15
+
+
+# ---- the same to a batch ----
+
+
+def batched(colour, cases, folder):
+    """Send a row for each case, one after the other, and one that goes well after each.
+
+    Returns for each case the row's status, error and number of POSTs, and how many of the others were sent.
+    """
+    posts = Counter()
+
+    def handler(request):
+        if request.method != "POST":
+            return serve(None)(request)
+        prompt = json.loads(request.content)["prompt"]
+        posts[prompt] += 1
+        return cases[int(prompt)](request) if prompt.isdecimal() else httpx.Response(200, json=INLINE)
+
+    rows = [
+        {"prompt": prompt, "model": "midjourney"} for number in range(len(cases)) for prompt in (f"{number}", "spacer")
+    ]
+    run = run_batch if colour.blocking else arun_batch
+    list(colour.call(run, rows, folder, client=colour.client(handler), concurrency=1, gallery=False))
+    lines = (folder / "results.jsonl").read_text(encoding="utf-8").splitlines()
+    told = []
+    for number, row in enumerate(json.loads(line) for line in lines[::2]):
+        waits = row["status"] == "waiting" and row["task_id"] is None  # told as a row that waits for another run
+        told.append(("unsent" if waits else row["status"], row["error"] or {}, posts[f"{number}"]))
+    return told, posts["spacer"]
+
+
+def compare(ends, told):
+    """A row has the same error as a call, in the same words, and is paid or not alike."""
+    assert [
+        (case.name, status, error.get("type"), posts)
+        for (case, *_), (status, error, posts) in zip(ends, told, strict=True)
+    ] == [
+        (case.name, case.end.row, error and type(error).__name__, 1 + RESENDS if case.end.again else 1)
+        for case, error, *_ in ends
+    ]
+    for (case, error, *_), (_, row_error, _) in zip(ends, told, strict=True):
+        told_of_row = row_error.get("message") and re.sub(
+            r"The answer is kept in \S+-reply\.\w+\.$", BODY, row_error["message"]
+        )
+        assert told_of_row == (error and str(error)), case.name
+
+
+#: A batch keeps it in a file, and names that.
+BODY = "The answer is in .body."
+
+
+def stops(end):
+    """Whether a batch sends nothing more: the account is refused, or the API cannot be reached or is too busy."""
+    return end.stops or (end.again and end.error is not ServerError)
+
+
+def test_a_batch_ends_as_the_same_table_says(colour, ends, tmp_path):
+    ends = [end for end in ends if not stops(end[0].end)]
+    told, others = batched(colour, [case for case, *_ in ends], tmp_path)
+    compare(ends, told)
+    assert others == len(ends)
+
+
+@pytest.mark.parametrize("colour", ["asyncio"], indirect=True)
+def test_what_holds_for_every_row_stops_a_batch_and_leaves_the_row_to_another_run(colour, ends, tmp_path):
+    ends = [end for end in ends if stops(end[0].end)]
+    assert len(ends) > 20
+    for number, end in enumerate(ends):
+        told, others = batched(colour, [end[0]], tmp_path / f"{number}")
+        compare([end], told)
+        assert others == 0 or not end[0].end.stops, end[0].name
 
 
 @pytest.mark.parametrize("stamp", ["1800000000", "99999999999999999999"])

@@ -29,10 +29,10 @@ REPLIES: Final = {"inline": "at once", "task": "as a task", "either": "either wa
 @click.argument("model", required=False)
 @json_option("Print JSON.")
 def models(model: str | None) -> int:
-    """List the models, or say what one of them takes.
+    """List the models, or show what one of them takes.
 
-    This is the contract's table: what is documented. The catalogue grows, and a model that is not listed can be used
-    too; the API decides. Neither a key nor the network is needed.
+    The list is the table of the contract. A model that is not in it can be used, too: the API decides. No key and no
+    network are needed.
     """
     table()  # before the module below asks for it: alone, it is loaded without the HTTP library
     from lemon_ext.capabilities import capabilities, caution, families
