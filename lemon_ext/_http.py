@@ -18,7 +18,7 @@ from functools import cache, lru_cache, partial
 from http.cookiejar import CookieJar
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Any, Final, Generic, Literal, Self, TypeVar
+from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -26,6 +26,7 @@ import anyio
 import anyio.lowlevel
 import httpx
 from attrs import Factory, define, field, frozen
+from lemon_client.model_table import SERVERS
 
 from ._address import is_private_host, is_private_ip, origin
 from ._base64 import PictureScan
@@ -35,7 +36,6 @@ from ._network import AsyncNetwork, BlockedAddressError, Network, until
 from ._response import APIResponse
 from .errors import ConfigurationError, DownloadError, LemonError
 
-ClientT = TypeVar("ClientT", bound="httpx.Client | httpx.AsyncClient | Direct")
 Kind = Literal["submit", "poll", "picture"]
 
 logger = logging.getLogger("lemon_ext")
@@ -72,7 +72,16 @@ _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, h
 
 
 @define(eq=False, repr=False)
-class _Connections(Generic[ClientT]):
+class _Lease:
+    """A client of the HTTP library, the process that made it, and the exchanges that use it."""
+
+    client: Any
+    process: int
+    users: set[object] = field(factory=set, init=False)
+
+
+@define(eq=False, repr=False)
+class _Connections:
     """The clients of the HTTP library for one kind of request: those in use, and older ones that are still being left.
 
     Takes no lock, which an interrupt or a fork could leave locked: who enters a client says so first and then looks
@@ -80,12 +89,12 @@ class _Connections(Generic[ClientT]):
     because what httpx's pool does for each grows with the square of its connections.
     """
 
-    new: Callable[[], ClientT]
+    new: Callable[[], Any]
     _closed: bool = field(default=False, init=False)
-    _present: tuple[_Lease[ClientT], ...] = field(default=(), init=False)
-    _all: set[_Lease[ClientT]] = field(factory=set, init=False)
+    _present: tuple[_Lease, ...] = field(default=(), init=False)
+    _all: set[_Lease] = field(factory=set, init=False)
 
-    def enter(self, user: object) -> _Lease[ClientT]:
+    def enter(self, user: object) -> _Lease:
         """Return the client for an exchange. ``user`` is any new object that stands for the exchange."""
         while not self._closed:
             present = self._present
@@ -102,47 +111,33 @@ class _Connections(Generic[ClientT]):
             lease.users.discard(user)
         raise closed_error()
 
-    def leave(self, lease: _Lease[ClientT], user: object, *, cut_off: bool) -> list[_Lease[ClientT]]:
+    def leave(self, lease: _Lease, user: object, *, cut_off: bool) -> list[_Lease]:
         """End an exchange, and return what is to be closed. After one that was cut off, nothing uses its client."""
         if cut_off and not getattr(lease.client, "survives_cancellation", False):
             self._present = tuple(other for other in self._present if other is not lease)
         lease.users.discard(user)
         return [] if lease in self._present else [old for old in [*self._all] if self._is_left(old)]
 
-    def forget(self, lease: _Lease[ClientT]) -> None:
+    def forget(self, lease: _Lease) -> None:
         """Forget a client that was closed."""
         self._all.discard(lease)
 
-    def close(self) -> list[_Lease[ClientT]]:
+    def close(self) -> list[_Lease]:
         """Give out nothing more, and return what is to be closed."""
         self._closed, self._present = True, ()
         return [lease for lease in [*self._all] if lease.process == os.getpid()]
 
-    def _is_left(self, lease: _Lease[ClientT]) -> bool:
+    def _is_left(self, lease: _Lease) -> bool:
         return lease not in self._present and not lease.users and lease.process == os.getpid()
 
 
-@define(eq=False, repr=False)
-class _Lease(Generic[ClientT]):
-    client: ClientT
-    process: int
-    users: set[object] = field(factory=set, init=False)
-
-
-def _each(new: Callable[[Kind], ClientT]) -> Mapping[Kind, _Connections[ClientT]]:
+def _each(new: Callable[[Kind], Any]) -> Mapping[Kind, _Connections]:
     return {kind: _Connections(partial(new, kind)) for kind in KEEPALIVE}
 
 
 def closed_error() -> LemonError:
     """Return the error of a client that was closed."""
     return LemonError("This client is closed. Make a new one, or do the work inside its `with` block.")
-
-
-@define(eq=False, repr=False)
-class _Lease(Generic[ClientT]):
-    client: ClientT
-    process: int
-    users: set[object] = field(factory=set, init=False)
 
 
 def tls() -> ssl.SSLContext:
@@ -346,7 +341,7 @@ class Credentials:
         if keyed and self.key is not None:
             headers["Authorization"] = self.key.header
         try:
-            request = client.build_request(
+            request: httpx.Request = client.build_request(
                 effect.method, _parsed(effect.url), headers=headers, json=effect.json, extensions=extensions
             )
         except Exception as exc:
@@ -394,6 +389,10 @@ class Credentials:
         record = body.collected()
         return record if self.key is None else self.key.mask(record)
 
+    def shown(self, exc: Exception) -> Exception | None:
+        """Return a failure that a traceback may show, or None for one that quotes the key."""
+        return exc if self.key is None or self.key.hide(str(exc)) == str(exc) else None
+
     def fault(self, exc: Exception, effect: Send, trace: _Trace) -> TransportFault:
         """Return what a failure means. It may quote an answer, which may echo the key."""
         text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
@@ -404,6 +403,8 @@ class Credentials:
         local = not effect.sent and not isinstance(exc, httpx.TransportError)
         if isinstance(exc, _UNSENT):
             text += _route(effect.url)
+            if self.base_url == SERVERS[0] and SERVERS[1:] and effect.kind != "picture":
+                text += f"; the API is also at {SERVERS[1]} (set LEMONDATA_BASE_URL)"
         return TransportFault(
             text if self.key is None else self.key.hide(text),
             sent=effect.sent,
@@ -540,7 +541,7 @@ class Http:
     #: A client of the user's, which is used for everything and left open.
     given: httpx.Client | None = None
     #: For each kind of request, shared by clients made with `with_options`.
-    connections: Mapping[Kind, _Connections[httpx.Client]] = Factory(
+    connections: Mapping[Kind, _Connections] = Factory(
         lambda self: _each(partial(new_client, guard=self.credentials.guard)), takes_self=True
     )
     #: False for what shares another's connections, and leaves them open.
@@ -566,7 +567,7 @@ class Http:
             leave(cut_off=cut_off)
         return response
 
-    def lend(self, kind: Kind = "poll") -> tuple[httpx.Client, Callable[..., None]]:
+    def lend(self, kind: Kind = "poll") -> tuple[Any, Callable[..., None]]:
         """Return a client for an exchange, and what to call at its end, with whether it was cut off."""
         if self.given is not None:
             return self.given, lambda *, cut_off: None
@@ -580,7 +581,7 @@ class Http:
 
         return lease.client, leave
 
-    def _send(self, client: httpx.Client, effect: Send) -> APIResponse:
+    def _send(self, client: Any, effect: Send) -> APIResponse:
         end = time.monotonic() + effect.within
         trace, body = _Trace(effect), None
         request = self.credentials.build(client, effect, trace)
@@ -601,7 +602,7 @@ class Http:
         except Exception as exc:
             if body is not None and exc is body.broken:
                 raise
-            raise self.credentials.fault(exc, effect, trace) from exc
+            raise self.credentials.fault(exc, effect, trace) from self.credentials.shown(exc)
         except BaseException:
             trace.interrupted()
             raise
@@ -643,7 +644,7 @@ class AsyncHttp:
 
     credentials: Credentials
     given: httpx.AsyncClient | None = None
-    connections: Mapping[Kind, _Connections[httpx.AsyncClient]] = Factory(
+    connections: Mapping[Kind, _Connections] = Factory(
         lambda self: _each(partial(new_async_client, guard=self.credentials.guard)), takes_self=True
     )
     loop: _Loop = field(factory=lambda: _Loop())
@@ -681,7 +682,7 @@ class AsyncHttp:
             await leave(cut_off=cut_off)
         return response
 
-    def lend(self, kind: Kind = "poll") -> tuple[httpx.AsyncClient, Callable[..., Awaitable[None]]]:
+    def lend(self, kind: Kind = "poll") -> tuple[Any, Callable[..., Awaitable[None]]]:
         """Async twin of `Http.lend`."""
         given = self.given
         connections, user = self.connections[kind], object()
@@ -694,9 +695,9 @@ class AsyncHttp:
                 await _close(old.client)
                 connections.forget(old)
 
-        return given if lease is None else lease.client, leave  # type: ignore[return-value]  # one of them is there
+        return given if lease is None else lease.client, leave
 
-    async def _send(self, client: httpx.AsyncClient, effect: Send, end: float) -> APIResponse:
+    async def _send(self, client: Any, effect: Send, end: float) -> APIResponse:
         trace, body = _Trace(effect), None
         request = self.credentials.build(client, effect, trace.asynchronous)
         try:
@@ -707,7 +708,8 @@ class AsyncHttp:
                     _log(effect, response)
                     body = _Body.of(response, effect, end)
                     if body.wanted:
-                        chunks: Any = aiter(response.aiter_bytes() if body.packed else response.stream)
+                        source: Any = response.aiter_bytes() if body.packed else response.stream
+                        chunks = aiter(source)
                         try:
                             async for chunk in chunks:
                                 body.write(chunk)
@@ -724,7 +726,7 @@ class AsyncHttp:
         except Exception as exc:
             if body is not None and exc is body.broken:
                 raise
-            raise self.credentials.fault(exc, effect, trace) from exc
+            raise self.credentials.fault(exc, effect, trace) from self.credentials.shown(exc)
         except BaseException:
             trace.interrupted()
             raise

@@ -15,7 +15,7 @@ from collections.abc import Callable
 from io import BytesIO
 from itertools import chain, repeat
 from types import MappingProxyType
-from typing import BinaryIO, Final, NamedTuple
+from typing import BinaryIO, Final, NamedTuple, TypeAlias
 
 #: Bytes from which a kind is told. An SVG may begin with a long comment.
 HEAD: Final = 64 * 1024
@@ -44,6 +44,10 @@ _MAGIC: Final = MappingProxyType({
 #: Bytes that text does not hold.
 _BINARY: Final = re.compile(rb"[\x00-\x08\x0e-\x1a\x1c-\x1f]")
 _BYTE_ORDER_MARKS: Final = (b"\xff\xfe", b"\xfe\xff")
+
+
+#: What a changed file is made of: new bytes, and from where to where they are those of the old one.
+Pieces: TypeAlias = list[bytes | tuple[int, int]]
 
 
 class Part(NamedTuple):
@@ -98,7 +102,7 @@ def examine(file: BinaryIO | bytes) -> Examined:
 
 
 _SHORT: Final = "it ends too soon"
-_Found = tuple[tuple[int, int] | None, list[Part]]
+_Found: TypeAlias = tuple[tuple[int, int] | None, list[Part]]
 
 
 class _FaultError(Exception):

@@ -66,7 +66,8 @@ def error_detail(response: APIResponse) -> dict[str, Any]:
         return {"message": excerpt(response)} if response.body.strip() else {}
     error = body.get("error") if isinstance(body, dict) else None
     detail = dict(error) if isinstance(error, dict) else dict(body) if isinstance(body, dict) else {}
-    if message := words(error) or words(body):
+    # A bare string there is often a mere code, with the words beside it.
+    if message := (words(error) if isinstance(error, dict) else None) or words(body):
         detail["message"] = message
     elif response.body.strip() not in (b"", b"{}", b"null", b"[]"):
         detail["message"] = excerpt(response)

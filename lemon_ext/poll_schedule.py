@@ -9,18 +9,15 @@ The numbers, and how far this is from the optimum: docs/polling.md and ``benchma
 
 from __future__ import annotations
 
-import heapq
 import math
 import threading
 from bisect import bisect_right
 from collections import Counter, deque
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from attrs import define, field
-
-if TYPE_CHECKING:
-    from .rate_limit import RateLimit
+from lemon_client.task_table import TYPICAL_SECONDS
 
 #: The bins of durations: [0, 2 s), then each 15 % longer than the one before, up to half an hour, then all the rest.
 EDGES: Final = (0.0, *(2.0 * 1.15**i for i in range(50)), math.inf)
@@ -29,8 +26,9 @@ MEMORY: Final = 200.0
 #: Of the prior: so many imagined tasks, this share of them as the documents say (30-120 s), the others of any length.
 PRIOR_TASKS: Final = 4.0
 DOCUMENTED_SHARE: Final = 0.6
-MEDIAN: Final = 60.0
-SIGMA: Final = 0.42
+#: The documented seconds are taken as the middle nine tenths of a log-normal distribution.
+MEDIAN: Final = math.sqrt(TYPICAL_SECONDS[0] * TYPICAL_SECONDS[1])
+SIGMA: Final = math.log(TYPICAL_SECONDS[1] / TYPICAL_SECONDS[0]) / (2 * 1.645)
 ANY_LENGTH: Final = (2.0, 300.0)
 
 #: Seconds; polls of one task are never closer together, and never further apart.
@@ -51,8 +49,6 @@ NEW_STEP: Final = 0.1
 SCOUT: Final = 16
 #: The share of the rate limit that is planned with; the rest is for retries and for what others use.
 USABLE: Final = 0.88
-#: Seconds of submissions that may be made up for after polls, or the rate limit, kept them waiting.
-CREDIT: Final = 1.0
 #: Seconds after which the price is set anew, and over which what arrives is counted.
 REPRICE: Final = 5.0
 RECENT: Final = 60.0
@@ -289,49 +285,3 @@ class Schedule:
     def _expected_polls(self, known: list[tuple[Durations, int]]) -> float:
         polls = sum(count * durations.expected_polls(self._price(durations)) for durations, count in known)
         return polls / sum(count for _, count in known)
-
-
-class Agenda:
-    """What a batch does next, and when: every submission and every poll by the time it is due. Pure, as all here.
-
-    One queue for both, so that neither starves the other. Submissions are spaced so that the polls they will need fit
-    into the rate limit too, except while there is room for all that is under way: a small batch is sent at once.
-    """
-
-    def __init__(self, schedule: Schedule, rate_limit: RateLimit) -> None:
-        self._schedule = schedule
-        self._rate_limit = rate_limit
-        self._queue: list[tuple[float, int, Any]] = []
-        self._order = 0
-        self._next_submission = -math.inf
-
-    def __len__(self) -> int:
-        """Return how many polls are queued."""
-        return len(self._queue)
-
-    def poll_at(self, task: Any, due: float) -> None:
-        """Queue a poll of a task."""
-        self._order += 1
-        heapq.heappush(self._queue, (due, self._order, task))
-
-    def next_poll(self) -> float:
-        """Return when the next poll is due; infinity if there is none."""
-        return self._queue[0][0] if self._queue else math.inf
-
-    def take(self) -> Any:
-        """Return the task whose poll is due first."""
-        return heapq.heappop(self._queue)[2]
-
-    def next_submission(self, now: float, under_way: int) -> float:
-        """Return when the next submission is due, with so many tasks ``under_way``."""
-        if self._rate_limit.per_minute is None:
-            return now
-        if (under_way + 1) * self._schedule.requests_per_task(now) <= self._rate_limit.free(now):
-            return min(now, self._next_submission)
-        return self._next_submission
-
-    def submitted(self, now: float) -> None:
-        """Space the following submission after one that is made now."""
-        if self._rate_limit.per_minute is not None:
-            pace = 60.0 / self._rate_limit.per_minute * self._schedule.requests_per_task(now)
-            self._next_submission = max(self._next_submission, now - CREDIT) + pace

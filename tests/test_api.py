@@ -1,11 +1,26 @@
-"""The billable POST and the free look, stepped by hand: what is sent, and what each answer becomes."""
+"""The billable POST and the free poll, stepped by hand: what is sent, and what each answer becomes."""
 
 from __future__ import annotations
 
 import pytest
 
+from lemon_ext._api import (
+    Accepted,
+    Answer,
+    Rejected,
+    Session,
+    State,
+    Transient,
+    TryLater,
+    Unknown,
+    absolute,
+    judge,
+    poll,
+    poll_target,
+    read_answer,
+    request_body,
+)
 from lemon_ext._flow import TransportFault
-from lemon_ext._operations import Answer, Session, Setback, State, look, poll_target, read_answer, request_body, submit
 from lemon_ext.errors import (
     APIConnectionError,
     APIStatusError,
@@ -23,6 +38,7 @@ from lemon_ext.errors import (
     SubmissionUncertainError,
     UnreadableSubmissionError,
 )
+from lemon_ext.tasks import Leaving, submit
 from tests.play import Clock, answer, play
 
 BASE = "https://api.example.test"
@@ -37,38 +53,40 @@ TASK = {
     "poll_url": "/v1/images/generations/img_0f9a12bc34de",
     "data": [{"url": "", "revised_prompt": "a sunset"}],
 }
-UNSENT = TransportFault("connection refused", unsent=True)
+UNSENT = TransportFault("ConnectError: refused", sent=False)
 LOST = TransportFault("ReadTimeout", timeout=True)
+WALL = 784111777.0
 
 
-class Budget:
-    """A budget that notes what it was asked for."""
+class Limit:
+    """A rate limit that notes what it was asked for."""
 
     def __init__(self, wait: float = 0.0) -> None:
-        self.wait, self.booked, self.held_until = wait, 0, None
+        self.wait, self.granted, self.held = wait, 0, None
 
-    def reserve(self, now: float, within: float) -> float | None:
-        self.booked += 1
+    def acquire(self, now: float, within: float) -> float | None:
+        self.granted += 1
         return self.wait if self.wait <= within else None
 
-    def penalize(self, until: float) -> None:
-        self.held_until = until
+    def hold(self, now: float, seconds: float) -> None:
+        self.held = seconds
 
 
 @pytest.fixture
 def clock():
-    return Clock()
+    clock = Clock()
+    clock.rule()
+    return clock
 
 
-def make_session(clock, **options):
-    return Session(BASE, options.pop("budget", Budget()), clock=clock, wall=lambda: 784111777.0, **options)
+def make_session(limit=None, schedule=None, **options):
+    return Session(BASE, limit or Limit(), schedule, **options)
 
 
-def post(clock, *replies, deadline=300.0, **options):
-    session = make_session(clock, **options)
-    return play(
-        submit(session, {"model": "dall-e-3", "prompt": "a white cat"}, session.deadline(deadline)), clock, *replies
-    )
+def post(clock, *replies, deadline=300.0, limit=None, **options):
+    session = make_session(limit, **options)
+    body = {"model": "dall-e-3", "prompt": "a white cat"}
+    return play(submit(session, body, session.deadline(deadline), Leaving()), clock, *replies)
 
 
 def test_a_request_carries_what_was_given_and_nothing_else():
@@ -84,8 +102,7 @@ def test_the_post_goes_to_the_documented_path_with_the_key_and_the_whole_deadlin
     _, (request,), _ = post(clock, answer(200, INLINE))
     assert (request.method, request.url) == ("POST", "https://api.example.test/v1/images/generations")
     assert request.json == {"model": "dall-e-3", "prompt": "a white cat"}
-    assert request.keyed
-    assert request.within == 300
+    assert (request.kind, request.within) == ("submit", 300)
 
 
 @pytest.mark.parametrize(
@@ -178,12 +195,36 @@ def test_the_hints_of_the_documented_envelope_are_kept(clock):
 
 
 @pytest.mark.parametrize(
-    "body", [b"", b"<html>x</html>", b"[1]", b'{"error": "slow"}', b'{"message": "no"}', b'{"error": []}']
+    ("body", "words"),
+    [
+        ({"error": {"message": "No such size"}}, "No such size"),
+        ({"error": "slow"}, "slow"),
+        ({"message": "no channel"}, "no channel"),
+        ({"message": ["too large", "too many"]}, "too large; too many"),
+        ({"detail": "Not allowed"}, "Not allowed"),
+        ({"detail": [{"loc": ["body", "n"], "msg": "must be 1"}]}, "body.n: must be 1"),
+        ({"errors": [{"message": "first"}, {"message": "second"}]}, "first; second"),
+        ({"validation_errors": [{"param": "size", "message": "not in the list"}]}, "size: not in the list"),
+        ({"code": 1001, "msg": "quota service is down"}, "quota service is down"),
+        ({"status": "FAILED", "failReason": "banned words"}, "banned words"),
+        ({"title": "Bad Request", "status": 400}, "Bad Request"),
+        ({"status": 400, "error": "Bad Request", "message": "n is too large"}, "n is too large"),
+        ({"error": "invalid_request", "error_description": "scope is missing"}, "scope is missing"),
+        ({"odd": 1}, '{"odd": 1}'),
+        ([{"message": "in a list"}], "in a list"),
+        (b"upstream connect error", "upstream connect error"),
+        (b"<html><head><title>Blocked &amp; logged</title></head>", 'page that is not the API\'s: "Blocked & logged"'),
+        (b"<p>Sign in\x1b[31m first</p>", 'page that is not the API\'s: "Sign in [31m first"'),
+        (b"x" * 5000, "x" * 199 + "\u2026"),
+        (b"", "no message"),
+    ],
 )
-def test_an_error_in_another_shape_keeps_its_status(clock, body):
+def test_the_server_s_own_words_are_quoted_whatever_envelope_they_come_in(clock, body, words):
     with pytest.raises(BadRequestError) as caught:
         post(clock, answer(400, body))
-    assert caught.value.response.body == body
+    assert words in str(caught.value)
+    assert len(str(caught.value)) < 600
+    assert "(see .body)" not in str(caught.value)
 
 
 @pytest.mark.parametrize("lost", [LOST, answer(500, {}), answer(502, b"<html>"), answer(504, {}), answer(503, {})])
@@ -216,6 +257,13 @@ def test_a_request_that_never_left_is_sent_again(clock):
     assert 0.5 <= slept[1] <= 1.0
 
 
+def test_what_fails_on_this_machine_is_not_tried_again(clock):
+    fault = TransportFault("ValueError: a bug of ours", sent=False, local=True)
+    with pytest.raises(APIConnectionError, match=r"did not leave this machine.*Nothing was sent") as caught:
+        post(clock, fault)
+    assert len(caught.value.sent) == 1
+
+
 def test_when_nothing_ever_leaves_it_is_a_connection_error(clock):
     with pytest.raises(APIConnectionError, match="Nothing was sent") as caught:
         post(clock, UNSENT, UNSENT, UNSENT)
@@ -223,18 +271,17 @@ def test_when_nothing_ever_leaves_it_is_a_connection_error(clock):
 
 
 def test_a_connect_timeout_is_a_timeout(clock):
-    fault = TransportFault("ConnectTimeout", unsent=True, timeout=True)
+    fault = TransportFault("ConnectTimeout", sent=False, timeout=True)
     with pytest.raises(APITimeoutError):
         post(clock, fault, max_retries=0)
 
 
 def test_a_429_is_sent_again_after_what_the_server_asks(clock):
-    budget = Budget()
-    _, sent, slept = post(clock, answer(429, {}, Retry_After="8"), answer(200, INLINE), budget=budget)
+    limit = Limit()
+    _, sent, slept = post(clock, answer(429, {}, Retry_After="8"), answer(200, INLINE), limit=limit)
     assert len(sent) == 2
     assert slept == [8.0]
-    assert budget.held_until == 1008.0
-    assert budget.booked == 2
+    assert (limit.held, limit.granted) == (8.0, 2)
 
 
 def test_zero_seconds_is_an_answer(clock):
@@ -270,13 +317,13 @@ def test_an_uncertain_answer_after_a_refusal_is_still_uncertain(clock):
         post(clock, answer(429, {}, Retry_After="1"), LOST)
 
 
-def test_the_budget_is_waited_for(clock):
-    assert post(clock, answer(200, INLINE), budget=Budget(2.5))[2] == [2.5]
+def test_the_rate_limit_is_waited_for(clock):
+    assert post(clock, answer(200, INLINE), limit=Limit(2.5))[2] == [2.5]
 
 
-def test_nothing_is_sent_when_the_budget_leaves_no_time(clock):
+def test_nothing_is_sent_when_the_rate_limit_leaves_no_time(clock):
     with pytest.raises(APITimeoutError, match="nothing was sent") as caught:
-        post(clock, budget=Budget(10), deadline=5)
+        post(clock, limit=Limit(10), deadline=5)
     assert caught.value.sent == []
 
 
@@ -286,41 +333,59 @@ def test_nothing_is_sent_with_a_deadline_of_zero(clock):
     assert caught.value.sent == []
 
 
-def see(clock, reply, **options):
-    session = make_session(clock, **options)
-    flow = look(session, "img_1", options.get("poll_url"), session.deadline(100))
-    return play(flow, clock, reply)
+# ---- polling ----
 
 
-def test_a_look_asks_the_documented_path(clock):
+def see(clock, reply, limit=None, poll_url=None):
+    session = make_session(limit)
+    return play(poll(session, "img_1", poll_url, session.deadline(100)), clock, reply)
+
+
+def test_a_poll_goes_to_the_documented_path(clock):
     result, (request,), _ = see(clock, answer(200, TASK))
     assert isinstance(result, Answer)
     assert (request.method, request.url) == ("GET", "https://api.example.test/v1/images/generations/img_1")
-    assert request.within == 30
+    assert (request.kind, request.within) == ("poll", 30)
 
 
 @pytest.mark.parametrize(
     "reply",
-    [LOST, UNSENT, answer(429, {}), answer(408, {}), answer(425, {}), answer(500, {}), answer(502, b"<html>"),
-     answer(520, b""), answer(200, b"{"), answer(200, b""), answer(200, [1])],
+    [LOST, UNSENT, answer(429, {}), answer(408, {}), answer(425, {}), answer(499, b""), answer(500, {}),
+     answer(502, b"<html>"), answer(520, b""), answer(200, b"{"), answer(200, b""), answer(200, [1]), answer(404, {}),
+     # What stands between us and the API, and not the API: a portal, a challenge, a proxy's own error.
+     answer(200, b"<html>Sign in</html>"), answer(302, b"<html>", Location="http://portal.test/"),
+     answer(400, b"<html>"), answer(401, b"<html>"), answer(403, b"<title>Attention</title>"), answer(407, b"<html>")],
 )  # fmt: skip
-def test_a_look_that_fails_for_now_is_a_setback(clock, reply):
-    assert isinstance(see(clock, reply)[0], Setback)
+def test_a_poll_that_fails_for_now_is_transient(clock, reply):
+    assert isinstance(see(clock, reply)[0], Transient)
 
 
 @pytest.mark.parametrize(
     ("status", "kind"),
-    [(401, AuthenticationError), (402, InsufficientBalanceError), (403, PermissionDeniedError)],
+    [
+        (400, BadRequestError),
+        (401, AuthenticationError),
+        (402, InsufficientBalanceError),
+        (403, PermissionDeniedError),
+    ],
 )
-def test_a_look_that_is_refused_for_good_is_an_error(clock, status, kind):
+def test_a_poll_that_the_api_refuses_is_an_error(clock, status, kind):
     with pytest.raises(kind):
-        see(clock, answer(status, {}))
+        see(clock, answer(status, {"error": {"message": "No."}}))
 
 
-def test_a_look_that_is_redirected_is_an_error(clock):
+def test_a_poll_that_is_redirected_is_an_error(clock):
     with pytest.raises(ResponseError, match="redirect"):
         see(clock, answer(302, b""))
 
+
+def test_a_429_to_a_poll_holds_what_shares_the_rate_limit(clock):
+    limit = Limit()
+    assert see(clock, answer(429, {}, Retry_After="7"), limit)[0].retry_after == 7.0
+    assert limit.held == 7.0
+
+
+# ---- addresses ----
 
 H = "https://h.test"
 STANDARD = f"{H}/v1/images/generations/img_1"
@@ -356,3 +421,90 @@ def test_a_poll_url_is_followed_on_the_api_s_own_origin_only(base, poll_url, tar
 
 def test_ids_are_quoted():
     assert poll_target(H, "a/b?c#d é", None)[0] == f"{H}/v1/images/generations/a%2Fb%3Fc%23d%20%C3%A9"
+
+
+@pytest.mark.parametrize("answer_", [
+    {"task_id": "t", "status": "pending"}, {"id": "t", "status": "pending"}, {"id": "t", "poll_url": "/v1/tasks/t"},
+    {"poll_url": "/v1/tasks/t?view=full"},
+])  # fmt: skip
+def test_what_is_a_task(answer_):
+    assert read_answer(answer(200, answer_)).task_id == "t"
+
+
+@pytest.mark.parametrize("body", [
+    {"id": "req_1"}, {"id": "req_1", "error": {"message": "no"}}, {"id": "req_1", "status": "x", "error": "no"},
+    {"task_id": "a\nb", "status": "pending"}, {"task_id": "x" * 2000}, {"task_id": True, "status": "pending"},
+    {"task_id": 10**400, "status": "pending"}, {"task_id": " ", "status": "pending"}, {"task_id": ["t"]},
+    {"id": "..", "status": "pending"},
+])  # fmt: skip
+def test_what_is_none(body):
+    """An id that cannot be written to a file and a command and read again is none: it could not be resumed with."""
+    found = read_answer(answer(200, body))
+    assert found is None or found.task_id is None
+
+
+def test_an_answer_with_images_is_one_though_its_id_is_none():
+    found = read_answer(answer(200, {"task_id": "a\nb", "data": [{"url": "https://i/1.png"}]}))
+    assert (found.task_id, len(found.images)) == (None, 1)
+
+
+@pytest.mark.parametrize(
+    ("given", "found"),
+    [
+        ("/files/a.png", "https://h.test/files/a.png"),
+        ("files/a.png", "https://h.test/files/a.png"),
+        ("//cdn.test/a.png", "https://cdn.test/a.png"),
+        (" https://cdn.test/a.png\n", "https://cdn.test/a.png"),
+        ("https://cdn.test/a%2Fb.png?x=%20", "https://cdn.test/a%2Fb.png?x=%20"),
+        ("data:image/png;base64,aGk=", None),
+        ("ftp://h.test/a.png", None),
+        ("https://h.test/" + "x" * 9000, None),
+    ],
+)
+def test_addresses_of_an_answer_are_relative_to_the_api(given, found):
+    assert absolute(H, given) == found
+
+
+def test_a_judgement_is_made_from_the_reply_alone():
+    """The table of all outcomes is in outcomes.py; here, that each kind carries what its caller needs."""
+    accepted = judge(answer(200, TASK), WALL)
+    assert isinstance(accepted, Accepted)
+    assert accepted.answer.task_id == "img_0f9a12bc34de"
+    later = judge(answer(429, {}, Retry_After="8"), WALL)
+    assert isinstance(later, TryLater)
+    assert later.wait == 8.0
+    assert [judge(answer(status, {}), WALL).scope for status in (400, 401, 402, 302)] == [
+        "request", "account", "account", "account",
+    ]  # fmt: skip
+    assert isinstance(judge(answer(400, {}), WALL), Rejected)
+    assert isinstance(judge(LOST, WALL), Unknown)
+    assert isinstance(judge(UNSENT, WALL), TryLater)
+    assert judge(UNSENT, WALL).wait is None
+
+
+@pytest.mark.parametrize(
+    ("said", "is_money"),
+    [
+        ({"code": "insufficient_balance"}, True),
+        ({"code": "quota_exceeded"}, True),
+        ({"message": "Insufficient funds: top up"}, True),
+        ({"message": "insufficient quota"}, True),
+        ({"code": "rate_limit_exceeded"}, False),
+        ({"message": "insufficient permissions"}, False),
+        ({"code": ["insufficient_balance"]}, False),
+        ({"message": "No."}, False),
+    ],
+)
+def test_money_is_told_from_a_rate_limit(said, is_money):
+    error = judge(answer(429, {"error": said}), WALL).error
+    assert type(error) is (InsufficientBalanceError if is_money else RateLimitError)
+
+
+def test_advice_is_given_where_it_fits():
+    def told(status, body):
+        return str(judge(answer(status, body), WALL).error)
+
+    assert "This key may not do that" in told(403, {"error": {"message": "No."}})
+    assert "This key may not do that" not in told(403, b"<title>Forbidden by proxy</title>")
+    assert "Check the network, the proxy and base_url" in told(403, b"<title>Forbidden by proxy</title>")
+    assert "Check LEMONDATA_API_KEY" not in told(401, {"error": {"message": "No.", "hint": "Renew it"}})

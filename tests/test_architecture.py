@@ -62,7 +62,7 @@ def importers(module):
     ("module", "rooms"),
     [
         ("httpx", {"_aiohttp.py", "_http.py", "_raw.py", "emulator/transport.py"}),
-        ("httpcore", {"_http.py", "_network.py"}),
+        ("httpcore", {"_network.py"}),
         ("aiohttp", {"_aiohttp.py"}),
         ("asyncio", set()),
         ("lemon_client.api", {"_api.py"}),
@@ -149,7 +149,7 @@ def test_the_public_names_are_those_of_the_design():
         *("BadRequestError", "AuthenticationError", "InsufficientBalanceError", "PermissionDeniedError"),
         *("NotFoundError", "ConflictError", "PayloadTooLargeError", "RateLimitError", "ServerError", "ResponseError"),
         *("SubmissionUncertainError", "TaskError", "TaskFailedError", "TaskNotFoundError", "TaskTimeoutError"),
-        *("DownloadError", "JournalError", "LemonWarning"),
+        *("DownloadError", "SaveError", "JournalError", "LemonWarning"),
     }
 
 
@@ -242,6 +242,7 @@ def example(kind):
         "url": "https://img.example.net/a.png",
         "status_code": 404,
         "path": Path("out/journal.sqlite3"),
+        "errno": 28,
     }
     wanted = inspect.signature(kind).parameters
     return kind("what happened", **{name: value for name, value in given.items() if name in wanted})
@@ -271,7 +272,7 @@ def test_every_error_survives_a_pickle(kind):
         ("AuthenticationError", 3), ("InsufficientBalanceError", 3), ("PermissionDeniedError", 3),
         ("NotFoundError", 3), ("ConflictError", 3), ("PayloadTooLargeError", 3), ("RateLimitError", 3),
         ("ServerError", 3), ("ResponseError", 3), ("TaskNotFoundError", 3),
-        ("TaskError", 4), ("TaskFailedError", 4), ("TaskTimeoutError", 5), ("DownloadError", 5),
+        ("TaskError", 4), ("TaskFailedError", 4), ("TaskTimeoutError", 5), ("DownloadError", 5), ("SaveError", 5),
         ("SubmissionUncertainError", 6), ("UnreadableSubmissionError", 6), ("LemonError", 1),
     ],
 )  # fmt: skip

@@ -65,7 +65,7 @@ def test_bad_rows_are_named_with_their_lines_and_nothing_is_sent(rows, emulator)
     file = rows({"prompt": "a"}, {"prompt": "b", "n": 99}, {"prompt": "c", "colour": "red"})
     result = lemon("batch", file, "-o", "out")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "row 2 (line 2): n: 99 is out of range: at least 1 and at most 10" in result.stderr
+    assert "row 2 (line 2): n: 99 is out of range; allowed: 1 to 10" in result.stderr
     assert "line 3" in result.stderr
     assert emulator.requests == []
     assert not list(Path("out").glob("*.png"))

@@ -18,12 +18,12 @@ from contextlib import contextmanager, suppress
 import anyio
 import httpx
 import pytest
+from lemon_ext._pool import KEEPALIVE, TRUSTED, AsyncPool, Pool, environment_proxies
+from lemon_ext._wire import AsyncWire, Credentials, Wire, new_async_client, new_client
 
 from lemon_ext import AuthenticationError, Lemon, LemonError, SubmissionUncertainError, _base64
-from lemon_ext._flow import Send, TransportFault
-from lemon_ext._pool import KEEPALIVE, TRUSTED, AsyncPool, Pool, environment_proxies
 from lemon_ext._base64 import Picture, PictureScan, Spool, as_text
-from lemon_ext._wire import AsyncWire, Credentials, Wire, new_async_client, new_client
+from lemon_ext._flow import Send, TransportFault
 from tests.conftest import KEY
 from tests.play import Clock
 

@@ -6,7 +6,7 @@ import math
 
 import pytest
 
-from lemon_ext.poll_schedule import Agenda as Queue
+from lemon_ext.batch.queue import Queue
 from lemon_ext.poll_schedule import Durations, Schedule
 from lemon_ext.rate_limit import RateLimit
 from tests.test_rate_limit import most_in_a_minute

@@ -1,13 +1,14 @@
-"""Waiting for a task, stepped by hand: every look, every sleep, and what each ending becomes."""
+"""Waiting for a task, stepped by hand: every poll, every sleep, and what each ending becomes."""
 
 from __future__ import annotations
 
+import math
 import warnings
 
 import pytest
 
+from lemon_ext._api import Session, read_answer
 from lemon_ext._flow import TransportFault
-from lemon_ext._operations import Session, read_answer
 from lemon_ext.errors import (
     AuthenticationError,
     LemonWarning,
@@ -17,20 +18,20 @@ from lemon_ext.errors import (
     TaskNotFoundError,
     TaskTimeoutError,
 )
-from lemon_ext.polling import Task, adopt, refresh, restore, until_done
+from lemon_ext.tasks import Task, refresh, restore, until_done
 from tests.play import Clock, answer, play
-from tests.test_operations import BASE, Budget
+from tests.test_api import BASE, Limit
 
 URL = "https://img.example.net/b2.png"
 
 
 class EverySecond:
-    """A schedule that looks once a second, and notes what it is taught."""
+    """A schedule that polls once a second, and notes what it is taught."""
 
     def __init__(self):
         self.learned = []
 
-    def next_look(self, model, last, now):
+    def next_poll(self, model, last, now):
         return last + 1.0
 
     def pending(self, model, last, now):
@@ -51,30 +52,31 @@ DONE = state("completed", URL)
 
 @pytest.fixture
 def clock():
-    return Clock()
+    clock = Clock()
+    clock.rule()
+    return clock
 
 
 def submitted(clock, *, n=1, model="midjourney", **more):
-    task = Task("img_1", None, model, n)
+    task = Task(None, None, model, n)
     body = {"task_id": "img_1", "status": "pending", "data": [{"url": ""}], **more}
-    adopt(task, read_answer(answer(200, body)), clock())
+    task.submitted(read_answer(answer(200, body)), clock())
     return task
 
 
 def wait(clock, task, *replies, deadline=300.0, schedule=None, **options):
-    session = Session(BASE, Budget(), clock=clock, wall=lambda: 784111777.0)
-    flow = until_done(session, schedule or EverySecond(), task, session.deadline(deadline), **options)
-    return play(flow, clock, *replies)
+    session = Session(BASE, Limit(), schedule or EverySecond())
+    return play(until_done(session, task, session.deadline(deadline), **options), clock, *replies)
 
 
-def test_a_task_is_looked_at_until_it_is_completed(clock):
+def test_a_task_is_polled_until_it_is_completed(clock):
     result, sent, slept = wait(clock, submitted(clock), state("pending"), state("processing"), DONE)
-    assert [image.url for image in result.images] == [URL]
+    assert [image["url"] for image in result.images] == [URL]
     assert slept == [1.0, 1.0, 1.0]
     assert {request.method for request in sent} == {"GET"}
 
 
-def test_a_handle_made_from_an_id_is_looked_at_at_once(clock):
+def test_a_handle_made_from_an_id_is_polled_at_once(clock):
     assert wait(clock, Task("img_1"), DONE)[2] == [0.0]
 
 
@@ -103,7 +105,7 @@ def test_durations_are_learned_from_our_own_tasks_only(clock):
     "hiccup",
     [
         TransportFault("ReadTimeout", timeout=True),
-        TransportFault("connection refused", unsent=True),
+        TransportFault("connection refused", sent=False),
         answer(408, {}),
         answer(425, {}),
         answer(429, {}),
@@ -116,15 +118,20 @@ def test_durations_are_learned_from_our_own_tasks_only(clock):
         answer(200, b""),
         answer(200, {"task_id": "img_1"}),
         answer(404, {}),
+        # Something between us and the API answered: a portal, a challenge, a proxy.
+        answer(200, b"<html>Sign in</html>"),
+        answer(302, b"<html>Moved</html>", Location="http://portal.test/"),
+        answer(403, b"<title>Attention Required!</title>"),
+        answer(407, b"<html>"),
     ],
 )
-def test_a_free_look_survives(clock, hiccup):
+def test_a_free_poll_survives(clock, hiccup):
     assert wait(clock, submitted(clock), hiccup, hiccup, DONE)[0].images
 
 
-def test_setbacks_are_spaced_out(clock):
+def test_failed_polls_are_spaced_out(clock):
     class Eager(EverySecond):
-        def next_look(self, model, last, now):
+        def next_poll(self, model, last, now):
             return last
 
     slept = wait(clock, submitted(clock), *[answer(500, {})] * 6, DONE, schedule=Eager())[2]
@@ -149,7 +156,13 @@ def test_a_retry_after_beyond_the_deadline_ends_the_wait_at_once(clock):
     assert clock() < 1010
 
 
-def test_an_explicit_interval_is_kept_from_the_first_look_on(clock):
+def test_a_retry_after_of_57_years_is_a_quarter_of_an_hour(clock):
+    pending = answer(200, {"task_id": "img_1", "status": "pending"}, Retry_After="1800000000")
+    replies = [pending, answer(503, {}, Retry_After="1800000000"), DONE]
+    assert wait(clock, submitted(clock), *replies, deadline=math.inf)[2] == [1.0, 900.0, 900.0]
+
+
+def test_an_explicit_interval_is_kept_from_the_first_poll_on(clock):
     assert wait(clock, submitted(clock), state("pending"), state("pending"), DONE, poll_interval=5)[2] == [
         5.0,
         5.0,
@@ -164,15 +177,15 @@ def test_the_deadline_is_not_a_failure(clock):
     error = caught.value
     assert error.task is task
     assert isinstance(error, TimeoutError)
-    assert "lemon task img_1 --wait" in str(error)
+    assert "`lemon task --wait -- img_1`" in str(error)
     assert "accepted and paid" in str(error)
     assert "submit" not in str(error)
     assert clock() <= 1010
 
 
-def test_there_is_a_last_look_shortly_before_the_deadline(clock):
+def test_there_is_a_last_poll_shortly_before_the_deadline(clock):
     class Lazy(EverySecond):
-        def next_look(self, model, last, now):
+        def next_poll(self, model, last, now):
             return last + 50
 
     assert wait(clock, submitted(clock), DONE, deadline=30, schedule=Lazy())[2] == [28.0]
@@ -180,13 +193,14 @@ def test_there_is_a_last_look_shortly_before_the_deadline(clock):
         wait(clock, submitted(clock), state("pending"), deadline=30, schedule=Lazy())
 
 
-def test_the_last_look_is_one_look_also_on_a_clock_that_moves():
+def test_the_last_poll_is_one_poll_also_on_a_clock_that_moves():
     class Moving(Clock):
         def __call__(self):
             self.now += 0.0001
             return self.now
 
     moving = Moving()
+    moving.rule()
     with pytest.raises(TaskTimeoutError) as caught:
         wait(moving, submitted(moving), *[state("pending")] * 99, deadline=6)
     assert len(caught.value.sent) <= 6
@@ -199,7 +213,7 @@ def test_a_server_that_says_now_again_and_again_is_not_believed(clock):
     assert all(wait >= 0.25 for wait in later)
 
 
-def test_a_deadline_of_zero_looks_at_nothing(clock):
+def test_a_deadline_of_zero_polls_nothing(clock):
     with pytest.raises(TaskTimeoutError):
         wait(clock, submitted(clock), deadline=0)
 
@@ -258,7 +272,7 @@ def test_as_many_images_as_asked_for_are_not_worth_a_word(clock):
 
 
 @pytest.mark.parametrize(("status", "kind"), [(401, AuthenticationError), (403, PermissionDeniedError)])
-def test_a_refused_look_ends_the_wait_and_carries_the_task(clock, status, kind):
+def test_a_refused_poll_ends_the_wait_and_carries_the_task(clock, status, kind):
     task = submitted(clock)
     with pytest.raises(kind) as caught:
         wait(clock, task, state("pending"), answer(status, {}))
@@ -286,17 +300,17 @@ def test_a_poll_url_of_another_host_is_passed_over_with_a_warning(clock):
     assert [request.url for request in sent] == [f"{BASE}/v1/images/generations/img_1"]
 
 
-def test_a_done_task_is_not_asked_again(clock):
+def test_a_done_task_is_not_polled_again(clock):
     task = submitted(clock)
     wait(clock, task, DONE)
     assert wait(clock, task)[1] == []
 
 
 def test_refresh_goes_through_passing_failures(clock):
-    session = Session(BASE, Budget(), clock=clock)
+    session = Session(BASE, Limit(), EverySecond())
     task = submitted(clock)
     play(
-        refresh(session, EverySecond(), task, session.deadline(60)),
+        refresh(session, task, session.deadline(60)),
         clock,
         answer(500, {}),
         answer(502, b""),
@@ -323,7 +337,7 @@ def test_a_done_handle_keeps_its_answer(clock):
     wait(clock, task, DONE)
     again = restore(Task, task.to_dict())
     assert again.done
-    assert wait(clock, again)[0].images[0].url == URL
+    assert wait(clock, again)[0].images[0]["url"] == URL
 
 
 @pytest.mark.parametrize(

@@ -45,8 +45,8 @@ def mentions(root: Path, *words: str) -> list[str]:
 
 
 def unwrapped(contract: Contract, root: Path) -> list[str]:
-    """Return the operations that lemon_ext/_operations.py, the only door to generated endpoints, does not import."""
-    tree = ast.parse((root / "lemon_ext" / "_operations.py").read_text(encoding="utf-8"))
+    """Return the operations that lemon_ext/_api.py, the only door to generated endpoints, does not import."""
+    tree = ast.parse((root / "lemon_ext" / "_api.py").read_text(encoding="utf-8"))
     imported = {name for node in ast.walk(tree) if isinstance(node, ast.ImportFrom) for name in _names(node)}
     return [op["operationId"] for _, _, op in contract.operations() if op["operationId"] not in imported]
 
@@ -54,7 +54,7 @@ def unwrapped(contract: Contract, root: Path) -> list[str]:
 def how_to_wrap(name: str) -> str:
     """Say what to do about an operation that nothing handwritten uses."""
     return (
-        f"NOT WRAPPED: the operation {name}. Import it in lemon_ext/_operations.py, write a flow for it there, and "
+        f"NOT WRAPPED: the operation {name}. Import it in lemon_ext/_api.py, write a flow for it there, and "
         'give Lemon and AsyncLemon a method that runs the flow (docs/regenerating.md, "A new operation").'
     )
 

@@ -28,6 +28,7 @@ from lemon_ext._api import Session
 from lemon_ext._core import Validation
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._response import APIResponse
+from lemon_ext._signals import terminations_as_interrupts
 from lemon_ext._warn import warn
 from lemon_ext.client import AsyncLemon, Lemon
 from lemon_ext.errors import JournalError
@@ -431,31 +432,33 @@ def _read(batch: _Batch) -> Iterator[dict[str, Any]]:
     async def emit(row: dict[str, Any]) -> None:
         rows.put(row)
 
-    with start_blocking_portal("asyncio", name="lemon-batch") as portal:
-        work = portal.start_task_soon(batch.run, emit)
-        work.add_done_callback(lambda _: rows.put(None))
-        reader = _Reader(batch, work)
-        portal.start_task_soon(reader.watch, portal)
-        atexit.register(reader.wait)
-        try:
-            while (row := _next(rows)) is not None:
-                yield row
-                reader.thread = threading.current_thread()
-            work.result()
-        except BaseException as exc:
-            if not work.done():
-                with suppress(RuntimeError):  # the interpreter is going down, and the loop has ended
+    try:
+        with start_blocking_portal("asyncio", name="lemon-batch") as portal, terminations_as_interrupts():
+            work = portal.start_task_soon(batch.run, emit)
+            work.add_done_callback(lambda _: rows.put(None))
+            reader = _Reader(batch, work)
+            portal.start_task_soon(reader.watch, portal)
+            atexit.register(reader.wait)
+            try:
+                while (row := _next(rows)) is not None:
+                    yield row
+                    reader.thread = threading.current_thread()
+                work.result()
+            except BaseException:
+                if not work.done():
                     portal.start_task_soon(batch.stop, "interrupted")
-                try:
-                    reader.wait()
-                except KeyboardInterrupt:  # a second time: what is on its way is cut off
-                    work.cancel()
-                    raise
-            if batch.left and not isinstance(exc, Exception):
-                exc.add_note(batch.left)
-            raise
-        finally:
-            atexit.unregister(reader.wait)
+                    try:
+                        reader.wait()
+                    except KeyboardInterrupt:  # a second time: what is on its way is cut off
+                        work.cancel()
+                        raise
+                raise
+            finally:
+                atexit.unregister(reader.wait)
+    except BaseException as exc:
+        if batch.left and not isinstance(exc, Exception):
+            exc.add_note(batch.left)
+        raise
 
 
 def _next(rows: SimpleQueue[dict[str, Any] | None]) -> dict[str, Any] | None:

@@ -292,10 +292,12 @@ class Emulator:
     def _job(self, fields: dict[str, Any]) -> Job:
         """Make the job of a request that the contract accepts."""
 
-        def value(name: str) -> Any:
-            return fields.get(name, self.contract.default(name))
+        model, prompt = str(self.contract.value(fields, "model")), str(fields["prompt"])
 
-        model, prompt, n = str(value("model")), str(fields["prompt"]), int(value("n") or 1)
+        def value(name: str) -> Any:
+            return self.contract.value(fields, name, model)
+
+        n = int(value("n") or 1)
         for text in faults_in(prompt):
             try:
                 parse_fault(text)
@@ -308,7 +310,7 @@ class Emulator:
             model=model,
             prompt=prompt,
             n=n,
-            size=_size(value("size"), self.contract.default("size")),
+            size=_size(value("size"), self.contract.default("size", model)),
             b64=value("response_format") == "b64_json",
             request=fields,
             plan=Plan("task" if kind == "task" else "inline", n, seconds, self._look_path),

@@ -17,6 +17,7 @@ from lemon_ext import (
     ImageTask,
     Lemon,
     ModelCapabilities,
+    TaskError,
     Violation,
     apoll_until_done,
     poll_until_done,
@@ -69,3 +70,8 @@ async def not_blocking(lemon: AsyncLemon) -> None:
     assert_type(await apoll_until_done(lemon.raw, task.id), ImageResult)
 
     await lemon.images.generate("a cat", n="2")  # type: ignore[arg-type]
+
+
+def after_an_error(error: TaskError) -> list[Path]:
+    paths: list[Path] = error.task.result().save("out")
+    return paths

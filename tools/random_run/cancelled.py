@@ -19,7 +19,7 @@ from attrs import define, field
 from lemon_ext import AsyncLemon, LemonError
 from lemon_ext.emulator import KEY
 
-from .evidence import Call, current, dice, report, say
+from .evidence import Call, begin, current, dice, report, say
 from .leaks import SLOWER, grown, held, objects, sockets
 from .orders import fast, order, short
 
@@ -53,7 +53,7 @@ class Run:
 
         async def one(number: int) -> None:
             async with at_once:
-                say(begin=number)
+                begin(number)
                 await self.episode(number)
 
         async with anyio.create_task_group() as group:

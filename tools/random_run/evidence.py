@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import random
 import re
@@ -113,6 +114,8 @@ def hear_warnings() -> None:
 
 # ---- what a worker says to the program that started it ----
 
+#: Seconds after which an episode hangs.
+PATIENCE: Final = 30.0
 _lock = threading.Lock()
 
 
@@ -121,6 +124,12 @@ def say(**line: Any) -> None:
     text = json.dumps(line, default=sorted)
     with _lock:
         print(text, flush=True)
+
+
+def begin(number: int) -> None:
+    """Say that an episode begins. A program that hangs in one shows where, and ends."""
+    faulthandler.dump_traceback_later(PATIENCE, exit=True)
+    say(begin=number)
 
 
 def report(*calls: Call) -> None:

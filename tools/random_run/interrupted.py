@@ -20,7 +20,7 @@ from attrs import define, field
 from lemon_ext import Lemon, LemonError
 from lemon_ext.emulator import KEY
 
-from .evidence import Call, current, dice, report, say
+from .evidence import Call, begin, current, dice, report, say
 from .leaks import SLOWER, grown, held, objects, sockets
 from .orders import fast, order, short
 
@@ -302,7 +302,7 @@ def main(kind: str, seed: int, url: str, numbers: range) -> None:
                 thread.start()
             before = objects()
             for done, number in enumerate(numbers):
-                say(begin=number)
+                begin(number)
                 run.episode(number)
                 if done == 200:
                     before = objects()
