@@ -216,7 +216,7 @@ class Runner:
         self._note(job, job.task.status or "accepted")
 
     def _changed(self, job: Job) -> None:
-        """Print a new status as a line, and progress within a status every few seconds. On a terminal it is drawn instead."""
+        """Print a new status as a line, and progress within it every few seconds. On a terminal it is drawn instead."""
         task = job.task
         if task is None or task.status is None or task.done or screen.interactive:
             return
