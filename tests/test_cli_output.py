@@ -68,6 +68,17 @@ def test_help_that_cannot_be_written_has_the_exit_code_of_output(tmp_path):
     assert shell("generate --help", ">/dev/full", tmp_path).returncode == 74
 
 
+def test_ids_that_nobody_could_read_are_kept_in_a_file(emulator, monkeypatch, tmp_path):
+    emulator.task_seconds = 60.0
+    with monkeypatch.context() as patched, instant():
+        patched.setattr(Screen, "unheard", True)
+        assert lemon("generate", "a cat", "-m", "midjourney").exit_code == 5
+    (handles,) = tmp_path.glob("tasks-*.json")
+    emulator._jobs[emulator.ledger[0].task_id].plan.seconds = 0.0
+    again = lemon("task", "-", "--wait", *FAST, input=handles.read_text(encoding="utf-8"))
+    assert (again.exit_code, again.stdout, emulator.charges) == (0, "a-cat.png\n", 1)
+
+
 @needs_dev_full
 def test_an_error_keeps_its_own_exit_code_where_nobody_can_read_it(emulator, tmp_path):
     assert shell("generate 'a [fault:error_402]'", ">/dev/full 2>&1", tmp_path).returncode == 3

@@ -27,7 +27,7 @@ from lemon_ext._files import file_stem
 from lemon_ext._signals import exit_status, patiently
 from lemon_ext.errors import DownloadError, LemonError, LemonWarning, ResponseError, SaveError, TaskFailedError
 
-from ._errors import BUG, RUNNING, UNCERTAIN, Failure, Resume, explain
+from ._errors import BUG, DONE, RUNNING, UNCERTAIN, Failure, Resume, explain
 from ._job import Job
 from ._screen import screen
 
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
 
 #: How many requests are under way at once; the client's own rate limit holds besides.
 AT_ONCE: Final = 32
+#: Exit codes of jobs whose task another command can fetch.
+_OPEN: Final = (DONE, BUG, RUNNING)
 #: Seconds between two plain lines about the same task's progress.
 QUIET: Final = 5.0
 
@@ -86,6 +88,7 @@ class Runner:
         left = [job for job in jobs if job.phase != "ended"]
         if interrupt is not None and left:
             self._tell_interrupted(left, interrupt)
+        self._keep_handles()
         if bug := next((job.bug for job in jobs if job.bug is not None), self._bug):
             raise bug
         return exit_status(interrupt) if interrupt is not None and left else max(job.exit_code for job in jobs)
@@ -282,6 +285,14 @@ class Runner:
                 else "Interrupted. It was not sent."
             )  # fmt: skip
             screen.json({**job.head(), **Failure(message, code, following, interrupt).to_dict()})
+
+    def _keep_handles(self) -> None:
+        """Write the handles of tasks that are left to a file, where nobody could read their ids."""
+        left = [
+            job.task for job in self._jobs if job.task is not None and job.result is None and job.exit_code in _OPEN
+        ]
+        if left and screen.unheard:
+            self.keep("tasks", "".join(f"{json.dumps(task.to_dict())}\n" for task in left).encode())
 
     def _draw(self, console: Console) -> RenderableType:
         from ._draw import jobs_under_way

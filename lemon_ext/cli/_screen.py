@@ -56,6 +56,11 @@ class Screen:
         return any(_lost(stream) for stream in (sys.stdout, sys.stderr))
 
     @property
+    def unheard(self) -> bool:
+        """Whether a line for people could not be written."""
+        return _lost(sys.stderr) is not None
+
+    @property
     def interactive(self) -> bool:
         """Whether stderr is a terminal that can be drawn on."""
         return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
