@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from .errors import SaveError as SaveError
     from .errors import ServerError as ServerError
     from .errors import SubmissionUncertainError as SubmissionUncertainError
+    from .errors import TaskCancelledError as TaskCancelledError
     from .errors import TaskError as TaskError
     from .errors import TaskFailedError as TaskFailedError
     from .errors import TaskNotFoundError as TaskNotFoundError
@@ -83,6 +84,7 @@ _HOMES = {
         "SaveError",
         "ServerError",
         "SubmissionUncertainError",
+        "TaskCancelledError",
         "TaskError",
         "TaskFailedError",
         "TaskNotFoundError",

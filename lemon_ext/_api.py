@@ -13,13 +13,14 @@ only imports it has to wait for them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
-from enum import Enum, auto
+from collections.abc import Callable, Iterable, Mapping
+from enum import Enum
 from functools import cache, lru_cache
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import urljoin
 
 from attrs import evolve, frozen
+from lemon_client.task_table import FIELDS, POLLS, STATES
 
 from . import _clock
 from ._address import origin
@@ -54,20 +55,20 @@ OPEN: Final = frozenset({303, 408, 499})
 
 
 class State(Enum):
-    """What a status word plainly says."""
+    """What a status says, by the contract's table. A word that stands nowhere is UNKNOWN: keep polling."""
 
-    RUNNING = auto()
-    COMPLETED = auto()
-    FAILED = auto()
-    UNKNOWN = auto()
+    RUNNING = "running"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+    UNKNOWN = "unknown"
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more will come."""
+        return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
 
 
-# The documented words (status page) and the synonyms that other gateways and later pages of the vendor use.
-_STATES: Final = {
-    **dict.fromkeys(("pending", "processing", "queued", "running", "submitted", "in_progress"), State.RUNNING),
-    **dict.fromkeys(("completed", "complete", "succeeded", "success"), State.COMPLETED),
-    **dict.fromkeys(("failed", "failure", "error", "canceled", "cancelled", "aborted", "expired"), State.FAILED),
-}
 #: Codes of gateways that say: not enough money, under whatever status they come.
 _MONEY: Final = frozenset(
     {
@@ -102,19 +103,21 @@ class Answer:
     @property
     def state(self) -> State:
         """What the status says. Images without a status are a finished result."""
+        if value_of(self.body, FIELDS.cancelled) is True:
+            return State.CANCELLED
         if self.status is None:
-            return State.COMPLETED if self.images else State.UNKNOWN
-        return _STATES.get(self.status.strip().lower(), State.UNKNOWN)
+            return State.SUCCEEDED if self.images else State.UNKNOWN
+        return State(STATES.get(self.status.strip().lower(), "unknown"))
 
     @property
     def is_task(self) -> bool:
         """Whether there is something to wait for, or to report as failed: never decided from the model's name."""
-        return self.task_id is not None and not (self.images and self.state is State.COMPLETED)
+        return self.task_id is not None and not (self.images and self.state is State.SUCCEEDED)
 
     @property
     def progress(self) -> float | None:
         """Per cent, where the server says so. Never a sign of completion."""
-        value = self.body.get("progress")
+        value = value_of(self.body, FIELDS.progress)
         if isinstance(value, bool) or not isinstance(value, int | float) or not abs(value) <= 1e6:
             return None
         return float(value)
@@ -122,14 +125,26 @@ class Answer:
     @property
     def created(self) -> int | None:
         """Unix seconds, as the server says."""
-        value = self.body.get("created")
+        value = value_of(self.body, FIELDS.created)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     @property
     def reason(self) -> str:
         """Why the task failed, in the server's words."""
-        rest = {name: value for name, value in self.body.items() if name not in ("data", "status", "message")}
-        return words(self.body.get("error")) or words(rest) or words(self.body.get("message")) or "no reason given"
+        known = {path[0] for paths in (FIELDS.images, FIELDS.status, FIELDS.id) for path in paths}
+        rest = {name: value for name, value in self.body.items() if name not in known}
+        return words(value_of(self.body, FIELDS.error)) or words(rest) or "no reason given"
+
+
+def value_of(body: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> Any:
+    """Return the first value that an answer has at one of these paths of keys, or None."""
+    for path in paths:
+        value: Any = body
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value is not None and value != "":
+            return value
+    return None
 
 
 class Transient(NamedTuple):
@@ -222,7 +237,7 @@ def _judge_success(reply: APIResponse, wait: float | None) -> Outcome:
         answer = read_answer(reply, wait)
     except MemoryError:
         answer = None
-    if answer is None or not (answer.task_id or answer.images or answer.state is State.FAILED):
+    if answer is None or not (answer.task_id or answer.images or answer.state in (State.FAILED, State.CANCELLED)):
         said = error_detail(reply).get("message")
         return Unknown(
             UnreadableSubmissionError(
@@ -233,7 +248,7 @@ def _judge_success(reply: APIResponse, wait: float | None) -> Outcome:
                 response=reply,
             )
         )
-    if answer.task_id is None and answer.images and answer.status is not None and answer.state is not State.FAILED:
+    if answer.task_id is None and answer.images and answer.status is not None and not answer.state.ended:
         # There is nothing to poll, so what came is the result, whatever its status says.
         return Accepted(evolve(answer, status=None))
     return Accepted(answer)
@@ -308,7 +323,7 @@ def get_image_task(task_id: str) -> str:
     """Return the path of a task. Remembered, because the same task is polled again and again."""
     from lemon_client.api.images import get_image_task as endpoint
 
-    path: str = endpoint._get_kwargs(task_id=task_id)["url"]
+    path: str = endpoint._get_kwargs(**dict.fromkeys(POLLS["create_image"].parameters, task_id))["url"]
     return path
 
 
@@ -406,8 +421,9 @@ def absolute(base_url: str, address: str) -> str | None:
 def read_answer(response: APIResponse, wait: float | None = None) -> Answer | None:
     """Read a successful reply, whatever shape it has. None if there is neither a task nor an image in it.
 
-    ``task_id`` is a task by itself. ``id`` is one only beside a status or a poll address and never beside an error:
-    gateways put the id of a request there. An id that cannot be written down and read again is none.
+    The contract's first field for an id names a task by itself, the others only beside a status or a poll address and
+    never beside an error: gateways put the id of a request there. An id that cannot be written
+    down and read again is none.
     """
     try:
         body = response.json()
@@ -415,12 +431,12 @@ def read_answer(response: APIResponse, wait: float | None = None) -> Answer | No
         return None
     if not isinstance(body, dict):
         return None
-    poll_url, status = _text(body.get("poll_url")), _text(body.get("status"))
-    data = body.get("data")
-    images = tuple(item for item in data if _usable(item)) if data and isinstance(data, list) else ()
-    given = body.get("task_id") or None
-    if given is None and (status is not None or poll_url is not None) and not body.get("error"):
-        given = body.get("id")
+    poll_url, status = _text(value_of(body, FIELDS.poll_url)), _text(value_of(body, FIELDS.status))
+    data = value_of(body, FIELDS.images)
+    images = tuple(item for item in data if _usable(item)) if isinstance(data, list) else ()
+    given = value_of(body, FIELDS.id[:1])
+    if given is None and (status is not None or poll_url is not None) and not value_of(body, FIELDS.error):
+        given = value_of(body, FIELDS.id[1:])
     task_id = _identifier(given)
     if task_id is None and given is None and poll_url is not None:
         task_id = _identifier(poll_url.strip().partition("?")[0].partition("#")[0].rstrip("/").rpartition("/")[2])

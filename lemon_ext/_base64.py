@@ -265,7 +265,7 @@ def plain(text: str) -> str:
     if "+" not in text and "-" not in text and not re.search(r"[\t\r\n]", text):
         text = text.replace(" ", "+")
     text = "".join(text.split()).replace("-", "+").replace("_", "/").rstrip("=")
-    whole = text if len(text) % 4 != 1 else text[:-1]
+    whole = text[:-1] if len(text) % 4 == 1 and "=" not in text else text
     return whole + "=" * (-len(whole) % 4)
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, Type
 from weakref import WeakSet
 
 from attrs import define, evolve, frozen
-from lemon_client.model_table import PARAMETERS
+from lemon_client.model_table import DEFAULT_MODEL, PARAMETERS, SERVERS
 
 from . import _flow
 from ._address import parse_base_url
@@ -21,7 +21,7 @@ from ._http import AsyncHttp, Credentials, Http, check_environment, new_async_cl
 from ._key import ApiKey
 from ._retry import Deadline
 from ._warn import warn
-from .capabilities import describe, violations, warn_of_near_miss
+from .capabilities import caution, describe, violations
 from .errors import CapabilityError, LemonError
 from .poll_schedule import Schedule
 from .rate_limit import RateLimit
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-DEFAULT_BASE_URL: Final = "https://api.lemondata.cc"
 Validation: TypeAlias = Literal["strict", "warn", "off"]
 #: As httpx writes a body.
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
@@ -126,7 +125,7 @@ def borrowed(client: Any, deadline: float) -> tuple[Session, float, Validation, 
 def _credentials(
     api_key: str | None, base_url: str | None, timeout: float | None, allow_private_images: bool
 ) -> Credentials:
-    address = base_url if base_url is not None else os.environ.get("LEMONDATA_BASE_URL") or DEFAULT_BASE_URL
+    address = base_url if base_url is not None else os.environ.get("LEMONDATA_BASE_URL") or SERVERS[0]
     key = api_key if api_key is not None else os.environ.get("LEMONDATA_API_KEY", "")
     return Credentials(ApiKey(key), parse_base_url(address), _checked_timeout(timeout), bool(allow_private_images))
 
@@ -225,7 +224,11 @@ def prepare(
 ) -> Request:
     """Check a request and return it ready to send. Raises TypeError for an unknown parameter, CapabilityError."""
     given = {_wire_name(name): value for name, value in params.items() if value is not None}
-    model = PARAMETERS["model"]["default"] if model is None else model  # type: ignore[assignment]  # a string there
+    model = DEFAULT_MODEL if model is None else model
+    if model is None:
+        raise TypeError(
+            "model is missing, and the API has no default: give model=... (lemon.models.list() names them)."
+        )
     fields = {"model": model, "prompt": prompt, **given}
     if extra_body and (twice := sorted(PARAMETERS.keys() & extra_body.keys())):
         raise TypeError(f"{', '.join(twice)} in extra_body: give the API's own parameters as arguments of their own.")
@@ -235,7 +238,7 @@ def prepare(
             raise CapabilityError(describe(found), violations=found)
         for one in found:
             warn(f"{one}. It is sent all the same, because validation='warn'.")
-        warn_of_near_miss(model)
+        caution(fields)
     body = request_body(fields, extra_body)
     try:
         _JSON.encode(body).encode()
@@ -243,7 +246,7 @@ def prepare(
         raise ValueError("The request holds half a character (a lone surrogate), so nothing was sent.") from None
     except (TypeError, ValueError) as exc:
         raise type(exc)(f"The request cannot be sent as JSON ({exc}), so nothing was sent.") from None
-    return Request(body, str(model), prompt, _count(given.get("n", 1)))
+    return Request(body, model, prompt, _count(given.get("n", 1)))
 
 
 def _count(n: Any) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import math
 import os
 import re
@@ -12,8 +13,7 @@ from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO, Final, Self
 
-from ._metadata import Pieces
-from ._picture import HEAD, SUFFIXES, Examined, examine
+from ._picture import HEAD, SUFFIXES, Examined, Pieces, examine
 from .errors import DownloadError
 
 LONGEST_STEM: Final = 48
@@ -105,7 +105,10 @@ class PartFile(Target):
         super().__init__(max_bytes)
         self._path = Path(path)
         self._folder = self._path if is_folder(path) else self._path.parent
-        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._folder.mkdir(parents=True, exist_ok=True)
+        except FileExistsError:
+            raise NotADirectoryError(errno.ENOTDIR, "a file, and no folder", str(self._folder)) from None
         self._part, self._file = self._new()
 
     def _new(self) -> tuple[Path, BinaryIO]:

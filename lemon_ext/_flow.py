@@ -14,10 +14,10 @@ from __future__ import annotations
 import inspect
 import math
 from collections.abc import Awaitable, Callable, Generator
-from typing import Any, Final, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
+from typing import Any, Final, Generic, Literal, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from anyio.to_thread import run_sync
-from attrs import define, field
+from attrs import define, field, frozen
 
 from . import _clock
 from ._response import APIResponse
@@ -102,6 +102,55 @@ def send(effect: Send) -> Flow[APIResponse]:
     return response
 
 
+def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
+    """Drive a flow to its result, blocking."""
+    fault: BaseException | None = None
+    try:
+        step = _resumed(flow)
+        while not isinstance(step, _Ended):
+            result, fault = None, None
+            try:
+                result = _perform(step, exchange)
+            except BaseException as exc:  # noqa: BLE001 - raised again in the flow
+                fault = exc
+            step = _resumed(flow, result, fault)
+        return step.value
+    finally:
+        fault = None  # it holds this frame
+        flow.close()
+
+
+async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]) -> T:
+    """Async twin of `run`."""
+    fault: BaseException | None = None
+    try:
+        step = _resumed(flow)
+        while not isinstance(step, _Ended):
+            result, fault = None, None
+            try:
+                result = await _aperform(step, exchange)
+            except BaseException as exc:  # noqa: BLE001 - as in `run`
+                fault = exc
+            step = _resumed(flow, result, fault)
+        return step.value
+    finally:
+        fault = None
+        flow.close()
+
+
+@frozen
+class _Ended(Generic[T]):
+    value: T
+
+
+def _resumed(flow: Flow[T], result: object = None, fault: BaseException | None = None) -> Effect | _Ended[T]:
+    # Only resuming the flow may end it: a StopIteration that leaks from an effect is a bug, not a result.
+    try:
+        return flow.send(result) if fault is None else flow.throw(fault)
+    except StopIteration as stop:
+        return _Ended(stop.value)
+
+
 def _perform(effect: Effect, exchange: Callable[[Send], APIResponse]) -> object:
     match effect:
         case Send():
@@ -110,15 +159,15 @@ def _perform(effect: Effect, exchange: Callable[[Send], APIResponse]) -> object:
             while seconds > LONGEST_SLEEP:
                 _clock.sleep(LONGEST_SLEEP)
                 seconds -= LONGEST_SLEEP
-            _clock.sleep(seconds)
+            return _clock.sleep(seconds)
         case Call(function, argument):
             try:
                 function(argument)
             except Exception as exc:  # noqa: BLE001 - see Call
                 _report(exc)
+            return None
         case Work(function):
             return function()
-    return None
 
 
 async def _aperform(effect: Effect, exchange: Callable[[Send], Awaitable[APIResponse]]) -> object:
@@ -127,56 +176,16 @@ async def _aperform(effect: Effect, exchange: Callable[[Send], Awaitable[APIResp
             return await exchange(effect)
         case Sleep(seconds):
             await _clock.asleep(seconds)
+            return None
         case Call(function, argument):
             try:
                 if inspect.isawaitable(result := function(argument)):
                     await result
             except Exception as exc:  # noqa: BLE001 - see Call
                 _report(exc)
+            return None
         case Work(function):
             return await run_sync(function)
-    return None
-
-
-def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
-    """Drive a flow to its result, blocking."""
-    result: object = None
-    fault: BaseException | None = None
-    try:
-        while True:
-            # Only resuming the flow may end it: a StopIteration that leaks from an effect is a bug, not a result.
-            try:
-                effect = flow.send(result) if fault is None else flow.throw(fault)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]  # a generator's return type is lost in StopIteration
-            result, fault = None, None
-            try:
-                result = _perform(effect, exchange)
-            except BaseException as exc:  # noqa: BLE001 - raised again in the flow
-                fault = exc
-    finally:
-        fault = None  # it holds this frame
-        flow.close()
-
-
-async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]) -> T:
-    """Async twin of `run`."""
-    result: object = None
-    fault: BaseException | None = None
-    try:
-        while True:
-            try:
-                effect = flow.send(result) if fault is None else flow.throw(fault)
-            except StopIteration as stop:
-                return stop.value  # type: ignore[no-any-return]  # as in `run`
-            result, fault = None, None
-            try:
-                result = await _aperform(effect, exchange)
-            except BaseException as exc:  # noqa: BLE001 - as in `run`
-                fault = exc
-    finally:
-        fault = None  # it holds this frame
-        flow.close()
 
 
 def _report(exc: Exception) -> None:

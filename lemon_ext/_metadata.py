@@ -16,13 +16,10 @@ import zlib
 from collections.abc import Callable
 from itertools import dropwhile
 from types import MappingProxyType
-from typing import BinaryIO, Final, TypeAlias
+from typing import BinaryIO, Final
 from xml.sax.saxutils import escape
 
-from ._picture import Examined, Part
-
-#: Pieces of the new file: bytes, or from where to where they are copied from the old one.
-Pieces: TypeAlias = list[bytes | tuple[int, int]]
+from ._picture import Examined, Part, Pieces
 
 _PNG_XMP: Final = b"XML:com.adobe.xmp"
 _JPEG_XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
@@ -36,6 +33,7 @@ xmlns:Iptc4xmpExt="http://iptc.org/std/Iptc4xmpExt/2008-02-29/">
 {fields}
 </rdf:Description></rdf:RDF></x:xmpmeta>
 <?xpacket end="r"?>"""
+_DEFAULT: Final = '<rdf:Alt><rdf:li xml:lang="x-default">{}</rdf:li></rdf:Alt>'
 
 
 def described(
@@ -49,19 +47,19 @@ def described(
 ) -> Pieces | None:
     """Return what a picture's file is made of with what is known of it, or None if it has to stay as it is."""
     splice = _SPLICERS.get(found.kind or "")
-    if splice is None or found.fault is not None or not (prompt or revised_prompt):
+    if splice is None or found.fault is not None or (prompt is None and revised_prompt is None):
         return None
     return splice(file, found, _packet(prompt, model, revised_prompt, task_id), _clean(prompt or ""))
 
 
 def _packet(prompt: str | None, model: str | None, revised_prompt: str | None, task_id: str | None) -> bytes:
     fields = {
-        "dc:description": f'<rdf:Alt><rdf:li xml:lang="x-default">{_xml(prompt)}</rdf:li></rdf:Alt>' if prompt else "",
+        "dc:description": None if prompt is None else _DEFAULT.format(_xml(prompt)),
         "Iptc4xmpExt:AIPromptInformation": _xml(revised_prompt or prompt or ""),
-        "Iptc4xmpExt:AISystemUsed": _xml(model or ""),
-        "dc:identifier": _xml(task_id or ""),
+        "Iptc4xmpExt:AISystemUsed": _xml(model) if model else None,
+        "dc:identifier": _xml(task_id) if task_id else None,
     }
-    lines = [f"<{name}>{text}</{name}>" for name, text in fields.items() if text]
+    lines = [f"<{name}>{text}</{name}>" for name, text in fields.items() if text is not None]
     return _PACKET.replace("{fields}", "\n".join(lines)).encode()
 
 

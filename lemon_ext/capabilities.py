@@ -2,22 +2,35 @@
 
 The table is the contract's (``x-lemon-models``); nothing about a model is written here. `violations` is the primitive
 and lists everything at once; `check` raises. An unknown model is never an error: it follows the request schema alone,
-and a name that looks like a misspelt one is only warned of.
+in which known values do not bind, and a name that looks like a misspelt one is only warned of.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any, Literal, Protocol
+from fnmatch import fnmatchcase
+from functools import lru_cache
+from typing import Any, Final, Literal, Protocol
 
 from attrs import field, frozen
-from lemon_client.model_table import MODELS, PARAMETERS, REQUIRED, ModelRow, Pixels, Rule
+from lemon_client.model_table import MODELS, PARAMETERS, RELATIONS, REQUIRED, ModelRow, Pixels, Retired, Rule
 
 from ._warn import warn
+from ._words import NOT_BLANK, TYPES, phrases, relation
 from .errors import CapabilityError
 
-__all__ = ("ModelCapabilities", "Violation", "capabilities", "check", "models", "nearest_model", "violations")
+__all__ = (
+    "ModelCapabilities",
+    "Violation",
+    "capabilities",
+    "cautions",
+    "check",
+    "families",
+    "models",
+    "nearest_model",
+    "violations",
+)
 
 #: The row for every model that has none.
 ANY_MODEL = "*"
@@ -47,8 +60,9 @@ class ModelCapabilities:
 
     ``reply`` says how it usually answers (``"inline"``, ``"task"`` or ``"either"``): a hint, never a promise.
     ``parameters`` maps each parameter of the request to the JSON Schema keywords that bind it, or to False if the
-    model does not take it. ``listed`` is False for a model that the contract's table does not name. ``source`` names
-    the document.
+    model does not take it; ``default`` there is what the server uses, and is never sent. ``listed`` is False for a
+    model that the contract's table does not name. ``family`` is the pattern whose row it follows, where it has none of
+    its own. ``source`` names the document. ``retired`` says since when it is gone, and what to use instead.
     """
 
     id: str
@@ -57,6 +71,8 @@ class ModelCapabilities:
     source: str
     parameters: Mapping[str, Rule | Literal[False]] = field(repr=False)
     listed: bool = True
+    family: str | None = None
+    retired: Retired | None = None
 
     def takes(self, parameter: str) -> bool:
         """Tell whether the model takes a parameter."""
@@ -64,30 +80,56 @@ class ModelCapabilities:
 
 
 def models() -> list[ModelCapabilities]:
-    """Return every model that the contract's table names, in its order."""
-    return [capabilities(name) for name in MODELS if name != ANY_MODEL]
+    """Return every model that the contract's table names, in its order. Families are no models: see `families`."""
+    return [capabilities(name) for name in MODELS if "*" not in name]
+
+
+def families() -> list[ModelCapabilities]:
+    """Return what holds for each family of models; its id is a pattern, in which ``*`` stands for anything."""
+    return [capabilities(name) for name in MODELS if "*" in name and name != ANY_MODEL]
 
 
 def capabilities(model: str) -> ModelCapabilities:
-    """Return what is known of a model; one without a row gets what holds for any model."""
-    row = _row(model)
+    """Return what is known of a model; one without a row gets its family's, or what holds for any model."""
+    key = _key(model)
+    row = MODELS[key]
     return ModelCapabilities(
         id=model,
         reply=row["reply"],
         summary=row["summary"],
         source=row["source"],
-        parameters={name: _rule(row, name) for name in PARAMETERS},
-        listed=model in MODELS and model != ANY_MODEL,
+        parameters={name: _described(row, name) for name in PARAMETERS},
+        listed=key != ANY_MODEL,
+        family=key if key not in (model, ANY_MODEL) else None,
+        retired=row.get("retired"),
     )
 
 
-def _row(model: str) -> ModelRow:
-    return MODELS.get(model, MODELS[ANY_MODEL])
+def _key(model: str) -> str:
+    """Return the key of a model's row: its own, or the longest pattern that fits; of equal ones, the first."""
+    if model in MODELS:
+        return model
+    return max((name for name in MODELS if "*" in name and fnmatchcase(model, name)), key=len)
 
 
 def _rule(row: ModelRow, name: str) -> Rule | Literal[False]:
-    own = row["parameters"].get(name, {})
-    return False if own is False else {**PARAMETERS[name], **own}
+    """Return what binds a parameter. A row's rules are whole: what follows from the request schema is in them."""
+    if name not in row.get("takes", PARAMETERS):
+        return False
+    return row["parameters"].get(name, PARAMETERS[name])
+
+
+def _described(row: ModelRow, name: str) -> Rule | Literal[False]:
+    """Return a rule with what people want to know beside it: the description, and the server's default."""
+    general, rule = PARAMETERS[name], _rule(row, name)
+    if rule is False:
+        return False
+    default = row.get("defaults", {}).get(name, general.get("default"))
+    whole: Rule = {**general, **rule} if rule is general else {"description": general.get("description", ""), **rule}
+    whole.pop("default", None)
+    if default is not None and default in rule.get("enum", (default,)):
+        whole["default"] = default
+    return whole
 
 
 def violations(request: Mapping[str, Any] | GeneratedRequest) -> list[Violation]:
@@ -96,30 +138,41 @@ def violations(request: Mapping[str, Any] | GeneratedRequest) -> list[Violation]
     Takes an ``ImageGenerationRequest`` of the generated client, or a mapping with the same names. Parameters that the
     contract does not know are not judged. An empty list means that nothing documented speaks against it.
     """
-    fields = dict(request if isinstance(request, Mapping) else request.to_dict())
-    found = [Violation(name, "is required") for name in REQUIRED if fields.get(name) is None]
-    model = fields.get("model", PARAMETERS["model"].get("default"))
-    if not isinstance(model, str):
-        return [*found, Violation("model", f"must be a string, not {_kind(model)}")]
-    row = _row(model)
-    for name in PARAMETERS:
-        value = fields.get(name)
-        if value is None:
-            continue
+    fields = request if isinstance(request, Mapping) else request.to_dict()
+    given = {name: fields[name] for name in PARAMETERS if fields.get(name) is not None}
+    found = [Violation(name, "is required") for name in REQUIRED if name not in given]
+    model = given.get("model", PARAMETERS["model"].get("default", ANY_MODEL))
+    row = MODELS[_key(model if isinstance(model, str) else ANY_MODEL)]
+    for name, value in given.items():
         if (rule := _rule(row, name)) is False:
             found.append(Violation(name, f"{model} does not take it; leave it out"))
-        else:
-            allowed = rule.get("enum", rule.get("known", ()))
-            found += [Violation(name, message, tuple(allowed)) for message in _broken(value, rule, model)]
-    return found
+            continue
+        allowed = rule.get("enum", rule.get("known", ()))
+        found += [Violation(name, message, allowed) for message in _broken(value, rule, model)]
+    return [*found, *(Violation(*relation(rule)) for rule in RELATIONS if not _holds(rule, given))]
+
+
+def _holds(rule: Mapping[str, Any], given: Mapping[str, Any]) -> bool:
+    """Tell whether a rule between parameters holds, read as JSON Schema reads it."""
+
+    def has(part: Mapping[str, Any]) -> bool:
+        return all(name in given for name in part["required"])
+
+    if "dependentRequired" in rule:
+        needs = rule["dependentRequired"].items()
+        return all(name not in given or has({"required": needed}) for name, needed in needs)
+    if "not" in rule:
+        return not has(rule["not"])
+    if "oneOf" in rule:
+        return sum(map(has, rule["oneOf"])) == 1
+    return any(map(has, rule["anyOf"]))
 
 
 def check(request: Mapping[str, Any] | GeneratedRequest) -> None:
-    """Raise CapabilityError, listing every violation, if there is one. Warn of a model name that looks misspelt."""
+    """Raise CapabilityError, listing every violation, if there is one. Warn of what `cautions` finds."""
     if found := violations(request):
         raise CapabilityError(describe(found), violations=found)
-    fields = request if isinstance(request, Mapping) else request.to_dict()
-    warn_of_near_miss(fields.get("model"))
+    caution(request if isinstance(request, Mapping) else request.to_dict())
 
 
 def describe(found: list[Violation]) -> str:
@@ -131,98 +184,108 @@ def describe(found: list[Violation]) -> str:
 
 def nearest_model(model: str) -> str | None:
     """Return the listed model that a name was probably meant to be, or None if it is listed or like no other."""
-    if model in MODELS:
-        return None
+    return _nearest(model, tuple(MODELS)) if _key(model) == ANY_MODEL else None
+
+
+@lru_cache(256)  # a batch asks it of the same few names again and again
+def _nearest(model: str, names: tuple[str, ...]) -> str | None:
     from difflib import get_close_matches  # for a name that is not listed only
 
-    plain = {_plain(name): name for name in MODELS if name != ANY_MODEL}
+    plain = {_plain(name): name for name in names if "*" not in name}
     matches = get_close_matches(_plain(model), plain, n=1, cutoff=0.85)
     return plain[matches[0]] if matches else None
 
 
-def warn_of_near_miss(model: object) -> None:
-    """Warn of a model name that looks like a misspelt one. The catalogue grows weekly, so it is not an error."""
-    if isinstance(model, str) and (near := nearest_model(model)):
-        warn(f"The model {model!r} is not a documented one. Did you mean {near!r}?")
+def cautions(request: Mapping[str, Any]) -> list[str]:
+    """Say what is allowed and may still be a mistake: a misspelt or retired model, a deprecated parameter.
+
+    The catalogue grows weekly, so a model that is not listed is no error; neither is one that the vendor retired,
+    because the API decides.
+    """
+    model, found = request.get("model"), []
+    if isinstance(model, str) and model != ANY_MODEL:
+        if (gone := MODELS[_key(model)].get("retired")) is not None:
+            instead = f"Use {gone['instead']!r} instead." if "instead" in gone else "`lemon models` lists the others."
+            found.append(f"The model {model!r} was retired on {gone['since']} ({gone['source']}). {instead}")
+        elif near := nearest_model(model):
+            found.append(f"The model {model!r} is not a documented one. Did you mean {near!r}?")
+    for name, rule in PARAMETERS.items():
+        if rule.get("deprecated") and request.get(name) is not None:
+            found.append(
+                f"The parameter {name!r} is deprecated."
+                + (f" Use {rule['alias_of']!r} instead." if "alias_of" in rule else "")
+            )
+    return found
 
 
-def _broken(value: object, rule: Rule, model: str) -> Iterator[str]:
+def caution(request: Mapping[str, Any]) -> None:
+    """Warn of all of that."""
+    for text in cautions(request):
+        warn(text)
+
+
+def _broken(value: object, rule: Rule, model: object) -> Iterator[str]:
     """Yield what a value breaks of a rule."""
     kind = rule.get("type", "string")
     if not _is(value, kind):
-        yield f"must be {_ARTICLES[kind]}, not {_kind(value)}"
-        return
-    if "enum" in rule:
+        yield f"must be {TYPES[kind]}, not {_kind(value)}"
+    elif "enum" in rule:
         if value not in rule["enum"]:
-            yield f"{_show(value)} is not available for {model}; allowed: {_list(rule['enum'])}"
+            yield f"{_show(value)} is not available for {model}; allowed: {phrases(rule)['enum']}"
     elif isinstance(value, str):
         yield from _broken_text(value, rule)
     elif isinstance(value, int | float):
-        yield from _broken_number(value, rule)
+        if not _within(value, rule.get("minimum"), rule.get("maximum")):
+            yield f"{value:g} is out of range; allowed: {phrases(rule)['range']}"
     elif isinstance(value, list | tuple):
         yield from _broken_list(value, rule, model)
 
 
 def _broken_text(value: str, rule: Rule) -> Iterator[str]:
-    if not value.strip() and ("minLength" in rule or "pattern" in rule):
+    pattern = rule.get("pattern", "")
+    if not value.strip() and ("minLength" in rule or pattern):
         yield "must not be empty"
         return
-    if len(value) > rule.get("maxLength", len(value)):
-        yield f"is {len(value):,} characters long; {rule['maxLength']:,} are allowed"
-    if len(value) < rule.get("minLength", 0):
-        yield f"is {len(value):,} characters long; at least {rule['minLength']:,} are needed"
-    if "pattern" in rule and not re.search(rule["pattern"], value):
-        known = f", for example {_list(rule['known'])}" if "known" in rule else ""
-        yield f"{_show(value)} does not have the form {rule['pattern']}{known}"
+    if not _within(len(value), rule.get("minLength"), rule.get("maxLength")):
+        yield f"is {len(value):,} characters long; allowed: {phrases(rule)['length']}"
+    if pattern not in ("", NOT_BLANK) and not re.search(pattern, value):
+        says = phrases(rule)
+        known = f", {says['known']}" if "known" in says else ""
+        yield f"{_show(value)} is not {says.get('pattern', says.get('form'))}{known}"
     elif "pixels" in rule:
-        yield from _broken_pixels(value, rule["pixels"])
+        yield from _broken_pixels(value, rule["pixels"], phrases(rule))
 
 
-def _broken_list(value: list[object] | tuple[object, ...], rule: Rule, model: str) -> Iterator[str]:
-    low, high = rule.get("minItems", 0), rule.get("maxItems", len(value))
-    if not low <= len(value) <= high:
-        yield f"has {len(value):,} items; {low:,} to {high:,} are allowed"
+def _broken_list(value: list[object] | tuple[object, ...], rule: Rule, model: object) -> Iterator[str]:
+    if not _within(len(value), rule.get("minItems"), rule.get("maxItems")):
+        yield f"has {len(value):,} items; allowed: {phrases(rule)['count']}"
     for item in value:
         yield from _broken(item, rule.get("items", {}), model)
 
 
-def _broken_number(value: float, rule: Rule) -> Iterator[str]:
-    low, high = rule.get("minimum"), rule.get("maximum")
-    if (low is not None and value < low) or (high is not None and value > high):
-        bounds = " and ".join(
-            f"{word} {bound:g}" for word, bound in (("at least", low), ("at most", high)) if bound is not None
-        )
-        yield f"{value:g} is out of range: {bounds}"
-
-
-def _broken_pixels(value: str, rule: Pixels) -> Iterator[str]:
-    also = rule.get("also", ())
-    if value in also:
+def _broken_pixels(value: str, rule: Pixels, says: Mapping[str, str]) -> Iterator[str]:
+    if value in rule.get("also", ()):
         return
     if not (match := re.fullmatch(r"([1-9]\d{0,5})x([1-9]\d{0,5})", value)):
-        yield f"{_show(value)} is not WIDTHxHEIGHT in pixels" + (f", nor {_list(also)}" if also else "")
+        yield f"{_show(value)} is not {says['form']}"
         return
     width, height = int(match[1]), int(match[2])
-    long, short, area = max(width, height), min(width, height), width * height
-    step = rule.get("multipleOf", 1)
-    if width % step or height % step:
-        yield f"{value}: both sides must be multiples of {step}"
-    if long > rule.get("maxEdge", long):
-        yield f"{value}: no side may be longer than {rule['maxEdge']}"
-    if long > rule.get("maxRatio", long) * short:
-        yield f"{value}: one side may be at most {rule['maxRatio']:g} times the other"
-    if not rule.get("minPixels", area) <= area <= rule.get("maxPixels", area):
-        yield f"{value}: {area:,} pixels; {rule.get('minPixels', 1):,} to {rule.get('maxPixels', area):,} are allowed"
+    long, short, area, step = max(width, height), min(width, height), width * height, rule.get("multipleOf", 1)
+    broken = {
+        "step": width % step or height % step,
+        "edge": long > rule.get("maxEdge", long),
+        "ratio": long > rule.get("maxRatio", long) * short,
+        "area": not _within(area, rule.get("minPixels"), rule.get("maxPixels")),
+    }
+    for part in (part for part, is_broken in broken.items() if is_broken):
+        yield f"{value} has {area:,} pixels; allowed: {says[part]}" if part == "area" else f"{value}: {says[part]}"
 
 
-_ARTICLES = {
-    "string": "a string",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "array": "a list",
-}
-_TYPES: dict[str, type | tuple[type, ...]] = {
+def _within(value: float, low: float | None, high: float | None) -> bool:
+    return (low is None or low <= value) and (high is None or value <= high)
+
+
+_TYPES: Final[Mapping[str, type | tuple[type, ...]]] = {
     "string": str,
     "integer": int,
     "number": (int, float),
@@ -243,10 +306,6 @@ def _kind(value: object) -> str:
 def _show(value: object) -> str:
     text = repr(value)
     return text if len(text) <= 60 else text[:59] + "…"
-
-
-def _list(values: tuple[str | int | float, ...]) -> str:
-    return ", ".join(str(value) for value in values)
 
 
 def _plain(name: str) -> str:

@@ -31,7 +31,7 @@ from .tasks import Task, refresh, restore
 if TYPE_CHECKING:
     import httpx
     from lemon_client import AuthenticatedClient
-    from lemon_client.image_params import ImageParams
+    from lemon_client.image_params import ImageParams, KnownModel
 
 __all__ = (
     "AsyncImageTask",
@@ -140,7 +140,7 @@ class Images:
         self,
         prompt: str,
         *,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         deadline: float | None = None,
         poll_interval: float | None = None,
         on_update: OnUpdate | None = None,
@@ -169,7 +169,7 @@ class Images:
         self,
         prompt: str,
         *,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         deadline: float | None = None,
         extra_body: Mapping[str, Any] | None = None,
         **params: Unpack[ImageParams],
@@ -201,7 +201,7 @@ class AsyncImages:
         self,
         prompt: str,
         *,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         deadline: float | None = None,
         poll_interval: float | None = None,
         on_update: AsyncOnUpdate | None = None,
@@ -219,7 +219,7 @@ class AsyncImages:
         self,
         prompt: str,
         *,
-        model: str | None = None,
+        model: KnownModel | str | None = None,
         deadline: float | None = None,
         extra_body: Mapping[str, Any] | None = None,
         **params: Unpack[ImageParams],

@@ -17,6 +17,7 @@
     │   └── UnreadableSubmissionError(ResponseError)
     ├── TaskError                          .task is the handle to resume with
     │   ├── TaskFailedError                .reason
+    │   │   └── TaskCancelledError
     │   ├── TaskNotFoundError
     │   └── TaskTimeoutError(TimeoutError) the task is still running: resume, do not resubmit
     ├── DownloadError                      the image exists, fetching it failed
@@ -31,6 +32,7 @@ Whatever is raised after a task is known carries it as ``.task``. All of them ca
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
@@ -60,6 +62,7 @@ __all__ = (
     "SaveError",
     "ServerError",
     "SubmissionUncertainError",
+    "TaskCancelledError",
     "TaskError",
     "TaskFailedError",
     "TaskNotFoundError",
@@ -234,6 +237,10 @@ class TaskFailedError(TaskError):
         self.result: Any = None
 
 
+class TaskCancelledError(TaskFailedError):
+    """The task was cancelled, by whoever may."""
+
+
 class TaskNotFoundError(TaskError):
     """The API does not know the task: a wrong id, one of another key, or too long ago."""
 
@@ -271,6 +278,9 @@ class SaveError(LemonError, OSError):
         super().__init__(message)
         self.path = path
         self.errno = errno
+
+    def __reduce__(self) -> Any:
+        return partial(type(self), errno=self.errno), self.args, self.__dict__
 
 
 class JournalError(LemonError):

@@ -17,6 +17,7 @@ from itertools import pairwise
 from typing import Any, Final
 
 from attrs import define, field
+from lemon_client.task_table import TYPICAL_SECONDS
 
 #: The bins of durations: [0, 2 s), then each 15 % longer than the one before, up to half an hour, then all the rest.
 EDGES: Final = (0.0, *(2.0 * 1.15**i for i in range(50)), math.inf)
@@ -25,8 +26,9 @@ MEMORY: Final = 200.0
 #: Of the prior: so many imagined tasks, this share of them as the documents say (30-120 s), the others of any length.
 PRIOR_TASKS: Final = 4.0
 DOCUMENTED_SHARE: Final = 0.6
-MEDIAN: Final = 60.0
-SIGMA: Final = 0.42
+#: The documented seconds are taken as the middle nine tenths of a log-normal distribution.
+MEDIAN: Final = math.sqrt(TYPICAL_SECONDS[0] * TYPICAL_SECONDS[1])
+SIGMA: Final = math.log(TYPICAL_SECONDS[1] / TYPICAL_SECONDS[0]) / (2 * 1.645)
 ANY_LENGTH: Final = (2.0, 300.0)
 
 #: Seconds; polls of one task are never closer together, and never further apart.

@@ -34,7 +34,15 @@ from ._flow import Call, Flow, Send, Sleep
 from ._response import APIResponse
 from ._retry import Deadline, backoff, wait_before
 from ._warn import warn
-from .errors import APITimeoutError, LemonError, ResponseError, TaskFailedError, TaskNotFoundError, TaskTimeoutError
+from .errors import (
+    APITimeoutError,
+    LemonError,
+    ResponseError,
+    TaskCancelledError,
+    TaskFailedError,
+    TaskNotFoundError,
+    TaskTimeoutError,
+)
 from .poll_schedule import FLOOR
 from .rate_limit import LONGEST_HOLD
 
@@ -78,7 +86,7 @@ class Task:
     @property
     def done(self) -> bool:
         """Whether the task has ended, one way or the other."""
-        return self._answer is not None and self._answer.state in (State.COMPLETED, State.FAILED)
+        return self._answer is not None and self._answer.state.ended
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain JSON to resume with in another process: what is known, the prompt and a final answer included.
@@ -101,7 +109,7 @@ class Task:
         self._born, self._ours = born, True
 
     def _take(self, answer: Answer) -> None:
-        keep = answer.images or answer.state in (State.COMPLETED, State.FAILED)
+        keep = answer.images or answer.state.ended
         self._answer, self._hint = answer if keep else None, answer.retry_after
         # Many tasks wait with the same few words.
         self.status, self.progress = None if answer.status is None else intern(answer.status), answer.progress
@@ -319,7 +327,7 @@ def poll_once(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
         task._troubles += 1
         return
     if task._ours and task.model is not None and last is not None:
-        observe = session.schedule.done if outcome.state is State.COMPLETED else session.schedule.pending
+        observe = session.schedule.done if outcome.state is State.SUCCEEDED else session.schedule.pending
         observe(task.model, last - task._born, now - task._born)
     task._trouble, task._troubles, task._seen = None, 0, True
     task._take(outcome)
@@ -337,10 +345,13 @@ def ending(task: Task) -> Answer:
     """Return the answer of a task that has ended. Raises TaskFailedError, or ResponseError without a usable image."""
     answer = task._answer
     assert answer is not None  # noqa: S101 - `done` says so
-    if answer.state is State.FAILED:
+    if answer.state in (State.FAILED, State.CANCELLED):
         what = "request" if task.id is None else f"task {task.id}"
-        raise TaskFailedError(
-            f"The {what} ended as {answer.status}: {answer.reason.rstrip('.')}.",
+        how, kind = f"ended as {answer.status}", TaskFailedError
+        if answer.state is State.CANCELLED:
+            how, kind = "was cancelled", TaskCancelledError
+        raise kind(
+            f"The {what} {how}: {answer.reason.rstrip('.')}.",
             task=task if task.id is not None else None,
             reason=answer.reason,
         )

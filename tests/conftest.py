@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -57,8 +58,7 @@ class Colour:
 
         transport = httpx.MockTransport(record)
         kind, http = (Lemon, httpx.Client) if self.blocking else (AsyncLemon, httpx.AsyncClient)
-        lemon = kind(options.pop("api_key", KEY), http_client=http(transport=transport), **options)
-        return lemon
+        return kind(options.pop("api_key", KEY), http_client=http(transport=transport), **options)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if self.portal is None:
@@ -126,3 +126,22 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "SSL_CERT_DIR",
     ):
         monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def limited() -> Callable[..., Any]:
+    """Return a context manager that sets limits of this process: a file's size stands for a full disk."""
+    import resource
+
+    @contextmanager
+    def setting(**limits: int) -> Iterator[None]:
+        before = {name: resource.getrlimit(getattr(resource, name)) for name in limits}
+        try:
+            for name, limit in limits.items():
+                resource.setrlimit(getattr(resource, name), (limit, before[name][1]))
+            yield
+        finally:
+            for name, both in before.items():
+                resource.setrlimit(getattr(resource, name), both)
+
+    return setting

@@ -12,9 +12,8 @@ import httpx
 
 from lemon_ext import AsyncLemon, Lemon
 from tests.conftest import KEY
+from tests.pictures import PNG
 from tests.play import Clock
-
-PNG = b"\x89PNG\r\n\x1a\n" + b"picture"
 
 
 class Gateway:
@@ -93,8 +92,7 @@ class Gateway:
         self.clock.rule()
         options = {"requests_per_minute": None, **options}
         http = httpx.AsyncClient(transport=transport)
-        lemon = AsyncLemon(KEY, base_url="https://api.example.test", http_client=http, **options)
-        return lemon
+        return AsyncLemon(KEY, base_url="https://api.example.test", http_client=http, **options)
 
 
 def rows(count: int, model: str = "midjourney", **more: Any) -> list[dict[str, Any]]:

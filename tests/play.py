@@ -6,7 +6,7 @@ import json as _json
 from contextlib import ExitStack
 from typing import Any
 
-from lemon_ext._flow import Call, Flow, Send, Sleep
+from lemon_ext._flow import Call, Flow, Send, Sleep, Work
 from lemon_ext._response import APIResponse
 from lemon_ext.testing import instant
 
@@ -23,6 +23,9 @@ class Clock:
     def __call__(self) -> float:
         return self.now
 
+    def wall(self) -> float:
+        return 1_700_000_000.0 + self.now
+
     def sleep(self, seconds: float) -> None:
         self.now += seconds
 
@@ -31,9 +34,7 @@ class Clock:
 
     def rule(self) -> None:
         """Be the clock of the package until the test ends; its sleeps move this clock and take no time."""
-        setups.enter_context(
-            instant(clock=self, wall=lambda: 1_700_000_000.0 + self.now, sleep=self.sleep, asleep=self.asleep)
-        )
+        setups.enter_context(instant(clock=self, wall=self.wall, sleep=self.sleep, asleep=self.asleep))
 
 
 def answer(status: int = 200, body: object = None, **headers: str) -> APIResponse:
@@ -72,6 +73,11 @@ def play(flow: Flow[Any], clock: Clock, *replies: APIResponse | BaseException) -
                     clock.now += seconds
                 case Call(function, argument):
                     function(argument)
+                case Work(function):
+                    try:
+                        outcome = function()
+                    except Exception as exc:  # noqa: BLE001 - raised again in the flow
+                        fault = exc
     except StopIteration as stop:
         assert not left, f"{len(left)} replies were not asked for"
         return stop.value, sent, slept

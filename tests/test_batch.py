@@ -7,6 +7,7 @@ import errno
 import json
 import re
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -27,7 +28,6 @@ from lemon_ext import (
     LemonWarning,
     MissingKeyError,
     arun_batch,
-    batch,
     run_batch,
 )
 from lemon_ext._files import PartFile
@@ -42,6 +42,11 @@ BUSY = (429, {"error": {"message": "slow down", "code": "rate_limit_exceeded"}},
 def go(gateway, requests, folder, **options):
     client = options.pop("client", None) or gateway.client()
     return list(run_batch(requests, folder, client=client, **options))
+
+
+def whole(path):
+    with PIL.Image.open(path) as found, PIL.Image.open(BytesIO(PNG)) as sent:
+        return found.tobytes() == sent.tobytes()
 
 
 def pictures(folder):
@@ -61,7 +66,7 @@ def test_every_row_becomes_a_file_and_a_line(tmp_path):
     assert pictures(tmp_path / "out") == [
         "00001-a-white-cat-1.png", "00002-a-dog-1.png", "00002-a-dog-2.png", "00003-a-bird-1.png",
     ]  # fmt: skip
-    assert all(path.read_bytes() == PNG for path in (tmp_path / "out").glob("*.png"))
+    assert all(whole(path) for path in (tmp_path / "out").glob("*.png"))
     first, second, third = results(tmp_path / "out")
     assert (first["row"], first["model"], first["prompt"], first["task_id"]) == (
         1,
@@ -186,7 +191,7 @@ def test_every_bad_row_is_named_and_nothing_is_sent_or_left(tmp_path):
     assert str(caught.value) == (
         "Nothing was sent. 6 things are wrong:\n"
         "  - row 2 (line 2): prompt: must not be empty\n"
-        "  - row 2 (line 2): n: 99 is out of range: at least 1 and at most 10\n"
+        "  - row 2 (line 2): n: 99 is out of range; allowed: 1 to 10\n"
         "  - row 3 (line 5): 'qualty' is not a parameter of the API. Did you mean 'quality'? "
         "What the contract does not know yet goes into extra_body={...}.\n"
         "  - row 4 (line 6): style: midjourney does not take it; leave it out\n"
@@ -298,7 +303,7 @@ def test_a_journal_of_a_later_version_is_refused(tmp_path):
     with sqlite3.connect(tmp_path / "journal.sqlite3") as database:
         database.execute("PRAGMA user_version = 2")
     database.close()
-    with pytest.raises(JournalError, match="has version 2 of the record, and this program reads version 1"):
+    with pytest.raises(JournalError, match="is a journal of version 2, and this program reads version 1"):
         go(Gateway(), None, tmp_path)
 
 
@@ -394,10 +399,12 @@ def test_an_api_that_cannot_be_reached_leaves_every_row_unsent(tmp_path):
     assert statuses(go(gateway, None, tmp_path)) == dict.fromkeys(range(1, 4), "saved")
 
 
-def test_a_model_out_of_service_is_the_outcome_of_its_rows(tmp_path):
+def test_a_row_that_is_told_to_try_later_stays_unsent_for_another_run(tmp_path):
     gateway = Gateway()
     gateway.expect("cat 1", *[(503, {"error": {"message": "down", "retryable": True}})] * 9)
-    assert statuses(go(gateway, rows(2), tmp_path)) == {1: "refused", 2: "saved"}
+    outcomes = {row["row"]: row for row in go(gateway, rows(2), tmp_path)}
+    assert statuses(outcomes.values()) == {1: "waiting", 2: "saved"}
+    assert outcomes[1]["error"]["status_code"] == 503
     assert statuses(go(gateway, rows(2), tmp_path)) == {1: "saved"}
 
 
@@ -446,12 +453,15 @@ def test_fewer_images_than_asked_for_are_noted(tmp_path):
     assert (outcome["status"], outcome["note"]) == ("saved", "2 images were asked for and 1 came.")
 
 
-def test_an_answer_without_images_is_not_sent_again(tmp_path):
+def test_an_answer_without_images_is_not_sent_again_and_is_kept(tmp_path):
     gateway = Gateway()
     gateway.expect("cat 1", (200, {"created": 1, "data": []}))
     (outcome,) = go(gateway, rows(1), tmp_path)
-    assert (outcome["status"], outcome["error"]["type"]) == ("failed", "ResponseError")
-    assert go(gateway, rows(1), tmp_path) == []
+    assert (outcome["status"], outcome["error"]["type"]) == ("uncertain", "UnreadableSubmissionError")
+    assert outcome["error"]["message"].endswith(f"The answer is kept in {tmp_path / '00001-reply.json'}.")
+    assert json.loads((tmp_path / "00001-reply.json").read_text()) == {"created": 1, "data": []}
+    assert statuses(go(gateway, rows(1), tmp_path)) == {1: "uncertain"}
+    assert gateway.posts == ["cat 1"]
 
 
 # ---- fetching ----
@@ -466,9 +476,10 @@ def test_an_expired_address_is_asked_of_its_task_and_nothing_is_generated_again(
 
 def test_images_that_could_not_be_fetched_are_fetched_by_another_run(tmp_path):
     gateway = Gateway()
-    gateway.pictures["i1-0.png"] = deque([404])
+    gateway.pictures["i1-0.png"] = deque([404] * 99)
     (outcome,) = go(gateway, rows(1, model="dall-e-3"), tmp_path)
     assert (outcome["status"], outcome["error"]["type"]) == ("failed", "DownloadError")
+    gateway.pictures.clear()
     assert statuses(go(gateway, None, tmp_path)) == {1: "saved"}
     assert results(tmp_path)[0]["error"] is None
     assert gateway.posts == ["cat 1"]
@@ -657,7 +668,7 @@ def test_a_crash_at_any_step_loses_and_repeats_nothing(tmp_path, monkeypatch):
             assert row["status"] in ("saved", "uncertain")
             if row["status"] == "saved":
                 assert server.charges[row["prompt"]] == 1
-                assert all((folder / path).read_bytes() == PNG for path in row["paths"])
+                assert all(whole(folder / path) for path in row["paths"])
             else:
                 assert server.charges[row["prompt"]] <= 1
         assert len(pictures(folder)) == len([path for row in found for path in row["paths"]])
@@ -703,7 +714,7 @@ def test_few_rows_are_read_ahead(tmp_path, monkeypatch):
     assert max(most) <= 128
 
 
-def test_a_task_that_could_not_be_written_down_is_told_and_written_later(tmp_path, monkeypatch):
+def test_what_could_not_be_written_down_is_written_at_the_end(tmp_path, monkeypatch):
     gateway = Gateway()
     commit = journal.Journal.commit
     full = [True]
@@ -712,18 +723,49 @@ def test_a_task_that_could_not_be_written_down_is_told_and_written_later(tmp_pat
         statements = list(statements)
         if full and any("'waiting'" in sql for sql, _ in statements):
             full.clear()
-            raise JournalError("The record cannot be used: database or disk is full.")
-        commit(self, statements)
+            raise JournalError("The journal cannot be used: database or disk is full.")
+        return commit(self, statements)
 
     with monkeypatch.context() as patch:
         patch.setattr(journal.Journal, "commit", commit_or_fail)
-        with pytest.raises(JournalError, match="disk is full") as caught:
+        with pytest.raises(JournalError, match="disk is full"):
             go(gateway, rows(4), tmp_path, concurrency=1)
-    assert caught.value.__notes__ == ["Row 1 was accepted as task img_1; note it: it is not on disk."]
     assert gateway.posts == ["cat 1"]
     assert (results(tmp_path)[0]["status"], results(tmp_path)[0]["task_id"]) == ("waiting", "img_1")
     assert statuses(go(gateway, None, tmp_path)) == dict.fromkeys(range(1, 5), "saved")
     assert set(gateway.charges.values()) == {1}
+
+
+@pytest.mark.parametrize("how", ["blocking", "asyncio", "trio"])
+def test_every_accepted_row_that_is_not_on_disk_is_named(tmp_path, monkeypatch, how):
+    """A journal on a full disk: what was paid for until that is found out is told, with its task or its images."""
+    gateway = Gateway()
+    commit = journal.Journal.commit
+
+    def full(self, statements):
+        statements = list(statements)
+        if any(word in sql for sql, _ in statements for word in ("'waiting'", "'completed'", "'uncertain'")):
+            raise JournalError("The journal cannot be used: database or disk is full.")
+        return commit(self, statements)
+
+    requests = [*rows(2), {"prompt": "cat 3", "model": "dall-e-3"}]
+    requests += [{"prompt": "cat 4", "model": "dall-e-3", "response_format": "b64_json"}]
+    journal.Journal.open(tmp_path).close()
+    monkeypatch.setattr(journal.Journal, "_prepare", lambda self: None)
+    monkeypatch.setattr(journal.Journal, "commit", full)
+
+    async def main():
+        return [outcome async for outcome in arun_batch(requests, tmp_path, client=gateway.client())]
+
+    with pytest.raises(JournalError, match="disk is full") as caught:
+        go(gateway, requests, tmp_path) if how == "blocking" else anyio.run(main, backend=how)
+    assert sorted(note for note in caught.value.__notes__ if note.startswith("Row ")) == [
+        "Row 1 was accepted as task img_1; note it: it is not on disk.",
+        "Row 2 was accepted as task img_2; note it: it is not on disk.",
+        "Row 3 was answered with images: https://img.example.net/i3-0.png; note it: it is not on disk.",
+        "Row 4 was answered with images: 00004-cat-4-1.png; note it: it is not on disk.",
+    ]
+    assert whole(tmp_path / "00004-cat-4-1.png")
 
 
 def test_a_row_that_cannot_be_written_down_is_not_sent(tmp_path, monkeypatch):
@@ -734,13 +776,14 @@ def test_a_row_that_cannot_be_written_down_is_not_sent(tmp_path, monkeypatch):
         statements = list(statements)
         if any("'submitting'" in sql and values for sql, values in statements if "submitted_at = ?" in sql):
             raise JournalError("The record cannot be used: database or disk is full.")
-        commit(self, statements)
+        return commit(self, statements)
 
     with monkeypatch.context() as patch:
         patch.setattr(journal.Journal, "commit", commit_or_fail)
         with pytest.raises(JournalError, match="disk is full"):
             go(gateway, rows(4), tmp_path)
     assert gateway.posts == []
+    assert set(statuses(results(tmp_path)).values()) == {"waiting"}
 
 
 @pytest.mark.parametrize("status", [401, 403])
@@ -764,33 +807,24 @@ def test_a_status_nobody_knows_with_images_is_used_at_the_deadline(tmp_path, mon
     assert outcome["note"] == "The status still is 'polished' at the deadline; the images are used (task img_1)."
 
 
-def test_a_second_interrupt_cuts_off_what_is_on_its_way(tmp_path, monkeypatch):
+def test_a_second_interrupt_cuts_off_what_is_on_its_way(tmp_path):
     gateway = Gateway()
     lemon = gateway.client()
-    sent = threading.Event()
 
     async def hang(request):
-        sent.set()
+        signal.raise_signal(signal.SIGINT)
         await anyio.sleep_forever()
 
+    def again(progress):
+        if progress.stopped == "interrupted":
+            signal.raise_signal(signal.SIGINT)
+
     lemon._core.http.given = httpx.AsyncClient(transport=httpx.MockTransport(hang))
-    join = batch._Background._join
-
-    def interrupted_read(self):
-        self._thread.start()
-        assert sent.wait(10)
-        yield {}
-        raise KeyboardInterrupt
-
-    def interrupted_join(self):
-        monkeypatch.setattr(batch._Background, "_join", join)
-        raise KeyboardInterrupt
-
-    monkeypatch.setattr(batch._Background, "read", interrupted_read)
-    monkeypatch.setattr(batch._Background, "_join", interrupted_join)
-    with pytest.raises(KeyboardInterrupt):
-        list(run_batch(rows(3), tmp_path, client=lemon, concurrency=1))
+    with pytest.raises(KeyboardInterrupt) as caught:
+        list(run_batch(rows(3), tmp_path, client=lemon, concurrency=1, on_progress=again))
     assert list(statuses(results(tmp_path)).values()) == ["uncertain", "waiting", "waiting"]
+    told = f"The batch in {tmp_path}: row 1 may be billed, and the answer was lost. "
+    assert caught.value.__notes__ == [f"{told}Go on with `lemon resume`, or run_batch(None, folder)."]
 
 
 def test_a_reader_in_another_process_leaves_the_write_ahead_log(tmp_path):
@@ -813,7 +847,7 @@ def test_half_a_character_in_an_answer_is_stored_all_the_same(tmp_path):
     gateway.expect("cat 2", (400, {"error": {"message": "no \ud83d", "code": "\ud83d"}}))
     gateway.expect("cat 3", (200, {"task_id": "img_\ud83d", "status": "pending"}))
     found = statuses(go(gateway, rows(4, model="dall-e-3"), tmp_path))
-    assert found == {1: "saved", 2: "refused", 3: "waiting", 4: "saved"}
+    assert found == {1: "saved", 2: "refused", 3: "uncertain", 4: "saved"}  # such an id cannot be polled
     assert results(tmp_path)[0]["revised_prompt"] == "a cat \ud83d"
 
 
@@ -823,7 +857,7 @@ def test_what_fails_to_be_written_fails_for_everybody_who_waits_for_it():
             raise ValueError("no such luck")
 
     async def main():
-        writer = engine._Writer(Full())
+        writer = journal.Writer(Full())
         errors = []
 
         async def write():
@@ -841,10 +875,10 @@ def test_what_fails_to_be_written_fails_for_everybody_who_waits_for_it():
 
 
 @pytest.mark.parametrize("name", ["results.jsonl", "00001-a-cat-1.png"])
-def test_pictures_without_their_record_are_not_paid_for_again(tmp_path, name):
+def test_pictures_without_their_journal_are_not_paid_for_again(tmp_path, name):
     gateway = Gateway()
     (tmp_path / name).write_bytes(b"mine")
-    with pytest.raises(JournalError, match=f"holds {name}, and not the record"):
+    with pytest.raises(JournalError, match=f"holds {name}, and not the journal"):
         go(gateway, rows(1), tmp_path)
     assert gateway.posts == []
     assert [path.name for path in tmp_path.iterdir()] == [name]
@@ -870,21 +904,13 @@ def test_a_task_whose_images_came_as_data_is_asked_again_if_they_could_not_be_wr
     assert gateway.posts == ["cat 1"]
 
 
-def test_an_answer_that_nobody_understands_is_kept(tmp_path):
+def test_data_that_is_no_picture_is_kept(tmp_path):
     gateway = Gateway()
-    gateway.expect("cat 1", (200, {"images": ["https://img.example.net/a.png"]}))
-    gateway.expect("cat 2", (200, {"data": [{"b64_json": "@@@@"}]}))
-    assert statuses(go(gateway, rows(2, model="dall-e-3"), tmp_path)) == {1: "uncertain", 2: "failed"}
-    with journal.Journal.read(tmp_path) as kept:
-        assert "https://img.example.net/a.png" in kept.entry(1).answer["reply"]
-    assert json.loads((tmp_path / "00002-reply.json").read_text()) == {"data": [{"b64_json": "@@@@"}]}
-
-
-def test_a_303_may_be_billed(tmp_path):
-    gateway = Gateway()
-    gateway.expect("cat 1", (303, {}, ("Location", "https://elsewhere.test/")))
-    gateway.expect("cat 2", (301, {}, ("Location", "https://elsewhere.test/")))
-    assert statuses(go(gateway, rows(2), tmp_path)) == {1: "uncertain", 2: "refused"}
+    gateway.expect("cat 1", (200, {"data": [{"b64_json": "@@@@"}]}))
+    (outcome,) = go(gateway, rows(1, model="dall-e-3"), tmp_path)
+    assert outcome["status"] == "failed"
+    assert str(tmp_path / "00001-cat-1-1.damaged.txt") in outcome["error"]["message"]
+    assert (tmp_path / "00001-cat-1-1.damaged.txt").read_text() == "@@@@"
 
 
 def test_another_address_on_resume_is_warned_of(tmp_path):

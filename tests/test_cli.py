@@ -19,9 +19,10 @@ import pytest
 from click.testing import CliRunner
 
 from lemon_ext import errors
+from lemon_ext._words import words
 from lemon_ext.cli import exit_code
 from lemon_ext.cli._app import COMMANDS, app
-from lemon_ext.cli._contract import ApiCommand, allowed, api_fields, api_options
+from lemon_ext.cli._contract import ApiCommand, api_fields, api_options
 from lemon_ext.emulator import KEY
 from lemon_ext.rows import RowsError
 from tests.children import child
@@ -144,27 +145,51 @@ def test_a_new_parameter_of_the_contract_is_an_option_of_its_type(monkeypatch):
     assert "-n N [1 to 4]" in shown
 
 
+def test_no_parameter_takes_a_flag_that_means_something_else(monkeypatch):
+    """Found with parameters called `help` and `h`. Others of the kind: a short flag, one that turns off, a twin."""
+    from lemon_client import model_table
+
+    words = {name: {"type": "string"} for name in ("prompt", "help", "h", "o", "gallery", "no_style")}
+    switches = {name: {"type": "boolean"} for name in ("style", "quiet")}
+    monkeypatch.setattr(model_table, "PARAMETERS", {**words, **switches})
+
+    @click.command(cls=ApiCommand, context_settings={"help_option_names": ["-h", "--help"]})
+    @api_options
+    @click.option("-o", "--output")
+    @click.option("--gallery/--no-gallery", default=None)
+    @click.option("--no-quiet", is_flag=True)
+    def command(output: str, gallery: bool, no_quiet: bool, **options: Any) -> None:
+        click.echo(json.dumps([output, gallery, no_quiet, api_fields(options)]))
+
+    own = ["-o", "out", "--no-gallery", "--no-quiet"]
+    api = ["--api-help=a", "--h=b", "--o=c", "--api-gallery=d", "--api-no-style=e", "--no-style", "--api-quiet"]
+    given = {"help": "a", "h": "b", "o": "c", "gallery": "d", "no_style": "e", "style": False, "quiet": True}
+    assert json.loads(CliRunner().invoke(command, [*own, *api]).stdout) == ["out", False, True, given]
+    assert CliRunner().invoke(command, ["-h"]).stdout == CliRunner().invoke(command, ["--help"]).stdout != ""
+
+
 @pytest.mark.parametrize(
-    ("rule", "words"),
+    ("rule", "said"),
     [
         (False, "not taken"),
-        ({}, "any"),
+        ({"type": "string"}, "a string"),
         ({"enum": ("a", "b")}, "a, b"),
-        ({"type": "string", "known": ("1x1",), "pattern": "x"}, "1x1, ..."),
+        ({"type": "string", "known": ("1x1",), "pattern": "x"}, "of the form x, for example 1x1"),
         ({"type": "integer", "minimum": 1, "maximum": 4}, "1 to 4"),
         ({"type": "integer", "minimum": 1}, "at least 1"),
-        ({"type": "number", "maximum": 0.5}, "at most 0.5"),
+        ({"type": "number", "maximum": 0.5}, "up to 0.5"),
         ({"type": "string", "maxLength": 4000}, "up to 4,000 characters"),
         ({"type": "boolean"}, "true or false"),
-        ({"type": "array", "items": {"enum": ("a",)}}, "a list; each a"),
+        ({"type": "array", "items": {"enum": ("a",)}}, "each a"),
         (
             {"pixels": {"multipleOf": 16, "maxEdge": 3840, "maxRatio": 3.0, "minPixels": 655360, "also": ("auto",)}},
-            "auto, or WIDTHxHEIGHT (multiples of 16, sides up to 3840, up to 3:1, at least 655,360 pixels)",
+            "auto or WIDTHxHEIGHT, both sides multiples of 16, no side above 3840, "  # noqa: ISC004
+            "one side at most 3 times the other, at least 655,360 pixels",
         ),
     ],
 )
-def test_a_rule_is_told_in_a_few_words(rule, words):
-    assert allowed(rule) == words
+def test_a_rule_is_told_in_a_few_words(rule, said):
+    assert words(rule) == said
 
 
 def test_values_are_completed_in_the_shell():
@@ -203,7 +228,7 @@ def test_a_bug_keeps_its_traceback(monkeypatch):
 
 def test_models_are_listed_in_columns():
     lines = lemon("models").stdout.splitlines()
-    assert lines[0].split() == ["MODEL", "ANSWERS", "DIFFERS", "IN", "WHAT", "FOR"]
+    assert lines[0].split() == ["MODEL", "ANSWERS", "SOURCE", "WHAT", "FOR", "TAKES"]
     assert [line.split()[0] for line in lines[1:4]] == ["dall-e-3", "dall-e-2", "flux-pro"]
     assert (
         len({line.index(word) for line, word in zip(lines[1:4], ("at once", "at once", "as a task"), strict=True)}) == 1
@@ -213,7 +238,7 @@ def test_models_are_listed_in_columns():
 def test_a_model_is_described():
     lines = [line.split() for line in lemon("models", "flux-pro").stdout.splitlines()]
     assert lines[0][0] == "flux-pro"
-    assert ["quality", "not", "taken"] in lines
+    assert ["not", "taken:", "quality,", "style"] in lines
     assert ["n", "1", "1", "to", "10"] in lines
 
 

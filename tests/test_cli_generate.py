@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 
+from lemon_ext.testing import instant
 from tests.cli import ctrl_c, emulator, lemon, process, server, terminal  # noqa: F401 - fixtures
 
 FAST = ("--poll-interval", "0.02")
@@ -92,7 +93,7 @@ def test_all_prompts_are_checked_before_the_first_is_sent(emulator):
     assert (result.exit_code, result.stdout) == (2, "")
     assert result.stderr == (
         "lemon: Nothing was sent. 3 things are wrong:\n"
-        "  - n: 99 is out of range: at least 1 and at most 10\n"
+        "  - n: 99 is out of range; allowed: 1 to 10\n"
         "  - quality: flux-pro does not take it; leave it out\n"
         "  - prompt 2: must not be empty\n"
     )
@@ -103,7 +104,7 @@ def test_what_is_wrong_is_told_as_json_too(emulator):
     shown = told(lemon("generate", "one", "-n", "99", "--json"))
     assert (shown["exit_code"], shown["next"], shown["error"]["type"]) == (2, None, "CapabilityError")
     assert shown["error"]["violations"] == [
-        {"parameter": "n", "message": "99 is out of range: at least 1 and at most 10", "allowed": []}
+        {"parameter": "n", "message": "99 is out of range; allowed: 1 to 10", "allowed": []}
     ]
     assert told(lemon("generate", "one", "--json", "--colour"))["error"]["type"] == "NoSuchOption"
 
@@ -135,6 +136,13 @@ def test_an_extra_field_that_makes_no_sense_is_refused(emulator, pair, message):
     result = lemon("generate", "a", "--extra", pair)
     assert result.exit_code == 2
     assert result.stderr.startswith(f"lemon: {message}\n")
+
+
+def test_a_prompt_that_is_no_text_is_a_wrong_call(emulator):
+    result = lemon("generate", "a cat", "caf\udce9")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("lemon: The request holds half a character (a lone surrogate), so nothing was sent")
+    assert emulator.requests == []
 
 
 # ---- where to ----
@@ -230,13 +238,17 @@ def test_a_task_that_still_runs_names_the_command_to_go_on_with(emulator):
 
 
 def test_an_image_that_cannot_be_fetched_can_be_fetched_again(emulator):
-    result = lemon("generate", "a [fault:image_page:1]", "--json")
+    emulator.inject("image_page", times=None)
+    with instant():  # it is tried for some seconds
+        result = lemon("generate", "a cat", "--json")
     assert (result.exit_code, told(result)["error"]["type"]) == (5, "DownloadError")
     command = told(result)["next"]
     assert command.startswith("lemon task --wait -- '{")
+    charges = emulator.charges
+    emulator._armed.clear()
     again = lemon("task", command.split("'")[1], "--wait")
-    assert (again.exit_code, again.stdout) == (0, "a-fault-image_page-1.png\n")
-    assert emulator.charges == 1
+    assert (again.exit_code, again.stdout) == (0, "a-cat.png\n")
+    assert emulator.charges == charges == 1
 
 
 def test_the_address_is_repeated_in_the_next_command(emulator, server, monkeypatch):

@@ -38,9 +38,10 @@ from lemon_ext import (
 )
 from lemon_ext.client import AsyncImages, Images
 from tests.conftest import KEY
-from tests.outcomes import PIXEL
+from tests.pictures import PNG
 
-PNG = base64.b64decode(PIXEL)
+PIXEL = base64.b64encode(PNG).decode()
+
 INLINE = {
     "created": 1706000000,
     "data": [{"url": "https://img.example.net/a1.png", "revised_prompt": "a fluffy white cat"}],
@@ -191,11 +192,11 @@ def test_pictures_that_came_with_a_failed_task_are_kept(colour):
         ("  \n", {}, "prompt: must not be empty"),
         (None, {}, "prompt: is required"),
         (3, {}, "prompt: must be a string, not int"),
-        ("x" * 4001, {}, "prompt: is 4,001 characters long; 4,000 are allowed"),
+        ("x" * 4001, {}, "prompt: is 4,001 characters long; allowed: up to 4,000 characters"),
         ("x", {"model": 3}, "model: must be a string, not int"),
         ("x", {"model": ""}, "model: must not be empty"),
-        ("x", {"n": 0}, "n: 0 is out of range: at least 1 and at most 10"),
-        ("x", {"n": 11}, "n: 11 is out of range: at least 1 and at most 10"),
+        ("x", {"n": 0}, "n: 0 is out of range; allowed: 1 to 10"),
+        ("x", {"n": 11}, "n: 11 is out of range; allowed: 1 to 10"),
         ("x", {"n": "2"}, "n: must be a whole number, not str"),
         ("x", {"n": True}, "n: must be a whole number, not bool"),
         (
@@ -203,7 +204,7 @@ def test_pictures_that_came_with_a_failed_task_are_kept(colour):
             {"size": "512x512"},
             "size: '512x512' is not available for dall-e-3; allowed: 1024x1024, 1792x1024, 1024x1792",
         ),
-        ("x", {"model": "flux-pro", "size": "large"}, "size: 'large' does not have the form"),
+        ("x", {"model": "flux-pro", "size": "large"}, "size: 'large' is not of the form"),
         ("x", {"quality": "ultra"}, "quality: 'ultra' is not available for dall-e-3; allowed: standard, hd"),
         ("x", {"model": "midjourney", "quality": "hd"}, "quality: midjourney does not take it; leave it out"),
         ("x", {"model": "flux-schnell", "style": "vivid"}, "style: flux-schnell does not take it; leave it out"),

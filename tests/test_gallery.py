@@ -93,8 +93,15 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 "lemon resume 'my out' --resend-uncertain",
             ],
             "failed": ["It is not sent again. For another try, put it in a new batch.", ""],
-            "refused": ["The API did not accept it. Change it and put it in a new batch.", ""],
+            "refused": [
+                "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again:",
+                "lemon resume 'my out' --resend-refused",
+            ],
         },
+        "fields": [
+            *("row", "status", "model", "prompt", "params", "paths", "task", "revised", "error"),
+            *("submitted", "finished", "seconds", "note"),
+        ],
         "rows": [
             [
                 1,
@@ -179,6 +186,16 @@ def test_wrong_kinds_of_values_do_no_harm(tmp_path: Path) -> None:
     ]
 
 
+def test_a_link_in_the_place_of_the_page_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    earlier = batch(tmp_path / "earlier", row(1))
+    before = earlier.read_bytes()
+    (tmp_path / "out" / "index.html").symlink_to(earlier)
+    page = batch(tmp_path / "out", row(1), row(2))
+    assert not page.is_symlink()
+    assert earlier.read_bytes() == before
+
+
 def test_without_results_there_is_no_page(tmp_path: Path) -> None:
     with pytest.raises(FileNotFoundError, match=r"results\.jsonl is not there, so there is nothing to show"):
         write_gallery(tmp_path)
@@ -202,7 +219,7 @@ def test_an_earlier_gallery_is_replaced_whole_or_not_at_all(tmp_path: Path, monk
     def full(*args: object) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("lemon_ext.batch.gallery._rows", full)
+    monkeypatch.setattr("lemon_ext.batch.gallery._row", full)
     with pytest.raises(OSError, match="No space left"):
         write_gallery(tmp_path)
     assert page.read_bytes() == before
@@ -262,6 +279,23 @@ def test_a_prompt_is_text_whatever_it_holds(browser: Browser, tmp_path: Path) ->
     assert browser.run("window.hacked") is None
     assert browser.run("document.title") == "<img src=x onerror=window.hacked=1>"
     assert browser.problems() == []
+
+
+@pytest.mark.browser
+def test_a_picture_that_is_a_program_is_shown_and_not_opened(browser: Browser, tmp_path: Path) -> None:
+    """Behind a link, an SVG is a page of its own, and its scripts run."""
+    page = batch(tmp_path, row(1, paths=["1.svg"]), row(2, paths=["2.png"]), row(3, paths=["3.html"]))
+    (tmp_path / "1.svg").write_text(
+        '<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"><script>top.hacked = 1</script></svg>'
+    )
+    links = {}
+    for number in (1, 2, 3):
+        browser.open("about:blank")
+        browser.open(f"{page.as_uri()}#open={number}.1")
+        assert browser.run("[...document.querySelectorAll('.said')].at(-1).textContent").startswith(f"{number}.")
+        links[number] = browser.run("document.querySelector('dialog a')?.getAttribute('href')")
+    assert links == {1: None, 2: "./2.png", 3: None}
+    assert browser.run("window.hacked") is None
 
 
 @pytest.mark.browser
@@ -415,12 +449,16 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
     browser.until("document.querySelector('.lost') !== null")
     lines = "[...document.querySelectorAll('.thumb')].map(one => one.innerText.trim().split(/\\s*\\n\\s*/))"
     resend = "Look at your account before you send it again: lemon resume out --resend-uncertain"
+    refused = (
+        "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again: "
+        "lemon resume out --resend-refused"
+    )
     assert browser.run(lines) == [
         ["Failed", "The prompt was flagged.", "It is not sent again. For another try, put it in a new batch."],
         ["Uncertain", "The answer was lost.", resend],
         ["Waiting", "Not sent yet. To go on: lemon resume out"],
         ["Waiting", "Accepted, not fetched yet. To go on: lemon resume out"],
-        ["Refused", "Not enough money.", "The API did not accept it. Change it and put it in a new batch."],
+        ["Refused", "Not enough money.", refused],
         ["brand-new", "Something."],
         ["Failed", "Fetching it failed.", "It is made and paid. To fetch it: lemon resume out"],
         ["The file is not in the folder."],

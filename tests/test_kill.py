@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from lemon_ext.batch import Progress, batch_status, run_batch
+from lemon_ext.batch.journal import FILE, LOCK, Journal
 from lemon_ext.emulator import Emulator
 from lemon_ext.errors import JournalError
-from lemon_ext.journal import FILE, LOCK, Journal
 from tests.children import python
 from tests.cli import lemon
 from tests.gateway import Gateway, results, rows, statuses
@@ -210,7 +210,7 @@ def test_an_empty_record_beside_pictures_is_no_batch_that_had_not_begun(tmp_path
     (tmp_path / name).write_bytes(b"mine")
     gateway = Gateway()
     for use in (lambda: batch_status(tmp_path), lambda: go(gateway, tmp_path)):
-        with pytest.raises(JournalError, match=f"holds {name}, and not the record it belongs to"):
+        with pytest.raises(JournalError, match=f"holds {name}, and not the journal it belongs to"):
             use()
     assert gateway.posts == []
 
@@ -218,7 +218,7 @@ def test_an_empty_record_beside_pictures_is_no_batch_that_had_not_begun(tmp_path
 MANY_KILLS = """
 import os, signal, sys, time
 from pathlib import Path
-from lemon_ext.journal import Journal
+from lemon_ext.batch.journal import Journal
 for number in range(int(sys.argv[2])):
     child = os.fork()
     if not child:

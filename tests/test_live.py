@@ -15,7 +15,7 @@ import tomllib
 import lemon_client
 import pytest
 
-from lemon_ext import _operations
+from lemon_ext import _api
 from tests.conftest import FROZEN, ROOT, run_live
 
 pytestmark = pytest.mark.live
@@ -72,9 +72,9 @@ main()
 
 def test_every_operation_is_wrapped():
     operations = {op["operationId"] for item in CONTRACT["paths"].values() for op in item.values() if "responses" in op}
-    missing = {name for name in operations if not hasattr(_operations, name)}
+    missing = {name for name in operations if not hasattr(_api, name)}
     assert not missing, (
-        f"{missing}: import it in lemon_ext/_operations.py, write a flow for it there, and give Lemon and AsyncLemon a "
+        f"{missing}: import it in lemon_ext/_api.py, write a flow for it there, and give Lemon and AsyncLemon a "
         'method that runs the flow. See docs/regenerating.md, "A new operation".'
     )
 

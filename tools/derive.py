@@ -8,7 +8,17 @@ from typing import Any
 
 from contract import Contract, known_values
 
+from lemon_ext._words import marks, relation, words
+
+ANY_MODEL = "*"
 KEYWORDS = ("minimum", "maximum", "minLength", "maxLength", "minItems", "maxItems", "pattern")
+#: Words of a schema that say something of a parameter and do not bind it, and what they are called in the table.
+WORDS = {
+    "x-server-default": "default",
+    "example": "example",
+    "deprecated": "deprecated",
+    "x-lemon-alias-of": "alias_of",
+}
 PYTHON_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
 
 TABLE_HEAD = '''"""The capability table and the request parameters of the contract, as typed Python."""
@@ -17,7 +27,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 
 class Pixels(TypedDict, total=False):
@@ -48,15 +58,33 @@ class Rule(TypedDict, total=False):
     pixels: Pixels
     description: str
     default: str | int | float | bool
+    example: str | int | float | bool
+    deprecated: bool
+    alias_of: str
+
+
+class Retired(TypedDict):
+    """Since when a model is gone, who says so, and what to use instead."""
+
+    since: str
+    source: str
+    instead: NotRequired[str]
 
 
 class ModelRow(TypedDict):
-    """What is documented of one model. A parameter that maps to False is not taken."""
+    """What is documented of one model. A parameter that maps to False, or is missing in `takes`, is not taken.
+
+    A rule in `parameters` is whole: it stands in the place of the general one. `defaults` is what the server uses for
+    this model; it is never sent.
+    """
 
     reply: Literal["inline", "task", "either"]
     summary: str
     source: str
     parameters: Mapping[str, Rule | Literal[False]]
+    takes: NotRequired[tuple[str, ...]]
+    defaults: NotRequired[Mapping[str, str | int | float | bool]]
+    retired: NotRequired[Retired]
 
 '''
 
@@ -86,23 +114,75 @@ def rule(contract: Contract, schema: dict[str, Any]) -> dict[str, Any]:
         flat["items"] = rule(contract, schema["items"])
     if "description" in outer:
         flat["description"] = " ".join(outer["description"].split())
-    if "x-server-default" in outer:
-        flat["default"] = outer["x-server-default"]
+    for word, key in WORDS.items():
+        if word in outer:
+            flat[key] = outer[word]
     return flat
+
+
+def rows(contract: Contract) -> dict[str, dict[str, Any]]:
+    """Return the capability table with nothing left to look up elsewhere.
+
+    A rule holds what follows from the request schema too, an alias has the rule of what it stands for, and known values
+    do not bind a model that has no row.
+    """
+    general = parameters(contract)
+    return {name: _row(name, row, general) for name, row in contract.models.items()}
+
+
+def _row(model: str, row: dict[str, Any], general: dict[str, dict[str, Any]]) -> dict[str, Any]:
+    own = {name: flat if model != ANY_MODEL else _open(flat) for name, flat in general.items()}
+    rules: dict[str, Any] = {}
+    for name, flat in own.items():
+        narrower = row["parameters"].get(name, row["parameters"].get(flat.get("alias_of")))
+        whole = False if narrower is False else _only_rules({**flat, **(narrower or {})})
+        if whole != _only_rules(general[name]):
+            rules[name] = whole
+    whole_row = {**row, "parameters": rules}
+    if "takes" in row:
+        taken = {"model", "prompt", *row["takes"]}
+        whole_row["takes"] = [name for name, flat in general.items() if taken & {name, flat.get("alias_of")}]
+    return whole_row
+
+
+def _only_rules(flat: dict[str, Any]) -> dict[str, Any]:
+    besides = {"description", *WORDS.values(), *(("known", *KEYWORDS) if "enum" in flat else ())}
+    return {key: value for key, value in flat.items() if key not in besides}
+
+
+def _open(flat: dict[str, Any]) -> dict[str, Any]:
+    opened = {"known" if key == "enum" else key: value for key, value in flat.items()}
+    return {**opened, "items": _open(flat["items"])} if "items" in flat else opened
+
+
+def relations(contract: Contract) -> list[dict[str, Any]]:
+    """Return the rules between parameters, one keyword each."""
+    found: list[dict[str, Any]] = []
+    for part in (contract.request_schema, *contract.request_schema.get("allOf", ())):
+        needs = part.get("dependentRequired", {}).items()
+        found += [{"dependentRequired": {name: needed}} for name, needed in needs]
+        found += [{word: part[word]} for word in ("not", "oneOf", "anyOf") if word in part]
+    return found
 
 
 def model_table(contract: Contract) -> str:
     """Return the module ``model_table``."""
-    rows = [f"    {name!r}: {_literal(row)},\n" for name, row in contract.models.items()]
+    table = [f"    {name!r}: {_literal(row)},\n" for name, row in rows(contract).items()]
     rules = [f"    {name!r}: {_literal(flat)},\n" for name, flat in parameters(contract).items()]
+    between = [f"    {_literal(one)},\n" for one in relations(contract)]
     required = tuple(contract.request_schema.get("required", ()))
+    sources = contract.data.get("x-lemon-sources", {})
     return (
         f"{TABLE_HEAD}\n"
         f"#: The parameters of a generation request. `default` is what the server uses; it is never sent.\n"
         f"PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType({{\n{''.join(rules)}}})\n\n"
         f"REQUIRED: Final[tuple[str, ...]] = {required!r}\n\n"
-        f"#: What narrows them for each model; the row '*' is for all the others.\n"
-        f"MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType({{\n{''.join(rows)}}})\n"
+        f"#: What holds between parameters. `not` is a keyword of Python too, so these are plain mappings.\n"
+        f"RELATIONS: Final[tuple[Mapping[str, Any], ...]] = (\n{''.join(between)})\n\n"
+        f"#: What narrows the parameters for each model. A name with `*` is a family; '*' is for all the others.\n"
+        f"MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType({{\n{''.join(table)}}})\n\n"
+        f"#: What the codes of the sources stand for.\n"
+        f"SOURCES: Final[Mapping[str, str]] = MappingProxyType({_literal(sources)})\n"
     )
 
 
@@ -136,23 +216,50 @@ def models_page(contract: Contract) -> str:
         '<!-- Written by "make regen" from openapi.yaml. Do not edit. -->\n\n',
         (
             "What the contract documents of each model. `reply` says how it usually answers: *inline* (the images at "
-            "once) or a *task* that is polled. It is a hint; the client goes by the answer itself. A model that is not "
-            "listed is not an error: it follows the row `*`.\n\n"
+            "once) or a *task* that is polled. It is a hint; the client goes by the answer itself. In a name, `*` "
+            "stands for anything: a model follows its own row, else the longest pattern that fits. One that fits only "
+            "`*` is not an error: it follows the request schema alone, where known values do not bind, and the API "
+            "decides.\n\n"
         ),
-        "| model | reply | what for | differs from the parameters below | source |\n| --- | --- | --- | --- | --- |\n",
+        "| model | reply | what for | takes | source |\n| --- | --- | --- | --- | --- |\n",
     ]
+    general = parameters(contract)
     for name, row in contract.models.items():
-        own = "; ".join(f"`{key}`: {_words(value)}" for key, value in row["parameters"].items()) or "-"
-        lines.append(f"| `{name}` | {row['reply']} | {_cell(row['summary'])} | {own} | {_cell(row['source'])} |\n")
+        told = _cell(" ".join([*_retirement(row), row["summary"]]))
+        lines.append(f"| `{name}` | {row['reply']} | {told} | {_taken(row, general)} | {_cell(row['source'])} |\n")
+    if legend := contract.data.get("x-lemon-sources"):
+        lines += ["\nSources:\n\n", *(f"- {code}: {_cell(text)}\n" for code, text in legend.items())]
     lines += [
         "\n## Parameters of a request\n\nNo default is ever sent: what you leave out, the server decides.\n\n",
         "| parameter | type | allowed | server's default | |\n| --- | --- | --- | --- | --- |\n",
     ]
-    for name, flat in parameters(contract).items():
+    for name, flat in general.items():
         default = f"`{flat['default']}`" if "default" in flat else "-"
-        description = _cell(flat.get("description", ""))
-        lines.append(f"| `{name}` | {flat['type']} | {_words(flat)} | {default} | {description} |\n")
+        description = _cell(" ".join(part for part in (flat.get("description", ""), marks(flat)) if part))
+        lines.append(f"| `{name}` | {flat['type']} | {_plain(words(flat))} | {default} | {description} |\n")
+    if between := relations(contract):
+        told_apart = ("- `{}`: {}\n".format(*relation(one)) for one in between)
+        lines += ["\nBetween parameters:\n\n", *told_apart]
     return "".join(lines)
+
+
+def _retirement(row: dict[str, Any]) -> list[str]:
+    if (gone := row.get("retired")) is None:
+        return []
+    instead = f"; use `{gone['instead']}`" if "instead" in gone else ""
+    return [f"**Retired** on {gone['since']} ({gone['source']}){instead}."]
+
+
+def _taken(row: dict[str, Any], general: dict[str, dict[str, Any]]) -> str:
+    """Say what a row says: what is taken, then what is narrower, what is not taken, and the model's own defaults."""
+    parts = [f"only {', '.join(f'`{name}`' for name in row['takes'])}"] if "takes" in row else []
+    without = [f"`{name}`" for name, own in row["parameters"].items() if own is False]
+    parts += [f"not {', '.join(without)}"] if without else []
+    for name, own in row["parameters"].items():
+        if own is not False:
+            parts.append(f"`{name}`: {_plain(words({'type': general[name]['type'], **own}))}")
+    parts += [f"`{name}` is `{value}` where it is left out" for name, value in row.get("defaults", {}).items()]
+    return "; ".join(parts) or "all"
 
 
 def python_name(name: str) -> str:
@@ -174,25 +281,13 @@ def _literal(value: Any) -> str:
     return repr(tuple(value)) if isinstance(value, list) else repr(value)
 
 
-def _words(flat: Any) -> str:
-    if flat is False:
-        return "not taken"
-    if "pixels" in flat:
-        return "WIDTHxHEIGHT: " + ", ".join(f"{key} {value}" for key, value in flat["pixels"].items())
-    if values := flat.get("enum", flat.get("known")):
-        listed = ", ".join(f"`{_cell(str(value))}`" for value in values)
-        if "enum" in flat:
-            return listed
-        return f"{listed}, or others" + (f" of the form `{_cell(flat['pattern'])}`" if "pattern" in flat else "")
-    words = [f"{text} {flat[key]}" for key, text in _BOUNDS.items() if key in flat]
-    return ", ".join(words) or "any"
-
-
-_BOUNDS = {"minimum": "from", "maximum": "to", "maxLength": "characters up to", "maxItems": "items up to"}
-
-
 def _cell(text: str) -> str:
     return text.replace("|", "\\|")
+
+
+def _plain(text: str) -> str:
+    """Return text in which Markdown reads nothing: patterns have asterisks."""
+    return _cell(text.replace("*", "\\*").replace("_", "\\_"))
 
 
 def defaults(contract: Contract) -> str:

@@ -42,9 +42,12 @@ ROW_BOUNDS = {
     "integer": {"enum", "minimum", "maximum"},
     "number": {"enum", "minimum", "maximum"},
     "boolean": {"enum"},
-    "array": set(),
+    "array": {"maxItems"},
 }
-WORDS = {"title", "description", "example", "examples", "deprecated", "x-server-default"}
+WORDS = {"title", "description", "example", "examples", "deprecated", "x-server-default", "x-lemon-alias-of"}
+#: What the request schema can say of parameters that depend on each other, in itself and in its `allOf`.
+BETWEEN = {"dependentRequired", "not"}
+BETWEEN_IN_ALL_OF = {*BETWEEN, "oneOf", "anyOf"}
 SCHEMA_KEYWORDS = {
     *WORDS, *(word for words in BOUNDS.values() for word in words), "type", "format", "enum", "anyOf", "allOf",
     "properties", "required", "additionalProperties", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
@@ -69,8 +72,8 @@ def load(text: str, *, house_rules: bool = True) -> Contract:
     stages = [
         (_scalars, _references),
         (_standard,),
-        (_operations,),
-        (_schemas, _parameters, _examples, _models, _default, waiting.faults),
+        (_operations, _twins),
+        (_schemas, _parameters, _between, _examples, _models, _default, waiting.faults),
     ]
     for stage in stages if house_rules else stages[1:3]:
         findings = [finding for rule in stage for finding in rule(contract, text)]
@@ -156,13 +159,15 @@ def _schemas(contract: Contract, _: str) -> Iterator[Finding]:
         answered |= _reach(contract, f"{place}.responses", operation["responses"])
     rest = _reach(contract, "components", contract.data.get("components", {}))
     for place, schema in {**rest, **asked, **answered}.items():
+        if place == contract.request_place or place.startswith(f"{contract.request_place}.allOf["):
+            schema = {word: value for word, value in schema.items() if word not in BETWEEN_IN_ALL_OF}  # `_between`
         yield from _keywords(place, schema)
         yield from _traps(contract, place, schema)
         yield from _enums(contract, place, schema)
         if place in asked and "default" in schema:
             yield Finding(place, "a default in a request is sent on the wire: write x-server-default")
-        if place in answered and schema.get("type") == "object":
-            yield from _nullable(contract, place, schema)
+        if place in answered:
+            yield from _readable(contract, place, schema)
 
 
 def _keywords(place: str, schema: dict[str, Any]) -> Iterator[Finding]:
@@ -203,6 +208,20 @@ def _enums(contract: Contract, place: str, schema: dict[str, Any]) -> Iterator[F
             yield Finding(place, f"the known value {value!r} does not fit the alternative beside it")
 
 
+def _readable(contract: Contract, place: str, schema: dict[str, Any]) -> Iterator[Finding]:
+    """Yield what would make a reader lose an answer, also one that another generator made for another language."""
+    if schema.get("type") == "object":
+        yield from _nullable(contract, place, schema)
+        if schema.get("additionalProperties") is not True:
+            yield Finding(place, "more fields may come: write additionalProperties: true, or some readers refuse them")
+    names = [part["$ref"] for part in schema.get("anyOf", ()) if "$ref" in part]
+    if len(names) > 1 and names != sorted(names):
+        first = min(names).rpartition("/")[2]
+        yield Finding(
+            place, f"some readers try them by their names, {first} first: give the most specific the first name"
+        )
+
+
 def _nullable(contract: Contract, place: str, schema: dict[str, Any]) -> Iterator[Finding]:
     for name, prop in schema.get("properties", {}).items():
         if name not in schema.get("required", ()) and contract.errors(None, prop):
@@ -218,11 +237,21 @@ def _parameters(contract: Contract, _: str) -> Iterator[Finding]:
             yield Finding(place, "cannot be a keyword argument in Python: leave it out, users send it in extra_body")
         elif name in RESERVED:
             yield Finding(place, "images.generate has this name for something else: leave it out, see extra_body")
+        if "x-lemon-alias-of" in prop:
+            yield from (Finding(place, reason) for reason in _alias_faults(contract, prop))
         if kind_of(contract, prop) is None:
             reason = "must be a scalar, a Known enum beside one, or a list of those: leave it out, see extra_body"
             yield Finding(place, reason)
         else:
             yield from _form(contract, place, prop)
+
+
+def _alias_faults(contract: Contract, schema: dict[str, Any]) -> Iterator[str]:
+    other = contract.request_schema["properties"].get(schema["x-lemon-alias-of"])
+    if other is None or "x-lemon-alias-of" in other:
+        yield f"x-lemon-alias-of names a parameter, not {schema['x-lemon-alias-of']!r}"
+    elif kind_of(contract, other) != kind_of(contract, schema):
+        yield f"it has another type than {schema['x-lemon-alias-of']}, whose name it is"
 
 
 def _form(contract: Contract, place: str, schema: dict[str, Any]) -> Iterator[Finding]:
@@ -249,6 +278,40 @@ def _alternative(contract: Contract, schema: dict[str, Any]) -> dict[str, Any]:
     known = known_values(contract, schema)
     rule: dict[str, Any] = contract.resolve(schema) if known is None else known[1]
     return rule
+
+
+def _between(contract: Contract, _: str) -> Iterator[Finding]:
+    """Look at the rules between parameters: only what the validator can check and say in words."""
+    schema, place = contract.request_schema, contract.request_place
+    for word in ("oneOf", "anyOf"):
+        if word in schema:
+            mend = f"write allOf: [{{{word}: [...]}}]"
+            yield Finding(f"{place}.{word}", f"the generator drops this request, and says nothing: {mend}")
+    for at, part in ((place, schema), *((f"{place}.allOf", part) for part in schema.get("allOf", ()))):
+        if at != place and (
+            not isinstance(part, dict) or len(part.keys() & BETWEEN_IN_ALL_OF) != len(part) or not part
+        ):
+            words = ", ".join(sorted(BETWEEN_IN_ALL_OF))
+            yield Finding(at, f"each part says how parameters depend on each other, by one of: {words}")
+            continue
+        yield from (Finding(at, reason) for reason in _between_faults(contract, part, in_all_of=at != place))
+
+
+def _between_faults(contract: Contract, part: dict[str, Any], *, in_all_of: bool) -> Iterator[str]:
+    groups = [[name, *needed] for name, needed in part.get("dependentRequired", {}).items()]
+    options = [part["not"]] if "not" in part else []
+    for word in ("oneOf", "anyOf") if in_all_of else ():
+        options += part.get(word, [])
+    for option in options:
+        if not isinstance(option, dict) or set(option) != {"required"} or not option["required"]:
+            yield "write {required: [...]}, the names of parameters: anything else is not checked"
+        else:
+            groups.append(option["required"])
+    if "not" in part and len(part["not"].get("required", ())) == 1:
+        yield "a parameter that is never taken: leave it out of the contract"
+    for name in dict.fromkeys(name for group in groups for name in group):
+        if name not in contract.request_schema["properties"]:
+            yield f"there is no parameter {name!r}"
 
 
 def _examples(contract: Contract, _: str) -> Iterator[Finding]:
@@ -278,16 +341,71 @@ def _models(contract: Contract, _: str) -> Iterator[Finding]:
     wrong = [Finding(place_of(["x-lemon-models", *error.absolute_path]), error.message)
              for error in Draft202012Validator(schema).iter_errors(table)]  # fmt: skip
     yield from wrong
+    legend = contract.data.get("x-lemon-sources", {})
+    if not isinstance(legend, dict) or not all(isinstance(text, str) for text in legend.values()):
+        yield Finding("x-lemon-sources", "this is a legend: what each code stands for, as text")
+        return
     for model, row in table.items() if not wrong else ():
+        place = place_of(["x-lemon-models", model])
+        yield from (Finding(f"{place}.{at}", reason) for at, reason in _row(contract, row))
         for name, rule in row["parameters"].items():
-            place = place_of(["x-lemon-models", model, "parameters", name])
+            at = place_of([f"{place}.parameters", name])
             general = contract.request_schema["properties"].get(name)
             if general is None:
-                yield Finding(place, "the request schema has no such parameter: add it there first")
+                yield Finding(at, "the request schema has no such parameter: add it there first")
+            elif "x-lemon-alias-of" in general:
+                yield Finding(at, f"it is another name of {general['x-lemon-alias-of']}: write that")
             elif rule is False and name in contract.request_schema.get("required", ()):
-                yield Finding(place, "every request has it")
+                yield Finding(at, "every request has it")
             elif rule is not False:
-                yield from (Finding(place, reason) for reason in _row_faults(contract, rule, general))
+                yield from (Finding(at, reason) for reason in _row_faults(contract, rule, general))
+
+
+def _row(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield what is wrong with the rest of a row: where in it, and why."""
+    yield from _takes(contract, row)
+    yield from _defaults(contract, row)
+    gone = row.get("retired", {})
+    successor = contract.models.get(gone.get("instead", ""))
+    if "instead" in gone and (successor is None or "*" in gone["instead"] or "retired" in successor):
+        yield "retired.instead", f"{gone['instead']!r} is no listed model that is still there"
+    legend = contract.data.get("x-lemon-sources", {})
+    for at, source in (("source", row["source"]), ("retired.source", gone.get("source"))):
+        for code in source.split(", ") if source and legend else ():
+            if code not in legend:
+                yield at, f"x-lemon-sources does not say what {code!r} is"
+
+
+def _takes(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    properties = contract.request_schema["properties"]
+    for name in row.get("takes", ()):
+        if name in ("model", "prompt"):
+            yield "takes", f"every request has {name}: leave it out here"
+        elif name not in properties:
+            yield "takes", f"the request schema has no parameter {name!r}: add it there first"
+        elif "x-lemon-alias-of" in properties[name]:
+            yield "takes", f"{name} is another name of {properties[name]['x-lemon-alias-of']}: write that"
+        elif row["parameters"].get(name) is False:
+            yield "takes", f"{name} is false in its parameters: it cannot be both"
+    for name in row["parameters"]:
+        if not _taken(row, name):
+            yield place_of(["parameters", name]), "`takes` does not name it, so nothing would come of this"
+
+
+def _taken(row: dict[str, Any], name: str) -> bool:
+    return name in ("model", "prompt", *row.get("takes", (name,)))
+
+
+def _defaults(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    properties = contract.request_schema["properties"]
+    for name, value in row.get("defaults", {}).items():
+        at, rule = place_of(["defaults", name]), row["parameters"].get(name, {})
+        if name not in properties or rule is False or not _taken(row, name):
+            yield at, "the model does not take it"
+            continue
+        bounds = {word: bound for word, bound in rule.items() if word != "pixels"}
+        for wrong in [*contract.errors(value, properties[name]), *contract.errors(value, bounds)][:1]:
+            yield at, f"does not fit: {wrong}"
 
 
 def _row_faults(contract: Contract, rule: dict[str, Any], general: dict[str, Any]) -> Iterator[str]:
@@ -297,14 +415,37 @@ def _row_faults(contract: Contract, rule: dict[str, Any], general: dict[str, Any
     for value in (*rule.get("enum", ()), *(rule[word] for word in ("minimum", "maximum") if word in rule)):
         if wrong := contract.errors(value, general):
             yield f"wider than the request schema: {wrong[0]}"
-    if rule.get("maxLength", 0) > (most := _alternative(contract, general).get("maxLength", float("inf"))):
-        yield f"wider than the request schema: maxLength {most} there"
+    for word in ("maxLength", "maxItems"):
+        if rule.get(word, 0) > (most := _alternative(contract, general).get(word, float("inf"))):
+            yield f"wider than the request schema: {word} {most} there"
     if rule.get("minimum", 0) > rule.get("maximum", float("inf")):
         yield "no value is between its minimum and its maximum"
     try:
         re.compile(rule.get("pattern", ""))
     except re.error as exc:
         yield f"its pattern is not a regular expression: {exc}"
+
+
+def _twins(contract: Contract, _: str) -> Iterator[Finding]:
+    """Refuse names that the generator would write into one file, the later over the earlier."""
+    operations = {
+        place_of(["paths", path, method]): operation["operationId"]
+        for path, method, operation in contract.operations()
+        if "operationId" in operation
+    }
+    schemas = {place_of(["components.schemas", name]): name for name in _components(contract)}
+    for names in (operations, schemas):
+        first: dict[str, str] = {}
+        for place, name in names.items():
+            plain = re.sub(r"[\W_]", "", name).lower()
+            if plain in first:
+                yield Finding(place, f"{name} and {first[plain]} would be one file in Python: rename one")
+            first.setdefault(plain, name)
+
+
+def _components(contract: Contract) -> dict[str, Any]:
+    schemas: dict[str, Any] = contract.data.get("components", {}).get("schemas", {})
+    return schemas
 
 
 def _default(contract: Contract, _: str) -> Iterator[Finding]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 
 class Pixels(TypedDict, total=False):
@@ -36,15 +36,33 @@ class Rule(TypedDict, total=False):
     pixels: Pixels
     description: str
     default: str | int | float | bool
+    example: str | int | float | bool
+    deprecated: bool
+    alias_of: str
+
+
+class Retired(TypedDict):
+    """Since when a model is gone, who says so, and what to use instead."""
+
+    since: str
+    source: str
+    instead: NotRequired[str]
 
 
 class ModelRow(TypedDict):
-    """What is documented of one model. A parameter that maps to False is not taken."""
+    """What is documented of one model. A parameter that maps to False, or is missing in `takes`, is not taken.
+
+    A rule in `parameters` is whole: it stands in the place of the general one. `defaults` is what the server uses for
+    this model; it is never sent.
+    """
 
     reply: Literal["inline", "task", "either"]
     summary: str
     source: str
     parameters: Mapping[str, Rule | Literal[False]]
+    takes: NotRequired[tuple[str, ...]]
+    defaults: NotRequired[Mapping[str, str | int | float | bool]]
+    retired: NotRequired[Retired]
 
 
 #: The parameters of a generation request. `default` is what the server uses; it is never sent.
@@ -53,7 +71,7 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
         "model": {
             "type": "string",
             "minLength": 1,
-            "description": "The model to use, for example dall-e-3, flux-pro or midjourney. An open list that grows.",
+            "description": "The model to use, for example gpt-image-2, nano-banana-pro or flux-pro. An open list that grows.",
             "default": "dall-e-3",
         },
         "prompt": {
@@ -67,7 +85,7 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "type": "integer",
             "minimum": 1,
             "maximum": 10,
-            "description": "How many images to generate. Documented as 1 to 4, depending on the model.",
+            "description": "How many images to generate. How many a model makes at once depends on the model.",
             "default": 1,
         },
         "size": {
@@ -79,8 +97,8 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
         },
         "quality": {
             "type": "string",
-            "enum": ("standard", "hd"),
-            "description": "Image quality. dall-e-3 only.",
+            "enum": ("standard", "hd", "auto", "low", "medium", "high"),
+            "description": "Image quality. Which values there are depends on the model.",
             "default": "standard",
         },
         "response_format": {
@@ -95,67 +113,331 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "description": "Style of the image. dall-e-3 only.",
             "default": "vivid",
         },
+        "async": {
+            "type": "boolean",
+            "description": "Ask for a task, so that no connection has to stay open until a slow picture is done.",
+        },
+        "aspect_ratio": {
+            "type": "string",
+            "known": ("1:1", "16:9", "9:16", "3:2", "2:3", "3:4", "4:3", "4:5", "5:4", "21:9"),
+            "minLength": 1,
+            "description": "The shape, as WIDTH:HEIGHT. For models that go by shape instead of size.",
+        },
+        "resolution": {
+            "type": "string",
+            "enum": ("1k", "2k", "4k"),
+            "description": "How many pixels, beside aspect_ratio. Which steps there are depends on the model.",
+        },
+        "background": {
+            "type": "string",
+            "enum": ("transparent", "opaque", "auto"),
+            "description": "Whether what is behind the subject is transparent.",
+        },
+        "output_format": {
+            "type": "string",
+            "enum": ("png", "jpeg", "webp"),
+            "description": "The file format of the images.",
+        },
+        "output_compression": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 100,
+            "description": "How strongly a jpeg or webp is compressed, in per cent.",
+        },
+        "compression": {"type": "integer", "minimum": 0, "maximum": 100, "alias_of": "output_compression"},
+        "moderation": {
+            "type": "string",
+            "enum": ("auto", "low"),
+            "description": "How strictly prompts and images are moderated.",
+        },
+        "partial_images": {
+            "type": "integer",
+            "minimum": 0,
+            "maximum": 3,
+            "description": "How many unfinished images to send on the way.",
+        },
+        "operation": {
+            "type": "string",
+            "enum": ("text-to-image", "image-to-image", "image-edit"),
+            "description": "What is done with reference images; without them it is left out.",
+        },
+        "image_url": {
+            "type": "string",
+            "pattern": "^https?://",
+            "description": "A picture to go by, at a public address.",
+        },
+        "image_urls": {
+            "type": "array",
+            "items": {"type": "string", "pattern": "^https?://"},
+            "description": "Pictures to go by, at public addresses.",
+        },
+        "reference_image_urls": {
+            "type": "array",
+            "items": {"type": "string", "pattern": "^https?://"},
+            "description": "Further pictures to go by, at public addresses.",
+        },
         "user": {"type": "string", "description": "An identifier of your end user."},
     }
 )
 
 REQUIRED: Final[tuple[str, ...]] = ("prompt",)
 
-#: What narrows them for each model; the row '*' is for all the others.
+#: What holds between parameters. `not` is a keyword of Python too, so these are plain mappings.
+RELATIONS: Final[tuple[Mapping[str, Any], ...]] = ({"not": {"required": ("output_compression", "compression")}},)
+
+#: What narrows the parameters for each model. A name with `*` is a family; '*' is for all the others.
 MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
     {
+        "gpt-image-2": {
+            "reply": "either",
+            "summary": "Any size, text in pictures; as a task with async",
+            "source": "L",
+            "takes": (
+                "model",
+                "prompt",
+                "n",
+                "size",
+                "quality",
+                "response_format",
+                "async",
+                "background",
+                "output_format",
+                "output_compression",
+                "compression",
+                "moderation",
+                "partial_images",
+                "user",
+            ),
+            "parameters": {
+                "size": {
+                    "type": "string",
+                    "known": ("256x256", "512x512", "1024x1024", "1792x1024", "1024x1792"),
+                    "pattern": "^(auto|[1-9][0-9]*x[1-9][0-9]*)$",
+                    "pixels": {
+                        "multipleOf": 16,
+                        "maxEdge": 3840,
+                        "maxRatio": 3,
+                        "minPixels": 655360,
+                        "maxPixels": 8294400,
+                        "also": ("auto",),
+                    },
+                },
+                "quality": {"type": "string", "enum": ("auto", "low", "medium", "high")},
+            },
+            "defaults": {"size": "auto", "quality": "auto"},
+        },
+        "nano-banana-pro": {
+            "reply": "task",
+            "summary": "Follows reference pictures, in high resolution",
+            "source": "L",
+            "takes": (
+                "model",
+                "prompt",
+                "n",
+                "size",
+                "response_format",
+                "aspect_ratio",
+                "resolution",
+                "operation",
+                "image_url",
+                "image_urls",
+                "reference_image_urls",
+                "user",
+            ),
+            "parameters": {},
+        },
+        "nano-banana-2": {
+            "reply": "either",
+            "summary": "As nano-banana, in up to three resolutions",
+            "source": "L",
+            "takes": (
+                "model",
+                "prompt",
+                "n",
+                "size",
+                "response_format",
+                "aspect_ratio",
+                "resolution",
+                "operation",
+                "image_url",
+                "image_urls",
+                "reference_image_urls",
+                "user",
+            ),
+            "parameters": {},
+        },
+        "nano-banana": {
+            "reply": "either",
+            "summary": "Goes by shape",
+            "source": "L",
+            "takes": (
+                "model",
+                "prompt",
+                "n",
+                "size",
+                "response_format",
+                "aspect_ratio",
+                "operation",
+                "image_url",
+                "image_urls",
+                "reference_image_urls",
+                "user",
+            ),
+            "parameters": {},
+        },
+        "nano-banana-edit": {
+            "reply": "either",
+            "summary": "Changes pictures that it is given",
+            "source": "L",
+            "takes": (
+                "model",
+                "prompt",
+                "n",
+                "size",
+                "response_format",
+                "aspect_ratio",
+                "operation",
+                "image_url",
+                "image_urls",
+                "reference_image_urls",
+                "user",
+            ),
+            "parameters": {},
+        },
+        "gemini-3-pro-image-preview": {
+            "reply": "either",
+            "summary": "Goes by shape and resolution",
+            "source": "L",
+            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
+            "parameters": {},
+        },
+        "gemini-3.1-flash-image-preview": {
+            "reply": "either",
+            "summary": "Goes by shape",
+            "source": "L",
+            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "user"),
+            "parameters": {},
+        },
+        "gemini-2.5-flash-image": {
+            "reply": "either",
+            "summary": "Goes by shape",
+            "source": "L",
+            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "user"),
+            "parameters": {},
+        },
+        "gemini-2.0-flash-preview-image-generation": {
+            "reply": "either",
+            "summary": "A prompt and nothing else",
+            "source": "L",
+            "takes": ("model", "prompt", "n", "response_format", "user"),
+            "parameters": {},
+        },
+        "grok-imagine-image": {
+            "reply": "task",
+            "summary": "Goes by shape and resolution",
+            "source": "L",
+            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
+            "parameters": {"resolution": {"type": "string", "enum": ("1k", "2k")}},
+        },
+        "grok-imagine-image-quality": {
+            "summary": "The better of the two",
+            "reply": "task",
+            "source": "L",
+            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
+            "parameters": {"resolution": {"type": "string", "enum": ("1k", "2k")}},
+        },
+        "grok-imagine-image-pro": {
+            "summary": "Another name of grok-imagine-image-quality",
+            "reply": "task",
+            "source": "L",
+            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
+            "parameters": {"resolution": {"type": "string", "enum": ("1k", "2k")}},
+        },
+        "flux-pro": {
+            "reply": "task",
+            "summary": "Photorealistic, high quality",
+            "source": "SEED, L",
+            "takes": ("model", "prompt", "n", "size", "response_format", "async", "user"),
+            "parameters": {},
+        },
+        "flux-*": {
+            "reply": "either",
+            "summary": "The other FLUX models; as a task with async",
+            "source": "L",
+            "parameters": {"quality": False, "style": False, "partial_images": False},
+        },
+        "ideogram-v3": {
+            "reply": "task",
+            "summary": "Best at rendering text",
+            "source": "SEED, L",
+            "takes": ("model", "prompt", "n", "size", "response_format", "user"),
+            "parameters": {},
+        },
         "dall-e-3": {
             "reply": "inline",
             "summary": "Best quality, rewrites the prompt",
-            "source": "SEED",
+            "source": "SEED, L",
+            "takes": ("model", "prompt", "n", "size", "quality", "response_format", "style", "user"),
             "parameters": {
-                "size": {"enum": ("1024x1024", "1792x1024", "1024x1792")},
-                "quality": {"enum": ("standard", "hd")},
-                "style": {"enum": ("vivid", "natural")},
+                "size": {"type": "string", "enum": ("1024x1024", "1792x1024", "1024x1792")},
+                "quality": {"type": "string", "enum": ("standard", "hd")},
+                "style": {"type": "string", "enum": ("vivid", "natural")},
             },
         },
         "dall-e-2": {
             "reply": "inline",
             "summary": "Faster and cheaper",
-            "source": "SEED",
-            "parameters": {"quality": False, "style": False},
-        },
-        "flux-pro": {
-            "reply": "task",
-            "summary": "Photorealistic, high quality",
-            "source": "SEED",
-            "parameters": {"quality": False, "style": False},
+            "source": "SEED, L",
+            "takes": ("model", "prompt", "n", "size", "response_format", "user"),
+            "parameters": {},
         },
         "flux-schnell": {
             "reply": "inline",
             "summary": "Very fast",
-            "source": "SEED",
-            "parameters": {"quality": False, "style": False},
+            "source": "SEED, L",
+            "takes": ("model", "prompt", "n", "size", "response_format", "user"),
+            "parameters": {},
         },
         "midjourney": {
             "reply": "task",
             "summary": "Artistic style",
-            "source": "SEED",
-            "parameters": {"quality": False, "style": False},
-        },
-        "ideogram-v3": {
-            "reply": "task",
-            "summary": "Best at rendering text",
-            "source": "SEED",
-            "parameters": {"quality": False, "style": False},
+            "source": "SEED, L",
+            "takes": ("model", "prompt", "n", "size", "response_format", "user"),
+            "parameters": {},
         },
         "stable-diffusion-3": {
             "reply": "inline",
             "summary": "Open source, customizable",
-            "source": "SEED",
-            "parameters": {"quality": False, "style": False},
+            "source": "SEED, L",
+            "takes": ("model", "prompt", "n", "size", "response_format", "user"),
+            "parameters": {},
         },
         "*": {
             "reply": "either",
             "summary": "Any other model; the request schema alone, the API decides",
             "source": "E",
-            "parameters": {},
+            "parameters": {
+                "quality": {"type": "string", "known": ("standard", "hd", "auto", "low", "medium", "high")},
+                "response_format": {"type": "string", "known": ("url", "b64_json")},
+                "style": {"type": "string", "known": ("vivid", "natural")},
+                "resolution": {"type": "string", "known": ("1k", "2k", "4k")},
+                "background": {"type": "string", "known": ("transparent", "opaque", "auto")},
+                "output_format": {"type": "string", "known": ("png", "jpeg", "webp")},
+                "moderation": {"type": "string", "known": ("auto", "low")},
+                "operation": {"type": "string", "known": ("text-to-image", "image-to-image", "image-edit")},
+            },
         },
+    }
+)
+
+#: What the codes of the sources stand for.
+SOURCES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "SEED": "The vendor's create-image page, January 2026",
+        "E": "The vendor's documentation pages of January and February 2026",
+        "E-spec": "The vendor's own openapi.json of January 2026",
+        "M": "Pages of spring 2026 with poll_url on /v1/tasks, after 2026-03-01",
+        "L": "Pages before 2026-06-25 with gpt-image-2, async and task ids that begin with ldtask_",
     }
 )
 

@@ -46,10 +46,10 @@ from lemon_ext.errors import (
     LemonError,
     PermissionDeniedError,
     RateLimitError,
-    ResponseError,
     SubmissionUncertainError,
     TaskFailedError,
     TaskNotFoundError,
+    UnreadableSubmissionError,
 )
 from lemon_ext.poll_schedule import Durations, Schedule
 from lemon_ext.tasks import Task, ending, next_delay, poll_once, remarks, timed_out
@@ -57,7 +57,7 @@ from lemon_ext.tasks import Task, ending, next_delay, poll_once, remarks, timed_
 from . import journal
 from .journal import Entry, Journal, Statement, Writer
 from .output import described
-from .pictures import Pictures, put_aside, without_data
+from .pictures import Pictures, keep_reply, without_data
 from .queue import Queue
 
 T = TypeVar("T")
@@ -158,8 +158,6 @@ class Engine:
         #: Rows that are submitting, and what is known of accepted ones that the journal does not know yet.
         self._on_their_way: set[int] = set()
         self._unwritten: dict[int, str] = {}
-        #: Pictures that came as data and could not be written: tried again at the end.
-        self._unsaved: list[Pictures] = []
         self._saves = anyio.Semaphore(SAVES)
         self._wake = anyio.Event()
         self._leaving = False
@@ -353,9 +351,11 @@ class Engine:
             await anyio.lowlevel.checkpoint_if_cancelled()
             return await self._client.arun(submit_once(self._session, post))
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, and this row may be billed
+            what = str(exc) if isinstance(exc, LemonError) else f"{type(exc).__name__}: {exc}"
             if not post.sent:  # the client is closed, or of another event loop
-                return Rejected(exc if isinstance(exc, LemonError) else _bug(exc), "account")
-            return Unknown(_bug(exc))
+                return Rejected(LemonError(f"Nothing was sent. {what}"), "account")
+            lost = "It may have been accepted and billed: look at your account before sending it again."
+            return Unknown(SubmissionUncertainError(f"The request was sent and its answer was lost ({what}). {lost}"))
         except BaseException:
             if not post.sent:
                 self._on_their_way.discard(entry.row)
@@ -450,12 +450,11 @@ class Engine:
         try:
             if poll:
                 await self._client.arun(poll_once(self._session, task, deadline))
-            if task.done:
+            over = not task.done and not self._poll_later(task, deadline)
+            if task.done or (over and task._answer is not None and task._answer.state is State.UNKNOWN):
                 await self._finish(task, "waiting")
-            elif not self._poll_later(task, deadline):
-                if task._answer is None or task._answer.state is not State.UNKNOWN:
-                    raise timed_out(task)
-                await self._finish(task, "waiting")
+            elif over:
+                await self._still_waiting(task.row, timed_out(task))
         except JournalError:
             raise
         except TaskNotFoundError as exc:
@@ -494,7 +493,8 @@ class Engine:
             failure, answer = exc, task._answer
         entry = await self._writer.read(self._journal.entry, task.row)
         pictures = Pictures.of(entry, answer, task, self._client.runner)
-        await self._keep_data(pictures, answer)
+        with anyio.CancelScope(shield=True):  # what came as data is nowhere else
+            await self._store(pictures, data=True)
         if failure is None:
             note = " ".join(remarks(answer, task.n)) or None
             answered = journal.completed(task.row, without_data(answer), answer.task_id, note, pictures.paths)
@@ -503,22 +503,12 @@ class Engine:
             before = "completed"
         self._save_later(pictures, before, failure)
 
-    async def _keep_data(self, pictures: Pictures, answer: Answer) -> None:
-        """Save what came as data: it is nowhere else, so nothing may cancel this, and what fails is put aside."""
-        row, folder = pictures.entry.row, self._journal.folder
-        with anyio.CancelScope(shield=True):
-            await pictures.save(folder, self._options.deadline, data=True)
-            if pictures.error is not None:
-                if isinstance(pictures.error, OSError):
-                    self.stop(f"the images cannot be written: {pictures.error}")
-                    self._unsaved.append(pictures)
-                try:
-                    place = await run_sync(put_aside, folder, row, answer)
-                    pictures.error.add_note(f"The answer, with its data, is kept in {place}.")
-                except OSError as exc:
-                    pictures.error.add_note(f"The answer could not be put aside either: {exc}.")
-        if row in self._unwritten:
-            self._unwritten[row] = f"is paid; its images are {', '.join(pictures.places())}"
+    async def _store(self, pictures: Pictures, *, data: bool) -> None:
+        await pictures.save(self._journal.folder, self._options.deadline, data=data)
+        if isinstance(pictures.error, OSError):
+            self.stop(f"the images cannot be written: {pictures.error}")
+        if pictures.entry.row in self._unwritten:
+            self._unwritten[pictures.entry.row] = f"was answered with images: {', '.join(pictures.places())}"
 
     def _save_later(self, pictures: Pictures, before: str, failure: LemonError | None = None) -> None:
         self._saving += 1
@@ -529,7 +519,7 @@ class Engine:
         row = pictures.entry.row
         try:
             async with self._saves:
-                await pictures.save(self._journal.folder, self._options.deadline, data=False)
+                await self._store(pictures, data=False)
             if failure is not None:
                 await self._end(row, before, "failed", failure, pictures.paths)
             elif pictures.error is None:
@@ -537,8 +527,6 @@ class Engine:
                 self.images += len(pictures.paths)
                 await self._ended_as(row, before, "saved")
             else:
-                if isinstance(pictures.error, OSError):
-                    self.stop(f"the images cannot be written: {pictures.error}")
                 await self._writer.write(journal.not_saved(row, pictures.paths, described(pictures.error)))
                 await self._ended_as(row, before, "failed")
         finally:
@@ -547,11 +535,10 @@ class Engine:
     async def _end(
         self, row: int, before: str, status: str, error: Exception, paths: list[str | None] | None = None
     ) -> None:
-        response = (
-            getattr(error, "response", None) if isinstance(error, ResponseError | SubmissionUncertainError) else None
-        )
-        reply = None if response is None else response.text
-        await self._written(row, journal.ended(row, status, described(error), _clock.wall(), reply, paths))
+        if isinstance(error, UnreadableSubmissionError) and error.response is not None:
+            place = await run_sync(keep_reply, self._journal.folder, row, error.response)
+            error.add_note(f"The answer is kept in {place}." if place else "The answer could not be kept in a file.")
+        await self._written(row, journal.ended(row, status, described(error), _clock.wall(), paths))
         await self._ended_as(row, before, status)
 
     async def _written(self, row: int, statement: Statement) -> None:
@@ -584,14 +571,9 @@ class Engine:
 
     async def _close(self, error: BaseException | None) -> None:
         """Write down what must not be forgotten, whatever ended the run, and name what cannot be written."""
-        again = []
-        for pictures in self._unsaved:
-            await pictures.save(self._journal.folder, self._options.deadline, data=True)
-            if pictures.complete:
-                again.append(journal.saved(pictures.entry.row, pictures.paths, _clock.wall()))
         cut = [journal.cut_off(row) for row in sorted(self._on_their_way)]
         try:
-            await run_sync(self._writer.flush, *again, *cut, *self._learned())
+            await run_sync(self._writer.flush, [*cut, *self._learned()])
         except JournalError as exc:
             self._crash = self._crash or exc
             told = [f"Row {row} {what}; note it: it is not on disk." for row, what in sorted(self._unwritten.items())]
@@ -599,7 +581,3 @@ class Engine:
                 (error or self._crash).add_note(note)
             if error is not None and told:
                 warn(" ".join(told))
-
-
-def _bug(error: Exception) -> SubmissionUncertainError:
-    return SubmissionUncertainError(f"{type(error).__name__}: {error}")

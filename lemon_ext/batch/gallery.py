@@ -11,18 +11,20 @@ import html
 import json
 import os
 import re
-import secrets
 import shlex
 from base64 import b64encode
 from collections.abc import Iterator
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 from urllib.parse import quote
+
+from lemon_ext._files import write_whole
+
+from .output import RESULTS
 
 __all__ = ("write_gallery",)
 
-RESULTS: Final = "results.jsonl"
 PAGE: Final = "index.html"
 #: What tells our page from one that somebody else put there.
 _MARKER: Final = b'<meta name="generator" content="lemon-ext gallery">'
@@ -41,8 +43,30 @@ _ADVICE: Final = {
     "unfetched": ("It is made and paid. To fetch it:", "{resume}"),
     "uncertain": ("Look at your account before you send it again:", "{resume} --resend-uncertain"),
     "failed": ("It is not sent again. For another try, put it in a new batch.", ""),
-    "refused": ("The API did not accept it. Change it and put it in a new batch.", ""),
+    "refused": (
+        "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again:",
+        "{resume} --resend-refused",
+    ),
 }
+
+
+_NUMBER: Final = int | float
+#: What the page shows of a row: the name it has there and the one in the results, its kind, and what stands for others.
+_SHOWN: Final[tuple[tuple[str, str, Any, Any], ...]] = (
+    ("row", "row", int, None),
+    ("status", "status", str, None),
+    ("model", "model", str, ""),
+    ("prompt", "prompt", str, ""),
+    ("params", "request", dict, {}),
+    ("paths", "paths", list, []),
+    ("task", "task_id", str, None),
+    ("revised", "revised_prompts", list, []),
+    ("error", "error", dict, None),
+    ("submitted", "submitted_at", _NUMBER, None),
+    ("finished", "finished_at", _NUMBER, None),
+    ("seconds", "seconds", _NUMBER, None),
+    ("note", "note", str, None),
+)
 
 
 def write_gallery(folder: str | os.PathLike[str]) -> Path:
@@ -61,13 +85,7 @@ def write_gallery(folder: str | os.PathLike[str]) -> Path:
         ) from None
     with results:
         _refuse_foreign(page)
-        part = folder / f".{secrets.token_hex(8)}.part"
-        try:
-            with part.open("x", encoding="utf-8", errors="replace", newline="\n") as file:
-                _write(file, results, folder.resolve().name)
-            part.replace(page)
-        finally:
-            part.unlink(missing_ok=True)
+        write_whole(page, _page(results, folder.resolve().name))
     return page
 
 
@@ -81,25 +99,34 @@ def _refuse_foreign(page: Path) -> None:
         raise FileExistsError(f"{page} is not a gallery of this program, so it stays as it is. Move it away first.")
 
 
-def _write(file: TextIO, results: Any, name: str) -> None:
+def _page(results: Iterator[bytes], name: str) -> Iterator[str]:
     before, after = _template(name)
-    file.write(before)
+    yield before
     resume = f"lemon resume {shlex.quote(name)}"
     facts = {
         "resume": resume,
         "statuses": list(_STATUSES.items()),
         "advice": {case: (text, command.replace("{resume}", resume)) for case, (text, command) in _ADVICE.items()},
+        "fields": [name for name, *_ in _SHOWN],
     }
-    file.write(_json(facts).removesuffix("}") + ',"rows":[')
-    damaged: list[int] = []
-    file.writelines((",\n" if index else "\n") + row for index, row in enumerate(_rows(results, damaged)))
-    file.write(f'\n],"damaged":{_json(damaged)}}}')
-    file.write(after)
+    yield _json(facts).removesuffix("}") + ',"rows":['
+    damaged = []
+    comma = "\n"
+    for number, line in enumerate(results, start=1):
+        try:
+            row = _json(_row(json.loads(line)))
+        except (ValueError, RecursionError):
+            damaged += [number] if line.strip() else []
+        else:
+            yield comma + row
+            comma = ",\n"
+    yield f'\n],"damaged":{_json(damaged)}}}'
+    yield after
 
 
 def _template(name: str) -> tuple[str, str]:
     """Return the page before and after its data. The policy names the page's own style and script by their hashes."""
-    template = resources.files(__package__ or "lemon_ext.batch").joinpath("gallery.html").read_text("utf-8")
+    template = resources.files(__package__).joinpath("gallery.html").read_text("utf-8")
     style = _hash(template, "style")
     script = _hash(template, "script")
     policy = (
@@ -115,41 +142,22 @@ def _hash(template: str, tag: str) -> str:
     return f"'sha256-{b64encode(hashlib.sha256(content.encode()).digest()).decode()}'"
 
 
-def _rows(results: Any, damaged: list[int]) -> Iterator[str]:
-    """Yield what the page shows of each row, as JSON. The numbers of the lines that hold no row go to ``damaged``."""
-    for number, line in enumerate(results, start=1):
-        if not line.strip():
-            continue
-        try:
-            yield _json(_row(json.loads(line)))
-        except (ValueError, RecursionError):
-            damaged.append(number)
-
-
 def _row(record: Any) -> list[Any]:
-    """Return what the page shows of a row, in the order of its FIELDS. Raises ValueError for anything else."""
+    """Return what the page shows of a row. Raises ValueError for anything else."""
     if not isinstance(record, dict) or type(record.get("row")) is not int or not isinstance(record.get("status"), str):
         raise ValueError("not a row")
-    request = record.get("request")
-    params = {k: v for k, v in request.items() if k not in ("prompt", "model")} if isinstance(request, dict) else {}
-    paths = [quoted for path in _list(record.get("paths")) if (quoted := _address(path))]
-    revised = [_text(text) for text in _list(record.get("revised_prompts"))] or [_text(record.get("revised_prompt"))]
-    error = record.get("error")
-    return [
-        record["row"],
-        record["status"],
-        _text(record.get("model")) or "",
-        _text(record.get("prompt")) or "",
-        params,
-        paths,
-        _text(record.get("task_id")),
-        revised,
-        {k: error.get(k) for k in ("type", "message", "code", "status_code")} if isinstance(error, dict) else None,
-        _number(record.get("submitted_at")),
-        _number(record.get("finished_at")),
-        _number(record.get("seconds")),
-        _text(record.get("note")),
-    ]
+    values = {name: _of_kind(record.get(source), kind, other) for name, source, kind, other in _SHOWN}
+    values["params"] = {k: v for k, v in values["params"].items() if k not in ("prompt", "model")}
+    values["paths"] = [quoted for path in values["paths"] if (quoted := _address(path))]
+    revised = values["revised"] or [record.get("revised_prompt")]
+    values["revised"] = [_of_kind(text, str, None) for text in revised]
+    return list(values.values())
+
+
+def _of_kind(value: Any, kind: Any, other: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, kind):
+        return other
+    return other if kind is _NUMBER and not abs(value) < 1e12 else value  # later than what a browser calls a date
 
 
 def _address(path: object) -> str | None:
@@ -157,18 +165,6 @@ def _address(path: object) -> str | None:
     if not isinstance(path, str) or not path or path.startswith(("/", "\\")) or ".." in re.split(r"[/\\]", path):
         return None
     return "./" + quote(path, safe="/", errors="replace")
-
-
-def _list(value: object) -> list[Any]:
-    return value if isinstance(value, list) else []
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) else None
-
-
-def _number(value: object) -> float | None:
-    return value if isinstance(value, int | float) and not isinstance(value, bool) and abs(value) < 1e12 else None
 
 
 def _json(value: object) -> str:

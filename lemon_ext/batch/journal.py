@@ -125,12 +125,12 @@ def _cell(value: Any, column: Attribute[Any]) -> Any:
         value.encode()  # bytes that are no text were read as lone surrogates
     if column.metadata["json"]:
         value = json.loads(_text(value))
-    kind = column.metadata["kind"]
-    if not isinstance(value, int | float if kind is float else kind):
+    kind: Any = column.metadata["kind"]
+    if not isinstance(value, (int, float) if kind is float else kind):
         raise TypeError(f"not {kind.__name__}")
     if column.name == "status" and value not in STATUSES:
         raise ValueError("no state")
-    if column.name == "paths" and not all(isinstance(path, str | None) for path in value):
+    if isinstance(value, list) and column.name == "paths" and not all(isinstance(one, str | None) for one in value):
         raise TypeError("not names")
     return value
 
@@ -197,11 +197,15 @@ class Journal:
                 raise JournalError(f"There is no batch in {folder}: {FILE} is missing.", path=path)
             _inspect(path)
             journal = cls(folder, _connect(path, "ro"), None)
-            if journal._is_empty():
+            try:
+                if journal._is_empty():
+                    journal.close()
+                    journal = cls(folder, sqlite3.connect(":memory:", isolation_level=None), None)
+                    journal._database.executescript(_SCHEMA)
+                journal._check()
+            except BaseException:
                 journal.close()
-                journal._database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-                journal._database.executescript(_SCHEMA)
-            journal._check()
+                raise
             return journal
 
     def close(self) -> None:
@@ -422,7 +426,7 @@ class Writer:
         self._next.statements += statements
         self._next.kept += statements
 
-    def flush(self, *statements: Statement) -> None:
+    def flush(self, statements: Iterable[Statement]) -> None:
         """Write what could not be written, or was not waited for, once more, and these statements. For the very end.
 
         Raises JournalError.
@@ -486,23 +490,13 @@ def not_saved(row: int, paths: list[str | None], error: Mapping[str, Any]) -> St
 
 
 def ended(
-    row: int,
-    status: str,
-    error: Mapping[str, Any],
-    at: float,
-    reply: str | None = None,
-    paths: list[str | None] | None = None,
+    row: int, status: str, error: Mapping[str, Any], at: float, paths: list[str | None] | None = None
 ) -> Statement:
-    """A row ended as ``failed``, ``refused`` or ``uncertain``.
-
-    ``reply``: what came, if it tells more. ``paths``: images that came all the same.
-    """
-    sql = (
-        "UPDATE rows SET status = ?, error = ?, finished_at = ?, answer = coalesce(?, answer), "
-        "paths = coalesce(?, paths) WHERE row = ?"
+    """A row ended as ``failed``, ``refused`` or ``uncertain``; ``paths`` are images that came all the same."""
+    return (
+        "UPDATE rows SET status = ?, error = ?, finished_at = ?, paths = coalesce(?, paths) WHERE row = ?",
+        (status, dumps(error), at, None if paths is None else dumps(paths), row),
     )
-    kept = None if reply is None else dumps({"reply": reply})
-    return sql, (status, dumps(error), at, kept, None if paths is None else dumps(paths), row)
 
 
 def noted(row: int, error: Mapping[str, Any]) -> Statement:

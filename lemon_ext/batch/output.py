@@ -96,7 +96,7 @@ def described(error: Exception) -> dict[str, Any]:
     """Return an error as it stands in the journal and in the results."""
     return {
         "type": type(error).__name__,
-        "message": " ".join([str(error), *getattr(error, "__notes__", ())]),
+        "message": " ".join([str(error).removesuffix(" The answer is in .body."), *getattr(error, "__notes__", ())]),
         "code": getattr(error, "code", None),
         "status_code": getattr(error, "status_code", None),
     }

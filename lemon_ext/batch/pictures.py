@@ -11,9 +11,10 @@ from typing import Any
 
 from attrs import define, field
 
-from lemon_ext import _files
 from lemon_ext._api import Answer
-from lemon_ext._files import file_stem, write_whole
+from lemon_ext._base64 import as_text
+from lemon_ext._files import file_stem, put_aside, write_whole
+from lemon_ext._response import APIResponse
 from lemon_ext.errors import LemonError
 from lemon_ext.results import Image
 from lemon_ext.tasks import Task
@@ -56,19 +57,16 @@ class Pictures:
 
     def places(self) -> list[str]:
         """Return where each picture is, for a person who has to look for it."""
+        aside = {index: getattr(error, "path", None) for index, error in self.errors.items()}
         return [
-            path or image.url or "data that was not saved" for path, image in zip(self.paths, self.images, strict=True)
+            str(path or aside.get(index) or image.url or "data that could not be saved")
+            for index, (path, image) in enumerate(zip(self.paths, self.images, strict=True))
         ]
 
     @property
     def error(self) -> Exception | None:
         """What stopped the first one that is missing."""
         return self.errors[min(self.errors)] if self.errors else None
-
-    @property
-    def complete(self) -> bool:
-        """Whether all are saved."""
-        return None not in self.paths
 
     async def save(self, folder: Path, deadline: float, *, data: bool) -> None:
         """Save those that came as data, which needs no network, or those that have to be fetched. One that fails does
@@ -124,13 +122,15 @@ def _address_of(image: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in image.items() if name != "b64_json" and str(value)[:5].lower() != "data:"}
 
 
-def put_aside(folder: Path, row: int, answer: Answer) -> Path:
-    """Keep an answer whose data is nowhere else and could not be saved as pictures. Returns where."""
-    stem, text = f"{row:05d}-reply", dumps(answer.whole)
+def keep_reply(folder: Path, row: int, response: APIResponse) -> Path | None:
+    """Keep an answer that was paid for and that nobody understands. Returns where, or None if it cannot be written."""
     try:
-        write_whole(folder / f"{stem}.json", text)
+        text, suffix = dumps(as_text(response.json())), ".json"
+    except ValueError:
+        text, suffix = response.text, ".txt"
+    stem = f"{row:05d}-reply"
+    try:
+        write_whole(folder / f"{stem}{suffix}", text)
     except OSError:
-        if (elsewhere := _files.put_aside([text.encode("utf-8", "replace")], stem, ".json")) is None:
-            raise
-        return elsewhere
-    return folder / f"{stem}.json"
+        return put_aside([text.encode("utf-8", "replace")], stem, suffix)
+    return folder / f"{stem}{suffix}"

@@ -1,4 +1,4 @@
-"""The group of commands: which there are, how one is found, and how every way to end becomes an exit code."""
+"""The group of commands: their names, how a command is found, and the exit code for every way to end."""
 
 from __future__ import annotations
 
@@ -16,26 +16,28 @@ import click
 from lemon_ext import __version__
 from lemon_ext._signals import exit_status, terminations_as_interrupts
 
+from ._contract import HELP
 from ._screen import screen
 
-#: What `lemon --help` says of each command. Its module, of the same name, is imported when the command is used.
+#: The commands, as `lemon --help` lists them. The module of the same name is imported when a command is used.
 COMMANDS: Final = MappingProxyType(
     {
-        "generate": "Generate images, wait for them and save them.",
-        "task": "Look at tasks, and save the images of those that are done.",
-        "batch": "Generate images for every row of a file, and lose none.",
-        "resume": "Go on with a batch: wait for its tasks, fetch their images, send the rest.",
-        "status": "Say how far a batch is.",
-        "gallery": "Write the page that shows a batch's images, DIR/index.html, and print its path.",
-        "models": "List the models, or say what one of them takes.",
+        "generate": "Generate images, wait until they are done, and save them.",
+        "task": "Poll tasks, and save the images of those that are done.",
+        "batch": "Generate images for every row of a file. A batch can be stopped and resumed at any time.",
+        "resume": "Continue a batch: poll its tasks, fetch their images, send the rest.",
+        "status": "Show the progress of a batch.",
+        "gallery": "Write the gallery page of a batch, DIR/index.html, and print its path.",
+        "models": "List the models, or show what one of them takes.",
         "emulator": "Serve the API on this machine, without a key and without charges.",
+        "docs": "Print a page of the manual, or list the pages.",
     }
 )
 _MODULES: Final = MappingProxyType({"resume": "batch", "status": "batch"})
 
 
 class App(click.Group):
-    """Finds commands by name, and ends the process the way docs/command-line.md says."""
+    """Finds commands by name, and ends the process with an exit code of docs/command-line.md."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(COMMANDS)
@@ -57,7 +59,7 @@ class App(click.Group):
         given = sys.argv[1:] if args is None else list(args)
         if "_LEMON_COMPLETE" in os.environ:  # a shell asks for words, as bytes
             super().main(given, *more, **options)
-        # A wrong call is told before its options are read, and a program wants to read that too.
+        # An error in the options is reported before they are parsed, and a program wants that as JSON, too.
         with terminations_as_interrupts(), screen.session(as_json="--json" in given):
             code = _ending(lambda: super(App, self).main(given, *more, **options))
             if code == 0 and screen.lost:
@@ -68,7 +70,7 @@ class App(click.Group):
 
 
 def _ending(run: Callable[[], Any]) -> int:
-    """Return the exit code of a run, having said on stderr what went wrong."""
+    """Run a command and return its exit code. Errors are reported on stderr."""
     with warnings.catch_warnings():
         warnings.showwarning = _show_warning
         warnings.simplefilter("default", UserWarning)
@@ -109,14 +111,14 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
 @click.group(
     cls=App,
     context_settings={
-        "help_option_names": ["-h", "--help"],
+        "help_option_names": [*HELP],
         "max_content_width": 100,
         # The API's own names are taken too: --response_format is --response-format.
         "token_normalize_func": lambda name: name.replace("_", "-"),
     },
-    epilog="The key comes from LEMONDATA_API_KEY, the address from LEMONDATA_BASE_URL. "
-    "Without a key, try: lemon generate 'a white cat' --emulator",
+    epilog="The key is read from LEMONDATA_API_KEY, the address of the API from LEMONDATA_BASE_URL. "
+    "To try it without a key: lemon generate 'a white cat' --emulator",
 )
 @click.version_option(__version__, "-V", "--version", message="lemon %(version)s")
 def app() -> None:
-    """Generate images with LemonData's API: every request is checked first, waited for, and paid once."""
+    """Generate images with LemonData's API. Requests are checked before they are sent, and no image is paid twice."""

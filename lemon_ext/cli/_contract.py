@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from lemon_ext._words import marks, phrases, words
+
 if TYPE_CHECKING:
     from types import ModuleType
 
@@ -22,6 +24,8 @@ _TABLE: Final = "lemon_client.model_table"
 _PREFIX: Final = "api_"
 #: Characters; a longer one spoils the columns of the help.
 LONGEST_METAVAR: Final = 16
+#: What a command's help is asked for with.
+HELP: Final = ("-h", "--help")
 _TYPES: Final[Mapping[str, click.ParamType[Any]]] = {"integer": click.INT, "number": click.FLOAT}
 
 
@@ -41,7 +45,8 @@ def table() -> ModuleType:
 def api_options(function: F) -> F:
     """Give a command an option for each parameter of the contract. It gets them in its keywords: see `api_fields`."""
     # Options are listed in the order of the contract, so they are added from the last to the first.
-    taken = {flag for option in getattr(function, "__click_params__", ()) for flag in option.opts}
+    own = getattr(function, "__click_params__", ())
+    taken = {*HELP, *(flag for option in own for flag in (*option.opts, *option.secondary_opts))}
     for name, rule in reversed(table().PARAMETERS.items()):
         if name != "prompt":
             function = click.option(*_flags(name, rule, taken), **_settings(name, rule))(function)
@@ -57,7 +62,7 @@ class ApiCommand(click.Command):
         for param in self.get_params(ctx):
             if isinstance(param, click.Option) and (record := param.get_help_record(ctx)) is not None:
                 (api if (param.name or "").startswith(_PREFIX) else own).append(record)
-        with formatter.section("Parameters of the API (no default is sent; `lemon models MODEL` says what it takes)"):
+        with formatter.section("Parameters of the API (no default is sent; see `lemon models MODEL`)"):
             formatter.write_dl(api)
         with formatter.section("Options"):
             formatter.write_dl(own)
@@ -73,59 +78,28 @@ def api_fields(options: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def allowed(rule: Rule | bool) -> str:
-    """Say in a few words which values a parameter takes."""
-    if rule is False or rule is True:
-        return "not taken"
-    if "enum" in rule:
-        return ", ".join(str(value) for value in rule["enum"])
-    parts = [", ".join([*map(str, rule["known"]), "..."])] if "known" in rule else []
-    if "pixels" in rule:
-        parts = [_pixels(rule["pixels"])]
-    low, high = rule.get("minimum"), rule.get("maximum")
-    if low is not None and high is not None:
-        parts.append(f"{low:g} to {high:g}")
-    elif low is not None or high is not None:
-        parts.append(f"at least {low:g}" if low is not None else f"at most {high:g}")
-    if "maxLength" in rule:
-        parts.append(f"up to {rule['maxLength']:,} characters")
-    if "items" in rule:
-        parts.append(f"a list; each {allowed(rule['items'])}")
-    return "; ".join(parts) or {"boolean": "true or false", "integer": "a whole number"}.get(
-        rule.get("type", ""), "any"
-    )
-
-
-def _pixels(rule: Mapping[str, Any]) -> str:
-    parts = [
-        f"multiples of {rule['multipleOf']}" if "multipleOf" in rule else "",
-        f"sides up to {rule['maxEdge']}" if "maxEdge" in rule else "",
-        f"up to {rule['maxRatio']:g}:1" if "maxRatio" in rule else "",
-        f"at least {rule['minPixels']:,} pixels" if "minPixels" in rule else "",
-        f"at most {rule['maxPixels']:,} pixels" if "maxPixels" in rule else "",
-    ]
-    words = "".join(f"{word}, or " for word in rule.get("also", ()))
-    return f"{words}WIDTHxHEIGHT ({', '.join(part for part in parts if part)})"
-
-
 def _flags(name: str, rule: Rule, taken: set[str]) -> list[str]:
-    flag = name.replace("_", "-")
-    if f"--{flag}" in taken:  # the command's own option keeps the name
+    """Return the flags of a parameter. A flag that is taken, by the command itself as a rule, keeps its meaning."""
+    flag, is_switch = name.replace("_", "-"), rule.get("type") == "boolean"
+    while not taken.isdisjoint((f"--{flag}", f"--no-{flag}") if is_switch else (f"--{flag}",)):
         flag = f"api-{flag}"
-    if rule.get("type") == "boolean":
-        return [f"--{flag}/--no-{flag}", _PREFIX + name]
-    short = {"model": ["-m"]}.get(name, [f"-{name}"] if len(name) == 1 else [])
-    return [*short, f"--{flag}", _PREFIX + name]
+    short = {"model": "-m"}.get(name, f"-{name}" if len(name) == 1 else "")
+    flags = [f"--{flag}", f"--no-{flag}"] if is_switch else [f"--{flag}"]
+    if short and short not in taken and not is_switch:
+        flags.insert(0, short)
+    taken.update(flags)
+    return ["/".join(flags), _PREFIX + name] if is_switch else [*flags, _PREFIX + name]
 
 
 def _settings(name: str, rule: Rule) -> dict[str, Any]:
     kind = rule.get("type", "string")
-    text = rule.get("description", "")
-    if kind != "boolean" and (values := allowed(rule)) != "any" and _metavar(name, rule)[0] != "[":
-        text = f"{text} [{values}]"
-    if "default" in rule:
-        text = f"{text} The server's default is {rule['default']}."
-    settings: dict[str, Any] = {"help": text.strip(), "default": None}
+    told = [rule.get("description", ""), marks(rule)]
+    if phrases(rule) and not _metavar(name, rule).startswith("["):
+        told.append(f"[{words(rule)}]")
+    told.append(f"The server's default is {rule['default']}." if "default" in rule else "")
+    told.append("Repeatable." if kind == "array" else "")
+    text = " ".join(part for part in told if part)
+    settings: dict[str, Any] = {"help": text, "default": None}
     if kind == "boolean":
         return settings
     settings["metavar"] = _metavar(name, rule)
@@ -147,7 +121,11 @@ def _metavar(name: str, rule: Rule) -> str:
 
 def _completion(name: str, rule: Rule) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     def complete(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
-        values = [*table().MODELS] if name == "model" else [*rule.get("enum", rule.get("known", ()))]
-        return [str(value) for value in values if value != "*" and str(value).startswith(begun)]
+        values = _current_models() if name == "model" else rule.get("enum", rule.get("known", ()))
+        return [str(value) for value in values if str(value).startswith(begun)]
 
     return complete
+
+
+def _current_models() -> list[str]:
+    return [name for name, row in table().MODELS.items() if "*" not in name and "retired" not in row]

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 DONE: Final = 0
 BUG: Final = 1
 USAGE: Final = 2
-REFUSED: Final = 3
+REJECTED: Final = 3
 FAILED: Final = 4
 RUNNING: Final = 5
 UNCERTAIN: Final = 6
@@ -39,10 +39,10 @@ EXIT_CODES: Final = MappingProxyType(
         errors.JournalError: USAGE,
         # Of ours, these are errors about what was given: the rows of a file.
         ValueError: USAGE,
-        errors.APIConnectionError: REFUSED,
-        errors.APIStatusError: REFUSED,
-        errors.ResponseError: REFUSED,
-        errors.TaskNotFoundError: REFUSED,
+        errors.APIConnectionError: REJECTED,
+        errors.APIStatusError: REJECTED,
+        errors.ResponseError: REJECTED,
+        errors.TaskNotFoundError: REJECTED,
         errors.TaskError: FAILED,
         errors.TaskTimeoutError: RUNNING,
         # The image exists and is paid for; as with a running task, the next step is to fetch it, not to make it again.
@@ -57,7 +57,9 @@ EXIT_CODES: Final = MappingProxyType(
 _LONGEST_ARGUMENT: Final = 4000
 #: How Python code goes on. The command line has its own way, or has done it already.
 _FOR_PYTHON: Final = re.compile(
-    r" \(see \.body\)| The answer is in \.body\.|: \.result holds them| Resume it: .*", re.DOTALL
+    r" \(see \.body\)| The answer is in \.body\.|: \.result holds them|, result\[\d+\](?=:)|; the text that came is in "
+    r"image\.raw| Resume it: .*",
+    re.DOTALL,
 )
 
 
@@ -107,6 +109,7 @@ class Resume:
     base_url: str | None = None
     #: False for an emulator's tasks, which end with the command.
     alive: bool = True
+    private_images: bool = False
 
     def task(self, handles: Iterable[Task]) -> str | None:
         """Return the command that waits for tasks and saves their images. It makes no new ones."""
@@ -121,7 +124,13 @@ class Resume:
 
     def _options(self) -> list[str]:
         folder = ["-o", str(self.folder)] if self.folder is not None and str(self.folder) != "." else []
-        return [*folder, *(["--base-url", self.base_url] if self.base_url else [])]
+        return [*folder, *address(self.base_url, self.private_images)]
+
+
+def address(base_url: str | None, private_images: bool) -> list[str]:
+    """Return the options that say where the API is, and what its answers may lead to."""
+    given = ["--base-url", base_url] if base_url else []
+    return [*given, *(["--allow-private-images"] if private_images else [])]
 
 
 def command(name: str, options: Iterable[str], arguments: Iterable[str]) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -32,8 +32,8 @@ class Job:
     number: str = ""
     phase: Literal["queued", "sending", "waiting", "saving", "ended"] = "queued"
     task: AsyncImageTask | None = None
-    #: Whether an interrupt cut off a request that had left: it may be billed.
-    sent: bool = False
+    #: What the library noted when an interrupt cut the job off.
+    notes: Sequence[str] = ()
     #: What an interrupt cancels: the waiting, and never a submission.
     waiting: anyio.CancelScope | None = None
     began: float = 0.0

@@ -20,8 +20,8 @@ from attrs import define, field
 
 from lemon_ext._base64 import as_text
 from lemon_ext._files import file_stem
-from lemon_ext._signals import exit_status
-from lemon_ext.errors import LemonError, LemonWarning, ResponseError, TaskFailedError
+from lemon_ext._signals import exit_status, patiently
+from lemon_ext.errors import DownloadError, LemonError, LemonWarning, ResponseError, SaveError, TaskFailedError
 
 from ._background import Background
 from ._errors import BUG, RUNNING, UNCERTAIN, Failure, Resume, explain
@@ -97,9 +97,8 @@ class Runner:
             return None
         try:
             self._stop()
-            self._background.wait()
-        except KeyboardInterrupt as exc:
-            interrupt = exc
+            patiently(self._background.wait)
+        except KeyboardInterrupt:
             self._background.cancel()
             self._background.wait()
         return interrupt
@@ -138,17 +137,16 @@ class Runner:
             except Exception as exc:  # noqa: BLE001 - the other jobs are paid for too; it is raised once they have ended
                 job.bug, job.exit_code = exc, BUG
                 job.phase = "ended"
+            except anyio.get_cancelled_exc_class() as exc:
+                job.notes = getattr(exc, "__notes__", ())
+                raise
             if job.phase == "ended":
                 self._background.say(partial(self._tell, job))
 
     async def _fetch(self, lemon: AsyncLemon, job: Job) -> None:
         """Do one job. It has ended, or an interrupt has left its task."""
         job.phase = "sending"
-        try:
-            job.task = task = await job.start(lemon)
-        except anyio.get_cancelled_exc_class() as exc:
-            job.sent = bool(getattr(exc, "__notes__", ()))  # there is nothing to note of a request that has not left
-            raise
+        job.task = task = await job.start(lemon)
         job.model = job.model or task.model
         job.phase = "waiting"
         with anyio.CancelScope() as job.waiting:
@@ -179,6 +177,10 @@ class Runner:
         """Return what to say of an error of a job. What came for the money and is nowhere else is kept in a file."""
         failure = explain(error, self.resume, job.task, submitted=job.prompt is not None and job.task is not None)
         assert failure is not None  # noqa: S101 - of these errors there is always something to say
+        job.paths = [*job.paths, *getattr(error, "paths", ())]
+        failure.answer = error.path if isinstance(error, SaveError | DownloadError | ResponseError) else None
+        if failure.answer is not None:  # the library has kept it, and says so
+            return failure
         stem = file_stem(job.prompt or job.id)
         if failure.exit_code in (RUNNING, UNCERTAIN) and isinstance(error, ResponseError) and error.body:
             failure.answer = self.keep(f"{stem}-answer", _body(error))
@@ -235,8 +237,9 @@ class Runner:
     def _tell_interrupted(self, left: Sequence[Job], interrupt: KeyboardInterrupt) -> None:
         """Say what became of each job that has not ended."""
         running = [job for job in left if job.task is not None or job.prompt is None]
-        unsure = [job for job in left if job.sent]
-        unsent = [job for job in left if job.task is None and job.prompt is not None and not job.sent]
+        # The library notes what it leaves behind. There is nothing to note of a request that has not left.
+        unsure = [job for job in left if job.task is None and job.notes]
+        unsent = [job for job in left if job.task is None and job.prompt is not None and not job.notes]
         told = ["Interrupted."]
         if running:
             told.append(f"{_count(running, 'task is', 'tasks are')} paid for and not fetched yet{_numbers(running)}.")
@@ -247,6 +250,9 @@ class Runner:
             )
         if unsent:
             told.append(f"{_count(unsent, 'request was', 'requests were')} not sent{_numbers(unsent)}.")
+        for job in left:
+            if job.phase == "saving":
+                told += job.notes
         code = exit_status(interrupt)
         screen.error(" ".join(told), self.resume.task([job.task for job in running if job.task is not None]))
         if not screen.as_json:
@@ -269,9 +275,11 @@ class Runner:
 def _body(error: ResponseError) -> bytes:
     """Return the answer that an error is about, with its pictures."""
     try:
-        return json.dumps(as_text(error.response.json()), ensure_ascii=False).encode()
+        if error.response is not None:
+            return json.dumps(as_text(error.response.json()), ensure_ascii=False).encode()
     except ValueError:
-        return bytes(error.body)
+        pass
+    return bytes(error.body)
 
 
 def _name(job: Job) -> str:

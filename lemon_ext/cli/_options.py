@@ -21,7 +21,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 SECONDS: Final = click.FloatRange(min=0, min_open=True)
 
 base_url_option = click.option(
-    "--base-url", metavar="URL", help="The API's address; otherwise LEMONDATA_BASE_URL, or the documented one."
+    "--base-url", metavar="URL", help="The address of the API. [default: LEMONDATA_BASE_URL, or the contract's server]"
+)
+private_images_option = click.option(
+    "--allow-private-images",
+    is_flag=True,
+    help="Fetch images from addresses in private networks, too.",
 )
 emulator_option = click.option(
     "--emulator", is_flag=True, help="Use an emulator inside this command: no key, no network, no charges."
@@ -31,27 +36,30 @@ output_option = click.option(
     "--output",
     metavar="PATH",
     default=".",
-    help="The folder to save in, or the file for a single image. [default: the current folder]",
+    help="The folder to save in, or a file name for a single image. [default: the current folder]",
 )
-overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file that -o names.")
+overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file given with -o.")
 poll_interval_option = click.option(
-    "--poll-interval", metavar="SECONDS", type=SECONDS, help="Look at tasks this often, instead of when it pays."
+    "--poll-interval",
+    metavar="SECONDS",
+    type=SECONDS,
+    help="Seconds between two polls of a task. [default: it adapts to how long the tasks of a model take]",
 )
 
 
 def deadline_option(seconds: float) -> Callable[[F], F]:
-    """Return the option for how long to wait."""
+    """Return the option that limits the waiting."""
     return click.option(
         "--deadline",
         metavar="SECONDS",
         type=SECONDS,
         default=seconds,
-        help=f"How long to wait. A task goes on after that and can be resumed. [default: {seconds:g}]",
+        help=f"Seconds to wait. A task that takes longer keeps running and can be resumed. [default: {seconds:g}]",
     )
 
 
 def json_option(text: str) -> Callable[[F], F]:
-    """Return the option for JSON on stdout. Errors are told there too."""
+    """Return the option for JSON on stdout, errors included."""
 
     def choose(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
         screen.as_json = value
@@ -75,10 +83,12 @@ def read_stdin() -> str:
 
 
 @contextmanager
-def connection(base_url: str | None, *, emulator: bool = False) -> Iterator[dict[str, Any]]:
+def connection(
+    base_url: str | None, *, emulator: bool = False, private_images: bool = False
+) -> Iterator[dict[str, Any]]:
     """Give the arguments of a client that say where the API is and with which key."""
     if not emulator:
-        yield {"base_url": base_url}
+        yield {"base_url": base_url, "allow_private_images": private_images}
         return
     if base_url is not None:
         raise click.UsageError("--emulator and --base-url exclude each other.")

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 import click
+from attrs import evolve
 
 if TYPE_CHECKING:
     from lemon_ext.results import ImageResult
@@ -70,7 +71,7 @@ class Output:
         return None
 
     async def save(self, result: ImageResult) -> list[Path]:
-        """Save the images and return where they are. Raises DownloadError, ResponseError, OSError."""
+        """Save the images and return where they are. Raises DownloadError, ResponseError, SaveError, OSError."""
         if not self.is_file:
             return await result.asave(self.path)
         first, *more = result
@@ -78,4 +79,6 @@ class Output:
             paths = [await first.asave(self.path, overwrite=self.overwrite)]
         except FileExistsError:  # its bytes called for another suffix, or somebody was faster: a paid image is saved
             paths = [await first.asave(f"{self.path.parent}/")]
-        return paths + [await image.asave(f"{self.path.parent}/") for image in more]
+        if more:  # than were asked for
+            paths += await evolve(result, images=more).asave(self.folder)
+        return paths

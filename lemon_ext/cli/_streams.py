@@ -27,7 +27,7 @@ class Stream:
         self._stream = stream
         self._gone = False
         self.lost: str | None = None
-        if stream is not None and isinstance(stream, io.TextIOWrapper):
+        if isinstance(stream, io.TextIOWrapper) and not stream.closed:
             # What the encoding lacks is escaped. A file name that is not text is written as the bytes it is.
             stream.reconfigure(errors="surrogateescape" if self.is_utf8 else "backslashreplace")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -34,6 +35,8 @@ class Watch:
         self.resume = resume
         self.progress: Progress | None = None
         self._failure: Failure | None = None
+        self._began = time.time()
+        self._told: set[int] = set()
         self._said = time.monotonic()
         self._wrong = 0
         self._stop_told = False
@@ -67,13 +70,16 @@ class Watch:
 
     def ended(self, outcome: Mapping[str, Any]) -> None:
         """Take in how a row ended."""
+        self._told.add(outcome["row"])
         if screen.as_json:
             screen.json(outcome)
-        if outcome["status"] in ("saved", "waiting"):
+        error = outcome["error"] or {}
+        # A task that still runs is no news, but one that the API does not know is.
+        if outcome["status"] == "saved" or (outcome["status"] == "waiting" and error.get("type") in _PATIENCE):
             return
         self._wrong += 1
         if self._wrong <= TOLD:
-            message = (outcome["error"] or {}).get("message")
+            message = error.get("message")
             reason = one_line(message) if message else "no reason given"
             screen.error(f"Row {outcome['row']} {_WORDS[outcome['status']]}: {reason}")
         elif self._wrong == TOLD + 1:
@@ -83,6 +89,8 @@ class Watch:
         """Say how it ended and what to do next. Returns the exit code."""
         from lemon_ext.batch import batch_status
 
+        if self._failure is not None:
+            self._tell_the_rest()
         progress = batch_status(self.folder)
         if not screen.as_json:
             for page in ("results.jsonl", "index.html"):
@@ -103,7 +111,23 @@ class Watch:
                 f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. To send "
                 f"them again: {self.resume('--resend-uncertain')}"
             )
+        if progress.refused:
+            screen.note(
+                f"{progress.refused:,} refused, and not billed. If the rows were not to blame, send them again: "
+                f"{self.resume('--resend-refused')}"
+            )
         return failure.exit_code if failure is not None and (progress.open or progress.uncertain) else PARTLY
+
+    def _tell_the_rest(self) -> None:
+        """Tell of the rows that ended while the batch was stopping, when nobody read its outcomes any more."""
+        try:
+            with (self.folder / "results.jsonl").open(encoding="utf-8") as results:
+                outcomes = [json.loads(result) for result in results]
+        except (OSError, ValueError):  # it could not be written; that has been told
+            return
+        for outcome in outcomes:
+            if outcome["row"] not in self._told and (outcome["finished_at"] or 0.0) >= self._began:
+                self.ended(outcome)
 
     def _draw(self, console: Console) -> RenderableType:
         from ._draw import batch_under_way
@@ -111,4 +135,7 @@ class Watch:
         return batch_under_way(self.progress, console)
 
 
-_WORDS: Final = {"failed": "failed", "refused": "was refused", "uncertain": "is uncertain"}
+_PATIENCE: Final = (None, "TaskTimeoutError")
+_WORDS: Final = {
+    "failed": "failed", "refused": "was refused", "uncertain": "is uncertain", "waiting": "is still waiting"
+}  # fmt: skip

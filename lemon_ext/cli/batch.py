@@ -1,4 +1,4 @@
-"""``lemon batch``, ``resume`` and ``status``: many prompts in one folder. The work is `lemon_ext.batch`'s."""
+"""``lemon batch``, ``resume`` and ``status``: many prompts in one folder. `lemon_ext.batch` does the work."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ._options import (
     emulator_option,
     json_option,
     poll_interval_option,
+    private_images_option,
 )
 from ._screen import screen
 
@@ -31,7 +32,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: The counts of a `Progress`, in the order in which a row goes through them.
 COUNTS: Final = ("unsent", "submitting", "waiting", "saved", "failed", "refused", "uncertain")
 _CODES: Final = (
-    "Exit codes: 0 all rows saved, 2 nothing was sent, 7 partly done, 130 interrupted. See docs/command-line.md."
+    "Exit codes: 0 all rows saved, 2 nothing was sent, 7 partly done, 130 interrupted.\n\n"
+    "All of them: lemon docs command-line"
 )
 
 
@@ -43,32 +45,43 @@ def run_options(function: F) -> F:
                 "--max-images",
                 metavar="N",
                 type=click.IntRange(min=0),
-                help="Send no more than N images' worth in this folder.",
+                help="Request at most N images for this folder, in all runs together.",
             ),
             click.option(
                 "--concurrency",
                 metavar="N",
                 type=click.IntRange(min=1),
                 default=64,
-                help="How many submissions are on their way at once. [default: 64]",
+                help="Submissions in flight at the same time. [default: 64]",
             ),
             click.option(
                 "--rpm",
                 metavar="N",
                 type=SECONDS,
                 default=1000.0,
-                help="Requests a minute, submissions and looks together. [default: 1000]",
+                help="The rate limit: requests per minute, submissions and polls together. [default: 1000]",
             ),
             deadline_option(600.0),
             poll_interval_option,
             click.option(
+                "--resend-refused",
+                is_flag=True,
+                help="Send rows again that the API refused. They were never billed.",
+            ),
+            click.option(
                 "--resend-uncertain",
                 is_flag=True,
-                help="Send the rows again whose answer was lost. They may be billed twice: look at your account first.",
+                help="Send rows again whose answer was lost. They may be billed twice: look at your account first.",
             ),
-            json_option("Print one JSON object per row as it ends, as in results.jsonl."),
+            click.option(
+                "--drop-unknown",
+                is_flag=True,
+                help="Give up tasks that the API does not know. Without it they are polled again in every run.",
+            ),
+            json_option("Print one JSON object per row when it ends, as in results.jsonl."),
             emulator_option,
             base_url_option,
+            private_images_option,
         )
     ):
         function = option(function)
@@ -78,27 +91,28 @@ def run_options(function: F) -> F:
 @click.command(cls=ApiCommand, epilog=_CODES)
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @api_options
-@click.option("-o", "--output", metavar="DIR", help="The folder of the batch. It is made if it is missing.")
+@click.option("-o", "--output", metavar="DIR", help="The folder of the batch. It is created if it is missing.")
 @click.option(
     "--format",
     "file_format",
     type=click.Choice(["jsonl", "csv", "txt"]),
-    help="What FILE is; otherwise its name or first line tells.",
+    help="The format of FILE. [default: taken from its name or its first line]",
 )
-@click.option("--dry-run", is_flag=True, help="Check all rows and count what they would make. Nothing is sent.")
+@click.option("--dry-run", is_flag=True, help="Check all rows and count the images. Nothing is sent.")
 @click.option(
     "--validation",
     type=click.Choice(["strict", "warn", "off"]),
     default="strict",
-    help="What to do with a row that the contract's table speaks against: send nothing, warn, or nothing.",
+    help="For rows that break the contract's rules: strict sends no row at all, warn sends them with a warning, off "
+    "does not check. [default: strict]",
 )
 @run_options
 def batch(file: str, output: str | None, file_format: Any, dry_run: bool, validation: Any, **options: Any) -> int:
-    """Generate images for every row of a file, and lose none.
+    """Generate images for every row of a file. A batch can be stopped and resumed at any time.
 
-    FILE is JSONL or CSV with the API's own names as fields, or text with one prompt a line; `-` is stdin. The
-    parameters below hold for rows that do not set them. All rows are checked before the first is sent. The same command
-    again goes on where the last one ended, however it ended; no row is billed twice.
+    FILE is JSONL or CSV with the API's parameter names as fields, or text with one prompt per line. `-` is stdin. The
+    parameters below apply to rows that do not set them. All rows are checked before the first is sent. Run the same
+    command again to continue a batch, however the last run ended: no row is paid twice.
     """
     from lemon_ext.rows import read_rows
 
@@ -117,7 +131,7 @@ def batch(file: str, output: str | None, file_format: Any, dry_run: bool, valida
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @run_options
 def resume(folder: Path, **options: Any) -> int:
-    """Go on with a batch: wait for its tasks, fetch their images, send the rest."""
+    """Continue a batch: poll its tasks, fetch their images, send the rest."""
     return _work(None, folder, {**options, "defaults": {}, "validation": "strict"})
 
 
@@ -125,7 +139,7 @@ def resume(folder: Path, **options: Any) -> int:
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @json_option("Print JSON.")
 def status(folder: Path) -> int:
-    """Say how far a batch is. It may be running."""
+    """Show the progress of a batch. The batch may be running."""
     from attrs import asdict
 
     from lemon_ext.batch import batch_status
@@ -160,14 +174,15 @@ def _plan(rows: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any], valida
 
 
 def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mapping[str, Any]) -> int:
-    """Run a batch as far as it goes, and say how it ended."""
+    """Run a batch and return its exit code."""
     from lemon_ext.batch import run_batch
     from lemon_ext.client import AsyncLemon
 
     from ._watch import Watch
 
     watch = Watch(folder, partial(_resume_command, folder, options))
-    with connection(options["base_url"], emulator=options["emulator"]) as address:
+    private = options["allow_private_images"]
+    with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
         try:
             client = AsyncLemon(**address, requests_per_minute=options["rpm"], validation=options["validation"])
         except ValueError as exc:
@@ -181,7 +196,9 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
             poll_interval=options["poll_interval"],
             concurrency=options["concurrency"],
             max_images=options["max_images"],
+            resend_refused=options["resend_refused"],
             resend_uncertain=options["resend_uncertain"],
+            drop_unknown=options["drop_unknown"],
             on_progress=watch.update,
         )  # typed as an iterator, in truth a generator to be closed
         with watch, closing(outcomes):
@@ -191,7 +208,7 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
 
 
 def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str:
-    from ._errors import command
+    from ._errors import address, command
 
-    base_url = options.get("base_url")
-    return command("resume", [*more, *(["--base-url", base_url] if base_url else [])], [str(folder)])
+    where = address(options.get("base_url"), options.get("allow_private_images", False))
+    return command("resume", [*more, *where], [str(folder)])

@@ -1,4 +1,4 @@
-"""``lemon gallery``: the page of a batch, made again."""
+"""``lemon gallery``: write the page of a batch again."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from ._screen import screen
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 def gallery(folder: Path) -> int:
-    """Write the page that shows a batch's images, DIR/index.html, and print its path.
+    """Write the gallery page of a batch, DIR/index.html, and print its path.
 
-    `lemon batch` writes it at its end; this makes it again, also in the middle of a batch.
+    `lemon batch` writes the page at its end. This command writes it again, also while the batch runs.
     """
     from lemon_ext.batch import export_results
     from lemon_ext.gallery import write_gallery

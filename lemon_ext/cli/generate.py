@@ -1,4 +1,4 @@
-"""``lemon generate``: prompts in, pictures out."""
+"""``lemon generate``: submit prompts, wait, and save the images."""
 
 from __future__ import annotations
 
@@ -20,6 +20,7 @@ from ._options import (
     output_option,
     overwrite_option,
     poll_interval_option,
+    private_images_option,
     read_stdin,
 )
 from ._output import Output
@@ -34,15 +35,16 @@ if TYPE_CHECKING:
 
 @click.command(
     cls=ApiCommand,
-    epilog="Exit codes: 0 done, 2 nothing was sent, 3 refused, 4 the task failed, 5 still running (resume it), "
-    "6 possibly billed (look first). All of it: docs/command-line.md.",
+    epilog="Exit codes: 0 done, 2 nothing was sent, 3 rejected by the API, 4 the task failed, 5 paid for and not "
+    "fetched yet (run the command after `next:`), 6 may be billed (look at your account).\n\n"
+    "All of them: lemon docs command-line",
 )
 @click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
 @api_options
 @output_option
 @overwrite_option
 @click.option(
-    "--wait/--no-wait", default=True, help="With --no-wait: print the ids of the tasks and leave them running."
+    "--wait/--no-wait", default=True, help="Wait for the images. With --no-wait, print the task ids and exit."
 )
 @deadline_option(300.0)
 @poll_interval_option
@@ -50,17 +52,21 @@ if TYPE_CHECKING:
     "--validation",
     type=click.Choice(["strict", "warn", "off"]),
     default="strict",
-    help="What to do with a request that the contract's table speaks against: not send it, warn, or nothing.",
+    help="For requests that break the contract's rules: strict sends nothing, warn sends them with a warning, off does "
+    "not check. [default: strict]",
 )
-@click.option("--extra", metavar="KEY=JSON", multiple=True, help="Send a field that the contract does not know yet.")
-@json_option("Print one JSON object per result.")
+@click.option(
+    "--extra", metavar="KEY=JSON", multiple=True, help="Send a field that is not in the contract. Repeatable."
+)
+@json_option("Print one JSON object per result or error.")
 @emulator_option
 @base_url_option
+@private_images_option
 def generate(prompts: tuple[str, ...], **options: Any) -> int:
-    """Generate images, wait for them and save them.
+    """Generate images, wait until they are done, and save them.
 
-    Prints the paths. Several PROMPTs are all checked before the first is sent, and then go on at the same time. A `-`
-    reads a prompt from stdin.
+    Prints the paths of the files. All PROMPTs are checked before the first is sent, and then processed at the same
+    time. `-` reads one prompt from stdin. Put `--` before a prompt that begins with a dash.
     """
     texts = [_read(prompt) for prompt in prompts]
     requests = _checked(texts, api_fields(options), _extra(options["extra"]), options["validation"])
@@ -94,7 +100,8 @@ def _run(requests: Sequence[Request], output: Output, options: Mapping[str, Any]
         Job(" ".join(one.prompt.split()), partial(start, request=one), model=one.model, prompt=one.prompt)
         for one in requests
     ]
-    with connection(options["base_url"], emulator=options["emulator"]) as address:
+    private = options["allow_private_images"]
+    with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
         return Runner(
             client=partial(AsyncLemon, **address, deadline=options["deadline"]),
             save=output.save,
@@ -104,7 +111,7 @@ def _run(requests: Sequence[Request], output: Output, options: Mapping[str, Any]
             keep_on=keep_on,
             tell_left=tell_left,
             left_code=DONE,
-            resume=Resume(output.path, options["base_url"], alive=not options["emulator"]),
+            resume=Resume(output.path, options["base_url"], not options["emulator"], private),
         ).run(jobs)
 
 
@@ -137,7 +144,7 @@ def _checked(
 
 
 def _ask_about_words(texts: Sequence[str]) -> None:
-    """Make sure that `lemon generate a white cat` is not three pictures by mistake. Scripts are not asked."""
+    """Ask before `lemon generate a white cat` becomes three pictures. Scripts are not asked."""
     asked = sys.stdin is not None and sys.stdin.isatty()
     if asked and len(texts) > 2 and all(len(text.split()) == 1 for text in texts):
         question = (

@@ -10,13 +10,17 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
-from ._contract import allowed, table
+from lemon_ext._words import marks, relation, words
+
+from ._contract import table
 from ._options import json_option
 from ._screen import screen
 
 if TYPE_CHECKING:
     from lemon_ext.capabilities import ModelCapabilities
 
+#: Columns that the last column of a table needs; with less, it goes below the others.
+LEAST: Final = 24
 #: How a model answers, in words.
 REPLIES: Final = {"inline": "at once", "task": "as a task", "either": "either way"}
 
@@ -25,69 +29,112 @@ REPLIES: Final = {"inline": "at once", "task": "as a task", "either": "either wa
 @click.argument("model", required=False)
 @json_option("Print JSON.")
 def models(model: str | None) -> int:
-    """List the models, or say what one of them takes.
+    """List the models, or show what one of them takes.
 
-    This is the contract's table: what is documented. The catalogue grows, and a model that is not listed can be used
-    too; the API decides. Neither a key nor the network is needed.
+    The list is the table of the contract. A model that is not in it can be used, too: the API decides. No key and no
+    network are needed.
     """
     table()  # before the module below asks for it: alone, it is loaded without the HTTP library
-    from lemon_ext.capabilities import capabilities, warn_of_near_miss
+    from lemon_ext.capabilities import capabilities, caution, families
     from lemon_ext.capabilities import models as listed
 
     if model is not None:
-        warn_of_near_miss(model)
+        caution({"model": model})
         one = capabilities(model)
         screen.json(_to_dict(one)) if screen.as_json else _describe(one)
     elif screen.as_json:
-        for each in listed():
+        for each in (*listed(), *families()):
             screen.json(_to_dict(each))
     else:
-        rows = [(each.id, REPLIES[each.reply], _narrower(each), each.summary) for each in listed()]
-        _print_table(("MODEL", "ANSWERS", "DIFFERS IN", "WHAT FOR"), rows)
+        rows = [
+            (each.id, REPLIES[each.reply], each.source, _summary(each), _taken(each))
+            for each in (*listed(), *families())
+        ]
+        _print_table(("MODEL", "ANSWERS", "SOURCE", "WHAT FOR", "TAKES"), rows)
+        _legend()
     return 0
 
 
 def _describe(model: ModelCapabilities) -> None:
-    summary = model.summary if model.listed else "not in the contract's table; this is what holds for any model"
-    screen.title(model.id, f"  {summary}")
+    summary = _summary(model) if model.listed else "not in the contract's table; this is what holds for any model"
+    screen.title(model.id, f"  {summary}" + (f"; one of {model.family}" if model.family else ""))
     screen.out(f"answers {REPLIES[model.reply]}; source: {model.source}")
     screen.out("")
     rows = []
     for name, rule in model.parameters.items():
-        if name == "model":
-            continue
-        default = "" if rule is False else str(rule.get("default", ""))
-        rows.append((name, default, allowed(rule)))
+        if name != "model" and rule is not False:
+            told = f"{words(rule)}. {marks(rule)}" if marks(rule) else words(rule)
+            rows.append((name, str(rule.get("default", "")), told))
     _print_table(("PARAMETER", "SERVER'S DEFAULT", "TAKES"), rows)
+    if without := [name for name, rule in model.parameters.items() if rule is False]:
+        screen.out("")
+        screen.out(_wrapped(f"not taken: {', '.join(without)}"))
+    for one in table().RELATIONS:
+        name, says = relation(one)
+        if model.takes(name):
+            screen.out(f"{name}: {says}")
+    _legend(model)
 
 
-def _narrower(model: ModelCapabilities) -> str:
-    """Name the parameters in which a model differs from what holds for all."""
-    general = table().PARAMETERS
-    without = [name for name, rule in model.parameters.items() if rule is False]
-    own = [name for name, rule in model.parameters.items() if rule is not False and rule != general[name]]
-    return ", ".join([*own, *(f"no {name}" for name in without)])
+def _summary(model: ModelCapabilities) -> str:
+    if (gone := model.retired) is None:
+        return model.summary
+    instead = f", use {gone['instead']}" if "instead" in gone else ""
+    return f"RETIRED on {gone['since']}{instead}. {model.summary}"
+
+
+def _taken(model: ModelCapabilities) -> str:
+    """Name the parameters a model takes, or those it does not: whichever are fewer."""
+    own = [name for name in model.parameters if name not in ("model", "prompt")]
+    without = [name for name in own if not model.takes(name)]
+    if len(without) > len(own) // 2:
+        return ", ".join(name for name in own if model.takes(name)) or "the prompt alone"
+    return f"all but {', '.join(without)}" if without else "all"
+
+
+def _legend(model: ModelCapabilities | None = None) -> None:
+    """Say what the codes of the sources stand for."""
+    codes = table().SOURCES
+    if model is not None:
+        gone = model.retired["source"] if model.retired else ""
+        codes = {code: text for code, text in codes.items() if code in (*model.source.split(", "), gone)}
+    if codes:
+        screen.out("")
+        _print_table(("SOURCE", "STANDS FOR"), codes.items())
 
 
 def _to_dict(model: ModelCapabilities) -> dict[str, Any]:
     return {
         "id": model.id,
         "listed": model.listed,
+        "family": model.family,
         "reply": model.reply,
         "summary": model.summary,
         "source": model.source,
+        "retired": model.retired,
         "parameters": dict(model.parameters),
     }
 
 
 def _print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print aligned columns. On a terminal, the last one is wrapped to the width; elsewhere, lines stay whole."""
-    rows = list(rows)
+    """Print aligned columns. On a terminal, the last one is wrapped to the width, below the others where there is
+    little room beside them; elsewhere, lines stay whole.
+    """
+    rows, room = list(rows), _room()
     widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]
     indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
-    room = shutil.get_terminal_size().columns - indent if sys.stdout.isatty() else 0
+    below = "\n    " if 0 < room < indent + LEAST else ""
     for number, row in enumerate([titles, *rows]):
         start = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-1], widths, strict=False))
-        lines = textwrap.wrap(row[-1], room) if room >= 16 else [row[-1]]
-        text = f"\n{' ' * indent}".join(lines)
-        screen.title(f"{start}{text}") if number == 0 else screen.out(f"{start}{text}".rstrip())
+        last = _wrapped(row[-1], 4 if below else indent)
+        text = f"{start.rstrip()}{below}{last}" if below else f"{start}{last}"
+        screen.title(text) if number == 0 else screen.out(text.rstrip())
+
+
+def _wrapped(text: str, indent: int = 0) -> str:
+    return f"\n{' ' * indent}".join(textwrap.wrap(text, _room() - indent) or [""]) if _room() else text
+
+
+def _room() -> int:
+    """Return how many columns a terminal has; 0 for anything else."""
+    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0

@@ -1,4 +1,4 @@
-"""``lemon task``: go on with what is paid for."""
+"""``lemon task``: poll tasks by their ids, and save their images."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ from ._options import (
     output_option,
     overwrite_option,
     poll_interval_option,
+    private_images_option,
     read_stdin,
 )
 from ._output import Output
@@ -30,18 +31,20 @@ if TYPE_CHECKING:
 
 @click.command()
 @click.argument("tasks", metavar="ID_OR_JSON...", nargs=-1, required=True)
-@click.option("--wait", is_flag=True, help="Wait until done, instead of looking once.")
+@click.option("--wait", is_flag=True, help="Poll until the tasks are done. Without it, poll once.")
 @output_option
 @overwrite_option
 @deadline_option(300.0)
 @poll_interval_option
 @json_option("Print one JSON object per task.")
 @base_url_option
+@private_images_option
 def task(tasks: tuple[str, ...], **options: Any) -> int:
-    """Look at tasks, and save the images of those that are done. Looking is free.
+    """Poll tasks, and save the images of those that are done. Polling is free.
 
-    A task is named by its id, or by the JSON of its handle that `lemon generate --no-wait --json` prints. A `-` reads
-    them from stdin, one a line. Without --wait, the state of a task that still runs is printed (exit code 5).
+    Give a task's id, or the JSON handle that `lemon generate --no-wait --json` prints. `-` reads ids or handles from
+    stdin, one per line. Put `--` before an id that begins with a dash. Without --wait, the state of a running task is
+    printed, and the exit code is 5.
     """
     handles = [handle for given in tasks for handle in _handles(given)]
     if not handles:
@@ -58,7 +61,8 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
     from ._job import Job
     from ._jobs import Runner
 
-    resume = Resume(output.path, options["base_url"])
+    private = options["allow_private_images"]
+    resume = Resume(output.path, options["base_url"], private_images=private)
 
     async def start(lemon: AsyncLemon, handle: Mapping[str, Any]) -> AsyncImageTask:
         return lemon.images.task_from_dict(handle)
@@ -75,7 +79,7 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
             )
             screen.next(following or "")
 
-    with connection(options["base_url"]) as address:
+    with connection(options["base_url"], private_images=private) as address:
         return Runner(
             client=partial(AsyncLemon, **address, deadline=options["deadline"]),
             save=output.save,
@@ -91,7 +95,7 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
 
 
 def _handles(given: str) -> Iterator[dict[str, Any]]:
-    """Yield the handles that an argument names."""
+    """Yield the handles that an argument stands for."""
     from lemon_ext.tasks import Task, restore
 
     if given == "-":

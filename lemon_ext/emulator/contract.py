@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping
+from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
 from typing import Any, Final
@@ -29,12 +30,13 @@ NOT_TAKEN: Final[Mapping[str, Any]] = {"not": {}}
 
 @frozen
 class Operation:
-    """One operation: who may call it, and the schemas that its requests and answers have to fit."""
+    """One operation: who may call it, the schemas of its requests and answers, and by status the headers it sends."""
 
     id: str
     secured: bool
     takes: tuple[str, ...]
     answers: Mapping[str, Any] = field(repr=False)
+    headers: Mapping[str, frozenset[str]] = field(repr=False)
 
 
 @frozen
@@ -60,7 +62,7 @@ class Contract:
         ]
         self._request = self._generation_request()
         self._bound = {**data["components"], "schemas": self._bind(data["components"]["schemas"])}
-        self._judges = {name: self._judge(row) for name, row in self.models.items()}
+        self._judges = {name: self._judge(name, row) for name, row in self.models.items()}
 
     @classmethod
     def load(cls) -> Contract:
@@ -85,20 +87,35 @@ class Contract:
                 return str(path)
         raise ValueError(f"the contract has no operation {operation_id}")
 
+    def key(self, model: object) -> str:
+        """Return which row of the table a model follows: its own, or the longest pattern that fits."""
+        if not isinstance(model, str):
+            return ANY_MODEL
+        patterns = (name for name in self.models if "*" in name and fnmatchcase(model, name))
+        return model if model in self.models else max(patterns, key=len)
+
     def row(self, model: str) -> Mapping[str, Any]:
-        """Return the table's row for a model; one that has none follows ``*``."""
-        row: Mapping[str, Any] = self.models[model if model in self.models else ANY_MODEL]
+        """Return the table's row for a model."""
+        row: Mapping[str, Any] = self.models[self.key(model)]
         return row
 
-    def default(self, name: str) -> Any:
+    def default(self, name: str, model: str | None = None) -> Any:
         """Return what the server uses for a parameter that is left out, None if that is not documented."""
-        return self._request["properties"].get(name, {}).get("x-server-default")
+        general = self._request["properties"].get(name, {}).get("x-server-default")
+        return general if model is None else self.row(model).get("defaults", {}).get(name, general)
+
+    def value(self, fields: Mapping[str, Any], name: str, model: str | None = None) -> Any:
+        """Return what counts for a parameter: what was sent, under any of its names, or what the server uses."""
+        also = (
+            other for other, schema in self._request["properties"].items() if schema.get("x-lemon-alias-of") == name
+        )
+        given = (fields[one] for one in (name, *also) if one in fields)
+        return next(given, self.default(name, model))
 
     def problems(self, fields: object) -> list[Problem]:
         """List what the request schema and the row of the model refuse, one problem for each parameter."""
-        model = fields.get("model", self.default("model")) if isinstance(fields, dict) else None
-        model = model if isinstance(model, str) else ANY_MODEL
-        judge = self._judges[model if model in self.models else ANY_MODEL]
+        model = str(self.value(fields, "model")) if isinstance(fields, dict) else ANY_MODEL
+        judge = self._judges[self.key(model)]
         found: dict[str | None, Problem] = {}
         for error in judge.iter_errors(fields):
             for problem in self._explain(error, model):
@@ -119,7 +136,11 @@ class Contract:
     def _operation(self, node: Mapping[str, Any]) -> Operation:
         content = self.resolve(node.get("requestBody", {})).get("content", {})
         answers = {status: self._validator(self._schema(answer)) for status, answer in node["responses"].items()}
-        return Operation(node["operationId"], bool(node.get("security")), tuple(content), answers)
+        headers = {
+            status: frozenset(name.lower() for name in self.resolve(answer).get("headers", {}))
+            for status, answer in node["responses"].items()
+        }
+        return Operation(node["operationId"], bool(node.get("security")), tuple(content), answers, headers)
 
     def _schema(self, node: Any) -> Any:
         return self.resolve(node).get("content", {}).get(JSON, {}).get("schema", {})
@@ -132,17 +153,24 @@ class Contract:
         item = self.data["paths"][self.path_of(GENERATION)]
         return self.resolve(self._schema(item["post"]["requestBody"]))
 
-    def _judge(self, row: Mapping[str, Any]) -> Any:
+    def _judge(self, model: str, row: Mapping[str, Any]) -> Any:
         """Return the validator of requests for a row: the request schema, narrowed. A row's own enum replaces the known
-        values; without one they bind.
+        values; without one they bind, except for a model that has no row.
         """
-        own = row["parameters"]
-        properties: dict[str, Any] = {}
-        for name in [*self._request["properties"], *own]:
-            general, rule = self._request["properties"].get(name, {}), own.get(name, {})
-            general = general if rule is False or "enum" in rule else self._bind(general)
-            properties[name] = NOT_TAKEN if rule is False else {"allOf": [rule, general]}
-        return _Judge({**self._request, "properties": properties, "components": self._bound})
+        any_model, properties = model == ANY_MODEL, {}
+        for name, general in self._request["properties"].items():
+            rule = self._own(row, name, general)
+            bound = general if rule is False or "enum" in rule or any_model else self._bind(general)
+            properties[name] = NOT_TAKEN if rule is False else {"allOf": [rule, bound]}
+        components = self.data["components"] if any_model else self._bound
+        return _Judge({**self._request, "properties": properties, "components": components})
+
+    def _own(self, row: Mapping[str, Any], name: str, general: Mapping[str, Any]) -> Any:
+        """Return what a row says of a parameter: False if it is not taken. An alias stands for what it is a name of."""
+        real: str = general.get("x-lemon-alias-of", name)
+        if "takes" in row and real not in ("model", "prompt", *row["takes"]):
+            return False
+        return row["parameters"].get(real, {})
 
     def _bind(self, node: Any) -> Any:
         """Close open enums: beside the known values, a bare ``{type: ...}`` only says that more may come."""
@@ -169,18 +197,27 @@ class Contract:
         param = ".".join(map(str, error.absolute_path)) or None
         kind = str(error.validator)
         rule: Any = error.validator_value
+        fields: Any = error.instance
         if kind == "required":
-            for name in _missing(rule, error.instance):
+            for name in _missing(rule, fields):
                 yield Problem(name, "missing_required_parameter", f"`{name}` is required")
         elif rule == NOT_TAKEN["not"]:
-            others = (name for name, row in self.models.items() if row["parameters"].get(param) is not False)
+            general = self._request["properties"].get(param, {})
+            others = (name for name, row in self.models.items() if self._own(row, str(param), general) is not False)
             yield Problem(
                 param,
                 "unsupported_parameter",
                 f"`{param}` is not supported by {model}",
                 f"Leave `{param}` out, or use a model that takes it",
-                tuple(name for name in others if name != ANY_MODEL),
+                tuple(name for name in others if "*" not in name and "retired" not in self.models[name]),
             )
+        elif kind == "dependentRequired":
+            for name, needed in rule.items():
+                for other in _missing(needed, fields) if name in fields else ():
+                    yield Problem(other, "missing_required_parameter", f"`{name}` needs `{other}`")
+        elif param is None and kind in ("not", "oneOf", "anyOf"):
+            names = [f"`{name}`" for part in (rule if isinstance(rule, list) else [rule]) for name in part["required"]]
+            yield Problem(None, "invalid_value", _TOGETHER[kind].format(", ".join(names)))
         elif kind == "type":
             yield Problem(param, "invalid_type", f"{_name(param)} must be of the type {rule}")
         else:
@@ -216,6 +253,11 @@ def _name(param: str | None) -> str:
     return f"`{param}`" if param else "The request"
 
 
+_TOGETHER: Final = {
+    "not": "{} cannot be used together",
+    "oneOf": "Exactly one of these is needed: {}",
+    "anyOf": "At least one of these is needed: {}",
+}
 _WORDS: Final = {
     "enum": "is none of the values that {model} takes",
     "anyOf": "is none of the documented values",
@@ -224,6 +266,8 @@ _WORDS: Final = {
     "minLength": "must not be empty",
     "maxLength": "must not be longer than {rule} characters",
     "pattern": "does not match {rule}",
+    "minItems": "must have at least {rule} items",
+    "maxItems": "must have at most {rule} items",
     "pixels": "is no size that {model} takes",
 }
 

@@ -17,7 +17,7 @@ def _get_kwargs(
 
     _kwargs: dict[str, Any] = {
         "method": "get",
-        "url": "/v1/images/generations/{task_id}".format(
+        "url": "/v1/tasks/{task_id}".format(
             task_id=quote(str(task_id), safe=""),
         ),
     }

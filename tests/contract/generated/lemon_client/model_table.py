@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Final, Literal, TypedDict
+from typing import Any, Final, Literal, NotRequired, TypedDict
 
 
 class Pixels(TypedDict, total=False):
@@ -36,15 +36,33 @@ class Rule(TypedDict, total=False):
     pixels: Pixels
     description: str
     default: str | int | float | bool
+    example: str | int | float | bool
+    deprecated: bool
+    alias_of: str
+
+
+class Retired(TypedDict):
+    """Since when a model is gone, who says so, and what to use instead."""
+
+    since: str
+    source: str
+    instead: NotRequired[str]
 
 
 class ModelRow(TypedDict):
-    """What is documented of one model. A parameter that maps to False is not taken."""
+    """What is documented of one model. A parameter that maps to False, or is missing in `takes`, is not taken.
+
+    A rule in `parameters` is whole: it stands in the place of the general one. `defaults` is what the server uses for
+    this model; it is never sent.
+    """
 
     reply: Literal["inline", "task", "either"]
     summary: str
     source: str
     parameters: Mapping[str, Rule | Literal[False]]
+    takes: NotRequired[tuple[str, ...]]
+    defaults: NotRequired[Mapping[str, str | int | float | bool]]
+    retired: NotRequired[Retired]
 
 
 #: The parameters of a generation request. `default` is what the server uses; it is never sent.
@@ -101,7 +119,10 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
 
 REQUIRED: Final[tuple[str, ...]] = ("prompt",)
 
-#: What narrows them for each model; the row '*' is for all the others.
+#: What holds between parameters. `not` is a keyword of Python too, so these are plain mappings.
+RELATIONS: Final[tuple[Mapping[str, Any], ...]] = ()
+
+#: What narrows the parameters for each model. A name with `*` is a family; '*' is for all the others.
 MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
     {
         "dall-e-3": {
@@ -109,9 +130,9 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             "summary": "Best quality, rewrites the prompt",
             "source": "SEED",
             "parameters": {
-                "size": {"enum": ("1024x1024", "1792x1024", "1024x1792")},
-                "quality": {"enum": ("standard", "hd")},
-                "style": {"enum": ("vivid", "natural")},
+                "size": {"type": "string", "enum": ("1024x1024", "1792x1024", "1024x1792")},
+                "quality": {"type": "string", "enum": ("standard", "hd")},
+                "style": {"type": "string", "enum": ("vivid", "natural")},
             },
         },
         "dall-e-2": {
@@ -154,10 +175,17 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             "reply": "either",
             "summary": "Any other model; the request schema alone, the API decides",
             "source": "E",
-            "parameters": {},
+            "parameters": {
+                "quality": {"type": "string", "known": ("standard", "hd")},
+                "response_format": {"type": "string", "known": ("url", "b64_json")},
+                "style": {"type": "string", "known": ("vivid", "natural")},
+            },
         },
     }
 )
+
+#: What the codes of the sources stand for.
+SOURCES: Final[Mapping[str, str]] = MappingProxyType({})
 
 #: The model of a call that names none. It is sent. None: every call has to name one.
 DEFAULT_MODEL: Final[str | None] = "dall-e-3"
