@@ -191,6 +191,7 @@ SOURCES: Final[Mapping[str, str]] = MappingProxyType(
         "E": "The vendor's documentation pages of January and February 2026",
         "E-spec": "The vendor's own openapi.json of January 2026",
         "M": "Pages of spring 2026 with poll_url on /v1/tasks, after 2026-03-01",
+        "elsewhere": "Other gateways of this kind; no page of the vendor says it",
     }
 )
 
