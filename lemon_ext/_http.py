@@ -12,13 +12,13 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import closing
 from functools import cache, lru_cache, partial
 from http.cookiejar import CookieJar
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -170,7 +170,9 @@ class Direct:
 
     def build_request(self, method: str, url: httpx.URL, *, headers: Mapping[str, str], **more: Any) -> httpx.Request:
         """Return a request, as httpx's client does."""
-        return httpx.Request(method, url, headers={**_HEADERS, **headers}, **more)
+        request = httpx.Request(method, url, headers={**_HEADERS, **headers}, **more)
+        request.stream = _Content(request.content)
+        return request
 
     def send(self, request: httpx.Request, **_options: Any) -> Any:
         """Send a request and return its response, its body unread."""
@@ -179,6 +181,32 @@ class Direct:
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+
+class _Content(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The body of a request. That of httpx's is an async generator, which a cancellation leaves for others to end."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter((self._content,))
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Once(self._content)
+
+
+class _Once:
+    def __init__(self, content: bytes) -> None:
+        self._left = [content]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 class AsyncDirect(Direct):
@@ -664,8 +692,7 @@ class AsyncHttp:
             if lease is None:
                 return
             for old in connections.leave(lease, user, cut_off=cut_off):
-                with anyio.CancelScope(shield=True):
-                    await old.client.aclose()
+                await _close(old.client)
                 connections.forget(old)
 
         return given if lease is None else lease.client, leave
@@ -710,6 +737,16 @@ class AsyncHttp:
         self.closed = True
         for connections in self.connections.values() if self.owned else ():
             for lease in connections.close():
-                with anyio.CancelScope(shield=True):
-                    await lease.client.aclose()
+                await _close(lease.client)
                 connections.forget(lease)
+
+
+async def _close(client: Any) -> None:
+    """Close a client. One that is half closed forgets its connections, so no cancellation gets in between."""
+    with anyio.CancelScope(shield=True):
+        if _on_asyncio():
+            import asyncio  # noqa: TID251 - there, a task can be cancelled past every scope
+
+            await asyncio.shield(client.aclose())
+        else:
+            await client.aclose()

@@ -140,6 +140,35 @@ def test_uncertain_rows_are_sent_again_only_when_told_to(rows, emulator):
     assert emulator.charges == 2
 
 
+def test_refused_rows_are_sent_again_only_when_told_to(rows, emulator):
+    file = rows("a [fault:error_403:1]", "b", name="rows.txt")
+    result = lemon("batch", file, "-o", "out")
+    assert (result.exit_code, result.stderr.splitlines()[-1]) == (
+        7,
+        "lemon: 1 refused, and not billed. If the rows were not to blame, send them again: "
+        "lemon resume --resend-refused -- out",
+    )
+    assert lemon("resume", "out").exit_code == 7
+    assert lemon("batch", file, "-o", "out", "--resend-refused").exit_code == 0
+    assert emulator.charges == 2
+
+
+def test_a_task_that_the_api_does_not_know_is_told_and_kept_until_it_is_given_up(rows, emulator):
+    emulator.task_seconds = 60.0
+    file = rows("a cat", name="rows.txt")
+    lemon("batch", file, "-o", "out", "-m", "midjourney", "--deadline", "0.3", *FAST)
+    emulator._jobs.clear()
+    for _ in range(2):
+        result = lemon("resume", "out", "--deadline", "30", *FAST)
+        assert result.exit_code == 7
+        assert "lemon: Row 1 is still waiting: The API does not know the task img_" in result.stderr
+        assert result.stderr.endswith("  next: lemon resume -- out\n")
+    result = lemon("resume", "out", "--drop-unknown", *FAST)
+    assert "lemon: Row 1 failed: The API does not know the task img_" in result.stderr
+    assert json.loads(lemon("status", "out", "--json").stdout)["next"] is None
+    assert emulator.charges == 1
+
+
 def test_many_wrong_rows_are_not_told_one_by_one(rows):
     file = rows(*(f"{n} [fault:task_failed]" for n in range(TOLD + 3)), name="rows.txt")
     told = lemon("batch", file, "-o", "out", *FAST).stderr.splitlines()

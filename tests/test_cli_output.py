@@ -25,6 +25,7 @@ from lemon_ext.cli._streams import NO_TEXT, Stream
 from lemon_ext.emulator import KEY
 from lemon_ext.testing import instant
 from tests.cli import emulator, lemon, server, terminal  # noqa: F401 - fixtures
+from tests.pictures import PNG
 
 FAST = ("--poll-interval", "0.02")
 HOSTILE = "\x1b]0;pwned\x07\x9b31m\u202e\x00 \udc80"
@@ -236,6 +237,31 @@ def test_an_answer_that_is_paid_for_and_cannot_be_used_is_kept_in_a_file_and_nam
     assert ".body" not in result.output
 
 
+def test_images_that_came_with_a_failed_task_or_before_a_lost_one_are_saved_and_named(hostile):
+    posts(hostile, TASK)
+    hostile.expect_request("/a.png").respond_with_data(PNG, content_type="image/png")
+    hostile.expect_request("/b.png").respond_with_data("gone", 410)
+    for status, urls, code, kind in (
+        ("failed", ["a"], 4, "TaskFailedError"),
+        ("completed", ["a", "b"], 5, "DownloadError"),
+    ):
+        data = [{"url": hostile.url_for(f"/{name}.png")} for name in urls]
+        polls(hostile, {**TASK, "status": status, "data": data, "error": "blocked"})
+        with instant():
+            result = lemon("generate", "a cat", "-n", str(len(urls)), "--json")
+        shown = json.loads(result.stdout)
+        assert (result.exit_code, shown["error"]["type"]) == (code, kind)
+        (path,) = shown["paths"]
+        assert Path(path).exists()
+        with instant():
+            assert path.replace("a-cat", "img_1") in lemon("task", "img_1", "--wait").stdout
+        assert ".result" not in result.output
+        hostile.clear()
+        posts(hostile, TASK)
+        hostile.expect_request("/a.png").respond_with_data(PNG, content_type="image/png")
+        hostile.expect_request("/b.png").respond_with_data("gone", 410)
+
+
 def test_images_that_cannot_be_saved_are_kept_with_their_handle(emulator, monkeypatch, tmp_path):
     """The only copy of inline Base64 is in memory; the folder is full, so it goes where temporary files go."""
     from lemon_ext.results import ImageResult
@@ -282,3 +308,12 @@ def test_an_id_that_looks_like_an_option_is_an_id_in_the_next_command(hostile, t
     with instant():
         again = lemon(*following[1:3], "--json", *following[3:])
     assert (again.exit_code, json.loads(again.stdout)["task_id"]) == (5, task_id)
+
+
+def test_what_the_command_was_given_is_repeated_in_the_next_one(hostile):
+    posts(hostile, TASK)
+    polls(hostile, TASK)
+    where = ["-o", "-odd folder", "--base-url", hostile.url_for(""), "--allow-private-images"]
+    with instant():
+        result = lemon("generate", "a cat", "--json", *where)
+    assert shlex.split(json.loads(result.stdout)["next"]) == ["lemon", "task", "--wait", *where, "--", "img_1"]

@@ -93,7 +93,10 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 "lemon resume 'my out' --resend-uncertain",
             ],
             "failed": ["It is not sent again. For another try, put it in a new batch.", ""],
-            "refused": ["The API did not accept it. Change it and put it in a new batch.", ""],
+            "refused": [
+                "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again:",
+                "lemon resume 'my out' --resend-refused",
+            ],
         },
         "fields": [
             *("row", "status", "model", "prompt", "params", "paths", "task", "revised", "error"),
@@ -446,12 +449,16 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
     browser.until("document.querySelector('.lost') !== null")
     lines = "[...document.querySelectorAll('.thumb')].map(one => one.innerText.trim().split(/\\s*\\n\\s*/))"
     resend = "Look at your account before you send it again: lemon resume out --resend-uncertain"
+    refused = (
+        "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again: "
+        "lemon resume out --resend-refused"
+    )
     assert browser.run(lines) == [
         ["Failed", "The prompt was flagged.", "It is not sent again. For another try, put it in a new batch."],
         ["Uncertain", "The answer was lost.", resend],
         ["Waiting", "Not sent yet. To go on: lemon resume out"],
         ["Waiting", "Accepted, not fetched yet. To go on: lemon resume out"],
-        ["Refused", "Not enough money.", "The API did not accept it. Change it and put it in a new batch."],
+        ["Refused", "Not enough money.", refused],
         ["brand-new", "Something."],
         ["Failed", "Fetching it failed.", "It is made and paid. To fetch it: lemon resume out"],
         ["The file is not in the folder."],

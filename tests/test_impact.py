@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import json
 
 import pytest
 import yaml
@@ -79,6 +80,33 @@ def test_an_edit_is_told_and_judged_as_oasdiff_judges_it(tools, case):
         theirs = [OASDIFF[check.split()[0]] for check in case["oasdiff"].split(", ") if check != "none"]
         same = min(map(LEVELS.index, theirs), default=2) == min((LEVELS.index(c.level) for c in found), default=2)
         assert same != ("because" in case), "a difference needs a reason, and a reason a difference"
+
+
+def test_the_report_reads_rows_as_the_validator_does(tools):
+    def contract(row, **between):
+        data = json.loads(json.dumps(tools.present.data))
+        request = data["components"]["schemas"]["ImageGenerationRequest"]
+        request |= between
+        data["x-lemon-models"]["flux-pro"] = {"reply": "task", "summary": "x", "source": "E", "parameters": {}, **row}
+        return tools.contract.Contract(data)
+
+    old = contract({"takes": ["n", "size"], "defaults": {"n": 1}}, dependentRequired={"style": ["quality"]})
+    gone = {"since": "2026-06-27", "source": "E", "instead": "midjourney"}
+    new = contract(
+        {"takes": ["n", "style"], "parameters": {"n": {"maximum": 4}}, "defaults": {"n": 2}, "retired": gone},
+        **{"not": {"required": ["user", "style"]}},
+    )
+    new.data["x-lemon-default-model"] = "midjourney"
+    assert [str(change) for change in tools.impact.changes(old, new)] == [
+        "BREAKING between parameters, new: user: does not go with style",
+        "BREAKING model flux-pro: retired on 2026-06-27; use midjourney",
+        "BREAKING model flux-pro, n: maximum none -> 4",
+        "BREAKING model flux-pro, size: no longer taken",
+        "check    model flux-pro, n: default 1 -> 2",
+        "check    default model: dall-e-3 -> midjourney",
+        "ok       between parameters, gone: style: needs quality",
+        "ok       model flux-pro, style: now taken",
+    ]
 
 
 def report(tools, tmp_path, module, *replacements):

@@ -13,6 +13,9 @@ from typing import Any, Literal, TypeAlias
 
 from attrs import frozen
 from contract import GENERATION, Contract
+from derive import relations
+
+from lemon_ext._words import relation
 
 Level: TypeAlias = Literal["BREAKING", "check", "ok"]
 Direction: TypeAlias = Literal["asked", "answered"]
@@ -26,6 +29,8 @@ BOUNDS = {
 }
 #: Keywords that narrow and have no larger or smaller.
 RULES = ("pattern", "format", "multipleOf", "uniqueItems", "const", "not", "dependentRequired", "allOf", "pixels")
+#: Those that are rules between the parameters of a generation: they are told of in words.
+RELATIONS = ("not", "dependentRequired", "allOf")
 
 
 @frozen
@@ -120,6 +125,7 @@ class Comparison:
 
     def everything(self) -> Iterator[Change]:
         yield from self._operations()
+        yield from self._relations()
         yield from self._models()
         yield from self._document()
 
@@ -274,7 +280,7 @@ class Comparison:
             yield Change(f"{what}: it is {said} now", level, (word,), values)
             old, new = (self._alternative(it) if has else it for it, has in ((old, known[0]), (new, known[1])))
         yield from _types(way, what, word, old, new)
-        yield from _keywords(way, what, word, old, new)
+        yield from _keywords(way, what, word, old, new, RELATIONS if what == "the request" else ())
         yield from self._branches(way, what, word, old, new)
         if "items" in old and "items" in new:
             yield from self._schema(way, f"{what}, each item", word, old["items"], new["items"])
@@ -308,7 +314,11 @@ class Comparison:
     def _branches(self, way: Direction, what: str, word: str, old: Any, new: Any) -> Iterator[Change]:
         """Compare alternatives: those of the same name with each other; null is told of with the type."""
         before, after = (
-            {_branch(part): part for part in schema.get("anyOf", ()) if part.get("type") != "null"}
+            {
+                _branch(part): part
+                for part in schema.get("anyOf", ())
+                if part.get("type", "null") != "null" or "$ref" in part
+            }
             for schema in (old, new)
         )
         gone, added = [b for b in before if b not in after], [b for b in after if b not in before]
@@ -339,6 +349,19 @@ class Comparison:
 
     # ---- what the contract says beside OpenAPI ----
 
+    def _relations(self) -> Iterator[Change]:
+        """Compare the rules between parameters. One that is about a new parameter breaks nobody."""
+        before, after, known = relations(self.old), relations(self.new), self.old.request_schema["properties"]
+        for rule in after:
+            if rule not in before:
+                name, says = relation(rule)
+                breaks = all(one in known for one in _named(rule))
+                yield Change(f"between parameters, new: {name}: {says}", "BREAKING" if breaks else "ok", (name,))
+        for rule in before:
+            if rule not in after:
+                name, says = relation(rule)
+                yield Change(f"between parameters, gone: {name}: {says}", "ok", (name,))
+
     def _models(self) -> Iterator[Change]:
         before, after = self.old.models, self.new.models
         for name in [*before, *(name for name in after if name not in before)]:
@@ -347,7 +370,8 @@ class Comparison:
             elif name not in before:
                 yield Change(f"model {name} is new", "ok", (), (name,))
             else:
-                yield from _row(name, before[name], after[name])
+                asked = (contract.request_schema["properties"] for contract in (self.old, self.new))
+                yield from _row(name, before[name], after[name], sorted(set.intersection(*map(set, asked))))
 
     def _document(self) -> Iterator[Change]:
         old, new = self.old.data, self.new.data
@@ -414,13 +438,14 @@ def _type_text(kinds: set[str]) -> str:
     return " or ".join(sorted(kinds, key=lambda kind: (kind == "null", kind))) or "any"
 
 
-def _keywords(way: Direction, what: str, word: str, old: Any, new: Any) -> Iterator[Change]:
+def _keywords(way: Direction, what: str, word: str, old: Any, new: Any, told: tuple[str, ...] = ()) -> Iterator[Change]:
+    """Compare what narrows two schemas, but for what is ``told`` of otherwise."""
     kinds = _type_set(old) - {"null"}, _type_set(new) - {"null"}
     if all(kinds) and kinds[0].isdisjoint(kinds[1]):
         return  # of another type: its bounds are others too
     for key in (*BOUNDS, *RULES, "enum", "x-server-default", "additionalProperties"):
         before, after = old.get(key), new.get(key)
-        if before == after:
+        if before == after or key in told:
             continue
         if key == "enum" and before is not None and after is not None:
             yield from _values(way, what, Open(tuple(before), what), Open(tuple(after), what))
@@ -456,39 +481,47 @@ def _branch(part: dict[str, Any]) -> str:
     return str(part.get("$ref", "")).rpartition("/")[2] or _type_text(_type_set(part))
 
 
-def _row(model: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
-    for key in [*before, *(key for key in after if key not in before)]:
-        if before.get(key) == after.get(key) or key in ("parameters", "takes"):
-            continue
-        level: Level = "check" if key == "retired" and after.get(key) else "ok"
-        said = f"{_show(before.get(key))} -> {_show(after.get(key))}"
-        yield Change(f"model {model}: {key} {said}", level, (), (model,))
-    yield from _takes(model, before.get("takes"), after.get("takes"))
-    rules = before.get("parameters", {}), after.get("parameters", {})
-    for parameter in [*rules[0], *(name for name in rules[1] if name not in rules[0])]:
-        was, now = (rule.get(parameter, {}) for rule in rules)
-        what = f"model {model}, {parameter}"
-        if was != now and False in (was, now):
-            taken = now is not False
-            yield Change(
-                f"{what}: {'now' if taken else 'no longer'} taken", "ok" if taken else "BREAKING", (), (model,)
-            )
-        elif was != now:
-            for change in _keywords("asked", what, "", was, now):
-                yield Change(change.text, change.level, (), (model, *change.values))
+def _named(rule: dict[str, Any]) -> list[str]:
+    """Return the parameters that a request must hold to break a rule; none where it may be for lack of one."""
+    if "dependentRequired" in rule:
+        return list(rule["dependentRequired"])
+    return list(rule["not"]["required"]) if "not" in rule else []
 
 
-def _takes(model: str, before: list[str] | None, after: list[str] | None) -> Iterator[Change]:
-    """Compare what a model takes; None: every parameter."""
-    if before is None and after is not None:
-        yield Change(f"model {model}: takes nothing but {', '.join(after)}", "BREAKING", (), (model,))
-    elif before is not None and after is None:
-        yield Change(f"model {model}: takes every parameter", "ok", (), (model,))
-    elif before is not None and after is not None:
-        for name in [name for name in before if name not in after]:
-            yield Change(f"model {model}, {name}: no longer taken", "BREAKING", (), (model,))
-        for name in [name for name in after if name not in before]:
-            yield Change(f"model {model}, {name}: now taken", "ok", (), (model,))
+def _row(model: str, before: dict[str, Any], after: dict[str, Any], both: list[str]) -> Iterator[Change]:
+    """Compare two rows; of their parameters, those that both contracts have."""
+    for key in ("reply", "summary", "source"):
+        if before.get(key) != after.get(key):
+            said = f"{_show(before.get(key))} -> {_show(after.get(key))}"
+            yield Change(f"model {model}: {key} {said}", "ok", (), (model,))
+    if "retired" in after and "retired" not in before:
+        gone = after["retired"]
+        instead = f"; use {gone['instead']}" if "instead" in gone else ""
+        yield Change(f"model {model}: retired on {gone['since']}{instead}", "BREAKING", (), (model,))
+    for name in sorted(before.get("defaults", {}).keys() | after.get("defaults", {}).keys()):
+        values = [row.get("defaults", {}).get(name) for row in (before, after)]
+        if values[0] != values[1]:
+            level = _judge("asked", "x-server-default", *values)
+            said = f"{_show(values[0])} -> {_show(values[1])}"
+            yield Change(f"model {model}, {name}: default {said}", level, (), (model,))
+    for parameter in both:
+        yield from _own_rule(model, parameter, *(_own(row, parameter) for row in (before, after)))
+
+
+def _own_rule(model: str, parameter: str, was: Any, now: Any) -> Iterator[Change]:
+    what = f"model {model}, {parameter}"
+    if was != now and False in (was, now):
+        taken = now is not False
+        yield Change(f"{what}: {'now' if taken else 'no longer'} taken", "ok" if taken else "BREAKING", (), (model,))
+    elif was != now:
+        for change in _keywords("asked", what, "", was, now):
+            yield Change(change.text, change.level, (), (model, *change.values))
+
+
+def _own(row: dict[str, Any], parameter: str) -> Any:
+    """Return what a row says of a parameter."""
+    taken = parameter in ("model", "prompt", *row.get("takes", (parameter,)))
+    return row["parameters"].get(parameter, {}) if taken else False
 
 
 def _task_fields(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:

@@ -7,19 +7,16 @@ opens and closes a batch; the work in between is the engine's.
 
 from __future__ import annotations
 
-import atexit
 import os
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from concurrent.futures import Future, wait
 from contextlib import suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final, TypeVar
 
 import anyio
-from anyio.from_thread import BlockingPortal, start_blocking_portal
 from anyio.to_thread import run_sync
 from attrs import define, field, frozen
 
@@ -28,7 +25,7 @@ from lemon_ext._api import Session
 from lemon_ext._core import Validation
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._response import APIResponse
-from lemon_ext._signals import terminations_as_interrupts
+from lemon_ext._signals import patiently, terminations_as_interrupts
 from lemon_ext._warn import warn
 from lemon_ext.client import AsyncLemon, Lemon
 from lemon_ext.errors import JournalError
@@ -60,8 +57,8 @@ T = TypeVar("T")
 THREADS: Final = 32
 #: Outcomes that wait for their reader before the work does.
 UNREAD: Final = 1000
-#: Seconds between two looks whether anybody is left to read.
-ATTENTION: Final = 0.2
+#: Seconds after which the batch notices at the latest that it is to end.
+ATTENTION: Final = 0.1
 #: Rows that are named in a message.
 NAMED: Final = 20
 
@@ -265,9 +262,10 @@ class _Batch:
 
     def stop(self, reason: str) -> None:
         """End the work gently."""
-        self._stopped = reason
-        if self._engine is not None:
-            self._engine.stop(reason)
+        if self._stopped is None:
+            self._stopped = reason
+            if self._engine is not None:
+                self._engine.stop(reason)
 
     def tell(self, error: BaseException) -> None:
         """Let who is interrupted know what is paid for: in a note, and in a warning, because frameworks drop notes."""
@@ -427,64 +425,87 @@ class _ThreadedClient(_Client):
 
 def _read(batch: _Batch) -> Iterator[dict[str, Any]]:
     """Run a batch in a thread with an event loop, so that Ctrl-C reaches the thread that reads, and yield its rows."""
-    rows: SimpleQueue[dict[str, Any] | None] = SimpleQueue()
-
-    async def emit(row: dict[str, Any]) -> None:
-        rows.put(row)
-
+    bridge = _Bridge(batch)
     try:
-        with start_blocking_portal("asyncio", name="lemon-batch") as portal, terminations_as_interrupts():
-            work = portal.start_task_soon(batch.run, emit)
-            work.add_done_callback(lambda _: rows.put(None))
-            reader = _Reader(batch, work)
-            portal.start_task_soon(reader.watch, portal)
-            atexit.register(reader.wait)
+        with terminations_as_interrupts():
             try:
-                while (row := _next(rows)) is not None:
+                bridge.thread.start()
+                while (row := bridge.next()) is not None:
                     yield row
-                    reader.thread = threading.current_thread()
-                work.result()
             except BaseException:
-                if not work.done():
-                    portal.start_task_soon(batch.stop, "interrupted")
-                    try:
-                        reader.wait()
-                    except KeyboardInterrupt:  # a second time: what is on its way is cut off
-                        work.cancel()
-                        raise
+                bridge.stop = True
                 raise
             finally:
-                atexit.unregister(reader.wait)
+                bridge.wait()
+        if bridge.error is not None:
+            raise bridge.error
     except BaseException as exc:
         if batch.left and not isinstance(exc, Exception):
             exc.add_note(batch.left)
         raise
 
 
-def _next(rows: SimpleQueue[dict[str, Any] | None]) -> dict[str, Any] | None:
-    while True:
-        with suppress(Empty):
-            return rows.get(timeout=0.5)  # without a timeout, Windows would not hear Ctrl-C
-
-
 @define(eq=False)
-class _Reader:
-    """Who reads the rows of a batch. When the program ends with some unread, the batch ends gently."""
+class _Bridge:
+    """Between the thread that reads the rows of a batch and the one that works, which is told by two flags."""
 
     batch: _Batch
-    work: Future[None]
-    thread: threading.Thread = field(factory=threading.current_thread)
+    stop: bool = False
+    cut: bool = False
+    error: BaseException | None = None
+    reader: threading.Thread = field(factory=threading.current_thread)
+    thread: threading.Thread = field(init=False)
+    _rows: SimpleQueue[dict[str, Any] | None] = field(factory=SimpleQueue)
+
+    def __attrs_post_init__(self) -> None:
+        self.thread = threading.Thread(target=self._run, name="lemon-batch")
+
+    def next(self) -> dict[str, Any] | None:
+        """Return the next row, or None at the end."""
+        self.reader = threading.current_thread()
+        while True:
+            with suppress(Empty):
+                return self._rows.get(timeout=0.5)  # without a timeout, Windows would not hear Ctrl-C
 
     def wait(self) -> None:
-        """Wait for the batch to end."""
-        while not wait([self.work], timeout=0.5).done:
-            pass
+        """Wait for the work to end. Ctrl-C cuts off what was sent and not answered yet."""
+        try:
+            patiently(self._join)
+        except KeyboardInterrupt:
+            self.cut = True
+            self._join()
+            raise
 
-    async def watch(self, portal: BlockingPortal) -> None:
-        """Python waits at its end for threads, and the batch has some: it would go on with nobody to read."""
-        while not self.work.done():
-            if not threading.main_thread().is_alive() and (self.thread.daemon or not self.thread.is_alive()):
-                self.batch.stop("the program ended")
-                await portal.stop()
-                return
+    def _join(self) -> None:
+        while self.thread.is_alive():
+            self.thread.join(0.5)
+
+    def _run(self) -> None:
+        try:
+            anyio.run(self._work)
+        except BaseException as exc:  # noqa: BLE001 - raised by who reads
+            self.error = exc
+        finally:
+            self._rows.put(None)
+
+    async def _work(self) -> None:
+        async def emit(row: dict[str, Any]) -> None:
+            self._rows.put(row)
+
+        async with anyio.create_task_group() as group:
+            group.start_soon(self._watch, group.cancel_scope)
+            try:
+                await self.batch.run(emit)
+            except Exception as exc:  # noqa: BLE001 - raised by who reads: a task group would wrap it
+                self.error = exc
+            group.cancel_scope.cancel()
+
+    async def _watch(self, scope: anyio.CancelScope) -> None:
+        main = threading.main_thread()
+        while not self.cut:
+            if self.stop:
+                self.batch.stop("interrupted")
+            elif not main.is_alive() and (self.reader.daemon or not self.reader.is_alive()):
+                self.batch.stop("the program ended")  # Python waits at its end for this thread
             await anyio.sleep(ATTENTION)
+        scope.cancel()

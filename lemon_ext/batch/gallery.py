@@ -43,7 +43,10 @@ _ADVICE: Final = {
     "unfetched": ("It is made and paid. To fetch it:", "{resume}"),
     "uncertain": ("Look at your account before you send it again:", "{resume} --resend-uncertain"),
     "failed": ("It is not sent again. For another try, put it in a new batch.", ""),
-    "refused": ("The API did not accept it. Change it and put it in a new batch.", ""),
+    "refused": (
+        "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again:",
+        "{resume} --resend-refused",
+    ),
 }
 
 

@@ -30,6 +30,7 @@ COMMANDS: Final = MappingProxyType(
         "gallery": "Write the gallery page of a batch, DIR/index.html, and print its path.",
         "models": "List the models, or show what one of them takes.",
         "emulator": "Serve the API on this machine, without a key and without charges.",
+        "docs": "Print a page of the manual, or list the pages.",
     }
 )
 _MODULES: Final = MappingProxyType({"resume": "batch", "status": "batch"})

@@ -39,6 +39,8 @@ class Background:
             try:
                 said = self._queue.get(timeout=0.5)  # without a timeout, Windows would not hear Ctrl-C
             except queue.Empty:
+                if not self._thread.is_alive() and self._queue.empty():
+                    break  # it was never started: Ctrl-C came before
                 continue
             if said is None:
                 break
@@ -46,7 +48,8 @@ class Background:
                 said()
             except Exception as exc:  # noqa: BLE001 - raised at the end: the work is paid for
                 self._error = self._error or exc
-        self._thread.join()
+        if self._thread.is_alive():
+            self._thread.join()
         if self._error is not None:
             raise self._error
 

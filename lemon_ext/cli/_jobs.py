@@ -20,7 +20,7 @@ from attrs import define, field
 
 from lemon_ext._base64 import as_text
 from lemon_ext._files import file_stem
-from lemon_ext._signals import exit_status
+from lemon_ext._signals import exit_status, patiently
 from lemon_ext.errors import DownloadError, LemonError, LemonWarning, ResponseError, SaveError, TaskFailedError
 
 from ._background import Background
@@ -97,9 +97,8 @@ class Runner:
             return None
         try:
             self._stop()
-            self._background.wait()
-        except KeyboardInterrupt as exc:
-            interrupt = exc
+            patiently(self._background.wait)
+        except KeyboardInterrupt:
             self._background.cancel()
             self._background.wait()
         return interrupt

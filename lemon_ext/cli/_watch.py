@@ -111,6 +111,11 @@ class Watch:
                 f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. To send "
                 f"them again: {self.resume('--resend-uncertain')}"
             )
+        if progress.refused:
+            screen.note(
+                f"{progress.refused:,} refused, and not billed. If the rows were not to blame, send them again: "
+                f"{self.resume('--resend-refused')}"
+            )
         return failure.exit_code if failure is not None and (progress.open or progress.uncertain) else PARTLY
 
     def _tell_the_rest(self) -> None:

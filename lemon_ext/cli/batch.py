@@ -32,8 +32,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: The counts of a `Progress`, in the order in which a row goes through them.
 COUNTS: Final = ("unsent", "submitting", "waiting", "saved", "failed", "refused", "uncertain")
 _CODES: Final = (
-    "Exit codes: 0 all rows saved, 2 nothing was sent, 7 partly done, 130 interrupted. All of them: "
-    "docs/command-line.md."
+    "Exit codes: 0 all rows saved, 2 nothing was sent, 7 partly done, 130 interrupted.\n\n"
+    "All of them: lemon docs command-line"
 )
 
 
@@ -64,9 +64,19 @@ def run_options(function: F) -> F:
             deadline_option(600.0),
             poll_interval_option,
             click.option(
+                "--resend-refused",
+                is_flag=True,
+                help="Send rows again that the API refused. They were never billed.",
+            ),
+            click.option(
                 "--resend-uncertain",
                 is_flag=True,
                 help="Send rows again whose answer was lost. They may be billed twice: look at your account first.",
+            ),
+            click.option(
+                "--drop-unknown",
+                is_flag=True,
+                help="Give up tasks that the API does not know. Without it they are polled again in every run.",
             ),
             json_option("Print one JSON object per row when it ends, as in results.jsonl."),
             emulator_option,
@@ -186,7 +196,9 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
             poll_interval=options["poll_interval"],
             concurrency=options["concurrency"],
             max_images=options["max_images"],
+            resend_refused=options["resend_refused"],
             resend_uncertain=options["resend_uncertain"],
+            drop_unknown=options["drop_unknown"],
             on_progress=watch.update,
         )  # typed as an iterator, in truth a generator to be closed
         with watch, closing(outcomes):

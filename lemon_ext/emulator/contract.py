@@ -30,12 +30,13 @@ NOT_TAKEN: Final[Mapping[str, Any]] = {"not": {}}
 
 @frozen
 class Operation:
-    """One operation: who may call it, and the schemas that its requests and answers have to fit."""
+    """One operation: who may call it, the schemas of its requests and answers, and by status the headers it sends."""
 
     id: str
     secured: bool
     takes: tuple[str, ...]
     answers: Mapping[str, Any] = field(repr=False)
+    headers: Mapping[str, frozenset[str]] = field(repr=False)
 
 
 @frozen
@@ -135,7 +136,11 @@ class Contract:
     def _operation(self, node: Mapping[str, Any]) -> Operation:
         content = self.resolve(node.get("requestBody", {})).get("content", {})
         answers = {status: self._validator(self._schema(answer)) for status, answer in node["responses"].items()}
-        return Operation(node["operationId"], bool(node.get("security")), tuple(content), answers)
+        headers = {
+            status: frozenset(name.lower() for name in self.resolve(answer).get("headers", {}))
+            for status, answer in node["responses"].items()
+        }
+        return Operation(node["operationId"], bool(node.get("security")), tuple(content), answers, headers)
 
     def _schema(self, node: Any) -> Any:
         return self.resolve(node).get("content", {}).get(JSON, {}).get("schema", {})

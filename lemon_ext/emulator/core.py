@@ -36,6 +36,8 @@ if TYPE_CHECKING:
 MAX_BODY: Final = 1024 * 1024
 #: Pixels along a side; the emulator draws no larger, whatever the contract allows.
 MAX_EDGE: Final = 8192
+#: What it can draw, the usual format first.
+FORMATS: Final = ("png", "jpeg", "webp")
 #: Where pictures are served. No key is needed there.
 IMAGES: Final = "/emulator/images/"
 #: Inline answers carry a revised prompt for this model only (create-image page); finished tasks do for every model.
@@ -76,6 +78,7 @@ class Job:
     prompt: str
     n: int
     size: tuple[int, int]
+    format: str
     b64: bool
     request: Mapping[str, Any]
     plan: Plan
@@ -222,7 +225,7 @@ class Emulator:
 
     def _prepare(self, operation: Operation, request: Request, params: Mapping[str, str]) -> Handling:
         def check(response: Response) -> Response:
-            return self._checked(operation, response)
+            return self._with_ids(operation, self._checked(operation, response), job)
 
         match operation.id:
             case "create_image":
@@ -272,6 +275,21 @@ class Emulator:
             return refuse(500, f"emulator bug: its answer breaks the contract: {'; '.join(complaints)}", "server_error")
         return response
 
+    def _with_ids(self, operation: Operation, response: Response, job: Job) -> Response:
+        """Add the ids that the contract says are sent beside an answer. A charge has one once it is settled."""
+        is_task = job.plan.reply == "task"
+        settled = job.created and (
+            not is_task or (self.clock() >= job.at + job.plan.seconds and job.plan.failure is None)
+        )
+        ids = {
+            "x-request-id": f"req_{secrets.token_hex(8)}",
+            "x-task-id": job.id if is_task and job.created else None,
+            "x-billing-transaction-id": f"txn_{job.id}" if settled else None,
+        }
+        sent = operation.headers.get(str(response.status), frozenset())
+        own = {name: value for name, value in ids.items() if value and name in sent}
+        return evolve(response, headers={**response.headers, **own})
+
     def _fields(self, operation: Operation, request: Request) -> dict[str, Any]:
         """Return the JSON of a request, judged."""
         if len(request.body) > MAX_BODY:
@@ -304,16 +322,17 @@ class Emulator:
             except ValueError as exc:
                 raise Refusal(refuse(400, str(exc), code="unknown_fault", param="prompt")) from None
         seconds = self.task_seconds(model, self._dice) if callable(self.task_seconds) else self.task_seconds
-        kind = self.contract.row(model)["reply"]
+        is_task = self.contract.row(model)["reply"] == "task" or value("async") is True
         return Job(
             id=f"img_{secrets.token_hex(6)}",
             model=model,
             prompt=prompt,
             n=n,
-            size=_size(value("size"), self.contract.default("size", model)),
+            size=_size(fields.get("size"), value("aspect_ratio"), value("resolution"), value("size")),
+            format=_format(value("output_format")),
             b64=value("response_format") == "b64_json",
             request=fields,
-            plan=Plan("task" if kind == "task" else "inline", n, seconds, self._look_path),
+            plan=Plan("task" if is_task else "inline", n, seconds, self._look_path),
         )
 
     def _accept(self, job: Job, origin: str) -> Response:
@@ -357,30 +376,30 @@ class Emulator:
             if inline:
                 image = {"b64_json": base64.b64encode(self._draw(job, index)).decode()}
             else:
-                image = {"url": f"{origin}{IMAGES}{job.id}-{index + 1}-{job.plan.issue}.png"}
+                image = {"url": f"{origin}{IMAGES}{job.id}-{index + 1}-{job.plan.issue}.{job.format}"}
             data.append({**(dict.fromkeys(image, "") if job.plan.blank else image), **own})
         return data
 
     def _image(self, method: str, path: str) -> Handling:
         if method != "GET":
             raise Refusal(_wrong_method("GET"))
-        found = re.fullmatch(r"(\w+)-(\d{1,3})-(\d{1,9})\.png", path.removeprefix(IMAGES))
+        found = re.fullmatch(r"(\w+)-(\d{1,3})-(\d{1,9})\.([a-z]+)", path.removeprefix(IMAGES))
         job = self._jobs.get(found[1]) if found else None
         if found is None or job is None:
             raise Refusal(_no_image())
         index, issue = int(found[2]) - 1, int(found[3])
 
         def act(job: Job) -> Response:
-            if issue != job.plan.issue or not 0 <= index < job.plan.n:
+            if issue != job.plan.issue or not 0 <= index < job.plan.n or found[4] != job.format:
                 return _no_image()
-            return Response(200, {"content-type": "image/png"}, self._draw(job, index))
+            return Response(200, {"content-type": f"image/{job.format}"}, self._draw(job, index))
 
         return Handling("image", job, act, lambda response: response)
 
     def _draw(self, job: Job, index: int) -> bytes:
         from .pictures import draw
 
-        return draw(job.prompt, model=job.model, size=job.size, seed=self.seed, index=index)
+        return draw(job.prompt, model=job.model, size=job.size, seed=self.seed, index=index, kind=job.format)
 
     @cached_property
     def transport(self) -> EmulatorTransport:
@@ -437,15 +456,41 @@ def _wrong_method(allowed: str) -> Response:
     return refuse(405, f"This path takes {allowed}", code="method_not_allowed", headers={"allow": allowed})
 
 
-def _size(asked: object, default: object) -> tuple[int, int]:
-    """Return the pixels of a picture; a word like ``auto`` stands for the server's default."""
-    for text in (asked, default):
-        if found := re.fullmatch(r"([1-9][0-9]*)x([1-9][0-9]*)", str(text)):
-            if max(map(len, found.groups())) > 5 or max(int(found[1]), int(found[2])) > MAX_EDGE:
-                hint = f"The emulator draws pictures of up to {MAX_EDGE} pixels along a side"
-                raise Refusal(refuse(400, "`size` is too large", code="invalid_value", param="size", hint=hint))
-            return int(found[1]), int(found[2])
-    return 1024, 1024
+def _size(asked: object, ratio: object, resolution: object, usual: object) -> tuple[int, int]:
+    """Return the pixels of a picture: the size that was asked for, else the shape in that resolution, else the usual.
+
+    A word like ``auto`` says nothing. ``1k`` stands for as many pixels as a square of 1024 has.
+    """
+    shape = re.fullmatch(r"([1-9]\d{0,3}):([1-9]\d{0,3})", str(ratio))
+    step = re.fullmatch(r"([1-9])k", str(resolution), re.IGNORECASE)
+    if size := _pixels(asked):
+        return size
+    if shape or step:
+        width, height = (int(shape[1]), int(shape[2])) if shape else (1, 1)
+        common, edge = math.gcd(width, height), 1024 * int(step[1]) if step else 1024
+        unit = max(round(edge * common / math.sqrt(width * height)), 1)
+        return _drawable(width // common * unit, height // common * unit)
+    return _pixels(usual) or (1024, 1024)
+
+
+def _pixels(size: object) -> tuple[int, int] | None:
+    found = re.fullmatch(r"([1-9][0-9]*)x([1-9][0-9]*)", str(size))
+    # The length first: Python refuses to read very long numbers.
+    return _drawable(*(int(side[:6]) for side in found.groups())) if found else None
+
+
+def _drawable(width: int, height: int) -> tuple[int, int]:
+    if max(width, height) > MAX_EDGE:
+        hint = f"The emulator draws pictures of up to {MAX_EDGE} pixels along a side"
+        raise Refusal(refuse(400, "`size` is too large", code="invalid_value", param="size", hint=hint))
+    return width, height
+
+
+def _format(asked: object) -> str:
+    if asked is not None and asked not in FORMATS:
+        hint = f"The emulator draws {', '.join(FORMATS)}"
+        raise Refusal(refuse(400, "There is no such format", code="invalid_value", param="output_format", hint=hint))
+    return str(asked or FORMATS[0])
 
 
 def _no_image() -> Response:

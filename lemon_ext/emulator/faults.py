@@ -189,7 +189,10 @@ def _expire(plan: Plan, details: Details) -> None:
 
 
 def _with_status(response: Response, details: Details) -> Response:
-    body = response.json()
+    try:
+        body = response.json()
+    except ValueError:  # spoilt by another fault
+        return response
     if "status" not in body:
         return response
     return evolve(response, body=json.dumps({**body, "status": details["word"]}).encode())

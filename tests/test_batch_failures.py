@@ -1,0 +1,540 @@
+"""What can go wrong with a batch, kind by kind: nothing is lost, nothing is paid twice, all of it is told."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import json
+import os
+import random
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+from collections import deque
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import anyio.lowlevel
+import httpx
+import pytest
+
+from lemon_ext import (
+    APIStatusError,
+    JournalError,
+    LemonError,
+    LemonWarning,
+    SubmissionUncertainError,
+    arun_batch,
+    run_batch,
+)
+from lemon_ext.batch import batch_status, journal
+from tests.gateway import Gateway, results, rows, statuses
+from tests.pictures import PNG
+from tests.test_batch import go, whole
+
+ROOT = Path(__file__).parent.parent
+BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
+
+
+def change(folder, sql, *values):
+    with closing(sqlite3.connect(folder / "journal.sqlite3")) as database, database:
+        database.execute(sql, values)
+
+
+def refuse(gateway, rows, status, code="no", **more):
+    for row in rows:
+        gateway.expect(f"cat {row}", (status, {"error": {"message": "no", "code": code, **more}}))
+
+
+# ---- the four outcomes of a submission ----
+
+TASK = {"task_id": "img_9", "status": "pending"}
+IMAGES = {"created": 1, "data": [{"url": "https://img.example.net/a.png"}]}
+#: What comes back, and what it means for a row. "account": as unsent, and nothing more is sent.
+OUTCOMES = [
+    *((status, body, "accepted") for status in (200, 201, 202) for body in (TASK, IMAGES)),
+    (200, {"id": "img_9", "status": "queued"}, "accepted"),
+    (200, {"data": [{"b64_json": base64.b64encode(PNG).decode()}]}, "accepted"),
+    (200, {"status": "failed", "error": "flagged"}, "failed"),
+    *((status, {"error": {"message": "slow down"}}, "unsent") for status in (429,)),
+    (429, {"error": {"message": "slow", "code": "rate_limit_exceeded", "retry_after": 1}}, "unsent"),
+    (503, {"error": {"retryable": True}}, "unsent"),
+    (503, {"error": {"retry_after": 2}}, "unsent"),
+    ("connect", None, "unsent"),
+    *((status, {"error": {"message": "no"}}, "account") for status in (401, 402, 301, 302, 307, 308)),
+    (429, {"error": {"code": "insufficient_quota"}}, "account"),
+    (403, {"error": {"code": "quota_exceeded"}}, "account"),
+    (403, {"error": {"code": "insufficient_user_quota"}}, "account"),
+    (400, {"error": {"code": "billing_hard_limit_reached"}}, "account"),
+    (400, {"error": {"message": "You have insufficient credits."}}, "account"),
+    *((status, {"error": {"message": "no"}}, "refused") for status in (400, 403, 404, 405, 409, 413, 415, 422, 451)),
+    (503, {"error": {"retryable": False}}, "refused"),
+    *((status, {"error": {"message": "oops"}}, "uncertain") for status in (500, 501, 502, 503, 504, 520, 524, 529)),
+    *((status, {}, "uncertain") for status in (303, 408, 499)),
+    (200, {}, "uncertain"),
+    (200, {"created": 1, "data": []}, "uncertain"),
+    (200, {"id": "req_1", "error": {"message": "no"}}, "uncertain"),
+    ("lost", None, "uncertain"),
+]
+
+
+def single(status, body):
+    """Return what a single call makes of a reply: a result, or the error that it raises."""
+
+    def handler(request):
+        if request.url.host == "img.example.net":
+            return httpx.Response(200, content=PNG)
+        if request.method == "GET":
+            return httpx.Response(200, json={"task_id": "img_9", "status": "completed", **IMAGES})
+        if status == "connect":
+            raise httpx.ConnectError("no route")
+        if status == "lost":
+            raise httpx.ReadError("reset")
+        return httpx.Response(status, json=body)
+
+    gateway = Gateway()
+    lemon = gateway.client(blocking=True).with_options(max_retries=0)
+    lemon._core.http.given = httpx.Client(transport=httpx.MockTransport(handler))
+    gateway.clock.rule()
+    try:
+        return lemon.images.generate("a cat", model="dall-e-3")
+    except LemonError as exc:
+        return exc
+
+
+def test_a_batch_and_a_single_call_agree_on_what_became_of_a_submission(tmp_path):
+    for number, (status, body, meaning) in enumerate(OUTCOMES):
+        folder, gateway = tmp_path / str(number), Gateway()
+        gateway.tasks["img_9"] = {"ready": 0, "asked": {}, "end": "completed"}
+        reply = {"connect": httpx.ConnectError("no route"), "lost": httpx.ReadError("reset")}.get(
+            status, (status, body)
+        )
+        gateway.expect("cat 1", *[reply] * 20)
+        stopped = []
+        outcomes = go(gateway, rows(1, model="dall-e-3"), folder, on_progress=lambda p, s=stopped: s.append(p.stopped))
+        with journal.Journal.read(folder) as kept:
+            entry = kept.entry(1)
+        alone, what = single(status, body), (status, body)
+        if meaning == "accepted":
+            assert entry.status == "saved", what
+            assert not isinstance(alone, LemonError), what
+            continue
+        (outcome,) = outcomes
+        assert entry.status == ("unsent" if meaning == "account" else meaning), what
+        assert entry.error["type"] == type(alone).__name__, what
+        assert entry.error["status_code"] == getattr(alone, "status_code", None), what
+        assert isinstance(alone, SubmissionUncertainError) == (meaning == "uncertain"), what
+        assert len(gateway.posts) == (9 if meaning == "unsent" else 1), what
+        if meaning == "account":
+            assert stopped[-1] == str(alone), what
+        if meaning == "refused":
+            assert isinstance(alone, APIStatusError), what
+            assert outcome["status"] == "refused", what
+
+
+def test_five_equal_refusals_in_a_row_end_the_sending_and_can_be_sent_again(tmp_path):
+    gateway, stopped = Gateway(), []
+    refuse(gateway, range(2, 40), 404)
+    outcomes = go(gateway, rows(40), tmp_path, concurrency=1, on_progress=lambda p: stopped.append(p.stopped))
+    assert statuses(outcomes) == {1: "saved", **dict.fromkeys(range(2, 7), "refused")}
+    assert len(gateway.posts) == 6
+    assert stopped[-1].startswith("5 rows in a row were refused with the same answer (HTTP 404: no.")
+    assert "--resend-refused" in stopped[-1]
+    gateway.says.clear()
+    assert len(go(gateway, None, tmp_path)) == 34
+    assert set(statuses(go(gateway, None, tmp_path, resend_refused=True)).values()) == {"saved"}
+    assert batch_status(tmp_path).saved == 40
+    assert set(gateway.charges.values()) == {1}
+
+
+def test_refusals_that_differ_or_stand_between_others_end_nothing(tmp_path):
+    gateway = Gateway()
+    for number in range(1, 21):
+        if number % 5:
+            refuse(gateway, [number], 400, code=None if number < 11 else f"code {number}")
+    outcomes = go(gateway, rows(20, model="dall-e-3"), tmp_path, concurrency=1)
+    assert list(statuses(outcomes).values()).count("refused") == 16
+    assert len(gateway.posts) == 20
+
+
+def test_what_is_on_its_way_ends_when_the_account_is_refused(tmp_path):
+    gateway = Gateway()
+    refuse(gateway, [3], 403, code="quota_exceeded")
+    outcomes = go(gateway, rows(9), tmp_path, concurrency=4)
+    with journal.Journal.read(tmp_path) as kept:
+        assert kept.entry(3).status == "unsent"
+        assert kept.counts()["saved"] == len(gateway.posts) - 1 < 8
+    assert statuses(outcomes)[3] == "waiting"
+    assert statuses(go(gateway, None, tmp_path))[3] == "saved"
+    assert set(gateway.charges.values()) == {1}
+
+
+# ---- tasks that the API does not know ----
+
+
+@pytest.mark.parametrize("drop", [False, True])
+def test_a_task_that_the_api_does_not_know_is_kept_until_it_is_given_up(tmp_path, drop):
+    gateway = Gateway()
+    go(gateway, rows(2), tmp_path, deadline=5)
+    hidden = gateway.tasks.pop("img_2")
+    (outcome,) = [row for row in go(gateway, None, tmp_path, drop_unknown=drop) if row["row"] == 2]
+    assert outcome["status"] == ("failed" if drop else "waiting")
+    assert outcome["error"]["type"] == "TaskNotFoundError"
+    assert "The API does not know the task img_2" in outcome["error"]["message"]
+    gateway.tasks["img_2"] = hidden
+    assert statuses(go(gateway, None, tmp_path)) == ({} if drop else {2: "saved"})
+
+
+# ---- two at once ----
+
+
+def test_two_writers_never_pay_twice_even_without_the_lock(tmp_path, monkeypatch):
+    """Three processes work in one folder at the same time: the lock file of each is deleted."""
+    gateway, found, told = Gateway(), [], []
+    lock = journal._lock
+
+    def deleted(folder):
+        taken = lock(folder)
+        (folder / "journal.lock").unlink()
+        return taken
+
+    def work():
+        found.extend(run_batch(rows(48), tmp_path, client=gateway.client(), concurrency=2))
+
+    monkeypatch.setattr(journal, "_lock", deleted)
+    monkeypatch.setattr("lemon_ext.batch.engine.warn", told.append)
+    go(gateway, rows(48), tmp_path, max_images=1)
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(60)
+    go(gateway, None, tmp_path)
+    assert len(gateway.posts) == 48
+    assert set(gateway.charges.values()) == {1}
+    assert set(statuses(results(tmp_path)).values()) == {"saved"}
+    assert all("was sent by another process" in one for one in told)
+
+
+def test_who_does_not_move_a_row_does_not_send_it(tmp_path):
+    with journal.Journal.open(tmp_path) as one:
+        one.take_in([(None, {"prompt": "x"}, 1)])
+        assert one.commit([journal.submitting(1, 5.0)]) == [1]
+        assert one.commit([journal.submitting(1, 6.0)]) == [0]
+        assert one.entry(1).submitted_at == 5.0
+
+
+# ---- a damaged journal ----
+
+
+@pytest.mark.parametrize(
+    ("column", "cell"),
+    [
+        ("request", "{"),
+        ("request", "[1]"),
+        ("request", 7),
+        ("request", b"\xff\xfe"),
+        ("images", "many"),
+        ("status", "lost"),
+        ("task_id", b"5"),
+        ("error", "nonsense"),
+        ("paths", '[1, "a"]'),
+        ("submitted_at", "yesterday"),
+        ("answer", "[" * 100_000),
+    ],
+)
+def test_a_damaged_cell_is_named_and_the_other_rows_go_on(tmp_path, column, cell):
+    gateway = Gateway()
+    refuse(gateway, [1], 401)
+    go(gateway, rows(3), tmp_path, concurrency=1)
+    change(tmp_path, f"UPDATE rows SET {column} = ? WHERE row = 2", cell)
+    gateway.says.clear()
+    with pytest.raises(JournalError, match=f"cannot be read there: row 2, column {column}\\.") as caught:
+        go(gateway, None, tmp_path)
+    assert caught.value.path == tmp_path / "journal.sqlite3"
+    outcomes = {row["row"]: row for row in results(tmp_path)}
+    assert outcomes[1]["status"] == outcomes[3]["status"] == "saved"
+    assert outcomes[2]["status"] == ("uncertain" if column == "status" else "waiting")
+    assert outcomes[2]["error"]["type"] == "JournalError"
+    assert "cat 2" not in gateway.posts
+    assert batch_status(tmp_path).total == 3
+
+
+def test_text_that_is_no_unicode_is_a_damaged_cell_too(tmp_path):
+    gateway = Gateway()
+    go(gateway, rows(2), tmp_path)
+    change(tmp_path, "UPDATE rows SET note = CAST(x'ff' AS TEXT) WHERE row = 1")
+    with pytest.raises(JournalError, match="row 1, column note"):
+        go(gateway, None, tmp_path)
+
+
+# ---- images ----
+
+
+def test_one_image_that_cannot_be_fetched_does_not_keep_the_others(tmp_path):
+    gateway = Gateway()
+    gateway.pictures["i1-1.png"] = deque([404] * 99)
+    (outcome,) = go(gateway, rows(1, model="dall-e-3", n=4), tmp_path)
+    assert outcome["paths"] == ["00001-cat-1-1.png", "00001-cat-1-3.png", "00001-cat-1-4.png"]
+    assert (outcome["status"], outcome["revised_prompts"]) == ("failed", ["rewritten"] * 3)
+    assert outcome["error"]["type"] == "DownloadError"
+    gateway.pictures.clear()
+    before = {path: (tmp_path / path).stat().st_mtime_ns for path in outcome["paths"]}
+    (outcome,) = go(gateway, None, tmp_path)
+    assert (outcome["status"], len(outcome["paths"]), outcome["error"]) == ("saved", 4, None)
+    assert {path: (tmp_path / path).stat().st_mtime_ns for path in before} == before
+    assert gateway.posts == ["cat 1"]
+
+
+def test_pictures_that_came_with_a_failed_task_are_kept(tmp_path, monkeypatch):
+    gateway = Gateway()
+    images = [{"url": "https://img.example.net/a.png"}, {"b64_json": base64.b64encode(PNG).decode()}]
+    failed = {"task_id": "img_1", "status": "failed", "data": images, "error": "the third was flagged"}
+    monkeypatch.setattr(gateway, "_state", lambda request: httpx.Response(200, json=failed))
+    (outcome,) = go(gateway, rows(1, n=3), tmp_path)
+    assert (outcome["status"], outcome["error"]["type"]) == ("failed", "TaskFailedError")
+    assert outcome["paths"] == ["00001-cat-1-1.png", "00001-cat-1-2.png"]
+    assert all(whole(tmp_path / path) for path in outcome["paths"])
+
+
+def test_data_that_cannot_be_written_is_put_aside_and_its_place_is_told(tmp_path, monkeypatch):
+    gateway = Gateway()
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr("tempfile.tempdir", None)
+    place = os.replace
+
+    def full(source, target):
+        if Path(target).parent.name == "out" and Path(target).suffix == ".png":
+            raise OSError(28, "No space left on device")
+        place(source, target)
+
+    monkeypatch.setattr(os, "replace", full)
+    monkeypatch.setattr(Path, "replace", lambda self, target: full(self, target))
+    (outcome,) = go(gateway, rows(1, model="dall-e-3", response_format="b64_json"), tmp_path / "out")
+    assert outcome["status"] == "failed"
+    (aside,) = tmp_path.glob("lemon-*/*.png")
+    assert str(aside) in outcome["error"]["message"]
+    assert whole(aside)
+
+
+# ---- files ----
+
+
+def test_files_with_fixed_names_follow_no_link(tmp_path):
+    mine = tmp_path / "mine.txt"
+    mine.write_text("mine")
+    folder = tmp_path / "out"
+    folder.mkdir()
+    journal.Journal.open(folder).close()
+    for name in ("results.jsonl", "00001-reply.json", ".results.jsonl.new"):
+        (folder / name).symlink_to(mine)
+    gateway = Gateway()
+    gateway.expect("cat 1", (200, {"odd": 1}))
+    mine.write_text("")  # else it is taken for results
+    go(gateway, rows(1), folder)
+    assert mine.read_text() == ""
+    assert json.loads((folder / "00001-reply.json").read_text()) == {"odd": 1}
+    assert statuses(results(folder)) == {1: "uncertain"}
+
+
+def test_nan_from_a_server_reaches_no_json(tmp_path):
+    gateway = Gateway()
+    gateway.expect("cat 1", (200, {"data": [{"url": "https://img.example.net/a.png", "score": float("nan")}]}))
+    gateway.expect("cat 2", (400, {"error": {"message": "no", "code": float("inf")}}))
+    gateway.expect("cat 3", (200, {"odd": float("-inf")}))
+    go(gateway, rows(3, model="dall-e-3"), tmp_path)
+    strict = json.JSONDecoder(parse_constant=pytest.fail)
+    for line in (tmp_path / "results.jsonl").read_text().splitlines():
+        strict.decode(line)
+    strict.decode((tmp_path / "00003-reply.json").read_text())
+    with closing(sqlite3.connect(tmp_path / "journal.sqlite3")) as database:
+        assert database.execute("SELECT count(*) FROM rows WHERE json_valid(coalesce(answer, '{}'))").fetchone() == (3,)
+
+
+# ---- whoever leaves ----
+
+
+@BACKENDS
+@pytest.mark.parametrize("data", [False, True])
+def test_a_batch_that_is_cancelled_anywhere_loses_nothing(tmp_path, backend, data):
+    """Cancelled at every request that is under way: before it is answered, and while its answer is taken in."""
+    requests = rows(3) + [{"prompt": f"cat {n}", "model": "dall-e-3"} for n in (4, 5)]
+    if data:
+        requests = [{**row, "response_format": "b64_json"} for row in requests]
+    for moment in range(1, 60):
+        gateway, folder, seen = Gateway(), tmp_path / str(moment), 0
+
+        async def main(gateway=gateway, folder=folder, moment=moment):
+            def counted(request):
+                nonlocal seen
+                seen += 1
+                reply = gateway(request)
+                if seen == (moment + 1) // 2 and moment % 2:
+                    scope.cancel()
+                return reply
+
+            async def late(request):
+                reply = counted(request)
+                if seen == moment // 2 and not moment % 2:
+                    scope.cancel()
+                    await anyio.lowlevel.checkpoint()
+                return reply
+
+            lemon = gateway.client()
+            lemon._core.http.given = httpx.AsyncClient(transport=httpx.MockTransport(late))
+            with anyio.CancelScope() as scope:
+                async for _ in arun_batch(requests, folder, client=lemon, concurrency=2, gallery=False):
+                    pass
+            return scope.cancelled_caught
+
+        cancelled = anyio.run(main, backend=backend)
+        found = statuses(results(folder))
+        assert len(found) == 5
+        for row, status in found.items():
+            charged = gateway.charges[f"cat {row}"]
+            assert charged <= 1
+            assert status != "saved" or charged == 1
+            with journal.Journal.read(folder) as kept:
+                assert not charged or kept.entry(row).status != "unsent"
+        go(gateway, None, folder, gallery=False)
+        for row in results(folder):
+            assert row["status"] in ("saved", "uncertain")
+            assert gateway.charges[row["prompt"]] == 1 or row["status"] == "uncertain"
+        if not cancelled:
+            break
+    assert moment > 10
+
+
+@pytest.mark.parametrize("how", ["timeout", "sibling", "task"])
+def test_who_cancels_a_batch_is_told_what_is_paid_for(tmp_path, how):
+    gateway = Gateway(seconds=1e9)
+
+    async def work():
+        outcomes = arun_batch(rows(2), tmp_path, client=gateway.client(), deadline=1e8, poll_interval=1e-3)
+        gateway.clock.now -= 1e9  # the polls take no time
+        async for _ in outcomes:
+            pass
+
+    async def main():
+        if how == "timeout":
+            async with asyncio.timeout(0.3):
+                await work()
+        elif how == "task":
+            await asyncio.wait_for(work(), 0.3)
+        else:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(work())
+                await asyncio.sleep(0.3)
+                raise ValueError
+
+    told = r"The batch in .*: 2 rows are paid for and waiting\. Go on with `lemon resume`"
+    with pytest.warns(LemonWarning, match=told), pytest.raises((TimeoutError, ExceptionGroup)):
+        asyncio.run(main())
+    assert set(statuses(results(tmp_path)).values()) == {"waiting"}
+    assert {row["task_id"] for row in results(tmp_path)} == {"img_1", "img_2"}
+
+
+DROPPED = """
+import asyncio, json
+from lemon_ext import arun_batch
+from tests.gateway import Gateway, rows
+gateway = Gateway()
+
+async def main():
+    async for _ in arun_batch(rows(20), {folder!r}, client=gateway.client(), concurrency=2):
+        break
+
+try:
+    asyncio.run(main())
+finally:
+    print(json.dumps(gateway.charges))
+"""
+
+
+def run(program):
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    return subprocess.run(
+        [sys.executable, "-c", program], capture_output=True, timeout=60, text=True, cwd=ROOT, env=environment
+    )
+
+
+def test_an_async_batch_that_is_dropped_half_read_leaves_its_results(tmp_path):
+    """Without aclosing(), Python closes it when the loop ends, in another task: loudly, and nothing is lost."""
+    charges = json.loads(run(DROPPED.format(folder=str(tmp_path))).stdout)
+    found = results(tmp_path)
+    assert len(found) == 20
+    for row in found:
+        assert charges.get(row["prompt"], 0) <= 1
+        if row["prompt"] in charges:
+            assert row["status"] in ("saved", "uncertain") or row["task_id"] is not None
+
+
+PROGRAM = """
+import os, signal, sys, threading
+from lemon_ext import run_batch
+from tests.gateway import Gateway, rows
+from tests.play import setups
+gateway = Gateway()
+outcomes = run_batch(rows(60), {folder!r}, client=gateway.client(), concurrency=1)
+{ending}
+"""
+
+
+@pytest.mark.parametrize(
+    ("ending", "code"),
+    [
+        ("next(outcomes)", 0),
+        ("next(outcomes); sys.exit(3)", 3),
+        ("next(outcomes); 1 / 0", 1),
+        ("threading.Thread(target=lambda: next(outcomes)).start()", 0),
+        ("[os.kill(os.getpid(), signal.SIGTERM) for _ in outcomes]", 143),
+        ("[os.kill(os.getpid(), signal.SIGHUP) for _ in outcomes]", 129),
+        ("next(outcomes); os.kill(os.getpid(), signal.SIGTERM)", 143),
+    ],
+)
+def test_a_program_that_ends_with_a_batch_half_read_leaves_results_and_no_traceback(tmp_path, ending, code):
+    done = run(PROGRAM.format(folder=str(tmp_path), ending=ending))
+    assert done.returncode == code, done.stderr
+    assert ("ZeroDivisionError" in done.stderr) == (code == 1)
+    assert "Exception ignored" not in done.stderr
+    assert code == 1 or done.stderr == ""
+    kept = batch_status(tmp_path)
+    assert (kept.uncertain, kept.submitting, kept.open + kept.saved) == (0, 0, 60)
+    assert kept.open > 0
+    assert len(results(tmp_path)) == 60
+    assert (tmp_path / "index.html").exists()
+
+
+def test_a_signal_that_somebody_else_handles_is_left_alone(tmp_path):
+    ours = signal.signal(signal.SIGTERM, lambda *_: None)
+    try:
+        before = signal.getsignal(signal.SIGTERM)
+        for _ in run_batch(rows(2), tmp_path, client=Gateway().client()):
+            assert signal.getsignal(signal.SIGTERM) is before
+    finally:
+        signal.signal(signal.SIGTERM, ours)
+    for _ in run_batch(rows(2), tmp_path / "other", client=Gateway().client()):
+        assert signal.getsignal(signal.SIGTERM) is not signal.SIG_DFL
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_random_ends_of_a_batch_never_pay_twice(tmp_path):
+    """Left, cancelled and killed in memory (the folder is copied) again and again, until every row has ended."""
+    for seed in range(4):
+        chance, gateway, folder = random.Random(seed), Gateway(), tmp_path / str(seed)
+        requests = [*rows(12), *({"prompt": f"cat {n}", "response_format": "b64_json"} for n in range(13, 25))]
+        for turn in range(12):
+            outcomes = run_batch(requests, folder, client=gateway.client(), concurrency=3, gallery=False)
+            for _ in zip(range(chance.randrange(6)), outcomes, strict=False):
+                if chance.random() < 0.3:
+                    copy = tmp_path / f"{seed}-{turn}"
+                    shutil.rmtree(copy, ignore_errors=True)
+            outcomes.close()
+            gateway.clock.now += chance.uniform(0, 30)
+        go(gateway, requests, folder, gallery=False)
+        assert set(statuses(results(folder)).values()) == {"saved"}
+        assert set(gateway.charges.values()) == {1}
