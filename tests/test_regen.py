@@ -647,6 +647,33 @@ def test_the_report_says_what_changed_and_what_it_breaks(tools, replacements, ex
     assert [str(change) for change in tools.impact.changes(old, new)] == expected
 
 
+def test_the_report_reads_rows_as_the_validator_does(tools):
+    def contract(row, **between):
+        data = json.loads(json.dumps(tools.present.data))
+        request = data["components"]["schemas"]["ImageGenerationRequest"]
+        request |= between
+        data["x-lemon-models"]["flux-pro"] = {"reply": "task", "summary": "x", "source": "E", "parameters": {}, **row}
+        return tools.contract.Contract(data)
+
+    old = contract({"takes": ["n", "size"], "defaults": {"n": 1}}, dependentRequired={"style": ["quality"]})
+    gone = {"since": "2026-06-27", "source": "E", "instead": "midjourney"}
+    new = contract(
+        {"takes": ["n", "style"], "parameters": {"n": {"maximum": 4}}, "defaults": {"n": 2}, "retired": gone},
+        **{"not": {"required": ["user", "style"]}},
+    )
+    new.data["x-lemon-default-model"] = "midjourney"
+    assert [str(change) for change in tools.impact.changes(old, new)] == [
+        "BREAKING between parameters, new: user: does not go with style",
+        "BREAKING model flux-pro: retired on 2026-06-27; use midjourney",
+        "BREAKING model flux-pro, n: maximum none -> 4",
+        "BREAKING model flux-pro, size: no longer taken",
+        "ok       between parameters, gone: style: needs quality",
+        "ok       model flux-pro, n: default 1 -> 2",
+        "ok       model flux-pro, style: now taken",
+        "ok       default model: dall-e-3 -> midjourney",
+    ]
+
+
 def test_the_report_names_the_lines_that_mention_it(tools, tmp_path):
     (tmp_path / "lemon_ext").mkdir()
     (tmp_path / "lemon_ext" / "_api.py").write_text("from lemon_client.api.images import create_image\n")

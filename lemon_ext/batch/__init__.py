@@ -25,7 +25,7 @@ from lemon_ext._api import Session
 from lemon_ext._core import Validation
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._response import APIResponse
-from lemon_ext._signals import terminations_as_interrupts
+from lemon_ext._signals import patiently, terminations_as_interrupts
 from lemon_ext._warn import warn
 from lemon_ext.client import AsyncLemon, Lemon
 from lemon_ext.errors import JournalError
@@ -468,9 +468,9 @@ class _Bridge:
                 return self._rows.get(timeout=0.5)  # without a timeout, Windows would not hear Ctrl-C
 
     def wait(self) -> None:
-        """Wait for the work to end. Ctrl-C cuts off what is on its way."""
+        """Wait for the work to end. Ctrl-C cuts off what was sent and not answered yet."""
         try:
-            self._join()
+            patiently(self._join)
         except KeyboardInterrupt:
             self.cut = True
             self._join()

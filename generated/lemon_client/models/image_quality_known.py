@@ -1,10 +1,14 @@
 # @generated from openapi.yaml by openapi-python-client 0.29.1. Do not edit: change openapi.yaml and run "make regen".
 from typing import Literal
 
-ImageQualityKnown = Literal["hd", "standard"]
+ImageQualityKnown = Literal["auto", "hd", "high", "low", "medium", "standard"]
 
 IMAGE_QUALITY_KNOWN_VALUES: set[ImageQualityKnown] = {
+    "auto",
     "hd",
+    "high",
+    "low",
+    "medium",
     "standard",
 }
 

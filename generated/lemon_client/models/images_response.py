@@ -24,6 +24,8 @@ class ImagesResponse:
     """ The images. """
     created: int | None | Unset = UNSET
     """ When the images were made, in Unix seconds. """
+    billing_transaction_id: None | str | Unset = UNSET
+    """ What the account's usage records call this charge, once it is settled (L). """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,6 +45,12 @@ class ImagesResponse:
         else:
             created = self.created
 
+        billing_transaction_id: None | str | Unset
+        if isinstance(self.billing_transaction_id, Unset):
+            billing_transaction_id = UNSET
+        else:
+            billing_transaction_id = self.billing_transaction_id
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -52,6 +60,8 @@ class ImagesResponse:
         )
         if created is not UNSET:
             field_dict["created"] = created
+        if billing_transaction_id is not UNSET:
+            field_dict["billing_transaction_id"] = billing_transaction_id
 
         return field_dict
 
@@ -90,9 +100,19 @@ class ImagesResponse:
 
         created = _parse_created(d.pop("created", UNSET))
 
+        def _parse_billing_transaction_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        billing_transaction_id = _parse_billing_transaction_id(d.pop("billing_transaction_id", UNSET))
+
         images_response = cls(
             data=data,
             created=created,
+            billing_transaction_id=billing_transaction_id,
         )
 
         images_response.additional_properties = d
