@@ -49,7 +49,7 @@ lock: ## pin the dependencies again (needs uv)
 locks-check: ## resolve the locks with old and new pips, on every Python here
 	@$(PYTHON) tools/environments.py locks
 
-newest lowest: ## run the tests on a wheel with the newest, or the lowest, versions of everything (needs uv)
+newest lowest: ## run the tests on the newest, or the lowest, versions of everything (the lowest need uv)
 	@$(PYTHON) tools/environments.py $@
 
 clean: ## remove what make made

@@ -15,9 +15,9 @@ from statistics import median
 from typing import Any
 
 from _measure import Row, ratio, served, table
+from lemon_ext._wire import new_async_client, new_client
 
 from lemon_ext import AsyncLemon, Lemon
-from lemon_ext._wire import new_async_client, new_client
 
 BLOCKS = 24
 CALLS = 60

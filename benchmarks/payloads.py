@@ -1,6 +1,6 @@
 """What large pictures cost: goals B1, B2 and B3 of the design. One command: python benchmarks/payloads.py
 
-Four images of 4 MiB as Base64 (22 MB of JSON), and one of 50 MiB behind an address, served by another process on this
+Four images of 4 MiB as Base64 (22 MB of JSON), and two of 50 MiB behind addresses, served by another process on this
 machine. Every figure comes from a fresh process that has made one small request before: CPU, and the peak of its
 memory above where it stood. Needs Linux, for the peak.
 """
@@ -23,25 +23,32 @@ ROUNDS = 7
 MIB = 1024 * 1024
 
 SERVER = """
-import asyncio, base64, json, os
+import asyncio, base64, json, os, struct, zlib
 
 def answer(body, kind):
     head = "HTTP/1.1 200 OK\\r\\ncontent-type: %s\\r\\ncontent-length: %d\\r\\n\\r\\n" % (kind, len(body))
     return head.encode() + body
 
+def part(name, body):
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body))
+
 def picture(size):
-    return b"\\x89PNG\\r\\n\\x1a\\n" + os.urandom(size - 8)
+    head = part(b"IHDR", struct.pack(">IIBBBBB", 1000, 1000, 8, 2, 0, 0, 0))
+    return b"\\x89PNG\\r\\n\\x1a\\n" + head + part(b"IDAT", os.urandom(size)) + part(b"IEND", b"")
+
+def bitmap(size):
+    return b"BM" + struct.pack("<IIIIiiHHI20x", size, 0, 54, 40, 1000, -1000, 1, 24, 0) + os.urandom(size - 54)
 
 def inline(size, count):
     data = [{"b64_json": base64.b64encode(picture(size)).decode()} for _ in range(count)]
     return answer(json.dumps({"created": 1, "data": data}).encode(), "application/json")
 
 def elsewhere(host):
-    data = [{"url": "http://%s/f.png" % host.decode()}]
+    data = [{"url": "http://%s/f.bmp" % host.decode()}, {"url": "http://%s/f.png" % host.decode()}]
     return answer(json.dumps({"created": 1, "data": data}).encode(), "application/json")
 
 SMALL, LARGE = inline(64, 1), inline(4 << 20, 4)
-FILE = answer(picture(50 << 20), "image/png")
+FILES = {b"bmp": answer(bitmap(50 << 20), "image/bmp"), b"png": answer(picture(50 << 20), "image/png")}
 
 async def serve(reader, writer):
     try:
@@ -50,7 +57,7 @@ async def serve(reader, writer):
             fields = dict(line.split(b": ", 1) for line in head.lower().split(b"\\r\\n") if b": " in line)
             body = await reader.readexactly(int(fields.get(b"content-length", 0)))
             if head.startswith(b"GET"):
-                writer.write(FILE)
+                writer.write(FILES[head.split()[1][-3:]])
             elif b"at an address" in body:
                 writer.write(elsewhere(fields[b"host"]))
             else:
@@ -120,14 +127,13 @@ first = lambda: saved("small")
 """
 #: The file is generated before the peak is reset: only the download counts.
 DOWNLOAD = """
-image = lemon.images.generate("at an address", model="m")[0]
-work = lambda: image.save(folder / "f.png")
+bmp, png = lemon.images.generate("at an address", model="m", n=2)
 """
 STREAM = """
 import httpx
 client = httpx.Client()
 def work():
-    with client.stream("GET", f"{address}/f.png") as response, open(folder / "f.png", "wb") as file:
+    with client.stream("GET", f"{address}/f.bmp") as response, open(folder / "f.bmp", "wb") as file:
         for chunk in response.iter_bytes():
             file.write(chunk)
 first = lambda: client.post(f"{address}/small", json={})
@@ -150,7 +156,8 @@ def main() -> None:
         fetched = measure(
             address,
             {
-                "lemon_ext": OURS + DOWNLOAD,
+                "lemon_ext": f'{OURS}{DOWNLOAD}work = lambda: bmp.save(folder / "f")',
+                "lemon_ext, a PNG that gets its metadata": f'{OURS}{DOWNLOAD}work = lambda: png.save(folder / "f")',
                 "httpx, streamed": STREAM,
                 **({"curl": ""} if shutil.which("curl") else {}),
             },
@@ -202,7 +209,7 @@ def run_child(setup: str, address: str, folder: str) -> Cost:
 
 def run_curl(address: str, folder: str) -> Cost:
     """Return what a download with curl cost, its start included."""
-    with subprocess.Popen(["curl", "-s", "-o", f"{folder}/f.png", f"{address}/f.png"]) as process:
+    with subprocess.Popen(["curl", "-s", "-o", f"{folder}/f.bmp", f"{address}/f.bmp"]) as process:
         _, status, usage = os.wait4(process.pid, 0)
         process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, TypeAlias
+from typing import Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from . import _clock
 from ._address import is_private_host, origin
-from ._api import TRANSIENT, Answer, absolute, acquire, poll
+from ._api import TRANSIENT, Answer, Session, absolute, acquire, poll
 from ._files import Target
 from ._flow import Flow, Send, Sleep, TransportFault, Work, send
 from ._picture import Examined
@@ -16,9 +16,6 @@ from ._response import APIResponse, error_detail
 from ._retry import Deadline, retry_after, wait_before
 from ._warn import warn
 from .errors import DownloadError, LemonError
-
-if TYPE_CHECKING:
-    from ._api import Session
 
 MAX_REDIRECTS: Final = 5
 #: Seconds without a byte after which a fetch is begun anew. As long as some come, it has the time until the deadline.

@@ -12,13 +12,13 @@ import os
 import ssl
 import sys
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
 from contextlib import closing
 from functools import cache, lru_cache, partial
 from http.cookiejar import CookieJar
 from importlib.util import find_spec
 from types import MappingProxyType
-from typing import Any, Final, Literal
+from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
 
@@ -170,7 +170,9 @@ class Direct:
 
     def build_request(self, method: str, url: httpx.URL, *, headers: Mapping[str, str], **more: Any) -> httpx.Request:
         """Return a request, as httpx's client does."""
-        return httpx.Request(method, url, headers={**_HEADERS, **headers}, **more)
+        request = httpx.Request(method, url, headers={**_HEADERS, **headers}, **more)
+        request.stream = _Content(request.content)
+        return request
 
     def send(self, request: httpx.Request, **_options: Any) -> Any:
         """Send a request and return its response, its body unread."""
@@ -179,6 +181,32 @@ class Direct:
     def close(self) -> None:
         """Close the connections."""
         self._transport.close()
+
+
+class _Content(httpx.SyncByteStream, httpx.AsyncByteStream):
+    """The body of a request. That of httpx's is an async generator, which a cancellation leaves for others to end."""
+
+    def __init__(self, content: bytes) -> None:
+        self._content = content
+
+    def __iter__(self) -> Iterator[bytes]:
+        return iter((self._content,))
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        return _Once(self._content)
+
+
+class _Once:
+    def __init__(self, content: bytes) -> None:
+        self._left = [content]
+
+    def __aiter__(self) -> Self:
+        return self
+
+    async def __anext__(self) -> bytes:
+        if not self._left:
+            raise StopAsyncIteration
+        return self._left.pop()
 
 
 class AsyncDirect(Direct):
@@ -370,7 +398,8 @@ class Credentials:
         text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
         if not effect.sent and not trace.heard:
             # A transport of the user's. aiohttp's adapter calls a connection that was lost later a ConnectTimeout.
-            late = type(exc.__cause__).__module__.startswith("aiohttp") and isinstance(exc, httpx.ConnectTimeout)
+            causes = {kind.__name__ for kind in type(exc.__cause__).__mro__}
+            late = "ClientConnectionError" in causes and not causes & {"ClientConnectorError", "ConnectionTimeoutError"}
             effect.sent = late or not isinstance(exc, (*_UNSENT, httpx.UnsupportedProtocol, httpx.InvalidURL))
         local = not effect.sent and not isinstance(exc, httpx.TransportError)
         if isinstance(exc, _UNSENT):
@@ -387,10 +416,13 @@ class Credentials:
 
 @define(eq=False, repr=False)
 class _Trace:
-    """Hears from the HTTP library how far a submission has come."""
+    """Hears from the HTTP library how far a submission has come.
+
+    Our own connections always tell. Of a client of the user's, that is known once something was ``heard``.
+    """
 
     effect: Send
-    heard: bool = field(default=False, init=False)
+    heard: bool
 
     def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         self.heard = True
@@ -555,7 +587,7 @@ class Http:
 
     def _send(self, client: Any, effect: Send) -> APIResponse:
         end = time.monotonic() + effect.within
-        trace, body = _Trace(effect), None
+        trace, body = _Trace(effect, self.given is None and effect.kind == "submit"), None
         request = self.credentials.build(client, effect, trace)
         token = until.set(end)
         try:
@@ -664,14 +696,13 @@ class AsyncHttp:
             if lease is None:
                 return
             for old in connections.leave(lease, user, cut_off=cut_off):
-                with anyio.CancelScope(shield=True):
-                    await old.client.aclose()
+                await _close(old.client)
                 connections.forget(old)
 
         return given if lease is None else lease.client, leave
 
     async def _send(self, client: Any, effect: Send, end: float) -> APIResponse:
-        trace, body = _Trace(effect), None
+        trace, body = _Trace(effect, self.given is None and effect.kind == "submit"), None
         request = self.credentials.build(client, effect, trace.asynchronous)
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + max(end - time.monotonic(), 0.0)):
@@ -710,6 +741,16 @@ class AsyncHttp:
         self.closed = True
         for connections in self.connections.values() if self.owned else ():
             for lease in connections.close():
-                with anyio.CancelScope(shield=True):
-                    await lease.client.aclose()
+                await _close(lease.client)
                 connections.forget(lease)
+
+
+async def _close(client: Any) -> None:
+    """Close a client. One that is half closed forgets its connections, so no cancellation gets in between."""
+    with anyio.CancelScope(shield=True):
+        if _on_asyncio():
+            import asyncio  # noqa: TID251 - there, a task can be cancelled past every scope
+
+            await asyncio.shield(client.aclose())
+        else:
+            await client.aclose()

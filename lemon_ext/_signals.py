@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import signal
 import threading
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Final, NoReturn
+from typing import Final
 
-__all__ = ("INTERRUPTED", "Terminated", "exit_status", "terminations_as_interrupts")
+__all__ = ("INTERRUPTED", "Terminated", "exit_status", "patiently", "terminations_as_interrupts")
 
 #: The exit status after a Ctrl-C, as in a shell: 128 and the number of the signal.
 INTERRUPTED: Final = 128 + signal.SIGINT
+#: Seconds in which another signal is the same request: who closes a terminal sends SIGHUP twice.
+ONCE: Final = 1.0
 #: What asks a process to end, where the system has it.
 _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
 
@@ -35,6 +39,16 @@ def exit_status(interrupt: BaseException) -> int:
     return int(interrupt.code or 0) if isinstance(interrupt, Terminated) else INTERRUPTED
 
 
+def patiently(wait: Callable[[], None]) -> None:
+    """Wait for work that is ending gently. Another SIGTERM or SIGHUP changes nothing; Ctrl-C is raised."""
+    while True:
+        try:
+            wait()
+        except Terminated:
+            continue
+        return
+
+
 @contextmanager
 def terminations_as_interrupts() -> Iterator[None]:
     """Raise `Terminated` in this block when a signal asks the process to end, as Ctrl-C raises KeyboardInterrupt.
@@ -42,20 +56,24 @@ def terminations_as_interrupts() -> Iterator[None]:
     A signal that somebody else handles, or that is ignored (``nohup``), is left alone, and so are all of them outside
     the main thread, where Python does not hear of signals. At the end everything is as it was.
     """
+    last = -math.inf
+
+    def terminate(signum: int, _frame: object) -> None:
+        nonlocal last
+        before, last = last, time.monotonic()
+        if last - before > ONCE:
+            raise Terminated(signum)
+
     ours = [each for each in _SIGNALS if signal.getsignal(each) is signal.SIG_DFL] if _in_main_thread() else []
     for each in ours:
-        signal.signal(each, _terminate)
+        signal.signal(each, terminate)
     try:
         yield
     finally:
         # A generator that holds this block may be closed in another thread; there it cannot be put back.
         for each in ours if _in_main_thread() else ():
-            if signal.getsignal(each) is _terminate:
+            if signal.getsignal(each) is terminate:
                 signal.signal(each, signal.SIG_DFL)
-
-
-def _terminate(signum: int, _frame: object) -> NoReturn:
-    raise Terminated(signum)
 
 
 def _in_main_thread() -> bool:

@@ -23,7 +23,7 @@ from attrs import define, field
 
 from . import _clock, _flow
 from ._address import origin
-from ._api import Answer
+from ._api import Answer, Session
 from ._base64 import Picture, as_text, decoded, is_data_url
 from ._download import checked, download, fresh_url, host_of
 from ._files import Buffer, PartFile, Target, as_folder, file_stem, put_aside
@@ -33,12 +33,10 @@ from ._picture import SUFFIXES, Examined, is_text, kind_of
 from ._retry import Deadline
 from ._warn import warn
 from .errors import DownloadError, LemonError, ResponseError, SaveError
+from .tasks import Task
 
 if TYPE_CHECKING:
     from lemon_client.models import ImageData
-
-    from ._api import Session
-    from .tasks import Task
 
 __all__ = ("Image", "ImageResult")
 
@@ -188,7 +186,7 @@ class Image:
         found = None
         if self._data is not None:
             found = yield from _examined(partial(self._pour, target))
-            if found.fault is None or self.url is None or is_data_url(self.url):
+            if found.fault is None or self._runner is None or self.url is None or is_data_url(self.url):
                 return _known(found), True
         session, task = self._bound().session, self._task
         renew = None

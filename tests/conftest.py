@@ -58,8 +58,7 @@ class Colour:
 
         transport = httpx.MockTransport(record)
         kind, http = (Lemon, httpx.Client) if self.blocking else (AsyncLemon, httpx.AsyncClient)
-        lemon = kind(options.pop("api_key", KEY), http_client=http(transport=transport), **options)
-        return lemon
+        return kind(options.pop("api_key", KEY), http_client=http(transport=transport), **options)
 
     def call(self, function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         if self.portal is None:
@@ -118,8 +117,13 @@ def _no_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         "HTTP_PROXY",
         "HTTPS_PROXY",
         "ALL_PROXY",
+        "NO_PROXY",
         "http_proxy",
         "https_proxy",
+        "all_proxy",
+        "no_proxy",
+        "SSL_CERT_FILE",
+        "SSL_CERT_DIR",
     ):
         monkeypatch.delenv(name, raising=False)
 

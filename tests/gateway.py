@@ -92,8 +92,7 @@ class Gateway:
         self.clock.rule()
         options = {"requests_per_minute": None, **options}
         http = httpx.AsyncClient(transport=transport)
-        lemon = AsyncLemon(KEY, base_url="https://api.example.test", http_client=http, **options)
-        return lemon
+        return AsyncLemon(KEY, base_url="https://api.example.test", http_client=http, **options)
 
 
 def rows(count: int, model: str = "midjourney", **more: Any) -> list[dict[str, Any]]:

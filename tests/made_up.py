@@ -7,17 +7,16 @@ from functools import cache
 from types import SimpleNamespace
 
 import lemon_client.model_table
-from ruamel.yaml import YAML
 
 from lemon_ext import capabilities
-from tests.conftest import ROOT
+from tests.conftest import FROZEN, ROOT
 
 TABLE = ("MODELS", "PARAMETERS", "RELATIONS", "REQUIRED", "SOURCES")
 
 
 def contract(*, parameters=None, rows=None, between=None, sources=None):
     """Return the frozen contract as data, with more parameters, rows, rules between parameters and sources."""
-    data = YAML(typ="safe").load(ROOT / "tests" / "contract" / "openapi.yaml")
+    data = json.loads((FROZEN / "lemon_client" / "openapi.json").read_text(encoding="utf-8"))
     request = data["components"]["schemas"]["ImageGenerationRequest"]
     request["properties"] |= parameters or {}
     request |= between or {}

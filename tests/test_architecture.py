@@ -64,7 +64,7 @@ def importers(module):
         ("httpx", {"_aiohttp.py", "_http.py", "_raw.py", "emulator/transport.py"}),
         ("httpcore", {"_network.py"}),
         ("aiohttp", {"_aiohttp.py"}),
-        ("asyncio", set()),
+        ("asyncio", {"_http.py"}),
         ("lemon_client.api", {"_api.py"}),
         ("click", None),
         ("rich", None),
@@ -272,7 +272,8 @@ def test_every_error_survives_a_pickle(kind):
         ("AuthenticationError", 3), ("InsufficientBalanceError", 3), ("PermissionDeniedError", 3),
         ("NotFoundError", 3), ("ConflictError", 3), ("PayloadTooLargeError", 3), ("RateLimitError", 3),
         ("ServerError", 3), ("ResponseError", 3), ("TaskNotFoundError", 3),
-        ("TaskError", 4), ("TaskFailedError", 4), ("TaskTimeoutError", 5), ("DownloadError", 5), ("SaveError", 5),
+        ("TaskError", 4), ("TaskFailedError", 4), ("TaskCancelledError", 4),
+        ("TaskTimeoutError", 5), ("DownloadError", 5), ("SaveError", 5),
         ("SubmissionUncertainError", 6), ("UnreadableSubmissionError", 6), ("LemonError", 1),
     ],
 )  # fmt: skip

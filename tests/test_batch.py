@@ -826,8 +826,8 @@ def test_a_second_interrupt_cuts_off_what_is_on_its_way(tmp_path):
     with pytest.raises(KeyboardInterrupt) as caught:
         list(run_batch(rows(3), tmp_path, client=lemon, concurrency=1, on_progress=again))
     assert list(statuses(results(tmp_path)).values()) == ["uncertain", "waiting", "waiting"]
-    (note,) = caught.value.__notes__
-    assert note.startswith(f"The batch in {tmp_path}: row 1 may be billed, and the answer was lost. Go on with")
+    told = f"The batch in {tmp_path}: row 1 may be billed, and the answer was lost. "
+    assert caught.value.__notes__ == [f"{told}Go on with `lemon resume`, or run_batch(None, folder)."]
 
 
 def test_a_reader_in_another_process_leaves_the_write_ahead_log(tmp_path):

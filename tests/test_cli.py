@@ -145,6 +145,29 @@ def test_a_new_parameter_of_the_contract_is_an_option_of_its_type(monkeypatch):
     assert "-n N [1 to 4]" in shown
 
 
+def test_no_parameter_takes_a_flag_that_means_something_else(monkeypatch):
+    """Found with parameters called `help` and `h`. Others of the kind: a short flag, one that turns off, a twin."""
+    from lemon_client import model_table
+
+    words = {name: {"type": "string"} for name in ("prompt", "help", "h", "o", "gallery", "no_style")}
+    switches = {name: {"type": "boolean"} for name in ("style", "quiet")}
+    monkeypatch.setattr(model_table, "PARAMETERS", {**words, **switches})
+
+    @click.command(cls=ApiCommand, context_settings={"help_option_names": ["-h", "--help"]})
+    @api_options
+    @click.option("-o", "--output")
+    @click.option("--gallery/--no-gallery", default=None)
+    @click.option("--no-quiet", is_flag=True)
+    def command(output: str, gallery: bool, no_quiet: bool, **options: Any) -> None:
+        click.echo(json.dumps([output, gallery, no_quiet, api_fields(options)]))
+
+    own = ["-o", "out", "--no-gallery", "--no-quiet"]
+    api = ["--api-help=a", "--h=b", "--o=c", "--api-gallery=d", "--api-no-style=e", "--no-style", "--api-quiet"]
+    given = {"help": "a", "h": "b", "o": "c", "gallery": "d", "no_style": "e", "style": False, "quiet": True}
+    assert json.loads(CliRunner().invoke(command, [*own, *api]).stdout) == ["out", False, True, given]
+    assert CliRunner().invoke(command, ["-h"]).stdout == CliRunner().invoke(command, ["--help"]).stdout != ""
+
+
 @pytest.mark.parametrize(
     ("rule", "said"),
     [

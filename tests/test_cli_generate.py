@@ -138,6 +138,13 @@ def test_an_extra_field_that_makes_no_sense_is_refused(emulator, pair, message):
     assert result.stderr.startswith(f"lemon: {message}\n")
 
 
+def test_a_prompt_that_is_no_text_is_a_wrong_call(emulator):
+    result = lemon("generate", "a cat", "caf\udce9")
+    assert result.exit_code == 2
+    assert result.stderr.startswith("lemon: The request holds half a character (a lone surrogate), so nothing was sent")
+    assert emulator.requests == []
+
+
 # ---- where to ----
 
 

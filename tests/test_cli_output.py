@@ -25,6 +25,7 @@ from lemon_ext.cli._streams import NO_TEXT, Stream
 from lemon_ext.emulator import KEY
 from lemon_ext.testing import instant
 from tests.cli import emulator, lemon, server, terminal  # noqa: F401 - fixtures
+from tests.pictures import PNG
 
 FAST = ("--poll-interval", "0.02")
 HOSTILE = "\x1b]0;pwned\x07\x9b31m\u202e\x00 \udc80"
@@ -42,8 +43,15 @@ def shell(command: str, redirect: str, folder: Path) -> subprocess.CompletedProc
 
 
 @needs_dev_full
-@pytest.mark.parametrize("redirect", [">/dev/full", "2>/dev/full", ">&- 2>&- <&-"])
-@pytest.mark.parametrize("command", ["generate aa bb cc -m midjourney --poll-interval 0.02", "batch rows.txt -o ."])
+@pytest.mark.parametrize(
+    ("command", "redirect"),
+    [
+        ("generate aa bb cc -m midjourney --poll-interval 0.02", ">/dev/full"),
+        ("generate aa bb cc -m midjourney --poll-interval 0.02", "2>/dev/full"),
+        ("batch rows.txt -o . --json", ">/dev/full"),
+        ("batch rows.txt -o .", ">&- 2>&- <&-"),
+    ],
+)
 def test_output_that_cannot_be_written_ends_no_work(emulator, tmp_path, command, redirect):
     (tmp_path / "rows.txt").write_text("aa\nbb\ncc\n", encoding="utf-8")
     done = shell(command, redirect, tmp_path)
@@ -52,13 +60,23 @@ def test_output_that_cannot_be_written_ends_no_work(emulator, tmp_path, command,
     if redirect == ">/dev/full":
         first, *lines = done.stderr[done.stderr.index("lemon: warning") :].splitlines()
         assert first == "lemon: warning: stdout cannot be written: No space left on device. Its lines follow here."
-        assert {"aa.png", "results.jsonl"} & set(lines)
+        assert "aa.png" in lines or json.loads(lines[0])["status"] == "saved"
 
 
 @needs_dev_full
-@pytest.mark.parametrize("command", ["--version", "generate --help", "models"])
-def test_help_that_cannot_be_written_has_the_exit_code_of_output(tmp_path, command):
-    assert shell(command, ">/dev/full", tmp_path).returncode == 74
+def test_help_that_cannot_be_written_has_the_exit_code_of_output(tmp_path):
+    assert shell("generate --help", ">/dev/full", tmp_path).returncode == 74
+
+
+def test_ids_that_nobody_could_read_are_kept_in_a_file(emulator, monkeypatch, tmp_path):
+    emulator.task_seconds = 60.0
+    with monkeypatch.context() as patched, instant():
+        patched.setattr(Screen, "unheard", True)
+        assert lemon("generate", "a cat", "-m", "midjourney").exit_code == 5
+    (handles,) = tmp_path.glob("tasks-*.json")
+    emulator._jobs[emulator.ledger[0].task_id].plan.seconds = 0.0
+    again = lemon("task", "-", "--wait", *FAST, input=handles.read_text(encoding="utf-8"))
+    assert (again.exit_code, again.stdout, emulator.charges) == (0, "a-cat.png\n", 1)
 
 
 @needs_dev_full
@@ -236,6 +254,31 @@ def test_an_answer_that_is_paid_for_and_cannot_be_used_is_kept_in_a_file_and_nam
     assert ".body" not in result.output
 
 
+def test_images_that_came_with_a_failed_task_or_before_a_lost_one_are_saved_and_named(hostile):
+    posts(hostile, TASK)
+    hostile.expect_request("/a.png").respond_with_data(PNG, content_type="image/png")
+    hostile.expect_request("/b.png").respond_with_data("gone", 410)
+    for status, urls, code, kind in (
+        ("failed", ["a"], 4, "TaskFailedError"),
+        ("completed", ["a", "b"], 5, "DownloadError"),
+    ):
+        data = [{"url": hostile.url_for(f"/{name}.png")} for name in urls]
+        polls(hostile, {**TASK, "status": status, "data": data, "error": "blocked"})
+        with instant():
+            result = lemon("generate", "a cat", "-n", str(len(urls)), "--json")
+        shown = json.loads(result.stdout)
+        assert (result.exit_code, shown["error"]["type"]) == (code, kind)
+        (path,) = shown["paths"]
+        assert Path(path).exists()
+        with instant():
+            assert path.replace("a-cat", "img_1") in lemon("task", "img_1", "--wait").stdout
+        assert ".result" not in result.output
+        hostile.clear()
+        posts(hostile, TASK)
+        hostile.expect_request("/a.png").respond_with_data(PNG, content_type="image/png")
+        hostile.expect_request("/b.png").respond_with_data("gone", 410)
+
+
 def test_images_that_cannot_be_saved_are_kept_with_their_handle(emulator, monkeypatch, tmp_path):
     """The only copy of inline Base64 is in memory; the folder is full, so it goes where temporary files go."""
     from lemon_ext.results import ImageResult
@@ -282,3 +325,12 @@ def test_an_id_that_looks_like_an_option_is_an_id_in_the_next_command(hostile, t
     with instant():
         again = lemon(*following[1:3], "--json", *following[3:])
     assert (again.exit_code, json.loads(again.stdout)["task_id"]) == (5, task_id)
+
+
+def test_what_the_command_was_given_is_repeated_in_the_next_one(hostile):
+    posts(hostile, TASK)
+    polls(hostile, TASK)
+    where = ["-o", "-odd folder", "--base-url", hostile.url_for(""), "--allow-private-images"]
+    with instant():
+        result = lemon("generate", "a cat", "--json", *where)
+    assert shlex.split(json.loads(result.stdout)["next"]) == ["lemon", "task", "--wait", *where, "--", "img_1"]

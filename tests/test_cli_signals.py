@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from lemon_ext._signals import Terminated, exit_status, terminations_as_interrupts
+from lemon_ext._signals import Terminated, exit_status, patiently, terminations_as_interrupts
 from tests.cli import ctrl_c, emulator, lemon, process, server  # noqa: F401 - fixtures
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
@@ -90,6 +90,30 @@ def test_a_signal_that_nobody_handles_is_an_interrupt_and_put_back(how):
     assert isinstance(caught.value, Terminated)
     assert exit_status(caught.value) == 128 + how
     assert signal.getsignal(how) is signal.SIG_DFL
+
+
+def test_a_signal_that_comes_twice_at_once_is_one():
+    """Who closes a terminal sends SIGHUP twice: a second Ctrl-C would cut off what is being sent."""
+    with terminations_as_interrupts():
+        with pytest.raises(Terminated):
+            signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGHUP)
+        signal.raise_signal(signal.SIGTERM)
+
+
+def test_another_termination_changes_nothing_for_work_that_is_ending():
+    interrupts = [Terminated(signal.SIGTERM), Terminated(signal.SIGHUP), None]
+
+    def wait() -> None:
+        if (interrupt := interrupts.pop(0)) is not None:
+            raise interrupt
+
+    patiently(wait)
+    assert interrupts == []
+    interrupts[:] = [Terminated(signal.SIGTERM), KeyboardInterrupt()]
+    with pytest.raises(KeyboardInterrupt) as caught:
+        patiently(wait)
+    assert not isinstance(caught.value, Terminated)
 
 
 @pytest.mark.parametrize("handler", [signal.SIG_IGN, lambda *_: None])

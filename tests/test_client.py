@@ -40,6 +40,8 @@ from lemon_ext.client import AsyncImages, Images
 from tests.conftest import KEY
 from tests.pictures import PNG
 
+PIXEL = base64.b64encode(PNG).decode()
+
 INLINE = {
     "created": 1706000000,
     "data": [{"url": "https://img.example.net/a1.png", "revised_prompt": "a fluffy white cat"}],

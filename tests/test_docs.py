@@ -27,10 +27,9 @@ def examples(page):
 def test_an_example_runs_as_it_stands(tmp_path, page, number, made):
     around = f"""
 import os
-from lemon_ext import schedule
 from lemon_ext.emulator import KEY, Emulator
-schedule.FIRST_LOOK = schedule.FLOOR = 0.1
-with Emulator(task_seconds=0) as emulator:
+from lemon_ext.testing import instant
+with Emulator(task_seconds=0) as emulator, instant():
     os.environ |= {{"LEMONDATA_API_KEY": KEY, "LEMONDATA_BASE_URL": emulator.url}}
     exec(compile({examples(page)[number]!r}, "{page}:{number}", "exec"), {{"__name__": "__main__"}})
 """

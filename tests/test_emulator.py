@@ -14,10 +14,11 @@ import httpx
 import pytest
 from lemon_client import AuthenticatedClient
 from lemon_client.api.images import create_image, get_image_task
-from lemon_client.models import ErrorResponse, ImageGenerationRequest, ImageGenerationResponse, ImageGenerationTask
+from lemon_client.models import ErrorResponse, ImageGenerationRequest, ImageGenerationTask, ImagesResponse
 from PIL import Image
 
 from lemon_ext.emulator import FAULTS, KEY, Emulator, Request, Response, parse_fault
+from tests import made_up
 from tests.play import Clock
 
 GENERATIONS = "/v1/images/generations"
@@ -74,9 +75,8 @@ def test_an_inline_model_answers_with_images_at_once(api, model):
     assert all(item["url"].startswith("http://lemon.emulator/") for item in body["data"])
 
 
-def test_only_dall_e_3_rewrites_prompts_in_an_inline_answer(api):
+def test_an_inline_answer_says_which_prompt_was_used(api):
     assert "a white cat" in api.accepted()["data"][0]["revised_prompt"]
-    assert "revised_prompt" not in api.accepted(model="dall-e-2")["data"][0]
 
 
 @pytest.mark.parametrize("model", ["midjourney", "flux-pro", "ideogram-v3"])
@@ -356,7 +356,7 @@ def test_every_answer_is_what_the_generated_client_reads():
             create(response_format="b64_json"),
         )
         looks = [get_image_task.sync_detailed(reply.parsed.task_id, client=client) for reply in (failing, task)]
-        replies = [(failing, ImageGenerationTask), (task, ImageGenerationTask), (inline, ImageGenerationResponse)]
+        replies = [(failing, ImageGenerationTask), (task, ImageGenerationTask), (inline, ImagesResponse)]
         replies += [(look, ImageGenerationTask) for look in looks]
         for name in ("error_401", "error_402", "error_403", "error_429", "error_503", "model_not_found", "error_500"):
             emulator.inject(name)
@@ -406,7 +406,7 @@ def test_a_row_and_a_parameter_added_to_the_contract_are_obeyed_at_once():
 def test_an_answer_that_breaks_the_contract_is_a_loud_500():
     data = contract()
     data["components"]["schemas"]["ImageGenerationTask"]["required"].append("progress")
-    data["components"]["schemas"]["ImageGenerationResponse"]["required"].append("progress")
+    data["components"]["schemas"]["ImagesResponse"]["required"].append("progress")
     api = Api(contract=data)
     response = api.post(prompt="a secret")
     assert response.status == 500
@@ -451,6 +451,70 @@ def test_a_picture_is_real_and_has_the_size_asked_for(api, size, pixels):
     with Image.open(BytesIO(response.body)) as picture:
         picture.load()
         assert (picture.format, picture.size) == ("PNG", pixels)
+
+
+@pytest.mark.parametrize(
+    ("asked", "size", "kind"),
+    [
+        ({}, (1024, 1024), "PNG"),
+        ({"aspect_ratio": "16:9"}, (1360, 765), "PNG"),
+        ({"aspect_ratio": "9:16", "resolution": "2k"}, (1539, 2736), "PNG"),
+        ({"aspect_ratio": "1024:768"}, (1184, 888), "PNG"),
+        ({"resolution": "4k"}, (4096, 4096), "PNG"),
+        ({"aspect_ratio": "wide", "resolution": "huge"}, (1024, 1024), "PNG"),
+        ({"size": "640x480", "aspect_ratio": "1:1", "resolution": "2k"}, (640, 480), "PNG"),
+        ({"size": "auto", "aspect_ratio": "1:2"}, (724, 1448), "PNG"),
+        ({"output_format": "jpeg", "size": "64x48"}, (64, 48), "JPEG"),
+        ({"output_format": "webp", "size": "64x48"}, (64, 48), "WEBP"),
+    ],
+)
+@pytest.mark.parametrize("reply", [{}, {"async": True}, {"response_format": "b64_json"}])
+def test_shape_resolution_and_format_are_what_was_asked_for(asked, size, kind, reply):
+    text = {"type": "string"}
+    later = {"aspect_ratio": text, "resolution": text, "output_format": text, "async": {"type": "boolean"}}
+    api = Api(contract=made_up.contract(parameters=later), task_seconds=0)
+    body = api.accepted(model="new", **asked, **reply)
+    assert ("task_id" in body) == ("async" in reply)
+    (image,) = (api.look(body["task_id"]) if "task_id" in body else body)["data"]
+    if "b64_json" in image:
+        data = base64.b64decode(image["b64_json"])
+    else:
+        answer = api.fetch(image["url"])
+        assert answer.headers["content-type"] == f"image/{kind.lower()}"
+        data = answer.body
+    with Image.open(BytesIO(data)) as picture:
+        picture.load()
+        assert (picture.format, picture.size) == (kind, size)
+
+
+@pytest.mark.parametrize(
+    ("asked", "param"),
+    [({"aspect_ratio": "1:200", "resolution": "4k"}, "size"), ({"output_format": "gif"}, "output_format")],
+)
+def test_what_it_cannot_draw_is_refused(asked, param):
+    later = {key: {"type": "string"} for key in ("aspect_ratio", "resolution", "output_format")}
+    response = Api(contract=made_up.contract(parameters=later)).post(model="new", **asked)
+    assert (response.status, response.json()["error"]["param"]) == (400, param)
+
+
+def test_it_sends_the_headers_that_the_contract_documents_and_no_others(api):
+    ids = ("X-Request-ID", "X-Task-ID", "X-Billing-Transaction-ID", "X-Other")
+    data = contract()
+    for path, method in ((GENERATIONS, "post"), (f"{GENERATIONS}/{{task_id}}", "get")):
+        data["paths"][path][method]["responses"]["200"]["headers"] = {name: {} for name in ids}
+    api = Api(contract=data, task_seconds=1)
+    inline = api.post(model="dall-e-3").headers
+    assert inline.keys() == {"content-type", "x-request-id", "x-billing-transaction-id"}
+    begun = api.post(model="flux-pro")
+    task_id = begun.json()["task_id"]
+    assert begun.headers["x-task-id"] == task_id
+    assert "x-billing-transaction-id" not in begun.headers  # it is settled once it is done
+    api.clock.now += 1
+    done = [api.ask("GET", f"{GENERATIONS}/{task_id}").headers for _ in range(2)]
+    assert done[0]["x-task-id"] == task_id
+    assert len({each["x-billing-transaction-id"] for each in (*done, inline)}) == 2
+    assert len({each["x-request-id"] for each in (*done, inline)}) == 3
+    assert Api().post().headers.keys() == {"content-type"}
 
 
 def test_the_same_prompt_looks_the_same_and_everything_else_differs(api):

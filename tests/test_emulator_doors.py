@@ -21,6 +21,7 @@ from typing import Any
 import anyio
 import httpx
 import pytest
+import uvicorn
 
 import lemon_ext.emulator
 from lemon_ext import Lemon
@@ -210,6 +211,18 @@ def test_a_closed_emulator_can_serve_again():
             post(first)
         assert post(emulator.url).status_code == 200
         assert not [thread for thread in threading.enumerate() if thread.name == "lemon-emulator" and not thread.daemon]
+
+
+def test_a_server_that_is_stopped_while_it_starts_leaves_no_socket_open(monkeypatch):
+    async def cut_short(self, sockets):
+        listening.extend(sockets)
+        self.should_exit = True
+
+    listening: list[socket.socket] = []
+    monkeypatch.setattr(uvicorn.Server, "startup", cut_short)
+    with Emulator() as emulator:
+        _ = emulator.url
+    assert [one.fileno() for one in listening] == [-1]
 
 
 def test_two_emulators_in_two_threads_know_nothing_of_each_other():

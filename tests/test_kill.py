@@ -17,9 +17,9 @@ from pathlib import Path
 import pytest
 
 from lemon_ext.batch import Progress, batch_status, run_batch
+from lemon_ext.batch.journal import FILE, LOCK, Journal
 from lemon_ext.emulator import Emulator
 from lemon_ext.errors import JournalError
-from lemon_ext.batch.journal import FILE, LOCK, Journal
 from tests.children import python
 from tests.cli import lemon
 from tests.gateway import Gateway, results, rows, statuses

@@ -18,6 +18,8 @@ from packaging.markers import default_environment
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
+import lemon_ext
+
 ROOT = Path(__file__).parent.parent
 LOCKS = ROOT / "tools" / "locks"
 
@@ -95,7 +97,9 @@ def test_the_whole_of_the_largest_lock_is_installed_here_and_so_was_examined():
 
 def imports(folder):
     """Return the top-level packages that the modules of a folder import, wherever in them that stands."""
-    trees = [ast.parse(path.read_text(encoding="utf-8")) for path in (ROOT / "lemon_ext" / folder).glob("*.py")]
+    trees = [
+        ast.parse(path.read_text(encoding="utf-8")) for path in Path(lemon_ext.__file__).with_name(folder).glob("*.py")
+    ]
     nodes = [node for tree in trees for node in ast.walk(tree)]
     names = [alias.name for node in nodes if isinstance(node, ast.Import) for alias in node.names]
     names += [node.module for node in nodes if isinstance(node, ast.ImportFrom) and node.level == 0]

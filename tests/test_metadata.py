@@ -173,7 +173,7 @@ LEFT = {
     "png, cut short": PNG[:-20],
     "png, without its end": PNG[:-12],
     "png, something behind its end": PNG + b"more",
-    "png, damaged": PNG[:60] + bytes([PNG[60] ^ 1]) + PNG[61:],
+    "png, damaged": PNG[:20] + bytes([PNG[20] ^ 1]) + PNG[21:],
     "png, without pixels": PNG[:33] + PNG[-12:],
     "png, signed": with_chunk(PNG, b"caBX"),
     "png, with XMP": with_chunk(PNG, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>"),

@@ -55,7 +55,7 @@ def test_a_whole_picture_is_known_with_its_size_whatever_follows_and_no_part_of_
         (PNG[:-12], "png", "it ends before its IEND"),
         (PNG[:33] + PNG[-12:], "png", "it holds no pixels"),
         (PNG[:8] + PNG[33:], "png", "it does not begin with IHDR"),
-        (PNG[:60] + bytes([PNG[60] ^ 1]) + PNG[61:], "png", "the checksum of a part is wrong"),
+        (PNG[:20] + bytes([PNG[20] ^ 1]) + PNG[21:], "png", "the checksum of a part is wrong"),
         (PNG[:90] + PNG[150:], "png", "it ends before its IEND"),
         (JPEG[:-2], "jpeg", "it ends before its end mark (EOI)"),
         (b"\xff\xd8\xff\xd9" + b"x" * 20, "jpeg", "it holds no pixels"),

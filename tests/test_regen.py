@@ -26,6 +26,11 @@ CREATED = (
 POLL_URL = '        poll_url:\n          type: [string, "null"]'
 STATUSES = "enum: [pending, processing, completed, failed]"
 REQUEST = 'schema: {$ref: "#/components/schemas/ImageGenerationRequest"}'
+TASK, INLINE = (
+    f'                  - {{$ref: "#/components/schemas/{name}"}}\n'
+    for name in ("ImageGenerationTask", "ImagesResponse")
+)
+IMAGE_DATA = "    ImageData:\n      type: object\n"
 DALLE_STYLE = "      style: {enum: [vivid, natural]}"
 
 NEW_MODEL = (
@@ -106,8 +111,23 @@ def with_row(model, parameters):
             "get",
             "needs an operationId",
         ),
+        (
+            ("get:\n      operationId: get_image_task", "get:\n      operationId: createImage"),
+            "task_id}'].get",
+            "createImage and create_image would be one file in Python: rename one",
+        ),
+        (
+            ("    ImageData:\n", "    Imagedata: {type: object}\n    ImageData:\n"),
+            "schemas.ImageData",
+            "ImageData and Imagedata would be one file in Python",
+        ),
         (("operationId: create_image", "operationId: make_image"), "paths", "no operation 'create_image'"),
         ((REQUEST, "schema: {type: object, properties: {}}"), "paths", "must be JSON, a $ref to an object"),
+        (
+            (f"{TASK}{INLINE}", f"{INLINE}{TASK}"),
+            "responses['200'].content",
+            "by their names, ImageGenerationTask first",
+        ),
     ],
 )
 def test_a_broken_contract_is_refused_with_place_and_reason(tools, replacement, place, reason):
@@ -131,6 +151,8 @@ HOUSE_RULES = {
          "ErrorDetail.properties.upstream", "const breaks readers"),
         (('b64_json:\n          type: [string, "null"]', "b64_json:\n          type: string"),
          "ImageData.properties.b64_json", "allow null"),
+        ((f"{IMAGE_DATA}      additionalProperties: true\n", IMAGE_DATA), "schemas.ImageData",
+         "write additionalProperties: true, or some readers refuse them"),
         ((POLL_URL, f"{POLL_URL}\n          format: date-time"), "properties.poll_url", "one bad date-time"),
         (with_parameter("mood: {type: string, enum: [a, b]}"), "properties.mood", "closed enum"),
         (with_parameter('look: {$ref: "#/components/schemas/ImageStyleKnown"}'), "properties.look", "closed one"),
@@ -248,6 +270,101 @@ def grown(tools, tmp_path_factory):
     (root / "generated" / "stale.py").write_text("x = 1")
     assert tools.regen.main([], root) == 0
     return root
+
+
+MULTIPART = (
+    """
+          multipart/form-data:
+            schema: {$ref: "#/components/schemas/ImageForm"}
+      responses:
+        "200": &created""",
+    """
+    ImageForm:
+      type: object
+      required: [prompt, image]
+      properties:
+        prompt: {type: string}
+        image: {type: string, format: binary}
+    ImageSizeKnown:
+""",
+)
+
+
+def program(tools, tmp_path, text, script):
+    """Write what follows from a contract, and run a program on it."""
+    for name, body in tools.regen.outputs(tools.lint.load(text), text, tools.regen.pinned(ROOT)).items():
+        tools.regen._put(tmp_path / name, body)
+    shutil.copytree(ROOT / "lemon_ext", tmp_path / "lemon_ext", ignore=shutil.ignore_patterns("__pycache__"))
+    done = run_in(tmp_path, "-W", "error", "-c", script)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_body_in_two_forms_can_be_imported(tools, tmp_path):
+    """The generator forgets an import there (0.29.1), and said that all was well."""
+    text = edit(
+        ('\n      responses:\n        "200": &created', MULTIPART[0]), ("\n    ImageSizeKnown:\n", MULTIPART[1])
+    )
+    program(
+        tools,
+        tmp_path,
+        text,
+        """
+from io import BytesIO
+from lemon_client.api.images import create_image
+from lemon_client.models import ImageForm, ImageGenerationRequest
+from lemon_client.types import File
+form = create_image._get_kwargs(body=ImageForm(prompt="x", image=File(BytesIO(b"png"), "a.png", "image/png")))
+assert form["headers"]["Content-Type"].startswith("multipart/form-data"), form
+assert create_image._get_kwargs(body=ImageGenerationRequest(prompt="x"))["json"] == {"prompt": "x"}
+""",
+    )
+
+
+def test_values_that_differ_little_work_side_by_side(tools, tmp_path):
+    """`hd` and `HD` were one member of an enum."""
+    twins = "enum: [standard, hd, HD, very high, very_high]\n    ImageResponse"
+    text = edit(("enum: [standard, hd]\n    ImageResponse", twins), ("      quality: {enum: [standard, hd]}\n", ""))
+    program(
+        tools,
+        tmp_path,
+        text,
+        """
+from lemon_client.models import ImageGenerationRequest
+from lemon_ext import violations
+for quality in ("hd", "HD", "very high", "very_high"):
+    request = ImageGenerationRequest(prompt="x", model="dall-e-3", quality=quality)
+    assert ImageGenerationRequest.from_dict(request.to_dict()).to_dict()["quality"] == quality
+    assert violations(request) == []
+assert violations({"prompt": "x", "quality": "Hd"}) != []
+""",
+    )
+
+
+@pytest.mark.parametrize(
+    ("module", "reason"),
+    [
+        ("def f(x: Unset = None): ...\n", "NameError: name 'Unset' is not defined"),
+        ("def f():\n    return Unset\n", "F821 Undefined name `Unset`"),
+        ("from .gone import x\nx()\n", "No module named 'lemon_client.models.gone'"),
+        ("def f(:\n", "Failed to parse models/bad.py:1:7"),
+        ('"\\d"\n', "invalid escape sequence"),
+        ("class A:\n    x: int\n    x: str\n", "PIE794"),
+    ],
+)
+def test_code_that_cannot_be_used_is_not_written(tools, grown, capsys, monkeypatch, module, reason):
+    generate = tools.regen._generate
+
+    def badly(text, package, scratch):
+        generate(text, package, scratch)
+        (package / "models" / "bad.py").write_text(module)
+
+    before = snapshot(grown)
+    monkeypatch.setattr(tools.regen, "_generate", badly)
+    assert tools.regen.main([], grown) == 1
+    shown = capsys.readouterr().err
+    assert reason in shown
+    assert shown.endswith("Nothing was written.\n")
+    assert snapshot(grown) == before
 
 
 def run_in(root, *command, **environment):
@@ -511,7 +628,7 @@ def test_the_frozen_contract_is_kept_in_step_and_to_the_same_rules(tools, grown,
          ["BREAKING answer field ImageData.revised_prompt is gone",
           "ok       answer field ImageData.rewritten is new"]),
         ([(CREATED, CREATED.replace("integer", "string"))],
-         ["BREAKING answer field ImageGenerationResponse.created has another type"]),
+         ["BREAKING answer field ImagesResponse.created has another type"]),
         ([("required: [task_id, status]", "required: [task_id]"),
           ('            - {$ref: "#/components/schemas/TaskStatusKnown"}\n            - {type: string}\n',
            '            - {$ref: "#/components/schemas/TaskStatusKnown"}\n            - {type: [string, "null"]}\n')],
@@ -528,6 +645,33 @@ def test_the_frozen_contract_is_kept_in_step_and_to_the_same_rules(tools, grown,
 def test_the_report_says_what_changed_and_what_it_breaks(tools, replacements, expected):
     old, new = tools.present, tools.contract.parse(edit(*replacements))
     assert [str(change) for change in tools.impact.changes(old, new)] == expected
+
+
+def test_the_report_reads_rows_as_the_validator_does(tools):
+    def contract(row, **between):
+        data = json.loads(json.dumps(tools.present.data))
+        request = data["components"]["schemas"]["ImageGenerationRequest"]
+        request |= between
+        data["x-lemon-models"]["flux-pro"] = {"reply": "task", "summary": "x", "source": "E", "parameters": {}, **row}
+        return tools.contract.Contract(data)
+
+    old = contract({"takes": ["n", "size"], "defaults": {"n": 1}}, dependentRequired={"style": ["quality"]})
+    gone = {"since": "2026-06-27", "source": "E", "instead": "midjourney"}
+    new = contract(
+        {"takes": ["n", "style"], "parameters": {"n": {"maximum": 4}}, "defaults": {"n": 2}, "retired": gone},
+        **{"not": {"required": ["user", "style"]}},
+    )
+    new.data["x-lemon-default-model"] = "midjourney"
+    assert [str(change) for change in tools.impact.changes(old, new)] == [
+        "BREAKING between parameters, new: user: does not go with style",
+        "BREAKING model flux-pro: retired on 2026-06-27; use midjourney",
+        "BREAKING model flux-pro, n: maximum none -> 4",
+        "BREAKING model flux-pro, size: no longer taken",
+        "ok       between parameters, gone: style: needs quality",
+        "ok       model flux-pro, n: default 1 -> 2",
+        "ok       model flux-pro, style: now taken",
+        "ok       default model: dall-e-3 -> midjourney",
+    ]
 
 
 def test_the_report_names_the_lines_that_mention_it(tools, tmp_path):

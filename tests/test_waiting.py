@@ -146,7 +146,7 @@ def test_other_words_other_fields_and_other_paths_follow(tools):
         "        error:\n          description: Why the task failed",
     ).replace(
         "    TaskErrorDetail:\n",
-        "    Out:\n      type: object\n      properties:\n        pictures:\n"
+        "    Out:\n      type: object\n      additionalProperties: true\n      properties:\n        pictures:\n"
         '          {type: [array, "null"], items: {$ref: "#/components/schemas/ImageData"}}\n    TaskErrorDetail:\n',
     )
     table = {}

@@ -2,10 +2,10 @@
 
     python tools/environments.py pythons    print the version and the path of each Python that can run the project
     python tools/environments.py locks      resolve each lock with old and new pips, on each of them
-    python tools/environments.py newest     run the tests on a wheel with the newest release of everything
+    python tools/environments.py newest     install as the README says, nothing pinned, and run the tests
     python tools/environments.py lowest     the same with the lowest versions that pyproject.toml allows
 
-Everything is made in throw-away folders. The last two need uv.
+Everything is made in throw-away folders. The last one needs uv.
 """
 
 from __future__ import annotations
@@ -41,10 +41,11 @@ BESIDE: Final = (
     "tests",
     "tools",
 )
-#: As in `make test`: what needs neither the generator nor minutes.
-MARKERS: Final = "not regen and not peers and not browser and not kill"
-#: They look at the sources.
-NOT_OF_WHEELS: Final = ("--ignore", "tests/test_architecture.py")
+#: As in `make test`, without those that look at the sources.
+TESTS: Final = (
+    *("-q", "-n", "auto", "-m", "not regen and not peers and not browser and not kill"),
+    *("--ignore", "tests/test_architecture.py"),
+)
 #: Seconds that one command may take.
 LIMIT: Final = 900
 
@@ -116,33 +117,51 @@ def resolve(one: tuple[Python, str]) -> bool:
     return True
 
 
-def suite(resolution: str, python: Python) -> bool:
-    """Run the tests on a wheel, in an environment that no lock has a say in. The sources are out of reach."""
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        for each in BESIDE:
-            copy = shutil.copytree if (ROOT / each).is_dir() else shutil.copy2
-            copy(ROOT / each, folder / each)
-        environment = str(folder / ".venv/bin/python")
-        install = ["uv", "pip", "install", "--quiet", "--python", environment]
-        for step, where in (
-            (["uv", "venv", "--quiet", "--python", python.path, str(folder / ".venv")], folder),
-            (
-                [*install, "--resolution", resolution, "-r", "pyproject.toml", "--extra", "all", "--group", "test"],
-                folder,
-            ),
-            ([environment, "-m", "hatchling", "build", "--target", "wheel", "--directory", str(folder / "dist")], ROOT),
-            ([*install, "--no-deps", "--no-index", "--find-links", "dist", "lemon-ext"], folder),
-            (["uv", "pip", "list", "--python", environment], folder),
-            ([environment, "-m", "pytest", "-q", "-n", "auto", "-m", MARKERS, *NOT_OF_WHEELS], folder),
-        ):
-            if subprocess.run(step, cwd=where, check=False, timeout=LIMIT).returncode != 0:
-                print(f"failed: {' '.join(step)}")
-                return False
-        return resolution == "highest" or bounds_hold(environment)
+def newest() -> bool:
+    """Install as the README says, with nothing that pins, and run the tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = f"{folder}/.venv/bin/python"
+        pip = [environment, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        return _succeed(folder, [
+            [pythons()[-1].path, "-m", "venv", ".venv"],
+            [*pip, "--upgrade", "pip"],
+            [*pip, f"{ROOT}[all]"],
+            [*pip, "--group", f"{ROOT}/pyproject.toml:test"],
+            [environment, "-m", "pip", "list"],
+        ]) and _passes(folder, environment)  # fmt: skip
 
 
-def bounds_hold(environment: str) -> bool:
+def lowest() -> bool:
+    """Install a wheel with the lowest versions that pyproject.toml allows, and run the tests."""
+    with tempfile.TemporaryDirectory() as folder:
+        environment = f"{folder}/.venv/bin/python"
+        uv = ["uv", "pip", "install", "--quiet", "--python", environment]
+        project = f"{ROOT}/pyproject.toml"
+        return _succeed(folder, [
+            ["uv", "venv", "--quiet", "--python", pythons()[0].path, ".venv"],
+            [*uv, "--resolution", "lowest-direct", "-r", project, "--extra", "all", "--group", f"{project}:test"],
+            [*uv, "--no-deps", "--no-build-isolation", str(ROOT)],
+            ["uv", "pip", "list", "--python", environment],
+        ]) and _bounds_hold(environment) and _passes(folder, environment)  # fmt: skip
+
+
+def _succeed(folder: str, steps: Sequence[Sequence[str]]) -> bool:
+    for step in steps:
+        if subprocess.run(step, cwd=folder, check=False, timeout=LIMIT).returncode != 0:
+            print(f"failed: {' '.join(step)}")
+            return False
+    return True
+
+
+def _passes(folder: str, environment: str) -> bool:
+    """Run the tests on what is installed: the sources are out of reach."""
+    for each in BESIDE:
+        copy = shutil.copytree if (ROOT / each).is_dir() else shutil.copy2
+        copy(ROOT / each, Path(folder, each))
+    return _succeed(folder, [[environment, "-m", "pytest", *TESTS]])
+
+
+def _bounds_hold(environment: str) -> bool:
     """Tell whether the versions that were tried are the lowest that pyproject.toml allows."""
     listed = ["uv", "pip", "list", "--python", environment, "--format", "freeze"]
     tried = subprocess.run(listed, capture_output=True, text=True, check=True, timeout=LIMIT).stdout
@@ -164,12 +183,7 @@ def _plain(version: str) -> str:
     return re.sub(r"(\.0)+$", "", version)
 
 
-COMMANDS: Final[dict[str, Callable[[], bool]]] = {
-    "pythons": show,
-    "locks": locks,
-    NEWEST: lambda: suite("highest", pythons()[-1]),
-    "lowest": lambda: suite("lowest-direct", pythons()[0]),
-}
+COMMANDS: Final[dict[str, Callable[[], bool]]] = {"pythons": show, "locks": locks, "newest": newest, "lowest": lowest}
 
 
 def main(arguments: Sequence[str]) -> int:

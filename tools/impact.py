@@ -9,7 +9,9 @@ from typing import Any
 
 from attrs import frozen
 from contract import Contract
-from derive import parameters
+from derive import parameters, relations
+
+from lemon_ext._words import relation
 
 #: Keywords that narrow: adding one, or changing it, can refuse what was accepted before.
 _ALLOW_MORE = {"maximum": 1, "maxLength": 1, "maxItems": 1, "minimum": -1, "minLength": -1, "minItems": -1}
@@ -29,7 +31,8 @@ class Change:
 
 def changes(old: Contract, new: Contract) -> list[Change]:
     """List what changed, breaking changes first."""
-    found = [*_operations(old, new), *_parameters(old, new), *_fields(old, new), *_values(old, new), *_models(old, new)]
+    parts = (_operations, _parameters, _relations, _fields, _values, _models, _rest)
+    found = [change for part in parts for change in part(old, new)]
     return sorted(found, key=lambda change: not change.breaking)
 
 
@@ -123,6 +126,32 @@ def _parameters(old: Contract, new: Contract) -> Iterator[Change]:
                 yield Change(f"parameter {name} is {'now' if needed else 'no longer'} required", (name,), needed)
 
 
+def _relations(old: Contract, new: Contract) -> Iterator[Change]:
+    """Compare the rules between parameters. One that is about a new parameter breaks nobody."""
+    before, after, known = relations(old), relations(new), parameters(old)
+    for rule in after:
+        if rule not in before:
+            name, says = relation(rule)
+            yield Change(f"between parameters, new: {name}: {says}", (name,), all(one in known for one in _named(rule)))
+    for rule in before:
+        if rule not in after:
+            name, says = relation(rule)
+            yield Change(f"between parameters, gone: {name}: {says}", (name,))
+
+
+def _named(rule: dict[str, Any]) -> list[str]:
+    """Return the parameters that a request must hold to break a rule; none where it may be for lack of one."""
+    if "dependentRequired" in rule:
+        return list(rule["dependentRequired"])
+    return list(rule["not"]["required"]) if "not" in rule else []
+
+
+def _rest(old: Contract, new: Contract) -> Iterator[Change]:
+    was, now = (contract.data.get("x-lemon-default-model") for contract in (old, new))
+    if was != now:
+        yield Change(f"default model: {_show(was)} -> {_show(now)}", tuple(filter(None, (was, now))))
+
+
 def _rules(what: str, word: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
     for key in sorted((before.keys() | after.keys()) - {"description"}):
         old, new = before.get(key), after.get(key)
@@ -209,21 +238,36 @@ def _models(old: Contract, new: Contract) -> Iterator[Change]:
         elif name not in old.models:
             yield Change(f"model {name} is new", (name,))
         else:
-            yield from _row(name, old.models[name], new.models[name])
+            both = [name for name in old.request_schema["properties"] if name in new.request_schema["properties"]]
+            yield from _row(name, old.models[name], new.models[name], both)
 
 
-def _row(model: str, before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
+def _row(model: str, before: dict[str, Any], after: dict[str, Any], both: list[str]) -> Iterator[Change]:
+    """Compare two rows; of their parameters, those that both contracts have."""
     for key in ("reply", "summary", "source"):
         if before.get(key) != after.get(key):
             yield Change(f"model {model}: {key} {_show(before.get(key))} -> {_show(after.get(key))}", (model,))
-    parameters = before.get("parameters", {}), after.get("parameters", {})
-    for parameter in sorted(parameters[0].keys() | parameters[1].keys()):
-        was, now = (rules.get(parameter, {}) for rules in parameters)
+    if "retired" in after and "retired" not in before:
+        gone = after["retired"]
+        instead = f"; use {gone['instead']}" if "instead" in gone else ""
+        yield Change(f"model {model}: retired on {gone['since']}{instead}", (model,), True)
+    for name in sorted(before.get("defaults", {}).keys() | after.get("defaults", {}).keys()):
+        values = [row.get("defaults", {}).get(name) for row in (before, after)]
+        if values[0] != values[1]:
+            yield Change(f"model {model}, {name}: default {_show(values[0])} -> {_show(values[1])}", (model,))
+    for parameter in sorted(both):
+        was, now = (_own(row, parameter) for row in (before, after))
         what = f"model {model}, {parameter}"
         if was != now and False in (was, now):
             yield Change(f"{what}: {'no longer' if now is False else 'now'} taken", (model,), now is False)
         elif was != now:
             yield from _rules(what, model, was, now)
+
+
+def _own(row: dict[str, Any], parameter: str) -> Any:
+    """Return what a row says of a parameter."""
+    taken = parameter in ("model", "prompt", *row.get("takes", (parameter,)))
+    return row["parameters"].get(parameter, {}) if taken else False
 
 
 def _without_words(node: Any) -> Any:

@@ -72,7 +72,7 @@ def load(text: str, *, house_rules: bool = True) -> Contract:
     stages = [
         (_scalars, _references),
         (_standard,),
-        (_operations,),
+        (_operations, _twins),
         (_schemas, _parameters, _between, _examples, _models, _default, waiting.faults),
     ]
     for stage in stages if house_rules else stages[1:3]:
@@ -166,8 +166,8 @@ def _schemas(contract: Contract, _: str) -> Iterator[Finding]:
         yield from _enums(contract, place, schema)
         if place in asked and "default" in schema:
             yield Finding(place, "a default in a request is sent on the wire: write x-server-default")
-        if place in answered and schema.get("type") == "object":
-            yield from _nullable(contract, place, schema)
+        if place in answered:
+            yield from _readable(contract, place, schema)
 
 
 def _keywords(place: str, schema: dict[str, Any]) -> Iterator[Finding]:
@@ -206,6 +206,20 @@ def _enums(contract: Contract, place: str, schema: dict[str, Any]) -> Iterator[F
     for value in known[0] if known else ():
         if known and contract.errors(value, known[1]):
             yield Finding(place, f"the known value {value!r} does not fit the alternative beside it")
+
+
+def _readable(contract: Contract, place: str, schema: dict[str, Any]) -> Iterator[Finding]:
+    """Yield what would make a reader lose an answer, also one that another generator made for another language."""
+    if schema.get("type") == "object":
+        yield from _nullable(contract, place, schema)
+        if schema.get("additionalProperties") is not True:
+            yield Finding(place, "more fields may come: write additionalProperties: true, or some readers refuse them")
+    names = [part["$ref"] for part in schema.get("anyOf", ()) if "$ref" in part]
+    if len(names) > 1 and names != sorted(names):
+        first = min(names).rpartition("/")[2]
+        yield Finding(
+            place, f"some readers try them by their names, {first} first: give the most specific the first name"
+        )
 
 
 def _nullable(contract: Contract, place: str, schema: dict[str, Any]) -> Iterator[Finding]:
@@ -410,6 +424,28 @@ def _row_faults(contract: Contract, rule: dict[str, Any], general: dict[str, Any
         re.compile(rule.get("pattern", ""))
     except re.error as exc:
         yield f"its pattern is not a regular expression: {exc}"
+
+
+def _twins(contract: Contract, _: str) -> Iterator[Finding]:
+    """Refuse names that the generator would write into one file, the later over the earlier."""
+    operations = {
+        place_of(["paths", path, method]): operation["operationId"]
+        for path, method, operation in contract.operations()
+        if "operationId" in operation
+    }
+    schemas = {place_of(["components.schemas", name]): name for name in _components(contract)}
+    for names in (operations, schemas):
+        first: dict[str, str] = {}
+        for place, name in names.items():
+            plain = re.sub(r"[\W_]", "", name).lower()
+            if plain in first:
+                yield Finding(place, f"{name} and {first[plain]} would be one file in Python: rename one")
+            first.setdefault(plain, name)
+
+
+def _components(contract: Contract) -> dict[str, Any]:
+    schemas: dict[str, Any] = contract.data.get("components", {}).get("schemas", {})
+    return schemas
 
 
 def _default(contract: Contract, _: str) -> Iterator[Finding]:

@@ -38,6 +38,15 @@ POST_HOOKS = (
     "ruff check . --isolated --no-cache --fix-only --select I,F401,UP --target-version py311",
     "ruff format . --isolated --no-cache --target-version py311 --line-length 120",
 )
+#: Names that nothing defines, fields that stand twice.
+UNDEFINED = "ruff check . --isolated --no-cache --select E9,F63,F7,F82,PIE794 --output-format concise"
+IMPORT_ALL = """
+import importlib, pkgutil, sys
+sys.path.insert(0, sys.argv[1])
+package = importlib.import_module("lemon_client")
+for module in pkgutil.walk_packages(package.__path__, "lemon_client."):
+    importlib.import_module(module.name)
+"""
 
 
 class RegenError(Exception):
@@ -57,8 +66,11 @@ def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, by
         }
         for name, body in modules.items():
             (package / f"{name}.py").write_text(body, encoding="utf-8")
+        for path in package.glob("api/*/*.py"):
+            path.write_text(with_unset(path.read_text(encoding="utf-8")), encoding="utf-8")
         for hook in POST_HOOKS:
             _run(hook.split(), package)
+        try_out(package)
         files = {
             f"generated/lemon_client/{path.relative_to(package).as_posix()}": path.read_bytes()
             for path in package.rglob("*")
@@ -102,6 +114,22 @@ def __getattr__(name: str) -> Any:
         return getattr(client, name)
     raise AttributeError(f"module {{__name__!r}} has no attribute {{name!r}}")
 '''
+
+
+def with_unset(module: str) -> str:
+    """Import ``Unset`` where an endpoint uses it: the generator forgets that for a body in more than one form."""
+    if re.search(r"\bUnset\b", module) is None or re.search(r"import .*\bUnset\b", module):
+        return module
+    return re.sub(r"^(from \.\.\.types import .*)$", r"\1, Unset", module, count=1, flags=re.MULTILINE)
+
+
+def try_out(package: Path) -> None:
+    """Import every module of a new package, and look for names that nothing defines. Raises RegenError."""
+    try:
+        _run([sys.executable, "-W", "error", "-I", "-B", "-c", IMPORT_ALL, str(package.parent)], package)
+        _run(UNDEFINED.split(), package)
+    except RegenError as exc:
+        raise RegenError(f"What the generator wrote cannot be used. {exc}") from None
 
 
 def differences(wanted: dict[str, bytes], root: Path, place: Path = HERE) -> list[str]:
@@ -195,7 +223,9 @@ def pinned(root: Path) -> dict[str, str]:
 def _generate(text: str, package: Path, scratch: Path) -> None:
     source, config = scratch / "openapi.yaml", scratch / "config.json"
     source.write_text(text, encoding="utf-8", newline="\n")
-    config.write_text(json.dumps({"docstrings_on_attributes": True, "post_hooks": []}), encoding="utf-8")
+    config.write_text(
+        json.dumps({"docstrings_on_attributes": True, "literal_enums": True, "post_hooks": []}), encoding="utf-8"
+    )
     command = ["openapi-python-client", "generate", "--path", str(source), "--config", str(config), "--meta", "none"]
     _run([*command, "--fail-on-warning", "--output-path", str(package)], scratch)
 

@@ -8,20 +8,63 @@ class ImageParams(TypedDict, total=False):
     """What a generation request can carry beside prompt and model. None means not given."""
 
     n: int | None
-    """How many images to generate. Documented as 1 to 4, depending on the model."""
+    """How many images to generate. How many a model makes at once depends on the model."""
     size: Literal["256x256", "512x512", "1024x1024", "1792x1024", "1024x1792"] | str | None
     """Width and height in pixels, as WIDTHxHEIGHT. Which sizes exist depends on the model."""
-    quality: Literal["standard", "hd"] | str | None
-    """Image quality. dall-e-3 only."""
+    quality: Literal["standard", "hd", "auto", "low", "medium", "high"] | str | None
+    """Image quality. Which values there are depends on the model."""
     response_format: Literal["url", "b64_json"] | str | None
     """Whether an image comes as a URL or as Base64 data."""
     style: Literal["vivid", "natural"] | str | None
     """Style of the image. dall-e-3 only."""
+    async_: bool | None
+    """Ask for a task, so that no connection has to stay open until a slow picture is done."""
+    aspect_ratio: Literal["1:1", "16:9", "9:16", "3:2", "2:3", "3:4", "4:3", "4:5", "5:4", "21:9"] | str | None
+    """The shape, as WIDTH:HEIGHT. For models that go by shape instead of size."""
+    resolution: Literal["1k", "2k", "4k"] | str | None
+    """How many pixels, beside aspect_ratio. Which steps there are depends on the model."""
+    background: Literal["transparent", "opaque", "auto"] | str | None
+    """Whether what is behind the subject is transparent."""
+    output_format: Literal["png", "jpeg", "webp"] | str | None
+    """The file format of the images."""
+    output_compression: int | None
+    """How strongly a jpeg or webp is compressed, in per cent."""
+    compression: int | None
+    moderation: Literal["auto", "low"] | str | None
+    """How strictly prompts and images are moderated."""
+    partial_images: int | None
+    """How many unfinished images to send on the way."""
+    operation: Literal["text-to-image", "image-to-image", "image-edit"] | str | None
+    """What is done with reference images; without them it is left out."""
+    image_url: str | None
+    """A picture to go by, at a public address."""
+    image_urls: list[str] | None
+    """Pictures to go by, at public addresses."""
+    reference_image_urls: list[str] | None
+    """Further pictures to go by, at public addresses."""
     user: str | None
     """An identifier of your end user."""
 
 
 #: The listed models that are not retired. There are others: `KnownModel | str`.
 KnownModel: TypeAlias = Literal[
-    "dall-e-3", "dall-e-2", "flux-pro", "flux-schnell", "midjourney", "ideogram-v3", "stable-diffusion-3"
+    "gpt-image-2",
+    "nano-banana-pro",
+    "nano-banana-2",
+    "nano-banana",
+    "nano-banana-edit",
+    "gemini-3-pro-image-preview",
+    "gemini-3.1-flash-image-preview",
+    "gemini-2.5-flash-image",
+    "gemini-2.0-flash-preview-image-generation",
+    "grok-imagine-image",
+    "grok-imagine-image-quality",
+    "grok-imagine-image-pro",
+    "flux-pro",
+    "ideogram-v3",
+    "dall-e-3",
+    "dall-e-2",
+    "flux-schnell",
+    "midjourney",
+    "stable-diffusion-3",
 ]

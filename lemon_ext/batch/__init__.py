@@ -24,7 +24,7 @@ from lemon_ext._core import Core, Validation
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._flow import Flow, Send, arun
 from lemon_ext._response import APIResponse
-from lemon_ext._signals import terminations_as_interrupts
+from lemon_ext._signals import Terminated, terminations_as_interrupts
 from lemon_ext._warn import warn
 from lemon_ext.client import AsyncLemon, Lemon
 from lemon_ext.errors import JournalError
@@ -410,8 +410,11 @@ def _read(batch: _Batch) -> Iterator[dict[str, Any]]:
                 bridge.stop = failure is not None
                 # Not Thread.join: one that is interrupted takes its thread for ended (Python 3.11).
                 waiting = not bridge.ended.wait(0.5) and bridge.thread.ident is not None
-            except KeyboardInterrupt as exc:  # what is on its way is cut off
-                failure, bridge.cut = exc, failure is not None
+            except KeyboardInterrupt as exc:
+                if failure is None:
+                    failure = exc
+                elif not isinstance(exc, Terminated):  # a second Ctrl-C cuts off what is on its way
+                    failure, bridge.cut = exc, True
     if failure is not None:
         if batch.left:
             failure.add_note(batch.left)

@@ -185,11 +185,15 @@ class Journal:
                 raise JournalError(f"There is no batch in {folder}: {FILE} is missing.", path=path)
             _inspect(path)
             journal = cls(folder, _connect(path, "ro"), None)
-            if journal._is_empty():
+            try:
+                if journal._is_empty():
+                    journal.close()
+                    journal = cls(folder, sqlite3.connect(":memory:", isolation_level=None), None)
+                    journal._database.executescript(_SCHEMA)
+                journal._check()
+            except BaseException:
                 journal.close()
-                journal._database = sqlite3.connect(":memory:", isolation_level=None, check_same_thread=False)
-                journal._database.executescript(_SCHEMA)
-            journal._check()
+                raise
             return journal
 
     def close(self) -> None:

@@ -16,6 +16,7 @@ import click
 from lemon_ext import __version__
 from lemon_ext._signals import exit_status, terminations_as_interrupts
 
+from ._contract import HELP
 from ._screen import screen
 
 #: The commands, as `lemon --help` lists them. The module of the same name is imported when a command is used.
@@ -29,6 +30,7 @@ COMMANDS: Final = MappingProxyType(
         "gallery": "Write the gallery page of a batch, DIR/index.html, and print its path.",
         "models": "List the models, or show what one of them takes.",
         "emulator": "Serve the API on this machine, without a key and without charges.",
+        "docs": "Print a page of the manual, or list the pages.",
     }
 )
 _MODULES: Final = MappingProxyType({"resume": "batch", "status": "batch"})
@@ -109,7 +111,7 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
 @click.group(
     cls=App,
     context_settings={
-        "help_option_names": ["-h", "--help"],
+        "help_option_names": [*HELP],
         "max_content_width": 100,
         # The API's own names are taken too: --response_format is --response-format.
         "token_normalize_func": lambda name: name.replace("_", "-"),

@@ -24,6 +24,8 @@ _TABLE: Final = "lemon_client.model_table"
 _PREFIX: Final = "api_"
 #: Characters; a longer one spoils the columns of the help.
 LONGEST_METAVAR: Final = 16
+#: What a command's help is asked for with.
+HELP: Final = ("-h", "--help")
 _TYPES: Final[Mapping[str, click.ParamType[Any]]] = {"integer": click.INT, "number": click.FLOAT}
 
 
@@ -43,7 +45,8 @@ def table() -> ModuleType:
 def api_options(function: F) -> F:
     """Give a command an option for each parameter of the contract. It gets them in its keywords: see `api_fields`."""
     # Options are listed in the order of the contract, so they are added from the last to the first.
-    taken = {flag for option in getattr(function, "__click_params__", ()) for flag in option.opts}
+    own = getattr(function, "__click_params__", ())
+    taken = {*HELP, *(flag for option in own for flag in (*option.opts, *option.secondary_opts))}
     for name, rule in reversed(table().PARAMETERS.items()):
         if name != "prompt":
             function = click.option(*_flags(name, rule, taken), **_settings(name, rule))(function)
@@ -76,13 +79,16 @@ def api_fields(options: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _flags(name: str, rule: Rule, taken: set[str]) -> list[str]:
-    flag = name.replace("_", "-")
-    if f"--{flag}" in taken:  # the command's own option keeps the name
+    """Return the flags of a parameter. A flag that is taken, by the command itself as a rule, keeps its meaning."""
+    flag, is_switch = name.replace("_", "-"), rule.get("type") == "boolean"
+    while not taken.isdisjoint((f"--{flag}", f"--no-{flag}") if is_switch else (f"--{flag}",)):
         flag = f"api-{flag}"
-    if rule.get("type") == "boolean":
-        return [f"--{flag}/--no-{flag}", _PREFIX + name]
-    short = {"model": ["-m"]}.get(name, [f"-{name}"] if len(name) == 1 else [])
-    return [*short, f"--{flag}", _PREFIX + name]
+    short = {"model": "-m"}.get(name, f"-{name}" if len(name) == 1 else "")
+    flags = [f"--{flag}", f"--no-{flag}"] if is_switch else [f"--{flag}"]
+    if short and short not in taken and not is_switch:
+        flags.insert(0, short)
+    taken.update(flags)
+    return ["/".join(flags), _PREFIX + name] if is_switch else [*flags, _PREFIX + name]
 
 
 def _settings(name: str, rule: Rule) -> dict[str, Any]:

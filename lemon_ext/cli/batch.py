@@ -32,8 +32,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: The counts of a `Progress`, in the order in which a row goes through them.
 COUNTS: Final = ("unsent", "submitting", "waiting", "saved", "failed", "refused", "uncertain")
 _CODES: Final = (
-    "Exit codes: 0 all rows saved, 2 nothing was sent, 7 partly done, 130 interrupted. All of them: "
-    "docs/command-line.md."
+    "Exit codes: 0 all rows saved, 2 nothing was sent, 7 partly done, 130 interrupted.\n\n"
+    "All of them: lemon docs command-line"
 )
 
 

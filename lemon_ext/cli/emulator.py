@@ -8,7 +8,7 @@ from ._options import load_emulator
 from ._screen import screen
 
 
-@click.command(epilog="The faults, and how to ask for one in a prompt: docs/emulator.md.")
+@click.command(epilog="The faults, and how to ask for one in a prompt: lemon docs emulator")
 @click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; 0 picks a free one. [default: 0]")
 @click.option("--host", default="127.0.0.1", help="The address to listen on. [default: 127.0.0.1, this machine alone]")
 @click.option(

@@ -36,8 +36,8 @@ if TYPE_CHECKING:
 @click.command(
     cls=ApiCommand,
     epilog="Exit codes: 0 done, 2 nothing was sent, 3 rejected by the API, 4 the task failed, 5 paid for and not "
-    "fetched yet (run the command after `next:`), 6 may be billed (look at your account). "
-    "All of them: docs/command-line.md.",
+    "fetched yet (run the command after `next:`), 6 may be billed (look at your account).\n\n"
+    "All of them: lemon docs command-line",
 )
 @click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
 @api_options

@@ -30,12 +30,13 @@ NOT_TAKEN: Final[Mapping[str, Any]] = {"not": {}}
 
 @frozen
 class Operation:
-    """One operation: who may call it, and the schemas that its requests and answers have to fit."""
+    """One operation: who may call it, the schemas of its requests and answers, and by status the headers it sends."""
 
     id: str
     secured: bool
     takes: tuple[str, ...]
     answers: Mapping[str, Any] = field(repr=False)
+    headers: Mapping[str, frozenset[str]] = field(repr=False)
 
 
 @frozen
@@ -86,6 +87,12 @@ class Contract:
                 return str(path)
         raise ValueError(f"the contract has no operation {operation_id}")
 
+    def example(self, operation_id: str) -> str:
+        """Return the documented example of what stands in the path of an operation."""
+        path = self.data["paths"][self.path_of(operation_id)]
+        named = [*path.get("parameters", ()), *(p for m in METHODS for p in path.get(m, {}).get("parameters", ()))]
+        return next((str(p["example"]) for p in map(self.resolve, named) if p["in"] == "path" and "example" in p), "")
+
     def key(self, model: object) -> str:
         """Return which row of the table a model follows: its own, or the longest pattern that fits."""
         if not isinstance(model, str):
@@ -135,7 +142,11 @@ class Contract:
     def _operation(self, node: Mapping[str, Any]) -> Operation:
         content = self.resolve(node.get("requestBody", {})).get("content", {})
         answers = {status: self._validator(self._schema(answer)) for status, answer in node["responses"].items()}
-        return Operation(node["operationId"], bool(node.get("security")), tuple(content), answers)
+        headers = {
+            status: frozenset(name.lower() for name in self.resolve(answer).get("headers", {}))
+            for status, answer in node["responses"].items()
+        }
+        return Operation(node["operationId"], bool(node.get("security")), tuple(content), answers, headers)
 
     def _schema(self, node: Any) -> Any:
         return self.resolve(node).get("content", {}).get(JSON, {}).get("schema", {})

@@ -21,10 +21,13 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias
 
 import anyio
 from attrs import define, evolve, field, frozen
+from lemon_client.task_table import POLLS
 
-from .contract import Contract, Operation, Problem
+from . import contract
+from .contract import GENERATION, Contract, Operation, Problem
 from .faults import Injection, Place, Plan, arm, faults_in, parse_fault
 from .records import ADDRESS, REFUSED_KEYS, Refusal, Request, Response, refuse, reply
+from .task import answer, word
 
 if TYPE_CHECKING:
     from starlette.routing import Router
@@ -36,11 +39,11 @@ if TYPE_CHECKING:
 MAX_BODY: Final = 1024 * 1024
 #: Pixels along a side; the emulator draws no larger, whatever the contract allows.
 MAX_EDGE: Final = 8192
+#: What it can draw, the usual format first.
+FORMATS: Final = ("png", "jpeg", "webp")
 #: Where pictures are served. No key is needed there.
 IMAGES: Final = "/emulator/images/"
-#: Inline answers carry a revised prompt for this model only (create-image page); finished tasks do for every model.
-REWRITES: Final = frozenset({"dall-e-3"})
-#: The part of its time that a task says it is pending; then it says it is processing.
+#: The part of its time that a task says the first documented word of those that mean running; then the last.
 PENDING_PART: Final = 0.2
 
 TaskSeconds: TypeAlias = float | Callable[[str, random.Random], float]
@@ -76,6 +79,7 @@ class Job:
     prompt: str
     n: int
     size: tuple[int, int]
+    format: str
     b64: bool
     request: Mapping[str, Any]
     plan: Plan
@@ -122,7 +126,9 @@ class Emulator:
         self.seed = seed
         self.address = ADDRESS
         self.contract = Contract.load() if contract is None else Contract(contract)
-        self._look_path = self.contract.path_of("get_image_task")
+        poll = POLLS[GENERATION].operation
+        self._look_path = re.sub(r"\{\w+\}", "{task_id}", self.contract.path_of(poll))
+        self._prefix = self.contract.example(poll).rpartition("_")[0] + "_"
         self._faults = [parse_fault(fault) if isinstance(fault, str) else fault for fault in faults]
         self._lock = threading.Lock()
         self._server: Server | None = None
@@ -222,14 +228,14 @@ class Emulator:
 
     def _prepare(self, operation: Operation, request: Request, params: Mapping[str, str]) -> Handling:
         def check(response: Response) -> Response:
-            return self._checked(operation, response)
+            return self._with_ids(operation, self._checked(operation, response), job)
 
         match operation.id:
-            case "create_image":
+            case contract.GENERATION:
                 job = self._job(self._fields(operation, request))
                 return Handling("submit", job, lambda job: self._accept(job, request.origin), check)
-            case "get_image_task":
-                job = self._known(params["task_id"])
+            case name if name == POLLS[GENERATION].operation:
+                job = self._known(*params.values())
                 return Handling("look", job, lambda job: self._state(job, request.origin), check)
         raise Refusal(refuse(501, f"The emulator does not emulate {operation.id}", code="not_emulated"))
 
@@ -272,6 +278,21 @@ class Emulator:
             return refuse(500, f"emulator bug: its answer breaks the contract: {'; '.join(complaints)}", "server_error")
         return response
 
+    def _with_ids(self, operation: Operation, response: Response, job: Job) -> Response:
+        """Add the ids that the contract says are sent beside an answer. A charge has one once it is settled."""
+        is_task = job.plan.reply == "task"
+        settled = job.created and (
+            not is_task or (self.clock() >= job.at + job.plan.seconds and job.plan.failure is None)
+        )
+        ids = {
+            "x-request-id": f"req_{secrets.token_hex(8)}",
+            "x-task-id": job.id if is_task and job.created else None,
+            "x-billing-transaction-id": f"txn_{job.id}" if settled else None,
+        }
+        sent = operation.headers.get(str(response.status), frozenset())
+        own = {name: value for name, value in ids.items() if value and name in sent}
+        return evolve(response, headers={**response.headers, **own})
+
     def _fields(self, operation: Operation, request: Request) -> dict[str, Any]:
         """Return the JSON of a request, judged."""
         if len(request.body) > MAX_BODY:
@@ -304,16 +325,17 @@ class Emulator:
             except ValueError as exc:
                 raise Refusal(refuse(400, str(exc), code="unknown_fault", param="prompt")) from None
         seconds = self.task_seconds(model, self._dice) if callable(self.task_seconds) else self.task_seconds
-        kind = self.contract.row(model)["reply"]
+        is_task = self.contract.row(model)["reply"] == "task" or value("async") is True
         return Job(
-            id=f"img_{secrets.token_hex(6)}",
+            id=self._prefix + secrets.token_hex(6),
             model=model,
             prompt=prompt,
             n=n,
-            size=_size(value("size"), self.contract.default("size", model)),
+            size=_size(fields.get("size"), value("aspect_ratio"), value("resolution"), value("size")),
+            format=_format(value("output_format")),
             b64=value("response_format") == "b64_json",
             request=fields,
-            plan=Plan("task" if kind == "task" else "inline", n, seconds, self._look_path),
+            plan=Plan("task" if is_task else "inline", n, seconds, self._look_path),
         )
 
     def _accept(self, job: Job, origin: str) -> Response:
@@ -322,11 +344,11 @@ class Emulator:
         self.ledger.append(Charge(job.id if is_task else None, job.model, job.n, job.at, job.request))
         self._jobs[job.id] = job
         if not is_task:
-            return reply({"created": job.created, "data": self._data(job, origin, revised=job.model in REWRITES)})
+            return reply(answer(created=job.created, images=self._data(job, origin)))
         poll_url = job.plan.poll_url.format(task_id=job.id)
         if job.plan.poll_url != self._look_path:
             self._aliases[poll_url] = self._look_path.format(task_id=job.id)
-        return reply({**self._pending(job), "poll_url": poll_url})
+        return reply(self._running(job, poll_url=poll_url))
 
     def _known(self, task_id: str) -> Job:
         job = self._jobs.get(task_id)
@@ -336,51 +358,51 @@ class Emulator:
 
     def _state(self, job: Job, origin: str) -> Response:
         elapsed = self.clock() - job.at
-        body = self._pending(job)
-        if elapsed < job.plan.seconds * PENDING_PART:
-            return reply(body)
         if elapsed < job.plan.seconds:
-            return reply({**body, "status": "processing"})
+            return reply(self._running(job, -1 if elapsed >= job.plan.seconds * PENDING_PART else 0))
         if job.plan.failure is not None:
-            return reply({**body, "status": "failed", "data": [], "error": job.plan.failure})
-        return reply({**body, "status": "completed", "data": self._data(job, origin, revised=True)})
+            ended: dict[str, Any] = {"status": word("failed"), "images": [], "error": job.plan.failure}
+        else:
+            ended = {"status": word("succeeded"), "images": self._data(job, origin)}
+        return reply(answer(created=job.created, id=job.id, **ended))
 
-    def _pending(self, job: Job) -> dict[str, Any]:
+    def _running(self, job: Job, place: int = 0, **more: str) -> dict[str, Any]:
         placeholder = {"url": "", "revised_prompt": job.prompt}
-        return {"created": job.created, "task_id": job.id, "status": "pending", "data": [placeholder]}
+        status = word("running", place)
+        return answer(created=job.created, id=job.id, status=status, images=[placeholder], **more)
 
-    def _data(self, job: Job, origin: str, *, revised: bool) -> list[dict[str, Any]]:
-        own = {"revised_prompt": f"{job.prompt}, as the emulator imagines it"} if revised else {}
+    def _data(self, job: Job, origin: str) -> list[dict[str, Any]]:
+        own = {"revised_prompt": f"{job.prompt}, as the emulator imagines it"}
         inline = job.b64 and job.plan.reply == "inline"
         data = []
         for index in range(job.plan.n):
             if inline:
                 image = {"b64_json": base64.b64encode(self._draw(job, index)).decode()}
             else:
-                image = {"url": f"{origin}{IMAGES}{job.id}-{index + 1}-{job.plan.issue}.png"}
+                image = {"url": f"{origin}{IMAGES}{job.id}-{index + 1}-{job.plan.issue}.{job.format}"}
             data.append({**(dict.fromkeys(image, "") if job.plan.blank else image), **own})
         return data
 
     def _image(self, method: str, path: str) -> Handling:
         if method != "GET":
             raise Refusal(_wrong_method("GET"))
-        found = re.fullmatch(r"(\w+)-(\d{1,3})-(\d{1,9})\.png", path.removeprefix(IMAGES))
+        found = re.fullmatch(r"(\w+)-(\d{1,3})-(\d{1,9})\.([a-z]+)", path.removeprefix(IMAGES))
         job = self._jobs.get(found[1]) if found else None
         if found is None or job is None:
             raise Refusal(_no_image())
         index, issue = int(found[2]) - 1, int(found[3])
 
         def act(job: Job) -> Response:
-            if issue != job.plan.issue or not 0 <= index < job.plan.n:
+            if issue != job.plan.issue or not 0 <= index < job.plan.n or found[4] != job.format:
                 return _no_image()
-            return Response(200, {"content-type": "image/png"}, self._draw(job, index))
+            return Response(200, {"content-type": f"image/{job.format}"}, self._draw(job, index))
 
         return Handling("image", job, act, lambda response: response)
 
     def _draw(self, job: Job, index: int) -> bytes:
         from .pictures import draw
 
-        return draw(job.prompt, model=job.model, size=job.size, seed=self.seed, index=index)
+        return draw(job.prompt, model=job.model, size=job.size, seed=self.seed, index=index, kind=job.format)
 
     @cached_property
     def transport(self) -> EmulatorTransport:
@@ -437,15 +459,41 @@ def _wrong_method(allowed: str) -> Response:
     return refuse(405, f"This path takes {allowed}", code="method_not_allowed", headers={"allow": allowed})
 
 
-def _size(asked: object, default: object) -> tuple[int, int]:
-    """Return the pixels of a picture; a word like ``auto`` stands for the server's default."""
-    for text in (asked, default):
-        if found := re.fullmatch(r"([1-9][0-9]*)x([1-9][0-9]*)", str(text)):
-            if max(map(len, found.groups())) > 5 or max(int(found[1]), int(found[2])) > MAX_EDGE:
-                hint = f"The emulator draws pictures of up to {MAX_EDGE} pixels along a side"
-                raise Refusal(refuse(400, "`size` is too large", code="invalid_value", param="size", hint=hint))
-            return int(found[1]), int(found[2])
-    return 1024, 1024
+def _size(asked: object, ratio: object, resolution: object, usual: object) -> tuple[int, int]:
+    """Return the pixels of a picture: the size that was asked for, else the shape in that resolution, else the usual.
+
+    A word like ``auto`` says nothing. ``1k`` stands for as many pixels as a square of 1024 has.
+    """
+    shape = re.fullmatch(r"([1-9]\d{0,3}):([1-9]\d{0,3})", str(ratio))
+    step = re.fullmatch(r"([1-9])k", str(resolution), re.IGNORECASE)
+    if size := _pixels(asked):
+        return size
+    if shape or step:
+        width, height = (int(shape[1]), int(shape[2])) if shape else (1, 1)
+        common, edge = math.gcd(width, height), 1024 * int(step[1]) if step else 1024
+        unit = max(round(edge * common / math.sqrt(width * height)), 1)
+        return _drawable(width // common * unit, height // common * unit)
+    return _pixels(usual) or (1024, 1024)
+
+
+def _pixels(size: object) -> tuple[int, int] | None:
+    found = re.fullmatch(r"([1-9][0-9]*)x([1-9][0-9]*)", str(size))
+    # The length first: Python refuses to read very long numbers.
+    return _drawable(*(int(side[:6]) for side in found.groups())) if found else None
+
+
+def _drawable(width: int, height: int) -> tuple[int, int]:
+    if max(width, height) > MAX_EDGE:
+        hint = f"The emulator draws pictures of up to {MAX_EDGE} pixels along a side"
+        raise Refusal(refuse(400, "`size` is too large", code="invalid_value", param="size", hint=hint))
+    return width, height
+
+
+def _format(asked: object) -> str:
+    if asked is not None and asked not in FORMATS:
+        hint = f"The emulator draws {', '.join(FORMATS)}"
+        raise Refusal(refuse(400, "There is no such format", code="invalid_value", param="output_format", hint=hint))
+    return str(asked or FORMATS[0])
 
 
 def _no_image() -> Response:

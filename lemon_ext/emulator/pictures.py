@@ -1,4 +1,4 @@
-"""Placeholder pictures: real PNGs of the asked size that say what they are. The same prompt and seed look the same.
+"""Placeholder pictures: real ones that say what they are. The same prompt and seed look the same.
 
 Everything is drawn in shades of grey and coloured by a palette at the end: one byte per pixel makes it fast.
 """
@@ -24,8 +24,8 @@ _DARK, _LIGHT, _INK = 60, 185, 255
 LONGEST: Final = 240
 
 
-def draw(prompt: str, *, model: str, size: tuple[int, int], seed: int = 0, index: int = 0) -> bytes:
-    """Return a PNG."""
+def draw(prompt: str, *, model: str, size: tuple[int, int], seed: int = 0, index: int = 0, kind: str = "png") -> bytes:
+    """Return a picture as a file of this kind: png, jpeg or webp."""
     width, height = size
     dice = random.Random(hashlib.blake2b(f"{seed}/{index}/{prompt}".encode("utf-8", "replace")).digest())
     image = Image.linear_gradient("L").resize(size).point([_DARK + v * (_LIGHT - _DARK) // 255 for v in range(256)])
@@ -33,7 +33,10 @@ def draw(prompt: str, *, model: str, size: tuple[int, int], seed: int = 0, index
     _label(image, prompt, f"lemon emulator · {model} · {width}x{height}")
     image.putpalette(_palette(dice))
     file = BytesIO()
-    image.save(file, "PNG", compress_level=1)
+    if kind == "png":
+        image.save(file, "PNG", compress_level=1)
+    else:  # these have no palette
+        image.convert("RGB").save(file, kind.upper())
     return file.getvalue()
 
 

@@ -13,8 +13,14 @@ if TYPE_CHECKING:
 
 @pytest.fixture
 def lemon_emulator() -> Iterator[Emulator]:
-    """A fresh local API for one test: ``.transport`` in this process, ``.url`` over a socket. Tasks take no time."""
+    """A fresh local API for one test: ``.transport`` in this process, ``.url`` over a socket.
+
+    Neither tasks nor polling take time: see `lemon_ext.testing.instant`, whose clock both sides share.
+    """
+    from lemon_ext import _clock
+    from lemon_ext.testing import instant
+
     from . import Emulator
 
-    with Emulator(task_seconds=0.0) as emulator:
+    with instant(), Emulator(task_seconds=0.0, clock=_clock.monotonic, wall=_clock.wall) as emulator:
         yield emulator

@@ -59,6 +59,7 @@ class Server:
         """Stop, and wait until it has stopped."""
         self._server.should_exit = True
         self._thread.join()
+        self._socket.close()  # a server that is stopped before it has started leaves it open
 
 
 def serve(

@@ -3,14 +3,20 @@
 
 from .error_detail import ErrorDetail
 from .error_response import ErrorResponse
+from .image_aspect_ratio_known import ImageAspectRatioKnown
+from .image_background_known import ImageBackgroundKnown
 from .image_data import ImageData
 from .image_generation_request import ImageGenerationRequest
-from .image_generation_response import ImageGenerationResponse
 from .image_generation_task import ImageGenerationTask
+from .image_moderation_known import ImageModerationKnown
+from .image_operation_known import ImageOperationKnown
+from .image_output_format_known import ImageOutputFormatKnown
 from .image_quality_known import ImageQualityKnown
+from .image_resolution_known import ImageResolutionKnown
 from .image_response_format_known import ImageResponseFormatKnown
 from .image_size_known import ImageSizeKnown
 from .image_style_known import ImageStyleKnown
+from .images_response import ImagesResponse
 from .model_alternative import ModelAlternative
 from .model_suggestion import ModelSuggestion
 from .task_error_detail import TaskErrorDetail
@@ -20,13 +26,19 @@ from .validation_error import ValidationError
 __all__ = (
     "ErrorDetail",
     "ErrorResponse",
+    "ImageAspectRatioKnown",
+    "ImageBackgroundKnown",
     "ImageData",
     "ImageGenerationRequest",
-    "ImageGenerationResponse",
     "ImageGenerationTask",
+    "ImageModerationKnown",
+    "ImageOperationKnown",
+    "ImageOutputFormatKnown",
     "ImageQualityKnown",
+    "ImageResolutionKnown",
     "ImageResponseFormatKnown",
     "ImageSizeKnown",
+    "ImagesResponse",
     "ImageStyleKnown",
     "ModelAlternative",
     "ModelSuggestion",

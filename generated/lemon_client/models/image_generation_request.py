@@ -7,10 +7,37 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.image_quality_known import ImageQualityKnown
-from ..models.image_response_format_known import ImageResponseFormatKnown
-from ..models.image_size_known import ImageSizeKnown
-from ..models.image_style_known import ImageStyleKnown
+from ..models.image_aspect_ratio_known import (
+    ImageAspectRatioKnown,
+    check_image_aspect_ratio_known,
+)
+from ..models.image_background_known import (
+    ImageBackgroundKnown,
+    check_image_background_known,
+)
+from ..models.image_moderation_known import (
+    ImageModerationKnown,
+    check_image_moderation_known,
+)
+from ..models.image_operation_known import (
+    ImageOperationKnown,
+    check_image_operation_known,
+)
+from ..models.image_output_format_known import (
+    ImageOutputFormatKnown,
+    check_image_output_format_known,
+)
+from ..models.image_quality_known import ImageQualityKnown, check_image_quality_known
+from ..models.image_resolution_known import (
+    ImageResolutionKnown,
+    check_image_resolution_known,
+)
+from ..models.image_response_format_known import (
+    ImageResponseFormatKnown,
+    check_image_response_format_known,
+)
+from ..models.image_size_known import ImageSizeKnown, check_image_size_known
+from ..models.image_style_known import ImageStyleKnown, check_image_style_known
 from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="ImageGenerationRequest")
@@ -23,17 +50,42 @@ class ImageGenerationRequest:
     prompt: str
     """ What the image should show. """
     model: str | Unset = UNSET
-    """ The model to use, for example dall-e-3, flux-pro or midjourney. An open list that grows. """
+    """ The model to use, for example gpt-image-2, nano-banana-pro or flux-pro. An open list that grows. """
     n: int | Unset = UNSET
-    """ How many images to generate. Documented as 1 to 4, depending on the model. """
+    """ How many images to generate. How many a model makes at once depends on the model. """
     size: ImageSizeKnown | str | Unset = UNSET
     """ Width and height in pixels, as WIDTHxHEIGHT. Which sizes exist depends on the model. """
     quality: ImageQualityKnown | str | Unset = UNSET
-    """ Image quality. dall-e-3 only. """
+    """ Image quality. Which values there are depends on the model. """
     response_format: ImageResponseFormatKnown | str | Unset = UNSET
     """ Whether an image comes as a URL or as Base64 data. """
     style: ImageStyleKnown | str | Unset = UNSET
     """ Style of the image. dall-e-3 only. """
+    async_: bool | Unset = UNSET
+    """ Ask for a task, so that no connection has to stay open until a slow picture is done. """
+    aspect_ratio: ImageAspectRatioKnown | str | Unset = UNSET
+    """ The shape, as WIDTH:HEIGHT. For models that go by shape instead of size. """
+    resolution: ImageResolutionKnown | str | Unset = UNSET
+    """ How many pixels, beside aspect_ratio. Which steps there are depends on the model. """
+    background: ImageBackgroundKnown | str | Unset = UNSET
+    """ Whether what is behind the subject is transparent. """
+    output_format: ImageOutputFormatKnown | str | Unset = UNSET
+    """ The file format of the images. """
+    output_compression: int | Unset = UNSET
+    """ How strongly a jpeg or webp is compressed, in per cent. """
+    compression: int | Unset = UNSET
+    moderation: ImageModerationKnown | str | Unset = UNSET
+    """ How strictly prompts and images are moderated. """
+    partial_images: int | Unset = UNSET
+    """ How many unfinished images to send on the way. """
+    operation: ImageOperationKnown | str | Unset = UNSET
+    """ What is done with reference images; without them it is left out. """
+    image_url: str | Unset = UNSET
+    """ A picture to go by, at a public address. """
+    image_urls: list[str] | Unset = UNSET
+    """ Pictures to go by, at public addresses. """
+    reference_image_urls: list[str] | Unset = UNSET
+    """ Further pictures to go by, at public addresses. """
     user: str | Unset = UNSET
     """ An identifier of your end user. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -48,34 +100,100 @@ class ImageGenerationRequest:
         size: str | Unset
         if isinstance(self.size, Unset):
             size = UNSET
-        elif isinstance(self.size, ImageSizeKnown):
-            size = self.size.value
+        elif isinstance(self.size, str):
+            size = self.size
         else:
             size = self.size
 
         quality: str | Unset
         if isinstance(self.quality, Unset):
             quality = UNSET
-        elif isinstance(self.quality, ImageQualityKnown):
-            quality = self.quality.value
+        elif isinstance(self.quality, str):
+            quality = self.quality
         else:
             quality = self.quality
 
         response_format: str | Unset
         if isinstance(self.response_format, Unset):
             response_format = UNSET
-        elif isinstance(self.response_format, ImageResponseFormatKnown):
-            response_format = self.response_format.value
+        elif isinstance(self.response_format, str):
+            response_format = self.response_format
         else:
             response_format = self.response_format
 
         style: str | Unset
         if isinstance(self.style, Unset):
             style = UNSET
-        elif isinstance(self.style, ImageStyleKnown):
-            style = self.style.value
+        elif isinstance(self.style, str):
+            style = self.style
         else:
             style = self.style
+
+        async_ = self.async_
+
+        aspect_ratio: str | Unset
+        if isinstance(self.aspect_ratio, Unset):
+            aspect_ratio = UNSET
+        elif isinstance(self.aspect_ratio, str):
+            aspect_ratio = self.aspect_ratio
+        else:
+            aspect_ratio = self.aspect_ratio
+
+        resolution: str | Unset
+        if isinstance(self.resolution, Unset):
+            resolution = UNSET
+        elif isinstance(self.resolution, str):
+            resolution = self.resolution
+        else:
+            resolution = self.resolution
+
+        background: str | Unset
+        if isinstance(self.background, Unset):
+            background = UNSET
+        elif isinstance(self.background, str):
+            background = self.background
+        else:
+            background = self.background
+
+        output_format: str | Unset
+        if isinstance(self.output_format, Unset):
+            output_format = UNSET
+        elif isinstance(self.output_format, str):
+            output_format = self.output_format
+        else:
+            output_format = self.output_format
+
+        output_compression = self.output_compression
+
+        compression = self.compression
+
+        moderation: str | Unset
+        if isinstance(self.moderation, Unset):
+            moderation = UNSET
+        elif isinstance(self.moderation, str):
+            moderation = self.moderation
+        else:
+            moderation = self.moderation
+
+        partial_images = self.partial_images
+
+        operation: str | Unset
+        if isinstance(self.operation, Unset):
+            operation = UNSET
+        elif isinstance(self.operation, str):
+            operation = self.operation
+        else:
+            operation = self.operation
+
+        image_url = self.image_url
+
+        image_urls: list[str] | Unset = UNSET
+        if not isinstance(self.image_urls, Unset):
+            image_urls = self.image_urls
+
+        reference_image_urls: list[str] | Unset = UNSET
+        if not isinstance(self.reference_image_urls, Unset):
+            reference_image_urls = self.reference_image_urls
 
         user = self.user
 
@@ -98,6 +216,32 @@ class ImageGenerationRequest:
             field_dict["response_format"] = response_format
         if style is not UNSET:
             field_dict["style"] = style
+        if async_ is not UNSET:
+            field_dict["async"] = async_
+        if aspect_ratio is not UNSET:
+            field_dict["aspect_ratio"] = aspect_ratio
+        if resolution is not UNSET:
+            field_dict["resolution"] = resolution
+        if background is not UNSET:
+            field_dict["background"] = background
+        if output_format is not UNSET:
+            field_dict["output_format"] = output_format
+        if output_compression is not UNSET:
+            field_dict["output_compression"] = output_compression
+        if compression is not UNSET:
+            field_dict["compression"] = compression
+        if moderation is not UNSET:
+            field_dict["moderation"] = moderation
+        if partial_images is not UNSET:
+            field_dict["partial_images"] = partial_images
+        if operation is not UNSET:
+            field_dict["operation"] = operation
+        if image_url is not UNSET:
+            field_dict["image_url"] = image_url
+        if image_urls is not UNSET:
+            field_dict["image_urls"] = image_urls
+        if reference_image_urls is not UNSET:
+            field_dict["reference_image_urls"] = reference_image_urls
         if user is not UNSET:
             field_dict["user"] = user
 
@@ -118,7 +262,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                size_type_0 = ImageSizeKnown(data)
+                size_type_0 = check_image_size_known(data)
 
                 return size_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -133,7 +277,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                quality_type_0 = ImageQualityKnown(data)
+                quality_type_0 = check_image_quality_known(data)
 
                 return quality_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -148,7 +292,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                response_format_type_0 = ImageResponseFormatKnown(data)
+                response_format_type_0 = check_image_response_format_known(data)
 
                 return response_format_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -163,7 +307,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                style_type_0 = ImageStyleKnown(data)
+                style_type_0 = check_image_style_known(data)
 
                 return style_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -171,6 +315,110 @@ class ImageGenerationRequest:
             return cast(ImageStyleKnown | str | Unset, data)
 
         style = _parse_style(d.pop("style", UNSET))
+
+        async_ = d.pop("async", UNSET)
+
+        def _parse_aspect_ratio(data: object) -> ImageAspectRatioKnown | str | Unset:
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                aspect_ratio_type_0 = check_image_aspect_ratio_known(data)
+
+                return aspect_ratio_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ImageAspectRatioKnown | str | Unset, data)
+
+        aspect_ratio = _parse_aspect_ratio(d.pop("aspect_ratio", UNSET))
+
+        def _parse_resolution(data: object) -> ImageResolutionKnown | str | Unset:
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                resolution_type_0 = check_image_resolution_known(data)
+
+                return resolution_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ImageResolutionKnown | str | Unset, data)
+
+        resolution = _parse_resolution(d.pop("resolution", UNSET))
+
+        def _parse_background(data: object) -> ImageBackgroundKnown | str | Unset:
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                background_type_0 = check_image_background_known(data)
+
+                return background_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ImageBackgroundKnown | str | Unset, data)
+
+        background = _parse_background(d.pop("background", UNSET))
+
+        def _parse_output_format(data: object) -> ImageOutputFormatKnown | str | Unset:
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                output_format_type_0 = check_image_output_format_known(data)
+
+                return output_format_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ImageOutputFormatKnown | str | Unset, data)
+
+        output_format = _parse_output_format(d.pop("output_format", UNSET))
+
+        output_compression = d.pop("output_compression", UNSET)
+
+        compression = d.pop("compression", UNSET)
+
+        def _parse_moderation(data: object) -> ImageModerationKnown | str | Unset:
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                moderation_type_0 = check_image_moderation_known(data)
+
+                return moderation_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ImageModerationKnown | str | Unset, data)
+
+        moderation = _parse_moderation(d.pop("moderation", UNSET))
+
+        partial_images = d.pop("partial_images", UNSET)
+
+        def _parse_operation(data: object) -> ImageOperationKnown | str | Unset:
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, str):
+                    raise TypeError()
+                operation_type_0 = check_image_operation_known(data)
+
+                return operation_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(ImageOperationKnown | str | Unset, data)
+
+        operation = _parse_operation(d.pop("operation", UNSET))
+
+        image_url = d.pop("image_url", UNSET)
+
+        image_urls = cast(list[str], d.pop("image_urls", UNSET))
+
+        reference_image_urls = cast(list[str], d.pop("reference_image_urls", UNSET))
 
         user = d.pop("user", UNSET)
 
@@ -182,6 +430,19 @@ class ImageGenerationRequest:
             quality=quality,
             response_format=response_format,
             style=style,
+            async_=async_,
+            aspect_ratio=aspect_ratio,
+            resolution=resolution,
+            background=background,
+            output_format=output_format,
+            output_compression=output_compression,
+            compression=compression,
+            moderation=moderation,
+            partial_images=partial_images,
+            operation=operation,
+            image_url=image_url,
+            image_urls=image_urls,
+            reference_image_urls=reference_image_urls,
             user=user,
         )
 

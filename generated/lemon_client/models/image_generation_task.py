@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.task_status_known import TaskStatusKnown
+from ..models.task_status_known import TaskStatusKnown, check_task_status_known
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -28,10 +28,24 @@ class ImageGenerationTask:
     """ Where the task stands. New values may appear. """
     created: int | None | Unset = UNSET
     """ When the task was made, in Unix seconds. """
+    id: None | str | Unset = UNSET
+    """ The same as task_id (L). """
+    model: None | str | Unset = UNSET
+    """ The model that does it (L). """
     poll_url: None | str | Unset = UNSET
     """ Where to ask for the state, relative to the host. Use it as it is (M). """
     data: list[ImageData] | None | Unset = UNSET
     """ The images once completed; before that empty, or a placeholder whose url is empty. """
+    progress: float | None | Unset = UNSET
+    """ Per cent, where the model says so. Never a sign of completion (L). """
+    updated: int | None | Unset = UNSET
+    """ When the state last changed, in Unix seconds (L). """
+    cancelled: bool | None | Unset = UNSET
+    """ True for a task that was cancelled, beside the status failed (L). """
+    cancellation_status: None | str | Unset = UNSET
+    """ How far the cancellation is (L). """
+    billing_transaction_id: None | str | Unset = UNSET
+    """ What the account's usage records call this charge, once it is settled (L). """
     error: None | str | TaskErrorDetail | Unset = UNSET
     """ Why the task failed. A string (E); an object in later documents. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
@@ -42,8 +56,8 @@ class ImageGenerationTask:
         task_id = self.task_id
 
         status: str
-        if isinstance(self.status, TaskStatusKnown):
-            status = self.status.value
+        if isinstance(self.status, str):
+            status = self.status
         else:
             status = self.status
 
@@ -52,6 +66,18 @@ class ImageGenerationTask:
             created = UNSET
         else:
             created = self.created
+
+        id: None | str | Unset
+        if isinstance(self.id, Unset):
+            id = UNSET
+        else:
+            id = self.id
+
+        model: None | str | Unset
+        if isinstance(self.model, Unset):
+            model = UNSET
+        else:
+            model = self.model
 
         poll_url: None | str | Unset
         if isinstance(self.poll_url, Unset):
@@ -71,6 +97,36 @@ class ImageGenerationTask:
         else:
             data = self.data
 
+        progress: float | None | Unset
+        if isinstance(self.progress, Unset):
+            progress = UNSET
+        else:
+            progress = self.progress
+
+        updated: int | None | Unset
+        if isinstance(self.updated, Unset):
+            updated = UNSET
+        else:
+            updated = self.updated
+
+        cancelled: bool | None | Unset
+        if isinstance(self.cancelled, Unset):
+            cancelled = UNSET
+        else:
+            cancelled = self.cancelled
+
+        cancellation_status: None | str | Unset
+        if isinstance(self.cancellation_status, Unset):
+            cancellation_status = UNSET
+        else:
+            cancellation_status = self.cancellation_status
+
+        billing_transaction_id: None | str | Unset
+        if isinstance(self.billing_transaction_id, Unset):
+            billing_transaction_id = UNSET
+        else:
+            billing_transaction_id = self.billing_transaction_id
+
         error: dict[str, Any] | None | str | Unset
         if isinstance(self.error, Unset):
             error = UNSET
@@ -89,10 +145,24 @@ class ImageGenerationTask:
         )
         if created is not UNSET:
             field_dict["created"] = created
+        if id is not UNSET:
+            field_dict["id"] = id
+        if model is not UNSET:
+            field_dict["model"] = model
         if poll_url is not UNSET:
             field_dict["poll_url"] = poll_url
         if data is not UNSET:
             field_dict["data"] = data
+        if progress is not UNSET:
+            field_dict["progress"] = progress
+        if updated is not UNSET:
+            field_dict["updated"] = updated
+        if cancelled is not UNSET:
+            field_dict["cancelled"] = cancelled
+        if cancellation_status is not UNSET:
+            field_dict["cancellation_status"] = cancellation_status
+        if billing_transaction_id is not UNSET:
+            field_dict["billing_transaction_id"] = billing_transaction_id
         if error is not UNSET:
             field_dict["error"] = error
 
@@ -110,7 +180,7 @@ class ImageGenerationTask:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                status_type_0 = TaskStatusKnown(data)
+                status_type_0 = check_task_status_known(data)
 
                 return status_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -127,6 +197,24 @@ class ImageGenerationTask:
             return cast(int | None | Unset, data)
 
         created = _parse_created(d.pop("created", UNSET))
+
+        def _parse_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        id = _parse_id(d.pop("id", UNSET))
+
+        def _parse_model(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        model = _parse_model(d.pop("model", UNSET))
 
         def _parse_poll_url(data: object) -> None | str | Unset:
             if data is None:
@@ -159,6 +247,51 @@ class ImageGenerationTask:
 
         data = _parse_data(d.pop("data", UNSET))
 
+        def _parse_progress(data: object) -> float | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(float | None | Unset, data)
+
+        progress = _parse_progress(d.pop("progress", UNSET))
+
+        def _parse_updated(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        updated = _parse_updated(d.pop("updated", UNSET))
+
+        def _parse_cancelled(data: object) -> bool | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(bool | None | Unset, data)
+
+        cancelled = _parse_cancelled(d.pop("cancelled", UNSET))
+
+        def _parse_cancellation_status(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        cancellation_status = _parse_cancellation_status(d.pop("cancellation_status", UNSET))
+
+        def _parse_billing_transaction_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        billing_transaction_id = _parse_billing_transaction_id(d.pop("billing_transaction_id", UNSET))
+
         def _parse_error(data: object) -> None | str | TaskErrorDetail | Unset:
             if data is None:
                 return data
@@ -180,8 +313,15 @@ class ImageGenerationTask:
             task_id=task_id,
             status=status,
             created=created,
+            id=id,
+            model=model,
             poll_url=poll_url,
             data=data,
+            progress=progress,
+            updated=updated,
+            cancelled=cancelled,
+            cancellation_status=cancellation_status,
+            billing_transaction_id=billing_transaction_id,
             error=error,
         )
 

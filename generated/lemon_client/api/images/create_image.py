@@ -7,8 +7,8 @@ import httpx
 from ...client import AuthenticatedClient, Client
 from ...models.error_response import ErrorResponse
 from ...models.image_generation_request import ImageGenerationRequest
-from ...models.image_generation_response import ImageGenerationResponse
 from ...models.image_generation_task import ImageGenerationTask
+from ...models.images_response import ImagesResponse
 from ...types import Response
 
 
@@ -33,10 +33,10 @@ def _get_kwargs(
 
 def _parse_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> ErrorResponse | ImageGenerationResponse | ImageGenerationTask:
+) -> ErrorResponse | ImageGenerationTask | ImagesResponse:
     if response.status_code == 200:
 
-        def _parse_response_200(data: object) -> ImageGenerationResponse | ImageGenerationTask:
+        def _parse_response_200(data: object) -> ImageGenerationTask | ImagesResponse:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
@@ -47,7 +47,7 @@ def _parse_response(
                 pass
             if not isinstance(data, dict):
                 raise TypeError()
-            response_200_type_1 = ImageGenerationResponse.from_dict(data)
+            response_200_type_1 = ImagesResponse.from_dict(data)
 
             return response_200_type_1
 
@@ -57,7 +57,7 @@ def _parse_response(
 
     if response.status_code == 202:
 
-        def _parse_response_202(data: object) -> ImageGenerationResponse | ImageGenerationTask:
+        def _parse_response_202(data: object) -> ImageGenerationTask | ImagesResponse:
             try:
                 if not isinstance(data, dict):
                     raise TypeError()
@@ -68,7 +68,7 @@ def _parse_response(
                 pass
             if not isinstance(data, dict):
                 raise TypeError()
-            response_202_type_1 = ImageGenerationResponse.from_dict(data)
+            response_202_type_1 = ImagesResponse.from_dict(data)
 
             return response_202_type_1
 
@@ -118,7 +118,7 @@ def _parse_response(
 
 def _build_response(
     *, client: AuthenticatedClient | Client, response: httpx.Response
-) -> Response[ErrorResponse | ImageGenerationResponse | ImageGenerationTask]:
+) -> Response[ErrorResponse | ImageGenerationTask | ImagesResponse]:
     return Response(
         status_code=HTTPStatus(response.status_code),
         content=response.content,
@@ -131,7 +131,7 @@ def sync_detailed(
     *,
     client: AuthenticatedClient,
     body: ImageGenerationRequest,
-) -> Response[ErrorResponse | ImageGenerationResponse | ImageGenerationTask]:
+) -> Response[ErrorResponse | ImageGenerationTask | ImagesResponse]:
     """Generate images from a prompt
 
      Answers with the images at once, or with a task to poll. Which of the two it is can only be told
@@ -146,7 +146,7 @@ def sync_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorResponse | ImageGenerationResponse | ImageGenerationTask]
+        Response[ErrorResponse | ImageGenerationTask | ImagesResponse]
     """
 
     kwargs = _get_kwargs(
@@ -164,7 +164,7 @@ def sync(
     *,
     client: AuthenticatedClient,
     body: ImageGenerationRequest,
-) -> ErrorResponse | ImageGenerationResponse | ImageGenerationTask | None:
+) -> ErrorResponse | ImageGenerationTask | ImagesResponse | None:
     """Generate images from a prompt
 
      Answers with the images at once, or with a task to poll. Which of the two it is can only be told
@@ -179,7 +179,7 @@ def sync(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorResponse | ImageGenerationResponse | ImageGenerationTask
+        ErrorResponse | ImageGenerationTask | ImagesResponse
     """
 
     return sync_detailed(
@@ -192,7 +192,7 @@ async def asyncio_detailed(
     *,
     client: AuthenticatedClient,
     body: ImageGenerationRequest,
-) -> Response[ErrorResponse | ImageGenerationResponse | ImageGenerationTask]:
+) -> Response[ErrorResponse | ImageGenerationTask | ImagesResponse]:
     """Generate images from a prompt
 
      Answers with the images at once, or with a task to poll. Which of the two it is can only be told
@@ -207,7 +207,7 @@ async def asyncio_detailed(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        Response[ErrorResponse | ImageGenerationResponse | ImageGenerationTask]
+        Response[ErrorResponse | ImageGenerationTask | ImagesResponse]
     """
 
     kwargs = _get_kwargs(
@@ -223,7 +223,7 @@ async def asyncio(
     *,
     client: AuthenticatedClient,
     body: ImageGenerationRequest,
-) -> ErrorResponse | ImageGenerationResponse | ImageGenerationTask | None:
+) -> ErrorResponse | ImageGenerationTask | ImagesResponse | None:
     """Generate images from a prompt
 
      Answers with the images at once, or with a task to poll. Which of the two it is can only be told
@@ -238,7 +238,7 @@ async def asyncio(
         httpx.TimeoutException: If the request takes longer than Client.timeout.
 
     Returns:
-        ErrorResponse | ImageGenerationResponse | ImageGenerationTask
+        ErrorResponse | ImageGenerationTask | ImagesResponse
     """
 
     return (

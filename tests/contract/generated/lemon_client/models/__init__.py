@@ -5,12 +5,12 @@ from .error_detail import ErrorDetail
 from .error_response import ErrorResponse
 from .image_data import ImageData
 from .image_generation_request import ImageGenerationRequest
-from .image_generation_response import ImageGenerationResponse
 from .image_generation_task import ImageGenerationTask
 from .image_quality_known import ImageQualityKnown
 from .image_response_format_known import ImageResponseFormatKnown
 from .image_size_known import ImageSizeKnown
 from .image_style_known import ImageStyleKnown
+from .images_response import ImagesResponse
 from .model_alternative import ModelAlternative
 from .model_suggestion import ModelSuggestion
 from .task_error_detail import TaskErrorDetail
@@ -22,11 +22,11 @@ __all__ = (
     "ErrorResponse",
     "ImageData",
     "ImageGenerationRequest",
-    "ImageGenerationResponse",
     "ImageGenerationTask",
     "ImageQualityKnown",
     "ImageResponseFormatKnown",
     "ImageSizeKnown",
+    "ImagesResponse",
     "ImageStyleKnown",
     "ModelAlternative",
     "ModelSuggestion",

@@ -7,10 +7,13 @@ from typing import Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.image_quality_known import ImageQualityKnown
-from ..models.image_response_format_known import ImageResponseFormatKnown
-from ..models.image_size_known import ImageSizeKnown
-from ..models.image_style_known import ImageStyleKnown
+from ..models.image_quality_known import ImageQualityKnown, check_image_quality_known
+from ..models.image_response_format_known import (
+    ImageResponseFormatKnown,
+    check_image_response_format_known,
+)
+from ..models.image_size_known import ImageSizeKnown, check_image_size_known
+from ..models.image_style_known import ImageStyleKnown, check_image_style_known
 from ..types import UNSET, Unset
 
 T = TypeVar("T", bound="ImageGenerationRequest")
@@ -48,32 +51,32 @@ class ImageGenerationRequest:
         size: str | Unset
         if isinstance(self.size, Unset):
             size = UNSET
-        elif isinstance(self.size, ImageSizeKnown):
-            size = self.size.value
+        elif isinstance(self.size, str):
+            size = self.size
         else:
             size = self.size
 
         quality: str | Unset
         if isinstance(self.quality, Unset):
             quality = UNSET
-        elif isinstance(self.quality, ImageQualityKnown):
-            quality = self.quality.value
+        elif isinstance(self.quality, str):
+            quality = self.quality
         else:
             quality = self.quality
 
         response_format: str | Unset
         if isinstance(self.response_format, Unset):
             response_format = UNSET
-        elif isinstance(self.response_format, ImageResponseFormatKnown):
-            response_format = self.response_format.value
+        elif isinstance(self.response_format, str):
+            response_format = self.response_format
         else:
             response_format = self.response_format
 
         style: str | Unset
         if isinstance(self.style, Unset):
             style = UNSET
-        elif isinstance(self.style, ImageStyleKnown):
-            style = self.style.value
+        elif isinstance(self.style, str):
+            style = self.style
         else:
             style = self.style
 
@@ -118,7 +121,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                size_type_0 = ImageSizeKnown(data)
+                size_type_0 = check_image_size_known(data)
 
                 return size_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -133,7 +136,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                quality_type_0 = ImageQualityKnown(data)
+                quality_type_0 = check_image_quality_known(data)
 
                 return quality_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -148,7 +151,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                response_format_type_0 = ImageResponseFormatKnown(data)
+                response_format_type_0 = check_image_response_format_known(data)
 
                 return response_format_type_0
             except (TypeError, ValueError, AttributeError, KeyError):
@@ -163,7 +166,7 @@ class ImageGenerationRequest:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                style_type_0 = ImageStyleKnown(data)
+                style_type_0 = check_image_style_known(data)
 
                 return style_type_0
             except (TypeError, ValueError, AttributeError, KeyError):

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeVar, cast
 from attrs import define as _attrs_define
 from attrs import field as _attrs_field
 
-from ..models.task_status_known import TaskStatusKnown
+from ..models.task_status_known import TaskStatusKnown, check_task_status_known
 from ..types import UNSET, Unset
 
 if TYPE_CHECKING:
@@ -42,8 +42,8 @@ class ImageGenerationTask:
         task_id = self.task_id
 
         status: str
-        if isinstance(self.status, TaskStatusKnown):
-            status = self.status.value
+        if isinstance(self.status, str):
+            status = self.status
         else:
             status = self.status
 
@@ -110,7 +110,7 @@ class ImageGenerationTask:
             try:
                 if not isinstance(data, str):
                     raise TypeError()
-                status_type_0 = TaskStatusKnown(data)
+                status_type_0 = check_task_status_known(data)
 
                 return status_type_0
             except (TypeError, ValueError, AttributeError, KeyError):

@@ -1,12 +1,17 @@
 # @generated from openapi.yaml by openapi-python-client 0.29.1. Do not edit: change openapi.yaml and run "make regen".
-from enum import StrEnum
+from typing import Literal
+
+TaskStatusKnown = Literal["completed", "failed", "pending", "processing"]
+
+TASK_STATUS_KNOWN_VALUES: set[TaskStatusKnown] = {
+    "completed",
+    "failed",
+    "pending",
+    "processing",
+}
 
 
-class TaskStatusKnown(StrEnum):
-    COMPLETED = "completed"
-    FAILED = "failed"
-    PENDING = "pending"
-    PROCESSING = "processing"
-
-    def __str__(self) -> str:
-        return str(self.value)
+def check_task_status_known(value: str) -> TaskStatusKnown:
+    if value in TASK_STATUS_KNOWN_VALUES:
+        return value
+    raise TypeError(f"Unexpected value {value!r}. Expected one of {TASK_STATUS_KNOWN_VALUES!r}")

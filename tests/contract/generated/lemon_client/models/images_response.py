@@ -13,11 +13,11 @@ if TYPE_CHECKING:
     from ..models.image_data import ImageData
 
 
-T = TypeVar("T", bound="ImageGenerationResponse")
+T = TypeVar("T", bound="ImagesResponse")
 
 
 @_attrs_define
-class ImageGenerationResponse:
+class ImagesResponse:
     """Finished images."""
 
     data: list[ImageData] | None
@@ -90,13 +90,13 @@ class ImageGenerationResponse:
 
         created = _parse_created(d.pop("created", UNSET))
 
-        image_generation_response = cls(
+        images_response = cls(
             data=data,
             created=created,
         )
 
-        image_generation_response.additional_properties = d
-        return image_generation_response
+        images_response.additional_properties = d
+        return images_response
 
     @property
     def additional_keys(self) -> list[str]:

@@ -13,17 +13,19 @@ if TYPE_CHECKING:
     from ..models.image_data import ImageData
 
 
-T = TypeVar("T", bound="ImageGenerationResponse")
+T = TypeVar("T", bound="ImagesResponse")
 
 
 @_attrs_define
-class ImageGenerationResponse:
+class ImagesResponse:
     """Finished images."""
 
     data: list[ImageData] | None
     """ The images. """
     created: int | None | Unset = UNSET
     """ When the images were made, in Unix seconds. """
+    billing_transaction_id: None | str | Unset = UNSET
+    """ What the account's usage records call this charge, once it is settled (L). """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -43,6 +45,12 @@ class ImageGenerationResponse:
         else:
             created = self.created
 
+        billing_transaction_id: None | str | Unset
+        if isinstance(self.billing_transaction_id, Unset):
+            billing_transaction_id = UNSET
+        else:
+            billing_transaction_id = self.billing_transaction_id
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
@@ -52,6 +60,8 @@ class ImageGenerationResponse:
         )
         if created is not UNSET:
             field_dict["created"] = created
+        if billing_transaction_id is not UNSET:
+            field_dict["billing_transaction_id"] = billing_transaction_id
 
         return field_dict
 
@@ -90,13 +100,23 @@ class ImageGenerationResponse:
 
         created = _parse_created(d.pop("created", UNSET))
 
-        image_generation_response = cls(
+        def _parse_billing_transaction_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        billing_transaction_id = _parse_billing_transaction_id(d.pop("billing_transaction_id", UNSET))
+
+        images_response = cls(
             data=data,
             created=created,
+            billing_transaction_id=billing_transaction_id,
         )
 
-        image_generation_response.additional_properties = d
-        return image_generation_response
+        images_response.additional_properties = d
+        return images_response
 
     @property
     def additional_keys(self) -> list[str]:

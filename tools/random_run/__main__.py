@@ -1,0 +1,144 @@
+"""Thousands of random episodes against the emulator: cancelled, interrupted, killed, forked. Nothing paid twice or lost.
+
+    python tools/random_run --episodes 5000 --seed 1
+
+It ends with a table, and with exit code 1 if anything was paid twice, lost without a word, mixed up or leaked. Each
+such episode is named with the options that repeat it alone.
+"""
+
+from __future__ import annotations
+
+import argparse
+import faulthandler
+import importlib
+import json
+import os
+import subprocess
+import sys
+import time
+from collections import defaultdict
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
+
+from random_run.evidence import Tally, hear_warnings, say  # noqa: E402 - the path comes first
+from random_run.server import Server  # noqa: E402 - as above
+
+#: Kinds of episodes: the module that runs them, and their share in 100.
+KINDS = {
+    "cancel-asyncio": ("cancelled", 10),
+    "cancel-aiohttp": ("cancelled", 12),
+    "cancel-uvloop": ("cancelled", 10),
+    "cancel-trio": ("cancelled", 10),
+    "interrupt": ("interrupted", 25),
+    "interrupt-threads": ("interrupted", 12),
+}
+#: Seconds without a word after which a worker hangs.
+SILENCE = 60
+#: Seconds in which requests that were broken off still arrive.
+SETTLE = 0.5
+
+
+def main() -> int:
+    """Run what the command line says."""
+    options = _options()
+    if options.worker:
+        kind, url = options.worker
+        return work(kind, options.seed, url, range(*options.numbers))
+    kinds = options.kinds or list(KINDS)
+    whole = sum(KINDS[kind][1] for kind in kinds)
+    tallies = []
+    with Server() as server:
+        for kind in kinds:
+            count = max(round(options.episodes * KINDS[kind][1] / whole), 1)
+            numbers = range(options.episode, options.episode + 1) if options.episode is not None else range(count)
+            for _ in range(options.repeat):
+                tallies.append(run(server, kind, options.seed, numbers))
+    return show(tallies, options.seed)
+
+
+def run(server: Server, kind: str, seed: int, numbers: range) -> Tally:
+    """Let a worker run the episodes of one kind, and judge them by the ledger."""
+    tally, calls, at, began = Tally(kind), [], numbers.start, time.monotonic()
+    for line in _lines(server.url, kind, seed, numbers):
+        match line:
+            case {"begin": number}:
+                at, tally.episodes = number, tally.episodes + 1
+            case {"call": call}:
+                calls.append(call)
+            case {"leak": what}:
+                tally.leak(what, f"{kind} after episode {at}")
+            case {"stuck": number}:
+                tally.leak("it hangs", f"{kind} --episode {number}")
+            case {"fault": what}:
+                tally.leak(what, f"{kind} --episode {at}")
+            case {"note": what}:
+                print(f"{kind}: {what}", file=sys.stderr)
+    time.sleep(SETTLE)
+    charges: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    for charge in server.charges():
+        charges[charge["prompt"]].append(charge)
+    for call in calls:
+        tally.judge(call, charges.pop(call["prompt"], []), f"{kind} --episode {call['episode']}")
+    for prompt in charges:
+        tally.lost += 1
+        tally.faults.append(f"{kind}: nobody asked for {prompt!r}, which was charged")
+    print(f"{kind}: {tally.episodes} episodes in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return tally
+
+
+def _lines(url: str, kind: str, seed: int, numbers: range) -> Iterator[dict[str, Any]]:
+    """Yield what a worker says. One that dies or falls silent says so."""
+    command = [sys.executable, __file__, "--worker", kind, url, "--seed", str(seed), "--numbers"]
+    command += [str(numbers.start), str(numbers.stop)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
+        assert worker.stdout is not None  # noqa: S101 - a pipe
+        for line in worker.stdout:
+            yield json.loads(line)
+    if worker.returncode:
+        yield {"fault": f"the worker ended with {worker.returncode}"}
+
+
+def work(kind: str, seed: int, url: str, numbers: range) -> int:
+    """Be a worker."""
+    faulthandler.enable()
+    hear_warnings()
+    importlib.import_module(f"random_run.{KINDS[kind][0]}").main(kind, seed, url, numbers)
+    return 0
+
+
+def show(tallies: list[Tally], seed: int) -> int:
+    """Print the table, and what went wrong."""
+    columns = ("episodes", "calls", "charged", "results", "handles", "doubts", "twice", "lost", "wrong", "leaked")
+    titles = ("episodes", "calls", "charged", "in hand", "task told", "doubt told")
+    titles += ("paid twice", "lost untold", "mixed up", "leaked")
+    rows = [(tally.kind, *(getattr(tally, name) for name in columns)) for tally in tallies]
+    rows.append(("all", *(sum(row[i] for row in rows) for i in range(1, len(columns) + 1))))
+    print(f"{'kind':22}" + "".join(f"{title:>12}" for title in titles))
+    for row in rows:
+        print(f"{row[0]:22}" + "".join(f"{value:>12,}" for value in row[1:]))
+    faults = [fault for tally in tallies for fault in tally.faults]
+    for fault in faults[:40]:
+        print(f"--seed {seed} --kinds {fault}")
+    if len(faults) > 40:
+        print(f"and {len(faults) - 40} more")
+    return 1 if faults else 0
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
+    parser.add_argument("--episodes", type=int, default=5000, help="how many, of all kinds together")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--kinds", nargs="+", choices=KINDS, help="only these")
+    parser.add_argument("--episode", type=int, help="only the one with this number")
+    parser.add_argument("--repeat", type=int, default=1, help="all of it so often")
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    parser.add_argument("--numbers", nargs=2, type=int, help=argparse.SUPPRESS)
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

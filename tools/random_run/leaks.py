@@ -1,0 +1,68 @@
+"""Whether a client is as new after thousands of episodes: connections, turns, locks, memory, speed."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, Final
+
+from lemon_ext._http import IN_FLIGHT
+
+#: Whose objects must not become more and more.
+_WATCHED: Final = ("lemon_ext", "httpx", "httpcore", "aiohttp", "h11", "asyncio", "anyio", "trio", "uvloop")
+#: The client remembers so many addresses that it took apart.
+_CACHED: Final = ("httpx.URL", "httpx._urlparse.ParseResult")
+#: So many more of one type, after thousands of episodes, are a leak.
+MANY: Final = 300
+#: So much slower than a new client, at best of several tries, is no noise.
+SLOWER: Final = 1.6
+
+
+def sockets() -> int:
+    """Return how many sockets this process has open."""
+    return sum(target.startswith("socket:") for target in _targets())
+
+
+def _targets() -> Iterator[str]:
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            yield str(Path("/proc/self/fd", name).readlink())
+        except OSError:  # the folder itself
+            continue
+
+
+def objects() -> Counter[str]:
+    """Count the living objects of the packages that make requests."""
+    gc.collect()
+    kinds = (type(each) for each in gc.get_objects())
+    names = (f"{kind.__module__}.{kind.__qualname__}" for kind in kinds)
+    return Counter(name for name in names if name.startswith(_WATCHED) and name not in _CACHED)
+
+
+def held(lemon: Any) -> list[str]:
+    """Return what a client that nobody uses just now still holds."""
+    core, found = lemon._core, []
+    for kind, connections in core.http.connections.items():
+        users = sum(len(lease.users) for lease in connections._all)
+        if users:
+            found.append(f"{users} requests of kind {kind} are still counted as under way")
+        if len(connections._all) > len(connections._present):
+            found.append(f"{len(connections._all) - len(connections._present)} retired {kind} clients were not closed")
+    for kind, turns in getattr(getattr(core.http, "loop", None), "_turns", {}).items():
+        if turns.value != IN_FLIGHT:
+            found.append(f"{IN_FLIGHT - turns.value} of {IN_FLIGHT} turns of kind {kind} are gone")
+    for name in ("rate_limit", "schedule"):
+        lock = getattr(core.session, name)._lock
+        if not lock.acquire(timeout=1):
+            found.append(f"the lock of {name} is held")
+        else:
+            lock.release()
+    return found
+
+
+def grown(before: Counter[str], after: Counter[str]) -> list[str]:
+    """Return which types there are many more of."""
+    return [f"{after[name] - before[name]:+} {name}" for name in after if after[name] - before[name] > MANY]
