@@ -11,10 +11,10 @@ import os
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
 from anyio.to_thread import run_sync
@@ -49,8 +49,6 @@ __all__ = (
     "read_rows",
     "run_batch",
 )
-
-T = TypeVar("T")
 
 #: Requests at once through a blocking client, each in a thread of its own.
 THREADS: Final = 32
@@ -289,32 +287,24 @@ class _Batch:
 
     def _open(self) -> Journal:
         """Check the rows, and open the folder with them in it."""
-        if self.requests is None:
-            journal = Journal.open(self.folder, create=False)
-            if not journal.count():
-                journal.close()
+        core = self.client._core
+        with ExitStack() as undo, spooled(self.requests, self.defaults, core.validation) as rows:
+            if rows is not None:
+                _refuse_orphans(self.folder)
+            journal = undo.enter_context(Journal.open(self.folder, create=rows is not None))
+            if rows is not None:
+                journal.take_in(rows)
+            elif not journal.count():
                 raise JournalError(
                     f"The input of {self.folder} was not read to its end. Give it again: the same `lemon batch`, or "
                     "run_batch with the rows.",
                     path=journal.path,
                 )
-        else:
-            with spooled(self.requests, self.defaults, self.client._core.validation) as rows:
-                _refuse_orphans(self.folder)
-                journal = Journal.open(self.folder)
-                try:
-                    journal.take_in(rows)
-                except BaseException:
-                    journal.close()
-                    raise
-        try:
             remove_stale_parts(self.folder)
             recognize(journal)
-            _note_address(journal, self.client._core.session.base_url)
+            _note_address(journal, core.session.base_url)
             journal.release(refused=self.options.resend_refused, uncertain=self.options.resend_uncertain)
-        except BaseException:
-            journal.close()
-            raise
+            undo.pop_all()
         return journal
 
     def _finish(self, journal: Journal) -> None:
@@ -339,11 +329,8 @@ def _left(journal: Journal) -> str | None:
     if uncertain:
         more = counts["uncertain"] - len(uncertain)
         rows = ", ".join(uncertain) + (f" and {more:,} more" if more else "")
-        parts.append(
-            f"row {rows} may be billed, and the answer was lost"
-            if len(uncertain) == 1
-            else f"rows {rows} may be billed, and the answers were lost"
-        )
+        one = len(uncertain) == 1
+        parts.append(f"row{'' if one else 's'} {rows} may be billed, and the answer{' was' if one else 's were'} lost")
     if waiting:
         parts.append(f"{waiting:,} row{'s are' if waiting > 1 else ' is'} paid for and waiting")
     if not parts:

@@ -15,7 +15,7 @@ from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -49,8 +49,6 @@ from .journal import Entry, Journal, Statement, Writer
 from .output import described
 from .pictures import Pictures, keep_reply, without_data
 from .queue import Queue
-
-T = TypeVar("T")
 
 #: Polls at once. By Little's law 25 serve 10,000 requests a minute at 150 ms each.
 POLLS: Final = 32
@@ -201,7 +199,7 @@ class Engine:
             pictures = Pictures.known(entry, self._task(entry), self._core)
             if pictures.fetchable:
                 self._move(before, "completed")
-                self._save_later(pictures, "completed")
+                self._start("save", self._save, pictures, "completed")
             elif entry.task_id is not None:  # its images came as data, which the journal does not hold
                 self._move(before, "waiting")
                 self._queue.poll_at(self._task(entry), now)
@@ -480,7 +478,7 @@ class Engine:
             await self._write(task.row, status="completed", **cells)
             self._move(before, "completed")
             before = "completed"
-        self._save_later(pictures, before, failure)
+        self._start("save", self._save, pictures, before, failure)
 
     async def _store(self, pictures: Pictures, *, data: bool) -> None:
         await pictures.save(self._journal.folder, self._options.deadline, data=data)
@@ -489,10 +487,7 @@ class Engine:
         if pictures.entry.row in self._unwritten:
             self._unwritten[pictures.entry.row] = f"was answered with images: {', '.join(pictures.places())}"
 
-    def _save_later(self, pictures: Pictures, before: str, failure: LemonError | None = None) -> None:
-        self._start("save", self._save, pictures, before, failure)
-
-    async def _save(self, pictures: Pictures, before: str, failure: LemonError | None) -> None:
+    async def _save(self, pictures: Pictures, before: str, failure: LemonError | None = None) -> None:
         """Fetch what is not there yet, and end the row."""
         row = pictures.entry.row
         async with self._saves:
