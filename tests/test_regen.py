@@ -669,7 +669,7 @@ def test_the_report_reads_rows_as_the_validator_does(tools):
         "BREAKING model flux-pro, size: no longer taken",
         "ok       between parameters, gone: style: needs quality",
         "ok       model flux-pro, n: default 1 -> 2",
-        "ok       model flux-pro, style: now taken",
+        "ok       model flux-pro now takes style",
         "ok       default model: dall-e-3 -> midjourney",
     ]
 

@@ -255,12 +255,14 @@ def _row(model: str, before: dict[str, Any], after: dict[str, Any], both: list[s
         values = [row.get("defaults", {}).get(name) for row in (before, after)]
         if values[0] != values[1]:
             yield Change(f"model {model}, {name}: default {_show(values[0])} -> {_show(values[1])}", (model,))
-    for parameter in sorted(both):
-        was, now = (_own(row, parameter) for row in (before, after))
+    own = {parameter: (_own(before, parameter), _own(after, parameter)) for parameter in sorted(both)}
+    if fresh := [parameter for parameter, (was, now) in own.items() if was is False and now is not False]:
+        yield Change(f"model {model} now takes {', '.join(fresh)}", (model,))
+    for parameter, (was, now) in own.items():
         what = f"model {model}, {parameter}"
-        if was != now and False in (was, now):
-            yield Change(f"{what}: {'no longer' if now is False else 'now'} taken", (model,), now is False)
-        elif was != now:
+        if was is not False and now is False:
+            yield Change(f"{what}: no longer taken", (model,), True)
+        elif was is not False and was != now:
             yield from _rules(what, model, was, now)
 
 
