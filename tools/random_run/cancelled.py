@@ -349,5 +349,11 @@ def main(kind: str, seed: int, url: str, numbers: range) -> None:
     backend = "trio" if kind == "cancel-trio" else "asyncio"
     with fast():
         anyio.run(
-            _main, kind, seed, url, numbers, backend=backend, backend_options={"use_uvloop": True} if "uvloop" in kind else {}
+            _main,
+            kind,
+            seed,
+            url,
+            numbers,
+            backend=backend,
+            backend_options={"use_uvloop": True} if "uvloop" in kind else {},
         )

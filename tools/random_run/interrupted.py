@@ -124,7 +124,9 @@ class Alarm:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _ring(self, _: int, frame: FrameType | None) -> None:
-        if frame is None or frame.f_code.co_filename.startswith((_HERE, str(Path(threading.__file__).parent / "contextlib"))):
+        if frame is None or frame.f_code.co_filename.startswith(
+            (_HERE, str(Path(threading.__file__).parent / "contextlib"))
+        ):
             signal.setitimer(signal.ITIMER_REAL, 0.0002)
             return
         if self.again:
