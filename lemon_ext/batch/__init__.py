@@ -456,6 +456,7 @@ class _Bridge:
     reader: threading.Thread = field(factory=threading.current_thread)
     thread: threading.Thread = field(init=False)
     _rows: SimpleQueue[dict[str, Any] | None] = field(factory=SimpleQueue)
+    _ended: threading.Event = field(factory=threading.Event)
 
     def __attrs_post_init__(self) -> None:
         self.thread = threading.Thread(target=self._run, name="lemon-batch")
@@ -477,8 +478,9 @@ class _Bridge:
             raise
 
     def _join(self) -> None:
-        while self.thread.is_alive():
-            self.thread.join(0.5)
+        # Not by Thread.join: before Python 3.13, a thread counts as ended when Ctrl-C interrupts that.
+        while self.thread.ident is not None and not self._ended.wait(0.5):
+            pass
 
     def _run(self) -> None:
         try:
@@ -487,6 +489,7 @@ class _Bridge:
             self.error = exc
         finally:
             self._rows.put(None)
+            self._ended.set()
 
     async def _work(self) -> None:
         async def emit(row: dict[str, Any]) -> None:
