@@ -37,6 +37,7 @@ from ._warn import warn
 from .errors import (
     APITimeoutError,
     LemonError,
+    ModerationTaskError,
     ResponseError,
     TaskCancelledError,
     TaskFailedError,
@@ -350,6 +351,8 @@ def ending(task: Task) -> Answer:
         how, kind = f"ended as {answer.status}", TaskFailedError
         if answer.state is State.CANCELLED:
             how, kind = "was cancelled", TaskCancelledError
+        elif answer.is_moderated:
+            kind = ModerationTaskError
         raise kind(
             f"The {what} {how}: {answer.reason.rstrip('.')}.",
             task=task if task.id is not None else None,
