@@ -3,8 +3,8 @@
 A thousand tasks, and five thousand, at once: submit, poll each second until done, against a server in another process
 of this machine. A task takes 1 to 4 s. Every client is driven alike, one coroutine a task, through its public
 face: ours over aiohttp (the extra) and over httpx alone; a whole batch, with its journal and every picture saved,
-stands below. Each runs in a fresh process and is stopped after a while, so that one that never ends does not last for ever.
-Times on a machine that does other work are worth little.
+stands below. Each runs in a fresh process and is stopped after a while, so that one that never ends does not last
+for ever. Times on a machine that does other work are worth little.
 Needs Linux or macOS, for the memory.
 """
 
