@@ -519,6 +519,47 @@ def test_an_async_client_in_a_second_event_loop_says_what_to_do():
             anyio.run(http.exchange, Send("GET", address))
 
 
+# ---- lemon.raw ----
+
+
+@pytest.mark.parametrize("backend", ["blocking", "asyncio", "trio"])
+def test_the_generated_client_borrows_our_connections_and_gives_them_back(backend):
+    from lemon_client.api.images import create_image, get_image_task
+    from lemon_client.models import ImageGenerationRequest
+
+    heads = []
+
+    def serve(connection, number):
+        while (lines := head(connection)) is not None:
+            heads.append((number, KEY in lines, "cookie" in lines.lower()))
+            reply(connection, b'{"task_id": "img_1", "status": "pending"}', b"Set-Cookie: caf\xe9=\xe9")
+
+    request = ImageGenerationRequest(prompt="x", model="midjourney")
+
+    async def main(address):
+        async with AsyncLemon(KEY, base_url=address) as lemon:
+            raw = lemon.raw
+            for _ in range(2):
+                assert (await create_image.asyncio(client=raw, body=request)).task_id == "img_1"
+                assert (await get_image_task.asyncio("img_1", client=raw)).status == "pending"
+            await raw.get_async_httpx_client().aclose()
+            assert (await lemon.images.task("img_1").refresh()).status == "pending"
+            assert all(not lease.users for lease in lemon._core.http.connections["poll"]._all)
+
+    with listening(serve) as address:
+        if backend == "blocking":
+            with Lemon(KEY, base_url=address) as lemon:
+                for _ in range(2):
+                    assert create_image.sync(client=lemon.raw, body=request).task_id == "img_1"
+                    assert get_image_task.sync("img_1", client=lemon.raw).status == "pending"
+                lemon.raw.get_httpx_client().close()
+                assert lemon.images.task("img_1").refresh().status == "pending"
+                assert all(not lease.users for lease in lemon._core.http.connections["poll"]._all)
+        else:
+            anyio.run(main, address, backend=backend)
+    assert heads == [(1, True, False)] * 5
+
+
 # ---- what a caller's own client brings ----
 
 
