@@ -398,7 +398,8 @@ class Credentials:
         text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
         if not effect.sent and not trace.heard:
             # A transport of the user's. aiohttp's adapter calls a connection that was lost later a ConnectTimeout.
-            late = type(exc.__cause__).__module__.startswith("aiohttp") and isinstance(exc, httpx.ConnectTimeout)
+            causes = {kind.__name__ for kind in type(exc.__cause__).__mro__}
+            late = "ClientConnectionError" in causes and not causes & {"ClientConnectorError", "ConnectionTimeoutError"}
             effect.sent = late or not isinstance(exc, (*_UNSENT, httpx.UnsupportedProtocol, httpx.InvalidURL))
         local = not effect.sent and not isinstance(exc, httpx.TransportError)
         if isinstance(exc, _UNSENT):
@@ -415,10 +416,13 @@ class Credentials:
 
 @define(eq=False, repr=False)
 class _Trace:
-    """Hears from the HTTP library how far a submission has come."""
+    """Hears from the HTTP library how far a submission has come.
+
+    Our own connections always tell. Of a client of the user's, that is known once something was ``heard``.
+    """
 
     effect: Send
-    heard: bool = field(default=False, init=False)
+    heard: bool
 
     def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         self.heard = True
@@ -583,7 +587,7 @@ class Http:
 
     def _send(self, client: Any, effect: Send) -> APIResponse:
         end = time.monotonic() + effect.within
-        trace, body = _Trace(effect), None
+        trace, body = _Trace(effect, self.given is None and effect.kind == "submit"), None
         request = self.credentials.build(client, effect, trace)
         token = until.set(end)
         try:
@@ -698,7 +702,7 @@ class AsyncHttp:
         return given if lease is None else lease.client, leave
 
     async def _send(self, client: Any, effect: Send, end: float) -> APIResponse:
-        trace, body = _Trace(effect), None
+        trace, body = _Trace(effect, self.given is None and effect.kind == "submit"), None
         request = self.credentials.build(client, effect, trace.asynchronous)
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + max(end - time.monotonic(), 0.0)):

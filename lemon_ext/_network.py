@@ -103,12 +103,12 @@ def _resolve(host: str, port: int, end: float) -> list[str]:
     """Return the addresses of a host. The system's resolver knows no time limit, so it runs in a thread of its own."""
     if _is_literal(host):
         return [host]
-    answers: SimpleQueue[list[str] | OSError | UnicodeError] = SimpleQueue()
+    answers: SimpleQueue[list[str] | Exception] = SimpleQueue()
 
     def look_up() -> None:
         try:
             answers.put(_addresses(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-        except (OSError, UnicodeError) as exc:
+        except Exception as exc:  # noqa: BLE001 - raised below
             answers.put(exc)
 
     threading.Thread(target=look_up, name="lemon-resolve", daemon=True).start()
@@ -116,8 +116,10 @@ def _resolve(host: str, port: int, end: float) -> list[str]:
         found = answers.get(timeout=max(end - time.monotonic(), 0.001))
     except Empty:
         raise httpcore.ConnectTimeout(f"the name {host} was not resolved in time") from None
-    if isinstance(found, Exception):
+    if isinstance(found, OSError | UnicodeError):
         raise httpcore.ConnectError(f"{host}: {found}") from found
+    if isinstance(found, Exception):
+        raise found
     return found
 
 

@@ -64,7 +64,7 @@ def importers(module):
         ("httpx", {"_aiohttp.py", "_http.py", "_raw.py", "emulator/transport.py"}),
         ("httpcore", {"_network.py"}),
         ("aiohttp", {"_aiohttp.py"}),
-        ("asyncio", set()),
+        ("asyncio", {"_http.py"}),
         ("lemon_client.api", {"_api.py"}),
         ("click", None),
         ("rich", None),

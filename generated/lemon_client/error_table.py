@@ -49,6 +49,7 @@ ERROR_CODES: Final[Mapping[str, ErrorCode]] = MappingProxyType(
         "unsupported_task_cancel": ErrorCode("task", (400,), "L"),
         "async_task_not_found": ErrorCode("task", (404,), "L"),
         "task_not_cancellable": ErrorCode("task", (409,), "L"),
+        "task_not_owned": ErrorCode("task", (403,), "T+"),
         "content_policy": ErrorCode("moderation", (), "elsewhere"),
         "content_policy_violation": ErrorCode("moderation", (400,), "elsewhere"),
         "moderation_blocked": ErrorCode("moderation", (400,), "elsewhere"),
