@@ -501,6 +501,7 @@ SOURCES: Final[Mapping[str, str]] = MappingProxyType(
         "T-spec": "The vendor's own openapi.json of 2026-07-11 to 2026-07-24",
         "T+": "The newest public pages and openapi.json, after 2026-07-20",
         "3P": "What others report in public, May 2026",
+        "elsewhere": "Other gateways of this kind; no page of the vendor says it",
     }
 )
 
