@@ -42,7 +42,7 @@ def test_a_code_that_says_too_little_is_refused(tools, old, new, place, reason):
 
 @pytest.mark.regen
 def test_sources_are_those_of_the_legend_where_there_is_one(tools):
-    legend = "x-lemon-sources: {SEED: the page, E: the pages, E-spec: the spec}\n\nx-lemon-models:"
+    legend = "x-lemon-sources: {SEED: the page, E: the pages, E-spec: the spec, L: later pages}\n\nx-lemon-models:"
     found = findings(tools, edit(("\nx-lemon-models:", f"\n{legend}")))
     assert [one.reason for one in found] == 5 * ["x-lemon-sources does not say what 'elsewhere' is"]
 
