@@ -310,6 +310,35 @@ def test_a_request_whose_time_is_over_was_never_sent(wired):
     assert fault.timeout
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_request_that_waits_too_long_for_its_turn_was_never_sent(backend, monkeypatch):
+    """Half of its time: a submission that is sent too late for its answer is paid and lost."""
+    monkeypatch.setattr(_http, "IN_FLIGHT", 1)
+    seen, end = [], threading.Event()
+
+    def serve(connection, number):
+        seen.append(request_line(connection))
+        end.wait(5)
+
+    async def main(address):
+        http = AsyncHttp(Credentials(None, address))
+        async with anyio.create_task_group() as group:
+            group.start_soon(http.exchange, Send("POST", f"{address}/first", {}, kind="submit"))
+            while not seen:  # noqa: ASYNC110 - the server is a thread
+                await anyio.sleep(0.001)
+            with pytest.raises(TransportFault, match="in use for too long") as caught:
+                await http.exchange(Send("POST", f"{address}/second", {}, kind="submit", within=0.02))
+            group.cancel_scope.cancel()
+        end.set()
+        await http.aclose()
+        return caught.value
+
+    with listening(serve) as address:
+        fault = anyio.run(main, address, backend=backend)
+    assert (fault.sent, fault.timeout) == (False, True)
+    assert seen == ["POST /first HTTP/1.1"]
+
+
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning")
 def test_what_unpacks_to_gigabytes_is_not_unpacked(wired, monkeypatch):
     """59 KB of gzip became 1.6 GB. What may be billed stays so."""
