@@ -948,18 +948,3 @@ def test_a_second_try_of_a_doubtful_row_counts_as_images_too(tmp_path):
     go(gateway, rows(2), tmp_path, max_images=2)
     assert statuses(go(gateway, None, tmp_path, max_images=2, resend_uncertain=True)) == {}
     assert len(gateway.posts) == 2
-
-
-@pytest.mark.parametrize("ending", ["next(outcomes)", "next(outcomes); sys.exit(3)"])
-def test_a_program_that_ends_with_the_outcomes_half_read_ends(tmp_path, ending):
-    code = f"""
-import sys
-from lemon_ext import run_batch
-from tests.gateway import Gateway, rows
-outcomes = run_batch(rows(30), {str(tmp_path)!r}, client=Gateway().client(), concurrency=1)
-{ending}
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20, text=True)
-    assert done.returncode == (3 if "exit" in ending else 0), done.stderr
-    kept = batch_status(tmp_path)
-    assert (kept.uncertain, kept.submitting, kept.open + kept.saved) == (0, 0, 30)

@@ -13,6 +13,7 @@ from lemon_ext.batch import Progress
 from lemon_ext.cli._watch import TOLD
 from lemon_ext.cli._words import duration, line, summary
 from lemon_ext.errors import JournalError
+from lemon_ext.testing import instant
 from tests.cli import ctrl_c, emulator, lemon, server, terminal  # noqa: F401 - fixtures
 
 FAST = ("--poll-interval", "0.02")
@@ -159,7 +160,8 @@ def test_a_task_that_the_api_does_not_know_is_told_and_kept_until_it_is_given_up
     lemon("batch", file, "-o", "out", "-m", "midjourney", "--deadline", "0.3", *FAST)
     emulator._jobs.clear()
     for _ in range(2):
-        result = lemon("resume", "out", "--deadline", "30", *FAST)
+        with instant():
+            result = lemon("resume", "out", "--deadline", "30", *FAST)
         assert result.exit_code == 7
         assert "lemon: Row 1 is still waiting: The API does not know the task img_" in result.stderr
         assert result.stderr.endswith("  next: lemon resume -- out\n")
