@@ -373,7 +373,7 @@ def test_a_refusal_is_the_outcome_of_its_row(tmp_path):
     outcomes = {row["row"]: row for row in go(gateway, rows(3), tmp_path)}
     assert statuses(outcomes.values()) == {1: "saved", 2: "refused", 3: "saved"}
     error = outcomes[2]["error"]
-    assert (error["type"], error["code"], error["status_code"]) == ("BadRequestError", "content_policy", 400)
+    assert (error["type"], error["code"], error["status_code"]) == ("ModerationStatusError", "content_policy", 400)
     assert go(gateway, rows(3), tmp_path) == []
 
 
