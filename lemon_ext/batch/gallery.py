@@ -42,9 +42,9 @@ _ADVICE: Final = {
     "accepted": ("Accepted, not fetched yet. To go on:", "{resume}"),
     "unfetched": ("It is made and paid. To fetch it:", "{resume}"),
     "uncertain": ("Look at your account before you send it again:", "{resume} --resend-uncertain"),
-    "failed": ("It is not sent again. For another try, put it in a new batch.", ""),
+    "failed": ("It may have been billed all the same. For another try:", "{resume} --resend-failed"),
     "refused": (
-        "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again:",
+        "The API did not accept it, and it is not billed. Mend it in the input, or send it again as it is:",
         "{resume} --resend-refused",
     ),
 }
@@ -54,10 +54,12 @@ _NUMBER: Final = int | float
 #: What the page shows of a row: the name it has there and the one in the results, its kind, and what stands for others.
 _SHOWN: Final[tuple[tuple[str, str, Any, Any], ...]] = (
     ("row", "row", int, None),
+    ("id", "id", str, None),
     ("status", "status", str, None),
     ("model", "model", str, ""),
     ("prompt", "prompt", str, ""),
     ("params", "request", dict, {}),
+    ("extra", "extra", dict, {}),
     ("paths", "paths", list, []),
     ("task", "task_id", str, None),
     ("revised", "revised_prompts", list, []),
