@@ -54,12 +54,10 @@ _NUMBER: Final = int | float
 #: What the page shows of a row: the name it has there and the one in the results, its kind, and what stands for others.
 _SHOWN: Final[tuple[tuple[str, str, Any, Any], ...]] = (
     ("row", "row", int, None),
-    ("id", "id", str, None),
     ("status", "status", str, None),
     ("model", "model", str, ""),
     ("prompt", "prompt", str, ""),
     ("params", "request", dict, {}),
-    ("extra", "extra", dict, {}),
     ("paths", "paths", list, []),
     ("task", "task_id", str, None),
     ("revised", "revised_prompts", list, []),
@@ -68,6 +66,8 @@ _SHOWN: Final[tuple[tuple[str, str, Any, Any], ...]] = (
     ("finished", "finished_at", _NUMBER, None),
     ("seconds", "seconds", _NUMBER, None),
     ("note", "note", str, None),
+    ("id", "id", str, None),
+    ("extra", "extra", dict, {}),
 )
 
 

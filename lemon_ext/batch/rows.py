@@ -193,26 +193,22 @@ def _json_row(source: Source, line: int, value: Any) -> Iterator[Row]:
         source.fault(line, f"must be an object or a string, not {_JSON_NAMES[type(value)]}")
         return
     columns, identity = source.columns, None
-    try:
-        if isinstance(value.get("body"), dict) and "custom_id" in value:  # the form of OpenAI's batches
-            identity, value = id_of(value["custom_id"]), _body(value)
-            columns = Columns(columns.prompt, carry=columns.carry, strict=True)
-    except BadValueError as exc:
-        source.fault(line, f"custom_id {exc}" if identity is None else str(exc))
-        return
+    if isinstance(value.get("body"), dict) and "custom_id" in value:  # the form of OpenAI's batches
+        try:
+            identity = id_of(value["custom_id"])
+        except BadValueError as exc:
+            source.fault(line, f"custom_id {exc}")
+            return
+        if not str(value.get("url", "generations")).rstrip("/").endswith("generations"):
+            source.fault(line, "is not for the generation of images, by its url")
+            return
+        # All of it is meant for the API: nothing is left out silently.
+        columns, value = Columns(columns.prompt, carry=columns.carry, strict=True), value["body"]
     parts, faults = columns.split(value)
     if faults:
         source.fault(line, "; ".join(faults))
     else:
         yield Row(parts.values, line, identity or parts.id, parts.extra)
-
-
-def _body(value: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the request of a line of OpenAI's batches."""
-    url = str(value.get("url", ""))
-    if url and not url.rstrip("/").endswith("generations"):
-        raise BadValueError("is not for the generation of images, by its url")
-    return dict(value["body"])
 
 
 _JSON_NAMES: Final = {
@@ -252,8 +248,8 @@ def _header(source: Source, number: int, cells: Sequence[Any]) -> list[tuple[str
     """Return the columns. Raises RowsError at once: without them no row can be understood."""
     names = [cell.strip() if isinstance(cell, str) else "" if is_empty(cell) else str(cell) for cell in cells]
     # Data frames write their index first, under no name.
-    index = len(names) > 1 and (not names[0] or re.fullmatch(r"Unnamed: \d+|__index_level_\d+__", names[0]))
-    named = [name for name in names[1 if index else 0 :] if name]
+    index = len(names) > 1 and re.fullmatch(r"(Unnamed: \d+|__index_level_\d+__)?", names[0]) is not None
+    named = [name for name in names[int(index) :] if name]
     roles = source.columns.roles(named)
     faults = list(roles.faults)
     faults += [f"the column {name!r} is there twice" for name in twice(named) if plain(name)]
@@ -263,8 +259,8 @@ def _header(source: Source, number: int, cells: Sequence[Any]) -> list[tuple[str
         source.fault(number, fault)
     if faults:
         raise source.error()
-    columns = [(name, roles.of[name] if name else _NAMELESS) for name in names]
-    return [(names[0], _LEFT_OUT), *columns[1:]] if index else columns
+    columns = [(name, roles.of.get(name, _NAMELESS)) for name in names]
+    return [("", _LEFT_OUT), *columns[1:]] if index else columns
 
 
 _NAMELESS: Final = Role("")

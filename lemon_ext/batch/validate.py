@@ -12,7 +12,6 @@ from itertools import product
 from typing import Any
 
 from attrs import evolve, field, frozen
-from attrs.converters import default_if_none
 from lemon_client.model_table import PARAMETERS
 
 from lemon_ext._core import Validation, prepare
@@ -29,13 +28,17 @@ Requests = Iterable[Mapping[str, Any]]
 Grid = Mapping[str, Sequence[Any]]
 
 
+def _some(given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return given or {}
+
+
 @frozen
 class Checks:
     """How rows are read and checked. ``defaults`` fill in what a row leaves out, ``grid`` makes several of each."""
 
-    defaults: Mapping[str, Any] = field(factory=dict, converter=default_if_none(factory=dict))
+    defaults: Mapping[str, Any] = field(default=None, converter=_some)
     columns: Columns = field(factory=Columns)
-    grid: Grid = field(factory=dict, converter=default_if_none(factory=dict))
+    grid: Grid = field(default=None, converter=_some)
 
     def __attrs_post_init__(self) -> None:
         for name, values in self.grid.items():
