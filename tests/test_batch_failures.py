@@ -222,7 +222,7 @@ def test_two_writers_never_pay_twice_even_without_the_lock(tmp_path, monkeypatch
 
 def test_who_does_not_move_a_row_does_not_send_it(tmp_path):
     with journal.Journal.open(tmp_path) as one:
-        one.take_in([(None, {"prompt": "x"}, 1)])
+        one.take_in([journal.Incoming(None, {"prompt": "x"}, 1)])
         assert one.commit([journal.submitting(1, 5.0)]) == [1]
         assert one.commit([journal.submitting(1, 6.0)]) == [0]
         assert one.entry(1).submitted_at == 5.0
