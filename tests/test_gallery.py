@@ -69,9 +69,10 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
     error = {"type": "TaskFailedError", "message": "flagged", "code": "content_policy", "status_code": None}
     times = [1767000000.0, 1767000041.2, 41.2]
     note = "1 image of 2 came back."
+    bill = {"request_id": "req_1", "billing_id": "txn_1", "cost": "0.040000"}
     page = batch(
         tmp_path / "my out",
-        row(1, paths=["1 a#%.png", "2.png"], revised_prompts=[None, "a revised cat"], note=note),
+        row(1, paths=["1 a#%.png", "2.png"], revised_prompts=[None, "a revised cat"], note=note, **bill),
         row(2, status="failed", paths=[], error=error, task_id=None, revised_prompts=[], revised_prompt="why not"),
     )
     assert page == tmp_path / "my out" / "index.html"
@@ -100,7 +101,7 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
         },
         "fields": [
             *("row", "status", "model", "prompt", "params", "paths", "task", "revised", "error"),
-            *("submitted", "finished", "seconds", "note"),
+            *("submitted", "finished", "seconds", "note", "cost", "request", "billing"),
         ],
         "rows": [
             [
@@ -115,6 +116,9 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 None,
                 *times,
                 note,
+                "0.040000",
+                "req_1",
+                "txn_1",
             ],
             [
                 2,
@@ -127,10 +131,12 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 ["why not"],
                 error,
                 *times,
-                None,
+                *[None] * 4,
             ],
         ],
         "damaged": [],
+        "spent": "0.040000",
+        "billed": 1,
     }
 
 
@@ -181,9 +187,7 @@ def test_wrong_kinds_of_values_do_no_harm(tmp_path: Path) -> None:
     odd = {"row": 1, "status": "new", "model": 1, "prompt": None, "paths": "x", "request": [], "error": "no"}
     odd |= {"task_id": 5, "revised_prompts": {}, "submitted_at": "now", "finished_at": True, "seconds": []}
     (tmp_path / "results.jsonl").write_text(json.dumps(odd))
-    assert data(write_gallery(tmp_path))["rows"] == [
-        [1, "new", "", "", {}, [], None, [None], None, None, None, None, None]
-    ]
+    assert data(write_gallery(tmp_path))["rows"] == [[1, "new", "", "", {}, [], None, [None], *[None] * 8]]
 
 
 def test_a_link_in_the_place_of_the_page_is_not_followed(tmp_path: Path) -> None:

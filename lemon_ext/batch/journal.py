@@ -42,7 +42,8 @@ FILE: Final = "journal.sqlite3"
 LOCK: Final = "journal.lock"
 #: "LEMN": tells our files from other people's databases.
 APPLICATION_ID: Final = 0x4C454D4E
-VERSION: Final = 1
+#: Version 1 had no columns for what a row was billed as.
+VERSION: Final = 2
 STATUSES: Final = ("unsent", "submitting", "waiting", "completed", "saved", "failed", "refused", "uncertain")
 #: How deep JSON is stored; no answer that means anything is deeper.
 DEEPEST: Final = 64
@@ -76,15 +77,19 @@ class Entry:
     doubts: int = field(metadata=_sql(int, "INTEGER NOT NULL DEFAULT 0", "earlier submissions whose answers were lost"))
     submitted_at: float | None = field(metadata=_sql(float, "REAL", "Unix seconds"))
     finished_at: float | None = field(metadata=_sql(float, "REAL", "Unix seconds"))
+    request_id: str | None = field(metadata=_sql(str, "TEXT", "what the API calls the request"))
+    billing_id: str | None = field(metadata=_sql(str, "TEXT", "what the account's records call the charge"))
+    cost: str | None = field(metadata=_sql(str, "TEXT", "US dollars, an exact decimal"))
     damage: tuple[str, ...] = ()
 
     @classmethod
     def of(cls, found: sqlite3.Row) -> Entry:
         """Read a row as it stands in the file."""
         cells, damage = {}, []
+        there = found.keys()
         for column in _COLUMNS:
             try:
-                cells[column.name] = _cell(found[column.name], column)
+                cells[column.name] = _cell(found[column.name] if column.name in there else None, column)
             except (ValueError, TypeError, RecursionError):
                 damage.append(column.name)
                 cells[column.name] = _EMPTY.get(column.name)
@@ -307,7 +312,19 @@ class Journal:
         if (found := self._one("PRAGMA quick_check(1)")[0]) != "ok":
             raise sqlite3.DatabaseError(found)
         self._database.execute("PRAGMA synchronous = FULL")
+        self._bring_up_to_date()
         self.commit([cut_off()])
+
+    def _bring_up_to_date(self) -> None:
+        """Add the columns that an earlier version did not have."""
+        if self._one("PRAGMA user_version")[0] == VERSION:
+            return
+        with self._transaction():
+            there = {column["name"] for column in self._database.execute("PRAGMA table_info(rows)")}
+            for column in _COLUMNS:
+                if column.name not in there:
+                    self._database.execute(f"ALTER TABLE rows ADD COLUMN {column.name} {column.metadata['sql']}")
+            self._database.execute(f"PRAGMA user_version = {VERSION}")
 
     def _is_empty(self) -> bool:
         return self._one("PRAGMA user_version")[0] == 0 and not self._one("SELECT count(*) FROM sqlite_master")[0]
@@ -315,9 +332,9 @@ class Journal:
     def _check(self) -> None:
         if self._one("PRAGMA application_id")[0] != APPLICATION_ID:
             raise JournalError(f"{self.path} is a database of something else. Choose another folder.", path=self.path)
-        if (version := self._one("PRAGMA user_version")[0]) != VERSION:
+        if not 1 <= (version := self._one("PRAGMA user_version")[0]) <= VERSION:
             raise JournalError(
-                f"{self.path} is a journal of version {version}, and this program reads version {VERSION}. "
+                f"{self.path} is a journal of version {version}, and this program reads versions up to {VERSION}. "
                 "Use the version of lemon-ext that wrote it.",
                 path=self.path,
             )
