@@ -132,6 +132,19 @@ def _described(row: ModelRow, name: str) -> Rule | Literal[False]:
     return whole
 
 
+def asked(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a request asks of its pictures: ``pixels``, ``shape``, ``format``, ``count``. Else nothing."""
+    model = request.get("model")
+    own = MODELS[_key(model if isinstance(model, str) else ANY_MODEL)].get("asks", {})
+    given = {name: request[name] for name in PARAMETERS if request.get(name) is not None}
+    # A parameter that asks for this by its nature comes before one that only stands for it with this model.
+    found: dict[str, Any] = {what: given[name] for name, what in own.items() if name in given}
+    for name, value in given.items():
+        if name not in own and (what := PARAMETERS[name].get("asks")) is not None:
+            found[what] = value
+    return found
+
+
 def violations(request: Mapping[str, Any] | GeneratedRequest) -> list[Violation]:
     """List all that is wrong with a request, before anything is sent.
 

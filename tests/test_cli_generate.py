@@ -72,7 +72,11 @@ def test_json_holds_all_that_a_program_needs(emulator):
     assert shown.pop("created") > 0
     assert shown.pop("seconds") >= 0
     assert shown.pop("task_id") == emulator.ledger[0].task_id
+    assert shown.pop("request_id").startswith("req_")
+    assert shown.pop("billing_id") == f"txn_{emulator.ledger[0].task_id}"
     assert shown == {
+        "note": None,
+        "cost": None,
         "prompt": "a cat",
         "model": "midjourney",
         "paths": ["a-cat.png"],

@@ -514,7 +514,9 @@ def test_it_sends_the_headers_that_the_contract_documents_and_no_others(api):
     assert done[0]["x-task-id"] == task_id
     assert len({each["x-billing-transaction-id"] for each in (*done, inline)}) == 2
     assert len({each["x-request-id"] for each in (*done, inline)}) == 3
-    assert Api().post().headers.keys() == {"content-type"}
+    for path, method in ((GENERATIONS, "post"), (f"{GENERATIONS}/{{task_id}}", "get")):
+        del data["paths"][path][method]["responses"]["200"]["headers"]
+    assert Api(contract=data).post().headers.keys() == {"content-type"}
 
 
 def test_the_same_prompt_looks_the_same_and_everything_else_differs(api):

@@ -37,6 +37,9 @@ class Plan:
     #: Which issue of the image addresses is good; the ones before have expired.
     issue: int = 0
     blank: bool = False
+    #: How pictures differ from what was asked for: how many times smaller, and of which format.
+    smaller: int = 1
+    format: str | None = None
 
 
 @frozen
@@ -266,6 +269,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("foreign_poll_url", "a task with poll_url on another host", _SUBMIT,
               plan=_set(reply="task", poll_url="https://elsewhere.example/v1/images/generations/{task_id}")),
         Fault("fewer_images", "one image fewer than asked for", _SUBMIT, plan=_fewer),
+        Fault("other_size", "pictures half as wide and high as asked for", _SUBMIT, plan=_set(smaller=2)),
+        Fault("other_format", "pictures in WebP, whatever was asked for", _SUBMIT, plan=_set(format="webp")),
         Fault("no_images", "complete, without an image", _SUBMIT, plan=_set(n=0)),
         Fault("empty_url", "complete, with empty addresses", _SUBMIT, plan=_set(blank=True)),
         # pictures
