@@ -480,11 +480,12 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
     lines = "[...document.querySelectorAll('.thumb')].map(one => one.innerText.trim().split(/\\s*\\n\\s*/))"
     resend = "Look at your account before you send it again: lemon resume out --resend-uncertain"
     refused = (
-        "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again: "
+        "The API did not accept it, and it is not billed. Mend it in the input, or send it again as it is: "
         "lemon resume out --resend-refused"
     )
+    failed = "It may have been billed all the same. For another try: lemon resume out --resend-failed"
     assert browser.run(lines) == [
-        ["Failed", "The prompt was flagged.", "It may have been billed all the same. For another try: lemon resume out --resend-failed"],
+        ["Failed", "The prompt was flagged.", failed],
         ["Uncertain", "The answer was lost.", resend],
         ["Waiting", "Not sent yet. To go on: lemon resume out"],
         ["Waiting", "Accepted, not fetched yet. To go on: lemon resume out"],
