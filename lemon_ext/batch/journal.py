@@ -100,6 +100,12 @@ class Entry:
     cost: str | None = field(metadata=_sql(str, "TEXT", "US dollars, an exact decimal"))
     damage: tuple[str, ...] = ()
 
+    @property
+    def answered(self) -> list[dict[str, Any]]:
+        """The images of the answer, without their data."""
+        images = (self.answer or {}).get("images")
+        return [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
+
     @classmethod
     def of(cls, found: sqlite3.Row) -> Entry:
         """Read a row as it stands in the file."""

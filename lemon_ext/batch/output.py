@@ -64,9 +64,8 @@ class Progress:
 
 def outcome(entry: Entry) -> dict[str, Any]:
     """Return a row as it stands in the results."""
-    images = (entry.answer or {}).get("data")
-    pairs = zip(entry.paths or (), images if isinstance(images, list) else (), strict=False)
-    revised = [image.get("revised_prompt") for path, image in pairs if path is not None and isinstance(image, dict)]
+    pairs = zip(entry.paths or (), entry.answered, strict=False)
+    revised = [image.get("revised_prompt") for path, image in pairs if path is not None]
     began, ended = entry.submitted_at, entry.finished_at
     return {
         "row": entry.row,
