@@ -66,8 +66,7 @@ def new_error_code(tree):
 
 def row_deleted(tree):
     table = tree["x-lemon-models"]
-    default = request(tree)["properties"]["model"].get("x-server-default")
-    del table[next(name for name in table if name not in (default, "*"))]
+    del table[next(name for name in table if name not in (tree["x-lemon-default-model"], "*"))]
 
 
 def reply_changed(tree):
