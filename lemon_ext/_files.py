@@ -113,8 +113,12 @@ class PartFile(Target):
 
     def _new(self) -> tuple[Path, BinaryIO]:
         part = self._folder / f".{secrets.token_hex(8)}.part"
-        file = part.open("x+b")
-        _lock(file)
+        try:
+            file = part.open("x+b")
+            _lock(file)
+        except BaseException:
+            part.unlink(missing_ok=True)
+            raise
         return part, file
 
     def change(self, pieces: Callable[[BinaryIO], Pieces | None]) -> None:
@@ -122,21 +126,21 @@ class PartFile(Target):
         found = pieces(self._file)
         if found is None:
             return
+        old = self._part, self._file
         try:
-            part, file = self._new()
-        except OSError:
-            return
-        try:
+            self._part, self._file = self._new()
             for piece in found:
-                _copy(self._file, file, piece)
-            file.flush()
-        except OSError:
-            with suppress(OSError):
-                file.close()
-            part.unlink()
-            return
-        self.__exit__()
-        self._part, self._file = part, file
+                _copy(old[1], self._file, piece)
+            self._file.flush()
+        except BaseException as exc:
+            if self._part != old[0]:
+                self.__exit__()
+                self._part, self._file = old
+            if not isinstance(exc, OSError):
+                raise
+        else:
+            old[1].close()
+            old[0].unlink()
 
     def place(self, stem: str, suffix: str | None, *, overwrite: bool = False, remark: str = "") -> Path:
         """Give the file its name, with the suffix its bytes call for, and return it.

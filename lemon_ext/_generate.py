@@ -11,10 +11,13 @@ from ._flow import Call, Flow
 from ._retry import Deadline
 from .errors import TaskFailedError
 from .results import ImageResult
-from .tasks import Leaving, Task, next_change, submit_task, until_done
+from .tasks import Leaving, Task, next_change, refresh, submit_task, until_done
 
 TaskT = TypeVar("TaskT", bound=Task)
 OnChange = Callable[[Any], object] | None
+T = TypeVar("T")
+#: A flow, and what tells whoever leaves it what is paid for.
+Told = tuple[Flow[T], Callable[[BaseException], None]]
 
 
 def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) -> TaskT:
@@ -24,10 +27,10 @@ def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) ->
     return kind(task_id, poll_url, core=core)  # type: ignore[call-arg]  # the handles of both colours have a core
 
 
-def submitted(core: Core, kind: type[TaskT], request: Request, deadline: Deadline) -> Flow[TaskT]:
+def submitted(core: Core, kind: type[TaskT], request: Request, deadline: Deadline) -> Told[TaskT]:
     """Send the billable POST and return the handle."""
-    with Leaving() as leaving:
-        return (yield from _submit(core, kind, request, deadline, leaving))
+    leaving = Leaving()
+    return _submit(core, kind, request, deadline, leaving), leaving.tell
 
 
 def generated(
@@ -37,31 +40,37 @@ def generated(
     deadline: Deadline,
     poll_interval: float | None,
     on_update: OnChange,
-) -> Flow[ImageResult]:
+) -> Told[ImageResult]:
     """Send the billable POST, wait until it is done, and return the images."""
-    with Leaving() as leaving:
+    leaving = Leaving()
+
+    def flow() -> Flow[ImageResult]:
         task = yield from _submit(core, kind, request, deadline, leaving)
         return (yield from _accepted(core, task, deadline, poll_interval, on_update))
+
+    return flow(), leaving.tell
 
 
 def waited(
     core: Core, task: Task, deadline: Deadline, poll_interval: float | None, on_update: OnChange
-) -> Flow[ImageResult]:
+) -> Told[ImageResult]:
     """Wait for a task and return its images."""
-    with Leaving(task):
-        return (yield from _result(core, task, deadline, poll_interval, on_update))
+    return _result(core, task, deadline, poll_interval, on_update), Leaving(task).tell
 
 
-def adopted(core: Core, task: Task, deadline: Deadline, on_update: OnChange) -> Flow[ImageResult]:
+def adopted(core: Core, task: Task, deadline: Deadline, on_update: OnChange) -> Told[ImageResult]:
     """Wait for a task that somebody else submitted just now."""
-    with Leaving(task):
-        return (yield from _accepted(core, task, deadline, None, on_update))
+    return _accepted(core, task, deadline, None, on_update), Leaving(task).tell
 
 
-def changed(core: Core, task: Task, deadline: Deadline, poll_interval: float | None) -> Flow[bool]:
+def changed(core: Core, task: Task, deadline: Deadline, poll_interval: float | None) -> Told[bool]:
     """Wait for the next change of a task. See `next_change`."""
-    with Leaving(task):
-        return (yield from next_change(core.session, task, deadline, poll_interval=poll_interval))
+    return next_change(core.session, task, deadline, poll_interval=poll_interval), Leaving(task).tell
+
+
+def refreshed(core: Core, task: Task, deadline: Deadline) -> Told[None]:
+    """Poll until the present state of a task is known."""
+    return refresh(core.session, task, deadline), Leaving(task).tell
 
 
 def _submit(core: Core, kind: type[TaskT], request: Request, deadline: Deadline, leaving: Leaving) -> Flow[TaskT]:

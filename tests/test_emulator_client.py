@@ -115,7 +115,7 @@ TABLE = [
     ("task_seconds,seconds=200", "midjourney", "ok", 1),
     ("task_seconds,seconds=400", "midjourney", "TaskTimeoutError", 1),
     ("task_failed", "midjourney", "TaskFailedError", 1),
-    ("task_failed_object", "midjourney", "TaskFailedError", 1),
+    ("task_failed_object", "midjourney", "ModerationTaskError", 1),
     # what came is not what was asked for
     ("fewer_images", "dall-e-2", "ok, LemonWarning", 1),
     ("fewer_images", "midjourney", "ok, LemonWarning", 1),

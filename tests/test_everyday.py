@@ -79,9 +79,63 @@ def path_moved(tree):
         tree["paths"][path.replace("/v1/images/", "/v2/pictures/")] = tree["paths"].pop(path)
 
 
+def everywhere(tree, old, new):
+    """Call something otherwise wherever it stands: as a key, a value or an item of a list."""
+    for key in list(tree) if isinstance(tree, dict) else range(len(tree)):
+        if isinstance(tree[key], dict | list):
+            everywhere(tree[key], old, new)
+        elif tree[key] == old:
+            tree[key] = new
+    if isinstance(tree, dict) and old in tree:
+        tree.insert(list(tree).index(old), new, tree.pop(old))
+
+
+def other_words(tree):
+    for old, new in {
+        "pending": "waiting_line",
+        "processing": "painting",
+        "completed": "Painted",
+        "failed": "spoilt",
+    }.items():
+        for name, schema in tree["components"]["schemas"].items():
+            if "x-lemon-states" in schema:
+                everywhere(tree["components"]["schemas"][name], old, new)
+        everywhere(tree["paths"], old, new)
+
+
+def other_fields(tree):
+    for old, new in {"task_id": "job", "status": "phase", "poll_url": "next_look", "data": "pictures"}.items():
+        everywhere(tree["paths"], old, new)
+        for name in ("ImageGenerationTask", "ImagesResponse"):
+            everywhere(tree["components"]["schemas"][name], old, new)
+    for item in tree["paths"].values():
+        for operation in item.values():
+            if "x-lemon-task" in operation:
+                operation["responses"]["200"]["links"]["poll"]["parameters"] = {"job": "$response.body#/job"}
+    for path in [path for path in tree["paths"] if "{task_id}" in path]:
+        tree["paths"][path.replace("{task_id}", "{job}")] = tree["paths"].pop(path)
+
+
+def model_required(tree):
+    request(tree)["required"] = ["prompt", "model"]
+
+
+def other_default_model(tree):
+    table = tree["x-lemon-models"]
+    before = tree["x-lemon-default-model"]
+    tree["x-lemon-default-model"] = next(
+        name for name, row in table.items() if "*" not in name and "retired" not in row and name != before
+    )
+
+
+def other_server(tree):
+    tree["servers"].insert(0, {"url": "https://api.example.test"})
+
+
 EDITS = [
     *(new_parameter, new_model, new_value, new_size, new_response_field, new_error_code),
-    *(row_deleted, reply_changed, path_moved),
+    *(row_deleted, reply_changed, path_moved, other_words, other_fields),
+    *(model_required, other_default_model, other_server),
 ]
 
 

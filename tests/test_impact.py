@@ -105,7 +105,7 @@ def test_the_report_reads_rows_as_the_validator_does(tools):
         "check    model flux-pro, n: default 1 -> 2",
         "check    default model: dall-e-3 -> midjourney",
         "ok       between parameters, gone: style: needs quality",
-        "ok       model flux-pro, style: now taken",
+        "ok       model flux-pro now takes style",
     ]
 
 

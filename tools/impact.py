@@ -504,15 +504,18 @@ def _row(model: str, before: dict[str, Any], after: dict[str, Any], both: list[s
             level = _judge("asked", "x-server-default", *values)
             said = f"{_show(values[0])} -> {_show(values[1])}"
             yield Change(f"model {model}, {name}: default {said}", level, (), (model,))
-    for parameter in both:
-        yield from _own_rule(model, parameter, *(_own(row, parameter) for row in (before, after)))
+    own = {parameter: (_own(before, parameter), _own(after, parameter)) for parameter in both}
+    if fresh := [parameter for parameter, (was, now) in own.items() if was is False and now is not False]:
+        yield Change(f"model {model} now takes {', '.join(fresh)}", "ok", (), (model,))
+    for parameter, (was, now) in own.items():
+        if parameter not in fresh:
+            yield from _own_rule(model, parameter, was, now)
 
 
 def _own_rule(model: str, parameter: str, was: Any, now: Any) -> Iterator[Change]:
     what = f"model {model}, {parameter}"
-    if was != now and False in (was, now):
-        taken = now is not False
-        yield Change(f"{what}: {'now' if taken else 'no longer'} taken", "ok" if taken else "BREAKING", (), (model,))
+    if was is not False and now is False:
+        yield Change(f"{what}: no longer taken", "BREAKING", (), (model,))
     elif was != now:
         for change in _keywords("asked", what, "", was, now):
             yield Change(change.text, change.level, (), (model, *change.values))

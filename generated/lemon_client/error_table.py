@@ -55,5 +55,7 @@ ERROR_CODES: Final[Mapping[str, ErrorCode]] = MappingProxyType(
         "content_policy": ErrorCode("moderation", (), "elsewhere"),
         "content_policy_violation": ErrorCode("moderation", (400,), "elsewhere"),
         "moderation_blocked": ErrorCode("moderation", (400,), "elsewhere"),
+        "insufficient_user_quota": ErrorCode("money", (403,), "elsewhere"),
+        "billing_hard_limit_reached": ErrorCode("money", (400,), "elsewhere"),
     }
 )

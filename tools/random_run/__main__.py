@@ -12,7 +12,6 @@ import argparse
 import faulthandler
 import importlib
 import json
-import os
 import subprocess
 import sys
 import time
@@ -24,7 +23,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
 
-from random_run.evidence import Tally, hear_warnings, say  # noqa: E402 - the path comes first
+from random_run.evidence import Tally, hear_warnings  # noqa: E402 - the path comes first
 from random_run.server import Server  # noqa: E402 - as above
 
 #: Kinds of episodes: the module that runs them, and their share in 100.

@@ -8,7 +8,7 @@ import random
 import sys
 import tempfile
 import time
-from collections.abc import Awaitable, Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -349,5 +349,11 @@ def main(kind: str, seed: int, url: str, numbers: range) -> None:
     backend = "trio" if kind == "cancel-trio" else "asyncio"
     with fast():
         anyio.run(
-            _main, kind, seed, url, numbers, backend=backend, backend_options={"use_uvloop": True} if "uvloop" in kind else {}
+            _main,
+            kind,
+            seed,
+            url,
+            numbers,
+            backend=backend,
+            backend_options={"use_uvloop": True} if "uvloop" in kind else {},
         )

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import dis
-import random
 import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
@@ -124,7 +123,9 @@ class Alarm:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _ring(self, _: int, frame: FrameType | None) -> None:
-        if frame is None or frame.f_code.co_filename.startswith((_HERE, str(Path(threading.__file__).parent / "contextlib"))):
+        if frame is None or frame.f_code.co_filename.startswith(
+            (_HERE, str(Path(threading.__file__).parent / "contextlib"))
+        ):
             signal.setitimer(signal.ITIMER_REAL, 0.0002)
             return
         if self.again:
