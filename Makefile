@@ -17,7 +17,7 @@ demo: $(VENV)/run.stamp ## make pictures without a key and without a network
 	@$(SOURCES) $(RUN) tools/demo.py
 
 test: $(VENV)/test.stamp ## run the tests
-	@$(RUN) -m pytest -q -n auto -m "not regen and not peers and not browser and not kill"
+	@$(RUN) -m pytest -q -n auto -m "not regen and not peers and not browser and not kill and not slow"
 
 check: lint types layers regen-check lint-contract $(VENV)/dev.stamp ## everything that has to hold before a change lands
 	@$(RUN) -m pytest -n auto --cov --cov-report=term-missing:skip-covered --cov-fail-under=95

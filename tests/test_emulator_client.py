@@ -149,7 +149,8 @@ TABLE = [
 
 
 @pytest.mark.parametrize(("fault", "model", "outcome", "charges"), TABLE, ids=str)
-@pytest.mark.parametrize("colour", ["blocking", "asyncio"], indirect=True)  # trio has the main paths above
+# trio has the main paths above
+@pytest.mark.parametrize("colour", ["blocking", pytest.param("asyncio", marks=pytest.mark.slow)], indirect=True)
 def test_what_the_client_makes_of_every_fault(colour, fault, model, outcome, charges):
     emulator = emulate(colour, task_seconds=45.0, faults=[fault])
     lemon = client(colour, emulator, deadline=300.0)

@@ -7,6 +7,7 @@ import subprocess
 
 import pytest
 
+from tests.children import child
 from tests.conftest import ROOT, run_live
 
 PRISM = ROOT / ".venv" / "node" / "node_modules" / ".bin" / "prism"
@@ -22,16 +23,14 @@ pytestmark = [
 def mock():
     """Prism on the real contract; its address."""
     command = [str(PRISM), "mock", "--host", "127.0.0.1", "--port", "0", str(ROOT / "openapi.yaml")]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+    with child(*command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
         said = ""
-        try:
-            while (found := re.search(r"listening on (http://[\d.]+:\d+)", said)) is None:
-                line = process.stdout.readline()
-                assert line, f"it ended, and said: {said}"
-                said += line
-            yield found[1]
-        finally:
-            process.terminate()
+        while (found := re.search(r"listening on (http://[\d.]+:\d+)", said)) is None:
+            line = process.stdout.readline()
+            assert line, f"it ended, and said: {said}"
+            said += line
+        yield found[1]
+        process.terminate()
 
 
 def test_a_task_is_finished_and_images_at_once_are_read(mock):

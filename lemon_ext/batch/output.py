@@ -70,10 +70,12 @@ def outcome(entry: Entry) -> dict[str, Any]:
     began, ended = entry.submitted_at, entry.finished_at
     return {
         "row": entry.row,
+        "id": entry.id,
         "status": _status(entry),
         "model": entry.request.get("model"),
         "prompt": entry.request.get("prompt"),
         "request": entry.request,
+        "extra": entry.extra or {},
         "paths": [path for path in entry.paths or () if path is not None],
         "task_id": entry.task_id,
         "revised_prompt": next((text for text in revised if text), None),

@@ -13,12 +13,13 @@ from attrs import define, field
 from lemon_ext import _clock
 from lemon_ext._api import Answer
 from lemon_ext._base64 import as_text
-from lemon_ext._files import file_stem, put_aside, write_whole
+from lemon_ext._files import put_aside, write_whole
 from lemon_ext._response import APIResponse
 from lemon_ext.errors import LemonError
 from lemon_ext.results import Image
 from lemon_ext.tasks import Task
 
+from .columns import stem
 from .journal import Entry, Journal, change, dumps
 
 
@@ -97,10 +98,9 @@ def _images(entry: Entry, fields: Iterable[Mapping[str, Any]], task: Task, runne
 
 
 def names_of(entry: Entry, images: int) -> list[str]:
-    """Return the names of a row's files, without suffix: its number, the prompt's words, the image's number."""
-    prompt = entry.request.get("prompt")
-    stem = f"{entry.row:05d}-{file_stem(prompt if isinstance(prompt, str) else None)}"
-    return [f"{stem}-{number}" for number in range(1, images + 1)]
+    """Return the names of a row's files, without suffix: the last word is the image's number."""
+    first = stem(entry.id or entry.row, entry.request.get("prompt"))
+    return [f"{first}-{number}" for number in range(1, images + 1)]
 
 
 def recognize(found: Journal) -> None:
