@@ -54,10 +54,7 @@ ROWS = {
     "old-1": row(retired={"since": "2026-05-12", "source": "T", "instead": "new-2"}),
     "old-2": row(retired={"since": "2026-06-27", "source": "S"}),
 }  # fmt: skip
-SOURCES = {
-    "S": "made up", "T": "made up later", "SEED": "the page", "E": "the pages", "E-spec": "the file",
-    "elsewhere": "others",
-}  # fmt: skip
+SOURCES = {"S": "made up", "T": "made up later"}
 
 
 @pytest.fixture
