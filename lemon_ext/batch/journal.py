@@ -45,6 +45,8 @@ APPLICATION_ID: Final = 0x4C454D4E
 #: Version 1 had no columns for what a row was billed as.
 VERSION: Final = 2
 STATUSES: Final = ("unsent", "submitting", "waiting", "completed", "saved", "failed", "refused", "uncertain")
+#: Nothing was billed for a row in these states, unless an earlier try of it is in doubt.
+UNPAID: Final = ("unsent", "refused")
 #: How deep JSON is stored; no answer that means anything is deeper.
 DEEPEST: Final = 64
 

@@ -14,6 +14,7 @@ from attrs import evolve
 from lemon_ext._core import Validation, prepare
 from lemon_ext.capabilities import Violation, describe
 from lemon_ext.errors import CapabilityError
+from lemon_ext.money import Estimate
 
 from .journal import dumps
 from .rows import RowsError
@@ -31,9 +32,14 @@ class Checked(NamedTuple):
 
 @contextmanager
 def spooled(
-    requests: Requests | None, defaults: Mapping[str, Any] | None, validation: Validation
+    requests: Requests | None,
+    defaults: Mapping[str, Any] | None,
+    validation: Validation,
+    planned: Estimate,
 ) -> Iterator[Iterator[Checked] | None]:
-    """Check all rows, and then give them one by one; a file holds them meanwhile, however many they are."""
+    """Check all rows, count what they cost, and then give them one by one; a file holds them meanwhile, however many
+    they are.
+    """
     if requests is None:
         yield None
         return
@@ -44,6 +50,7 @@ def spooled(
         )
     with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
         for row in checked(requests, defaults, validation):
+            planned.add(row.request, row.images)
             spool.write(dumps(row) + "\n")
         spool.seek(0)
         yield (Checked(*json.loads(line)) for line in spool)

@@ -14,6 +14,7 @@ from ._contract import ApiCommand, api_fields, api_options
 from ._options import (
     SECONDS,
     base_url_option,
+    budget_option,
     check_stdin,
     connection,
     deadline_option,
@@ -21,6 +22,7 @@ from ._options import (
     json_option,
     poll_interval_option,
     private_images_option,
+    unknown_price_option,
 )
 from ._screen import screen
 
@@ -47,6 +49,8 @@ def run_options(function: F) -> F:
                 type=click.IntRange(min=0),
                 help="Request at most N images for this folder, in all runs together.",
             ),
+            budget_option,
+            unknown_price_option,
             click.option(
                 "--concurrency",
                 metavar="N",
@@ -98,7 +102,9 @@ def run_options(function: F) -> F:
     type=click.Choice(["jsonl", "csv", "txt"]),
     help="The format of FILE. [default: taken from its name or its first line]",
 )
-@click.option("--dry-run", is_flag=True, help="Check all rows and count the images. Nothing is sent.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check all rows, count the images, and say what they cost. Nothing is sent."
+)
 @click.option(
     "--validation",
     type=click.Choice(["strict", "warn", "off"]),
@@ -162,14 +168,19 @@ def status(folder: Path) -> int:
 def _plan(rows: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any], validation: Any) -> int:
     from lemon_ext.batch import plan_batch
 
+    from . import _prices
+
     plan = plan_batch(rows, defaults=defaults, validation=validation)
     if screen.as_json:
-        screen.json({"rows": plan.rows, "images": plan.images, "models": dict(plan.models)})
+        known = {"rows": plan.rows, "images": plan.images, "models": dict(plan.models)}
+        screen.json({**known, "cost": _prices.cost(plan.cost)})
         return 0
     screen.out(f"{plan.rows:,} rows for {plan.images:,} images; all of them can be sent. Nothing was sent.")
     width = max(map(len, plan.models))
     for model, count in plan.models.items():
         screen.out(f"{model:<{width}}  {count:,}")
+    for line in _prices.lines(plan.cost, plan.models):
+        screen.out(line)
     return 0
 
 
@@ -196,6 +207,8 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
             poll_interval=options["poll_interval"],
             concurrency=options["concurrency"],
             max_images=options["max_images"],
+            budget=options["budget"],
+            allow_unknown_price=options["allow_unknown_price"],
             resend_refused=options["resend_refused"],
             resend_uncertain=options["resend_uncertain"],
             drop_unknown=options["drop_unknown"],
@@ -211,4 +224,6 @@ def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str
     from ._errors import address, command
 
     where = address(options.get("base_url"), options.get("allow_private_images", False))
-    return command("resume", [*more, *where], [str(folder)])
+    budget = ["--budget", options["budget"]] if options.get("budget") is not None else []
+    unknown = ["--allow-unknown-price"] if options.get("allow_unknown_price") else []
+    return command("resume", [*more, *budget, *unknown, *where], [str(folder)])
