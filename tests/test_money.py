@@ -15,6 +15,7 @@ from lemon_ext import BudgetError, run_batch
 from lemon_ext._api import Bill, bill
 from lemon_ext.money import Budget, Estimate, quote
 from tests.cli import emulator, lemon, server  # noqa: F401 - fixtures
+from tests.edits import edit, findings
 from tests.gateway import Gateway, results, rows
 from tests.play import answer
 
@@ -318,3 +319,54 @@ def test_prices_are_listed_with_their_source_and_age(emulator):  # noqa: F811
     assert json.loads(lemon("models", "midjourney", "--prices", "--json").stdout)["prices"] == [
         {"per": "request", "usd": "0.05", "when": {}, "about": False, "source": "E", "date": "2026-01"}
     ]
+
+
+# ---- the contract ----
+
+MIDJOURNEY = '      - {per: request, usd: "0.05", source: E, date: "2026-01"}'
+CHARGE = "        billing_id: {headers: [X-Billing-Transaction-ID], body: [billing_transaction_id]}"
+ASKS = "          x-lemon-asks: count"
+
+
+@pytest.mark.regen
+@pytest.mark.parametrize(
+    ("old", "new", "place", "reason"),
+    [
+        (MIDJOURNEY, MIDJOURNEY.replace('"0.05"', "0.05"), "models.midjourney", "usd is an exact amount in quotes"),
+        (MIDJOURNEY, MIDJOURNEY.replace('"0.05"', '"0"'), "models.midjourney", "usd is an exact amount in quotes"),
+        (MIDJOURNEY, MIDJOURNEY.replace(' usd: "0.05",', ""), "models.midjourney", "usd is missing"),
+        (MIDJOURNEY, MIDJOURNEY.replace("request", "hour"), "models.midjourney", "'hour' is nothing to pay for"),
+        (MIDJOURNEY, MIDJOURNEY.replace("usd", "eur"), "models.midjourney", "can say usd, when and about"),
+        (MIDJOURNEY, MIDJOURNEY.replace("2026-01", "today"), "models.midjourney", "'today' is no date"),
+        (MIDJOURNEY, MIDJOURNEY.replace("source", "when: {hue: 1}, source"), "models.midjourney", "no parameter 'hue'"),
+        (MIDJOURNEY, MIDJOURNEY.replace("source", "about: maybe, source"), "models.midjourney", "about is true where"),
+        (MIDJOURNEY, "      {}", "models.midjourney", "is a list of prices"),
+        ("  currency: USD", "  currency: EUR", "x-lemon-prices", "another currency is not understood"),
+        (CHARGE, CHARGE.replace("billing_id", "biling_id"), "x-lemon-billing", "did you mean billing_id?"),
+        (CHARGE, CHARGE.replace("X-Billing-T", "X-T"), "x-lemon-billing", "no successful answer documents the header"),
+        (CHARGE, CHARGE.replace("[billing_transaction_id]", "[]"), "x-lemon-billing", "names of headers, and fields"),
+        (ASKS, ASKS.replace("count", "shape"), "properties.n", "x-lemon-asks is what it asks of a picture"),
+    ],
+)  # fmt: skip
+def test_what_the_contract_says_of_money_is_checked(tools, old, new, place, reason):
+    found = findings(tools, edit((old, new)))
+    assert any(place in one.place and reason in one.reason for one in found), "\n".join(map(str, found))
+
+
+@pytest.mark.regen
+def test_another_price_is_told_when_the_contract_is_regenerated(tools):
+    old, new = (tools.contract.parse(text) for text in (edit(), edit((MIDJOURNEY, MIDJOURNEY.replace("0.05", "0.06")))))
+    assert [str(one) for one in tools.impact.changes(old, new)] == [
+        "check    price of midjourney: 0.05 per request -> 0.06 per request"
+    ]
+
+
+@pytest.mark.regen
+def test_a_contract_that_says_nothing_of_money_knows_no_price(tools):
+    data = json.loads(json.dumps(tools.contract.parse(edit()).data))
+    del data["x-lemon-prices"], data["paths"]["/v1/images/generations"]["post"]["x-lemon-billing"]
+    contract, table = tools.contract.Contract(data), {}
+    assert list(tools.money.faults(contract)) == []
+    exec(tools.money.money_table(contract), table)
+    assert (table["PRICES"], table["BILLING"].cost) == ({}, ((), ()))
+    assert tools.money.prices_section(contract) == ""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
-from lemon_ext import _clock
-
 if TYPE_CHECKING:
     from lemon_client.money_table import Price
 
@@ -28,6 +26,8 @@ def where(price: Price) -> str:
 def age(price: Price) -> str:
     """Say when a price was published, and how long ago that is."""
     from datetime import UTC, datetime
+
+    from lemon_ext import _clock
 
     now = datetime.fromtimestamp(_clock.wall(), UTC)
     year, month = (int(part) for part in price.date.split("-")[:2])
