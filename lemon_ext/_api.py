@@ -264,12 +264,18 @@ def _judge_fault(fault: TransportFault) -> Outcome:
 
 
 def _judge_success(reply: APIResponse, wait: float | None) -> Outcome:
+    said = None
     try:
         answer = read_answer(reply, wait)
+        if answer is not None and not (
+            answer.task_id or answer.images or answer.state in (State.FAILED, State.CANCELLED)
+        ):
+            answer = None
+        if answer is None:
+            said = error_detail(reply).get("message")
     except MemoryError:
-        answer = None
-    if answer is None or not (answer.task_id or answer.images or answer.state in (State.FAILED, State.CANCELLED)):
-        said = error_detail(reply).get("message")
+        answer = None  # it was taken all the same
+    if answer is None:
         return Unknown(
             UnreadableSubmissionError(
                 f"HTTP {reply.status_code}, but the answer holds neither images nor a task"

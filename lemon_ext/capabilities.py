@@ -218,10 +218,13 @@ def cautions(request: Mapping[str, Any]) -> list[str]:
     model, found = request.get("model"), []
     if isinstance(model, str) and model != ANY_MODEL:
         if (gone := MODELS[_key(model)].get("retired")) is not None:
-            instead = f"Use {gone['instead']!r} instead." if "instead" in gone else "`lemon models` lists the others."
-            found.append(f"The model {model!r} was retired on {gone['since']} ({gone['source']}). {instead}")
+            found.append(f"The model {model!r} was retired on {gone['since']} ({gone['source']}). {_instead(gone)}")
         elif near := nearest_model(model):
-            found.append(f"The model {model!r} is not a documented one. Did you mean {near!r}?")
+            late = MODELS[near].get("retired")
+            found.append(
+                f"The model {model!r} is not a documented one. Did you mean {near!r}?"
+                + (f" That was retired on {late['since']}. {_instead(late)}" if late else "")
+            )
     for name, rule in PARAMETERS.items():
         if rule.get("deprecated") and request.get(name) is not None:
             found.append(
@@ -229,6 +232,10 @@ def cautions(request: Mapping[str, Any]) -> list[str]:
                 + (f" Use {rule['alias_of']!r} instead." if "alias_of" in rule else "")
             )
     return found
+
+
+def _instead(gone: Retired) -> str:
+    return f"Use {gone['instead']!r} instead." if "instead" in gone else "`lemon models` lists the others."
 
 
 def caution(request: Mapping[str, Any]) -> None:

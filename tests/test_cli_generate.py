@@ -212,7 +212,7 @@ def test_the_emulator_needs_neither_key_nor_proxy(monkeypatch, tmp_path):
         ("model_not_found", 3, "BadRequestError"),
         ("error_503_final", 3, "ServerError"),
         ("task_failed", 4, "TaskFailedError"),
-        ("task_failed_object", 4, "TaskFailedError"),
+        ("task_failed_object", 4, "ModerationTaskError"),
         ("drop_after", 6, "SubmissionUncertainError"),
         ("html_502", 6, "SubmissionUncertainError"),
         ("malformed_json", 6, "UnreadableSubmissionError"),

@@ -626,14 +626,14 @@ def test_the_errors_are_the_documented_ones(api):
     assert error("error_402") == {
         "message": "Your balance does not cover this request", "type": "insufficient_balance",
         "code": "insufficient_balance", "param": None, "balance_usd": 0.02, "estimated_cost_usd": 0.04,
-        "suggestions": [{"id": "dall-e-2"}],
+        "suggestions": [{"id": "flux-pro"}],
     }  # fmt: skip
     found = error("model_not_found")
-    assert (found["did_you_mean"], found["param"], found["code"]) == ("dall-e-3", "model", "model_not_found")
+    assert (found["did_you_mean"], found["param"], found["code"]) == ("gpt-image-2", "model", "model_not_found")
     assert [error(name).get("retryable") for name in ("error_503", "error_503_retryable", "error_503_final")] == [
         None, True, False,
     ]  # fmt: skip
-    assert error("error_503")["alternatives"] == [{"id": "flux-schnell", "status": "available", "tags": []}]
+    assert error("error_503")["alternatives"] == [{"id": "flux-pro", "status": "available", "tags": []}]
 
 
 def test_retry_after_comes_in_seconds_and_as_a_date(api):

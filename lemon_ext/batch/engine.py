@@ -94,6 +94,7 @@ class Options:
     max_images: int | None = None
     resend_refused: bool = False
     resend_uncertain: bool = False
+    resend_failed: bool = False
     drop_unknown: bool = False
     gallery: bool = True
     budget: Budget | None = None

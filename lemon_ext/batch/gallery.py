@@ -44,9 +44,9 @@ _ADVICE: Final = {
     "accepted": ("Accepted, not fetched yet. To go on:", "{resume}"),
     "unfetched": ("It is made and paid. To fetch it:", "{resume}"),
     "uncertain": ("Look at your account before you send it again:", "{resume} --resend-uncertain"),
-    "failed": ("It is not sent again. For another try, put it in a new batch.", ""),
+    "failed": ("It may have been billed all the same. For another try:", "{resume} --resend-failed"),
     "refused": (
-        "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again:",
+        "The API did not accept it, and it is not billed. Mend it in the input, or send it again as it is:",
         "{resume} --resend-refused",
     ),
 }
@@ -68,6 +68,8 @@ _SHOWN: Final[tuple[tuple[str, str, Any, Any], ...]] = (
     ("finished", "finished_at", _NUMBER, None),
     ("seconds", "seconds", _NUMBER, None),
     ("note", "note", str, None),
+    ("id", "id", str, None),
+    ("extra", "extra", dict, {}),
     ("cost", "cost", str, None),
     ("request", "request_id", str, None),
     ("billing", "billing_id", str, None),
