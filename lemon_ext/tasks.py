@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import define, field
 
+from ._amount import amount
 from ._api import (
     Accepted,
     Answer,
@@ -24,7 +25,6 @@ from ._api import (
     Transient,
     TryLater,
     acquire,
-    amount,
     poll,
     poll_target,
     read_answer,
