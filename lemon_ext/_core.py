@@ -67,9 +67,9 @@ class BlockingCore(Core):
 
     http: Http
 
-    def run(self, flow: _flow.Flow[T]) -> T:
+    def run(self, flow: _flow.Flow[T], leaving: _flow.Leave = lambda _: None) -> T:
         """Drive a flow."""
-        return _flow.run(flow, self.http.exchange)
+        return _flow.run(flow, self.http.exchange, leaving)
 
 
 @define(eq=False, repr=False)
@@ -78,9 +78,9 @@ class AsyncCore(Core):
 
     http: AsyncHttp
 
-    async def arun(self, flow: _flow.Flow[T]) -> T:
+    async def arun(self, flow: _flow.Flow[T], leaving: _flow.Leave = lambda _: None) -> T:
         """Drive a flow."""
-        return await _flow.arun(flow, self.http.exchange)
+        return await _flow.arun(flow, self.http.exchange, leaving)
 
 
 CoreT = TypeVar("CoreT", BlockingCore, AsyncCore)

@@ -6,7 +6,7 @@ once. The drivers perform effects and know nothing else. A flow is tested by ste
 no sleep.
 
 Whatever an effect raises is raised in the flow, where it yielded: a failed request as a `TransportFault`, which the
-flow handles, and also an interrupt or a cancellation, so that a flow can say what has been paid for before it ends.
+flow handles, and also an interrupt or a cancellation. What has been paid for by then is said by the driver.
 """
 
 from __future__ import annotations
@@ -80,6 +80,8 @@ class Work(NamedTuple):
 
 Effect: TypeAlias = Send | Sleep | Call | Work
 Flow: TypeAlias = Generator[Effect, Any, T]
+#: Is told what ends a call early, and may add to it.
+Leave: TypeAlias = Callable[[BaseException], None]
 
 
 class TransportFault(Exception):  # noqa: N818 - never leaves the package: flows turn it into an error
@@ -102,8 +104,12 @@ def send(effect: Send) -> Flow[APIResponse]:
     return response
 
 
-def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
-    """Drive a flow to its result, blocking."""
+def run(flow: Flow[T], exchange: Callable[[Send], APIResponse], leaving: Leave = lambda _: None) -> T:
+    """Drive a flow to its result, blocking. Whatever is raised goes through ``leaving``.
+
+    An interrupt can come between any two calls, also when the flow has ended. So nothing is called on the way out with
+    a result, here and in who calls this: it would be lost, and nobody told.
+    """
     fault: BaseException | None = None
     try:
         step = _resumed(flow)
@@ -114,13 +120,22 @@ def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
             except BaseException as exc:  # noqa: BLE001 - raised again in the flow
                 fault = exc
             step = _resumed(flow, result, fault)
+        fault = None
         return step.value
-    finally:
+    except BaseException as exc:
         fault = None  # it holds this frame
+        try:
+            leaving(exc)
+        except KeyboardInterrupt as again:  # a second one, in that moment
+            leaving(again)
+            raise
         flow.close()
+        raise
 
 
-async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]) -> T:
+async def arun(
+    flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]], leaving: Leave = lambda _: None
+) -> T:
     """Async twin of `run`."""
     fault: BaseException | None = None
     try:
@@ -132,10 +147,17 @@ async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]
             except BaseException as exc:  # noqa: BLE001 - as in `run`
                 fault = exc
             step = _resumed(flow, result, fault)
-        return step.value
-    finally:
         fault = None
+        return step.value
+    except BaseException as exc:
+        fault = None
+        try:
+            leaving(exc)
+        except KeyboardInterrupt as again:
+            leaving(again)
+            raise
         flow.close()
+        raise
 
 
 @frozen

@@ -26,7 +26,7 @@ from ._core import (
 from ._raw import generated_client
 from .capabilities import ModelCapabilities, capabilities, models
 from .results import ImageResult
-from .tasks import Task, refresh, restore
+from .tasks import Leaving, Task, next_change, refresh, restore
 
 if TYPE_CHECKING:
     import httpx
@@ -77,7 +77,8 @@ class ImageTask(Task):
         """
         core = bound(self._core)
         check_waiting(poll_interval, on_update, blocking=True)
-        return core.run(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
+        flow = _generate.waited(core, self, core.limit(deadline), poll_interval, on_update)
+        return core.run(flow, Leaving(self).tell)
 
     def updates(self, *, deadline: float | None = None, poll_interval: float | None = None) -> Iterator[Self]:
         """Wait until the task is done, giving the handle each time its status or progress changes.
@@ -88,7 +89,9 @@ class ImageTask(Task):
         check_waiting(poll_interval)
         limit = core.limit(deadline)
         while not self.done:
-            if not core.run(_generate.changed(core, self, limit, poll_interval)):
+            if not core.run(
+                next_change(core.session, self, limit, poll_interval=poll_interval), Leaving(self).tell
+            ):
                 return
             yield self
 
@@ -115,7 +118,8 @@ class AsyncImageTask(Task):
         """Async twin of `ImageTask.result`; ``on_update`` may be async."""
         core = bound(self._core)
         check_waiting(poll_interval, on_update)
-        return await core.arun(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
+        flow = _generate.waited(core, self, core.limit(deadline), poll_interval, on_update)
+        return await core.arun(flow, Leaving(self).tell)
 
     async def updates(
         self, *, deadline: float | None = None, poll_interval: float | None = None
@@ -125,7 +129,9 @@ class AsyncImageTask(Task):
         check_waiting(poll_interval)
         limit = core.limit(deadline)
         while not self.done:
-            if not await core.arun(_generate.changed(core, self, limit, poll_interval)):
+            if not await core.arun(
+                next_change(core.session, self, limit, poll_interval=poll_interval), Leaving(self).tell
+            ):
                 return
             yield self
 
@@ -162,8 +168,9 @@ class Images:
         check_waiting(poll_interval, on_update, blocking=True)
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        flow = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
-        return self._core.run(flow)
+        leaving = Leaving()
+        flow = _generate.generated(self._core, ImageTask, request, limit, leaving, poll_interval, on_update)
+        return self._core.run(flow, leaving.tell)
 
     def submit(
         self,
@@ -180,7 +187,8 @@ class Images:
         """
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        return self._core.run(_generate.submitted(self._core, ImageTask, request, limit))
+        leaving = Leaving()
+        return self._core.run(_generate.submitted(self._core, ImageTask, request, limit, leaving), leaving.tell)
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> ImageTask:
         """Return the handle of a task by its id. No request is made. Raises ValueError for what cannot be an id."""
@@ -212,8 +220,9 @@ class AsyncImages:
         check_waiting(poll_interval, on_update)
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        flow = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
-        return await self._core.arun(flow)
+        leaving = Leaving()
+        flow = _generate.generated(self._core, AsyncImageTask, request, limit, leaving, poll_interval, on_update)
+        return await self._core.arun(flow, leaving.tell)
 
     async def submit(
         self,
@@ -227,7 +236,9 @@ class AsyncImages:
         """Async twin of `Images.submit`."""
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        return await self._core.arun(_generate.submitted(self._core, AsyncImageTask, request, limit))
+        leaving = Leaving()
+        flow = _generate.submitted(self._core, AsyncImageTask, request, limit, leaving)
+        return await self._core.arun(flow, leaving.tell)
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> AsyncImageTask:
         """As `Images.task`; not async, because no request is made."""

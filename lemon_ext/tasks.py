@@ -11,7 +11,7 @@ import json
 from collections.abc import Callable, Mapping
 from sys import intern
 from types import MappingProxyType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 from attrs import define, field
 
@@ -22,6 +22,7 @@ from ._api import (
     State,
     Transient,
     TryLater,
+    Unknown,
     acquire,
     poll,
     poll_target,
@@ -146,7 +147,7 @@ def restore(cls: type[TaskT], data: object, **bound: Any) -> TaskT:
 
 
 class Leaving:
-    """Tells whoever leaves a call early what has been paid for: a context around what follows the paid POST.
+    """Knows what has been paid for, and tells whoever leaves a call early.
 
     An interrupt, a cancellation, SystemExit and a bug get a note, and the handle as ``.task``. Frameworks put an
     exception of their own in the place of a cancellation, and drop its notes; so it is a LemonWarning besides.
@@ -158,17 +159,11 @@ class Leaving:
         self.post: Send | None = None
         self.answered = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            return
+    def tell(self, error: BaseException) -> None:
+        """Add to an error on its way out what is paid for."""
         if isinstance(error, LemonError):
             error.task = error.task or (self.task if self.task is not None and self.task.id is not None else None)
             return
-        if isinstance(error, GeneratorExit) and error.__context__ is not None:
-            error = error.__context__  # the flow is closed because of it
         if (told := self._words()) is None:
             return
         error.add_note(told)
@@ -207,6 +202,8 @@ def submit(session: Session, body: Mapping[str, Any], deadline: Deadline, leavin
         outcome = yield from submit_once(session, leaving.post)
         if isinstance(outcome, Accepted):
             return outcome.answer
+        if isinstance(outcome, Unknown):
+            raise outcome.error
         leaving.post = None
         attempt += 1
         if not isinstance(outcome, TryLater) or attempt > session.max_retries:

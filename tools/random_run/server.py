@@ -13,7 +13,7 @@ from typing import IO, Any, Self
 from lemon_ext.emulator import Emulator
 
 #: Seconds that a task takes.
-TASK_SECONDS = 0.05
+TASK_SECONDS = 0.02
 
 
 class Quick(Emulator):
