@@ -8,7 +8,7 @@ PIP := $(PYTHON) -m pip --python $(RUN) --disable-pip-version-check --quiet
 SOURCES := PYTHONPATH=generated:.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers regen regen-check bench lock locks-check newest lowest clean
+.PHONY: help demo test check lint types layers regen follow drift regen-check bench lock locks-check newest lowest clean
 
 help: ## show this
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,12 @@ layers: $(VENV)/dev.stamp ## which room may import which
 
 regen: $(VENV)/dev.stamp ## after an edit of openapi.yaml: write generated/, and say what changed
 	@$(RUN) tools/regen.py
+
+follow: $(VENV)/dev.stamp ## SPEC=FILE: what a vendor's own document says that openapi.yaml does not
+	@$(RUN) tools/follow.py $(SPEC)
+
+drift: $(VENV)/dev.stamp ## LIVE=URL or FOLDER: what the API answers and openapi.yaml does not say; free requests only
+	@$(RUN) tools/drift.py $(LIVE)
 
 regen-check: $(VENV)/dev.stamp
 	@$(RUN) tools/regen.py --check

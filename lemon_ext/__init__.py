@@ -34,6 +34,9 @@ if TYPE_CHECKING:
     from .errors import LemonError as LemonError
     from .errors import LemonWarning as LemonWarning
     from .errors import MissingKeyError as MissingKeyError
+    from .errors import ModerationError as ModerationError
+    from .errors import ModerationStatusError as ModerationStatusError
+    from .errors import ModerationTaskError as ModerationTaskError
     from .errors import NotFoundError as NotFoundError
     from .errors import PayloadTooLargeError as PayloadTooLargeError
     from .errors import PermissionDeniedError as PermissionDeniedError
@@ -76,6 +79,9 @@ _HOMES = {
         "LemonError",
         "LemonWarning",
         "MissingKeyError",
+        "ModerationError",
+        "ModerationStatusError",
+        "ModerationTaskError",
         "NotFoundError",
         "PayloadTooLargeError",
         "PermissionDeniedError",

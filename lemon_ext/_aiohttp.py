@@ -49,7 +49,14 @@ class Transport(httpx_aiohttp.AiohttpTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         if self._traced:
             _trace.set(request.extensions["trace"])
-        return await super().handle_async_request(request)
+        try:
+            return await super().handle_async_request(request)
+        except httpx.ConnectTimeout as exc:  # the adapter calls every lost connection so
+            cause = exc.__cause__
+            if isinstance(cause, TimeoutError):
+                raise
+            kind = httpx.ConnectError if isinstance(cause, aiohttp.ClientConnectorError) else httpx.RemoteProtocolError
+            raise kind(str(exc)) from cause
 
     async def aclose(self) -> None:
         if self._session is not None:

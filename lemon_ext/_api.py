@@ -20,6 +20,7 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import urljoin
 
 from attrs import evolve, frozen
+from lemon_client.error_table import ERROR_CODES
 from lemon_client.task_table import FIELDS, POLLS, STATES
 
 from . import _clock
@@ -34,6 +35,7 @@ from .errors import (
     APITimeoutError,
     InsufficientBalanceError,
     LemonError,
+    ModerationStatusError,
     ResponseError,
     SubmissionUncertainError,
     UnreadableSubmissionError,
@@ -67,18 +69,6 @@ class State(Enum):
     def ended(self) -> bool:
         """Whether nothing more will come."""
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
-
-
-#: Codes of gateways that say: not enough money, under whatever status they come.
-_MONEY: Final = frozenset(
-    {
-        "insufficient_balance",
-        "insufficient_quota",
-        "insufficient_user_quota",
-        "quota_exceeded",
-        "billing_hard_limit_reached",
-    }
-)
 
 
 @frozen(eq=False, repr=False)
@@ -127,6 +117,11 @@ class Answer:
         """Unix seconds, as the server says."""
         value = value_of(self.body, FIELDS.created)
         return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+    @property
+    def is_moderated(self) -> bool:
+        """Whether the task failed for what the prompt or an image shows, as its error code says."""
+        return meaning(value_of(self.body, FIELDS.error)) == "moderation"
 
     @property
     def reason(self) -> str:
@@ -264,8 +259,15 @@ def _uncertain(reply: APIResponse, detail: Mapping[str, Any]) -> SubmissionUncer
     )
 
 
+def meaning(error: object) -> str | None:
+    """Return what the code of an error means, by the contract's table, whatever status it came with."""
+    codes = [error.get("code"), error.get("type")] if isinstance(error, Mapping) else [error]
+    known = (ERROR_CODES.get(code) for code in codes if isinstance(code, str))
+    return next((code.meaning for code in known if code is not None), None)
+
+
 def _is_money(status: int, detail: Mapping[str, Any]) -> bool:
-    if status == 402 or any(detail.get(name) in _MONEY for name in ("code", "type") if _is_text(detail.get(name))):
+    if status == 402 or meaning(detail) == "money":
         return True
     said = str(detail.get("message", "")).lower()
     return status < 500 and any(f"insufficient {what}" in said for what in ("credit", "balance", "quota", "fund"))
@@ -460,7 +462,11 @@ def valid_id(task_id: object) -> bool:
 def status_error(response: APIResponse, wait: float | None = None) -> APIStatusError:
     """Return the typed error for an error answer, with the server's own words."""
     status, detail = response.status_code, error_detail(response)
-    kind = InsufficientBalanceError if _is_money(status, detail) else status_error_class(status)
+    kind = status_error_class(status)
+    if _is_money(status, detail):
+        kind = InsufficientBalanceError
+    elif status < 500 and meaning(detail) == "moderation":
+        kind = ModerationStatusError
     message = str(detail.get("message") or "no message")
     if response.is_page:
         parts = [

@@ -80,8 +80,6 @@ class Work(NamedTuple):
 
 Effect: TypeAlias = Send | Sleep | Call | Work
 Flow: TypeAlias = Generator[Effect, Any, T]
-#: Is told what ends a call early, and may add to it.
-Leave: TypeAlias = Callable[[BaseException], None]
 
 
 class TransportFault(Exception):  # noqa: N818 - never leaves the package: flows turn it into an error
@@ -104,11 +102,10 @@ def send(effect: Send) -> Flow[APIResponse]:
     return response
 
 
-def run(flow: Flow[T], exchange: Callable[[Send], APIResponse], leaving: Leave = lambda _: None) -> T:
-    """Drive a flow to its result, blocking. Whatever is raised goes through ``leaving``.
+def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
+    """Drive a flow to its result, blocking.
 
-    An interrupt can come between any two calls, also when the flow has ended. So nothing is called on the way out with
-    a result, here and in who calls this: it would be lost, and nobody told.
+    An interrupt can come after any call, also when the flow has ended: on the way out with a result, nothing is called.
     """
     fault: BaseException | None = None
     try:
@@ -120,22 +117,15 @@ def run(flow: Flow[T], exchange: Callable[[Send], APIResponse], leaving: Leave =
             except BaseException as exc:  # noqa: BLE001 - raised again in the flow
                 fault = exc
             step = _resumed(flow, result, fault)
-        fault = None
-        return step.value
-    except BaseException as exc:
+    except BaseException:
         fault = None  # it holds this frame
-        try:
-            leaving(exc)
-        except KeyboardInterrupt as again:  # a second one, in that moment
-            leaving(again)
-            raise
         flow.close()
         raise
+    fault = None
+    return step.value
 
 
-async def arun(
-    flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]], leaving: Leave = lambda _: None
-) -> T:
+async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]) -> T:
     """Async twin of `run`."""
     fault: BaseException | None = None
     try:
@@ -147,17 +137,12 @@ async def arun(
             except BaseException as exc:  # noqa: BLE001 - as in `run`
                 fault = exc
             step = _resumed(flow, result, fault)
+    except BaseException:
         fault = None
-        return step.value
-    except BaseException as exc:
-        fault = None
-        try:
-            leaving(exc)
-        except KeyboardInterrupt as again:
-            leaving(again)
-            raise
         flow.close()
         raise
+    fault = None
+    return step.value
 
 
 @frozen

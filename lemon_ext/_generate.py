@@ -6,12 +6,12 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ._api import valid_id
-from ._core import Core, Request
+from ._core import Core, Request, Told
 from ._flow import Call, Flow
 from ._retry import Deadline
 from .errors import TaskFailedError
 from .results import ImageResult
-from .tasks import Leaving, Task, submit_task, until_done
+from .tasks import Leaving, Task, next_change, refresh, submit_task, until_done
 
 TaskT = TypeVar("TaskT", bound=Task)
 OnChange = Callable[[Any], object] | None
@@ -24,13 +24,10 @@ def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) ->
     return kind(task_id, poll_url, core=core)  # type: ignore[call-arg]  # the handles of both colours have a core
 
 
-def submitted(core: Core, kind: type[TaskT], request: Request, deadline: Deadline, leaving: Leaving) -> Flow[TaskT]:
+def submitted(core: Core, kind: type[TaskT], request: Request, deadline: Deadline) -> Told[TaskT]:
     """Send the billable POST and return the handle."""
-
-    def new() -> TaskT:
-        return kind(None, None, request.model, request.n, request.prompt, core=core)  # type: ignore[call-arg]  # as above
-
-    return (yield from submit_task(core.session, new, request.body, deadline, leaving))
+    leaving = Leaving()
+    return _submit(core, kind, request, deadline, leaving), leaving.tell
 
 
 def generated(
@@ -38,29 +35,60 @@ def generated(
     kind: type[TaskT],
     request: Request,
     deadline: Deadline,
-    leaving: Leaving,
     poll_interval: float | None,
     on_update: OnChange,
-) -> Flow[ImageResult]:
+) -> Told[ImageResult]:
     """Send the billable POST, wait until it is done, and return the images."""
-    task = yield from submitted(core, kind, request, deadline, leaving)
-    return (yield from adopted(core, task, deadline, poll_interval, on_update))
+    leaving = Leaving()
 
+    def flow() -> Flow[ImageResult]:
+        task = yield from _submit(core, kind, request, deadline, leaving)
+        return (yield from _accepted(core, task, deadline, poll_interval, on_update))
 
-def adopted(
-    core: Core, task: Task, deadline: Deadline, poll_interval: float | None, on_update: OnChange
-) -> Flow[ImageResult]:
-    """Wait for a task that was submitted just now."""
-    # Its user hears of a task before the first poll.
-    if on_update is not None and not task.done:
-        yield Call(on_update, task)
-    return (yield from waited(core, task, deadline, poll_interval, on_update))
+    return flow(), leaving.tell
 
 
 def waited(
     core: Core, task: Task, deadline: Deadline, poll_interval: float | None, on_update: OnChange
-) -> Flow[ImageResult]:
+) -> Told[ImageResult]:
     """Wait for a task and return its images."""
+    return _result(core, task, deadline, poll_interval, on_update), Leaving(task).tell
+
+
+def adopted(core: Core, task: Task, deadline: Deadline, on_update: OnChange) -> Told[ImageResult]:
+    """Wait for a task that somebody else submitted just now."""
+    return _accepted(core, task, deadline, None, on_update), Leaving(task).tell
+
+
+def changed(core: Core, task: Task, deadline: Deadline, poll_interval: float | None) -> Told[bool]:
+    """Wait for the next change of a task. See `next_change`."""
+    return next_change(core.session, task, deadline, poll_interval=poll_interval), Leaving(task).tell
+
+
+def refreshed(core: Core, task: Task, deadline: Deadline) -> Told[None]:
+    """Poll until the present state of a task is known."""
+    return refresh(core.session, task, deadline), Leaving(task).tell
+
+
+def _submit(core: Core, kind: type[TaskT], request: Request, deadline: Deadline, leaving: Leaving) -> Flow[TaskT]:
+    def new() -> TaskT:
+        return kind(None, None, request.model, request.n, request.prompt, core=core)  # type: ignore[call-arg]  # as above
+
+    return (yield from submit_task(core.session, new, request.body, deadline, leaving))
+
+
+def _accepted(
+    core: Core, task: Task, deadline: Deadline, poll_interval: float | None, on_update: OnChange
+) -> Flow[ImageResult]:
+    # Its user hears of a task before the first poll.
+    if on_update is not None and not task.done:
+        yield Call(on_update, task)
+    return (yield from _result(core, task, deadline, poll_interval, on_update))
+
+
+def _result(
+    core: Core, task: Task, deadline: Deadline, poll_interval: float | None, on_update: OnChange
+) -> Flow[ImageResult]:
     owner = task if task.id is not None else None
     try:
         answer = yield from until_done(core.session, task, deadline, poll_interval=poll_interval, on_update=on_update)

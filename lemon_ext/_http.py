@@ -19,6 +19,7 @@ from contextlib import closing, suppress
 from functools import cache, lru_cache, partial
 from http.cookiejar import CookieJar
 from importlib.util import find_spec
+from threading import Lock
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
@@ -242,6 +243,8 @@ def new_client(kind: Kind, guard: Callable[[str], None]) -> httpx.Client | Direc
     for transport in _transports(made):
         # httpx hands no backend through to httpcore. A proxy is where the user says it is, so it is not guarded.
         transport._pool._network_backend = Network(guard if kind == "picture" and transport is direct else None)
+        # The library takes its own in Python code: an interrupt just then leaves it taken, and its clean-up waiting.
+        transport._pool._optional_thread_lock = Lock()
     return made
 
 
@@ -402,7 +405,8 @@ class Credentials:
         text = f"{type(exc).__name__}: {exc}" if str(exc) else type(exc).__name__
         if not effect.sent and not trace.heard:
             # A transport of the user's. aiohttp's adapter calls a connection that was lost later a ConnectTimeout.
-            late = type(exc.__cause__).__module__.startswith("aiohttp") and isinstance(exc, httpx.ConnectTimeout)
+            causes = {kind.__name__ for kind in type(exc.__cause__).__mro__}
+            late = "ClientConnectionError" in causes and not causes & {"ClientConnectorError", "ConnectionTimeoutError"}
             effect.sent = late or not isinstance(exc, (*_UNSENT, httpx.UnsupportedProtocol, httpx.InvalidURL))
         local = not effect.sent and not isinstance(exc, httpx.TransportError)
         if isinstance(exc, _UNSENT):
@@ -419,10 +423,13 @@ class Credentials:
 
 @define(eq=False, repr=False)
 class _Trace:
-    """Hears from the HTTP library how far a submission has come."""
+    """Hears from the HTTP library how far a submission has come.
+
+    Our own connections always tell. Of a client of the user's, that is known once something was ``heard``.
+    """
 
     effect: Send
-    heard: bool = field(default=False, init=False)
+    heard: bool
 
     def __call__(self, event: str, info: Mapping[str, Any]) -> None:
         self.heard = True
@@ -562,10 +569,10 @@ class Http:
         client = self.take(effect.kind)
         try:
             response = self._send(client, effect)
+            self.put(client, effect.kind)
         except BaseException:
             self.drop(client)
             raise
-        self.put(client, effect.kind)
         return response
 
     def take(self, kind: Kind = "poll") -> Any:
@@ -588,12 +595,13 @@ class Http:
 
     def _send(self, client: Any, effect: Send) -> APIResponse:
         end = time.monotonic() + effect.within
-        trace, body = _Trace(effect), None
+        trace, body = _Trace(effect, self.given is None and effect.kind == "submit"), None
         request = self.credentials.build(client, effect, trace)
         token = until.set(end)
         try:
             auth = self.credentials.auth(effect)
             with closing(client.send(request, stream=True, auth=auth, follow_redirects=False)) as response:
+                effect.sent = True
                 _log(effect, response)
                 body = _Body.of(response, effect, end)
                 chunks: Any = response.iter_bytes() if body.packed else response.stream
@@ -672,10 +680,10 @@ class AsyncHttp:
             client = await self.take(effect.kind)
             try:
                 response = await self._send(client, effect, end)
+                await self.put(client, effect.kind)
             except BaseException:
                 await self.drop(client)
                 raise
-            await self.put(client, effect.kind)
             return response
         finally:
             turns.release()
@@ -699,13 +707,14 @@ class AsyncHttp:
             await _close(client)
 
     async def _send(self, client: Any, effect: Send, end: float) -> APIResponse:
-        trace, body = _Trace(effect), None
+        trace, body = _Trace(effect, self.given is None and effect.kind == "submit"), None
         request = self.credentials.build(client, effect, trace.asynchronous)
         try:
             with anyio.CancelScope(deadline=anyio.current_time() + max(end - time.monotonic(), 0.0)):
                 auth = self.credentials.auth(effect)
                 response = await client.send(request, stream=True, auth=auth, follow_redirects=False)
                 try:
+                    effect.sent = True
                     _log(effect, response)
                     body = _Body.of(response, effect, end)
                     if body.wanted:

@@ -60,9 +60,7 @@ class Network(httpcore.NetworkBackend):
             if share <= 0:
                 raise httpcore.ConnectTimeout("no time was left")
             try:
-                return _Stream(
-                    self._inner.connect_tcp(address, port, share, local_address, socket_options), self._open
-                )
+                return _Stream(self._inner.connect_tcp(address, port, share, local_address, socket_options), self._open)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if number == len(addresses) - 1:
                     raise
@@ -115,12 +113,12 @@ def _resolve(host: str, port: int, end: float) -> list[str]:
     """Return the addresses of a host. The system's resolver knows no time limit, so it runs in a thread of its own."""
     if _is_literal(host):
         return [host]
-    answers: SimpleQueue[list[str] | OSError | UnicodeError] = SimpleQueue()
+    answers: SimpleQueue[list[str] | Exception] = SimpleQueue()
 
     def look_up() -> None:
         try:
             answers.put(_addresses(socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)))
-        except (OSError, UnicodeError) as exc:
+        except Exception as exc:  # noqa: BLE001 - raised below
             answers.put(exc)
 
     threading.Thread(target=look_up, name="lemon-resolve", daemon=True).start()
@@ -128,8 +126,10 @@ def _resolve(host: str, port: int, end: float) -> list[str]:
         found = answers.get(timeout=max(end - time.monotonic(), 0.001))
     except Empty:
         raise httpcore.ConnectTimeout(f"the name {host} was not resolved in time") from None
-    if isinstance(found, Exception):
+    if isinstance(found, OSError | UnicodeError):
         raise httpcore.ConnectError(f"{host}: {found}") from found
+    if isinstance(found, Exception):
+        raise found
     return found
 
 

@@ -13,7 +13,6 @@ from ._response import APIResponse
 from .client import AsyncImageTask, ImageTask
 from .errors import ResponseError
 from .results import ImageResult
-from .tasks import Leaving
 
 if TYPE_CHECKING:
     from lemon_client import AuthenticatedClient, Client
@@ -39,7 +38,7 @@ def poll_until_done(
     session, seconds, validation, credentials = borrowed(http, deadline)
     core = BlockingCore(session, seconds, validation, Http(credentials, http))
     handle = _handle(core, ImageTask, task)
-    return core.run(_generate.adopted(core, handle, core.limit(None), None, on_update), Leaving(handle).tell)
+    return core.call(_generate.adopted(core, handle, core.limit(None), on_update))
 
 
 async def apoll_until_done(
@@ -55,7 +54,7 @@ async def apoll_until_done(
     session, seconds, validation, credentials = borrowed(http, deadline)
     core = AsyncCore(session, seconds, validation, AsyncHttp(credentials, http))
     handle = _handle(core, AsyncImageTask, task)
-    return await core.arun(_generate.adopted(core, handle, core.limit(None), None, on_update), Leaving(handle).tell)
+    return await core.acall(_generate.adopted(core, handle, core.limit(None), on_update))
 
 
 def _handle(core: Core, kind: type[TaskT], given: object) -> TaskT:

@@ -126,7 +126,7 @@ class Image:
         that is no whole picture is kept beside, and data that came with the answer somewhere else if it has to be: the
         error's ``path`` says where.
         """
-        return _run(self._runner, self._saving(path, overwrite, deadline, max_bytes))
+        return _run(self._runner, self._saving(path, overwrite, deadline, max_bytes, []))
 
     async def asave(
         self,
@@ -137,7 +137,7 @@ class Image:
         max_bytes: int = MAX_IMAGE_BYTES,
     ) -> Path:
         """Async twin of `save`."""
-        return await _arun(self._runner, self._saving(path, overwrite, deadline, max_bytes))
+        return await _arun(self._runner, self._saving(path, overwrite, deadline, max_bytes, []))
 
     @property
     def came_along(self) -> bool:
@@ -156,11 +156,11 @@ class Image:
             return target.value()
 
     def _saving(
-        self, path: str | os.PathLike[str], overwrite: bool, deadline: float | None, max_bytes: int
+        self, path: str | os.PathLike[str], overwrite: bool, deadline: float | None, max_bytes: int, saved: list[Path]
     ) -> Flow[Path]:
-        limit, pauses = self._limit(deadline), iter((*_PAUSES, math.inf))
-        saved: list[Path] = []
+        """Save the image; where is written into ``saved`` at once, which an interrupt cannot take back."""
         try:
+            limit, pauses = self._limit(deadline), iter((*_PAUSES, math.inf))
             while True:
                 try:
                     with PartFile(path, max_bytes) as target:
@@ -405,21 +405,22 @@ class ImageResult(Sequence[Image]):
 
     def _saving(self, folder: str | os.PathLike[str], deadline: float | None) -> Flow[list[Path]]:
         place = f"{as_folder(folder)}/"
-        paths: list[Path] = []
+        saved: list[list[Path]] = [[] for _ in self.images]
         missing: dict[int, LemonError | OSError] = {}
-        images = iter(enumerate(self.images))
         try:
-            for index, image in images:
+            for index, image in enumerate(self.images):
                 try:
-                    paths.append((yield from image._saving(place, False, deadline, MAX_IMAGE_BYTES)))
+                    yield from image._saving(place, False, deadline, MAX_IMAGE_BYTES, saved[index])
                 except (LemonError, OSError) as exc:
                     missing[index] = exc
         except Exception:
             raise
         except BaseException as exc:
-            for _, image in images:
-                image._rescue(place, False, [], exc)
+            for index, image in enumerate(self.images):
+                if not saved[index] and index not in missing:
+                    image._rescue(place, False, saved[index], exc)
             raise
+        paths = [path for index, found in enumerate(saved) if index not in missing for path in found]
         if missing:
             raise self._partly(paths, missing)
         return paths

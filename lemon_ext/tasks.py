@@ -38,6 +38,7 @@ from ._warn import warn
 from .errors import (
     APITimeoutError,
     LemonError,
+    ModerationTaskError,
     ResponseError,
     TaskCancelledError,
     TaskFailedError,
@@ -147,7 +148,7 @@ def restore(cls: type[TaskT], data: object, **bound: Any) -> TaskT:
 
 
 class Leaving:
-    """Knows what has been paid for, and tells whoever leaves a call early.
+    """Knows what a call has paid for, and tells whoever leaves it early.
 
     An interrupt, a cancellation, SystemExit and a bug get a note, and the handle as ``.task``. Frameworks put an
     exception of their own in the place of a cancellation, and drop its notes; so it is a LemonWarning besides.
@@ -160,7 +161,7 @@ class Leaving:
         self.answered = False
 
     def tell(self, error: BaseException) -> None:
-        """Add to an error on its way out what is paid for."""
+        """Add to an error on its way out what has been paid for."""
         if isinstance(error, LemonError):
             error.task = error.task or (self.task if self.task is not None and self.task.id is not None else None)
             return
@@ -347,6 +348,8 @@ def ending(task: Task) -> Answer:
         how, kind = f"ended as {answer.status}", TaskFailedError
         if answer.state is State.CANCELLED:
             how, kind = "was cancelled", TaskCancelledError
+        elif answer.is_moderated:
+            kind = ModerationTaskError
         raise kind(
             f"The {what} {how}: {answer.reason.rstrip('.')}.",
             task=task if task.id is not None else None,

@@ -5,7 +5,7 @@
     from lemon_ext.testing import instant
 
     with instant():
-        result = lemon.images.generate("a white cat", model="midjourney")   # polled as often as ever, at once
+        result = lemon.images.generate("a white cat", model="flux-pro")   # polled as often as ever, at once
 
 The pytest fixture ``lemon_emulator`` does so by itself.
 """

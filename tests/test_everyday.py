@@ -60,6 +60,7 @@ def new_response_field(tree):
 
 def new_error_code(tree):
     examples = tree["components"]["responses"]["BadRequest"]["content"]["application/json"]["examples"]
+    tree["x-lemon-error-codes"]["brand_new_code"] = {"status": 400, "meaning": "request", "source": "E"}
     examples["new"] = {"value": {"error": {"message": "Not today", "type": "brand_new", "code": "brand_new_code"}}}
 
 

@@ -95,3 +95,46 @@ def test_the_lock_of_generated_fits_the_contract_and_the_pins():
     pinned = (ROOT / "tools/locks/dev.txt").read_text(encoding="utf-8")
     for tool, version in lock.items():
         assert f"\n{tool}=={version} " in f"\n{pinned}"
+
+
+def test_replies_of_the_first_page_and_of_today_both_work():
+    """As the vendor's pages show them: the address that is polled, an empty or a placeholder `data`, and the ids."""
+    code = """
+import httpx
+from lemon_ext import Lemon
+URL = "https://img.example.net/b2.png"
+FIRST = {"created": 1769500000, "task_id": "img_0f9a12bc34de", "status": "pending",
+         "poll_url": "/v1/images/generations/img_0f9a12bc34de", "data": [{"url": "", "revised_prompt": "a paper boat"}]}
+TODAY = {"created": 1779500000, "id": "ldtask_0123456789abcdef0123456789abcdef", "model": "gpt-image-2",
+         "task_id": "ldtask_0123456789abcdef0123456789abcdef", "status": "pending",
+         "poll_url": "/v1/tasks/ldtask_0123456789abcdef0123456789abcdef", "data": []}
+for begun in (FIRST, TODAY):
+    def answer(request, begun=begun, seen=[]):
+        seen.append(request.url.path)
+        if request.method == "POST":
+            return httpx.Response(200, json=begun)
+        assert request.url.path == begun["poll_url"], request.url.path
+        return httpx.Response(200, json={**begun, "status": "completed", "data": [{"url": URL}]})
+    with Lemon("sk-x", http_client=httpx.Client(transport=httpx.MockTransport(answer))) as lemon:
+        result = lemon.images.generate("a paper boat", poll_interval=0.01)
+        print(result.task_id, result.model, result[0].url)
+"""
+    assert run_live(code).splitlines() == [
+        f"{task_id} {CONTRACT['x-lemon-default-model']} https://img.example.net/b2.png"
+        for task_id in ("img_0f9a12bc34de", "ldtask_0123456789abcdef0123456789abcdef")
+    ]
+
+
+def test_a_call_without_a_model_never_names_a_retired_one():
+    code = """
+import json, warnings
+from lemon_ext import Lemon
+from lemon_ext.emulator import KEY, Emulator
+warnings.simplefilter("error")
+with Emulator(task_seconds=0) as emulator, Lemon(KEY, base_url=emulator.url) as lemon:
+    lemon.images.generate("a cat", poll_interval=0.01)
+    print(emulator.ledger[0].model, emulator.ledger[0].request["model"])
+"""
+    used, sent = run_live(code).split()
+    assert used == sent == CONTRACT["x-lemon-default-model"]
+    assert "retired" not in CONTRACT["x-lemon-models"][used]

@@ -178,7 +178,8 @@ def test_the_emulator_uses_a_models_own_defaults_and_names(data):
 @pytest.mark.usefixtures("made")
 def test_retired_models_are_marked_and_not_completed(monkeypatch):
     lines = {line.split(" ")[0]: line for line in lemon("models").stdout.splitlines()}
-    assert "RETIRED on 2026-05-12, use new-2. Made up" in lines["old-1"]
+    assert lines["RETIRED"].split() == ["RETIRED", "SINCE", "SOURCE", "USE", "INSTEAD"]
+    assert lines["old-1"].split() == ["old-1", "2026-05-12", "T", "new-2"]
     assert lines["T"] == "T       made up later"
     shown = lemon("models", "old-1")
     assert "RETIRED on 2026-05-12" in shown.stdout

@@ -23,7 +23,7 @@ PROMPTS = (
     "a bowl of lemons on a blue table",
     "a beautiful sunset over mountains",
 )
-MODELS = ("midjourney", "flux-schnell", "ideogram-v3", "dall-e-3")
+MODELS = ("flux-pro", "nano-banana-2", "ideogram-v3", "gpt-image-2")
 
 
 def title(text: str) -> None:
@@ -32,22 +32,22 @@ def title(text: str) -> None:
 
 def pictures(lemon: Lemon) -> None:
     title("1. Two pictures through the Python API")
-    result = lemon.images.generate(PROMPTS[0], size="1792x1024", quality="hd")
-    print(f"dall-e-3 answered at once: {result.save(FOLDER)[0]}")
+    result = lemon.images.generate(PROMPTS[0], model="gpt-image-2", size="1792x1024", quality="high")
+    print(f"gpt-image-2 answered at once: {result.save(FOLDER)[0]}")
 
     began = time.monotonic()
 
     def progress(task: ImageTask) -> None:
-        print(f"midjourney  {time.monotonic() - began:4.1f} s  {task.id}  {task.status}", flush=True)
+        print(f"flux-pro  {time.monotonic() - began:4.1f} s  {task.id}  {task.status}", flush=True)
 
-    result = lemon.images.generate(PROMPTS[1], model="midjourney", on_update=progress)
-    print(f"midjourney answered with a task, which was waited for: {result.save(FOLDER)[0]}")
+    result = lemon.images.generate(PROMPTS[1], model="flux-pro", on_update=progress)
+    print(f"flux-pro answered with a task, which was waited for: {result.save(FOLDER)[0]}")
 
 
 def refusal(lemon: Lemon) -> None:
     title("2. A request that the model does not take is refused before anything is sent")
     try:
-        lemon.images.generate(PROMPTS[0], model="dall-e-3", size="512x512", n=20)
+        lemon.images.generate(PROMPTS[0], model="gpt-image-2", size="512x512", n=20)
     except CapabilityError as error:
         print(error)
 

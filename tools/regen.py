@@ -23,6 +23,7 @@ import tomllib
 from importlib.metadata import version
 from pathlib import Path
 
+from codes import codes_section, error_table
 from contract import BrokenContractError, Contract
 from derive import defaults, image_params, known_models, model_table, models_page, openapi_json
 from impact import report
@@ -63,6 +64,7 @@ def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, by
             "model_table": model_table(contract) + defaults(contract),
             "image_params": image_params(contract) + known_models(contract),
             "task_table": task_table(contract),
+            "error_table": error_table(contract),
         }
         for name, body in modules.items():
             (package / f"{name}.py").write_text(body, encoding="utf-8")
@@ -83,8 +85,12 @@ def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, by
     files["generated/lemon_client/openapi.json"] = openapi_json(contract).encode()
     lock = {"openapi.yaml": hashlib.sha256(text.encode()).hexdigest(), **pins}
     files["generated/regen.lock"] = (json.dumps(lock, indent=1) + "\n").encode()
-    files["docs/models.md"] = (models_page(contract) + tasks_section(contract)).encode()
+    files["docs/models.md"] = _page(contract).encode()
     return files
+
+
+def _page(contract: Contract) -> str:
+    return models_page(contract) + tasks_section(contract) + codes_section(contract)
 
 
 def lazy(init: str) -> str:

@@ -16,7 +16,7 @@ class ImageParams(TypedDict, total=False):
     response_format: Literal["url", "b64_json"] | str | None
     """Whether an image comes as a URL or as Base64 data."""
     style: Literal["vivid", "natural"] | str | None
-    """Style of the image. dall-e-3 only."""
+    """Style of the image. Only for models that document it."""
     async_: bool | None
     """Ask for a task, so that no connection has to stay open until a slow picture is done."""
     aspect_ratio: Literal["1:1", "16:9", "9:16", "3:2", "2:3", "3:4", "4:3", "4:5", "5:4", "21:9"] | str | None
@@ -32,8 +32,6 @@ class ImageParams(TypedDict, total=False):
     compression: int | None
     moderation: Literal["auto", "low"] | str | None
     """How strictly prompts and images are moderated."""
-    partial_images: int | None
-    """How many unfinished images to send on the way."""
     operation: Literal["text-to-image", "image-to-image", "image-edit"] | str | None
     """What is done with reference images; without them it is left out."""
     image_url: str | None
@@ -42,6 +40,14 @@ class ImageParams(TypedDict, total=False):
     """Pictures to go by, at public addresses."""
     reference_image_urls: list[str] | None
     """Further pictures to go by, at public addresses."""
+    mask_url: str | None
+    """What to change of a picture, as a PNG at a public address."""
+    seed: int | None
+    """Makes a picture repeatable, where the model can."""
+    negative_prompt: str | None
+    """What the picture should not show, where the model can."""
+    expand_prompt: bool | None
+    """Let the model rewrite the prompt, where it can."""
     user: str | None
     """An identifier of your end user."""
 
@@ -53,18 +59,13 @@ KnownModel: TypeAlias = Literal[
     "nano-banana-2",
     "nano-banana",
     "nano-banana-edit",
-    "gemini-3-pro-image-preview",
-    "gemini-3.1-flash-image-preview",
+    "gemini-3-pro-image",
+    "gemini-3.1-flash-image",
     "gemini-2.5-flash-image",
-    "gemini-2.0-flash-preview-image-generation",
     "grok-imagine-image",
     "grok-imagine-image-quality",
     "grok-imagine-image-pro",
     "flux-pro",
     "ideogram-v3",
-    "dall-e-3",
-    "dall-e-2",
-    "flux-schnell",
-    "midjourney",
-    "stable-diffusion-3",
+    "qwen-image-plus",
 ]

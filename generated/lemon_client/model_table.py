@@ -72,7 +72,6 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "type": "string",
             "minLength": 1,
             "description": "The model to use, for example gpt-image-2, nano-banana-pro or flux-pro. An open list that grows.",
-            "default": "dall-e-3",
         },
         "prompt": {
             "type": "string",
@@ -93,13 +92,12 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "known": ("256x256", "512x512", "1024x1024", "1792x1024", "1024x1792"),
             "pattern": "^(auto|[1-9][0-9]*x[1-9][0-9]*)$",
             "description": "Width and height in pixels, as WIDTHxHEIGHT. Which sizes exist depends on the model.",
-            "default": "1024x1024",
         },
         "quality": {
             "type": "string",
-            "enum": ("standard", "hd", "auto", "low", "medium", "high"),
+            "known": ("standard", "hd", "auto", "low", "medium", "high"),
+            "minLength": 1,
             "description": "Image quality. Which values there are depends on the model.",
-            "default": "standard",
         },
         "response_format": {
             "type": "string",
@@ -110,8 +108,7 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
         "style": {
             "type": "string",
             "enum": ("vivid", "natural"),
-            "description": "Style of the image. dall-e-3 only.",
-            "default": "vivid",
+            "description": "Style of the image. Only for models that document it.",
         },
         "async": {
             "type": "boolean",
@@ -150,12 +147,6 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "enum": ("auto", "low"),
             "description": "How strictly prompts and images are moderated.",
         },
-        "partial_images": {
-            "type": "integer",
-            "minimum": 0,
-            "maximum": 3,
-            "description": "How many unfinished images to send on the way.",
-        },
         "operation": {
             "type": "string",
             "enum": ("text-to-image", "image-to-image", "image-edit"),
@@ -168,19 +159,31 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
         },
         "image_urls": {
             "type": "array",
+            "minItems": 1,
+            "maxItems": 16,
             "items": {"type": "string", "pattern": "^https?://"},
             "description": "Pictures to go by, at public addresses.",
         },
         "reference_image_urls": {
             "type": "array",
+            "minItems": 1,
+            "maxItems": 16,
             "items": {"type": "string", "pattern": "^https?://"},
             "description": "Further pictures to go by, at public addresses.",
         },
+        "mask_url": {
+            "type": "string",
+            "pattern": "^https?://",
+            "description": "What to change of a picture, as a PNG at a public address.",
+        },
+        "seed": {"type": "integer", "description": "Makes a picture repeatable, where the model can."},
+        "negative_prompt": {"type": "string", "description": "What the picture should not show, where the model can."},
+        "expand_prompt": {"type": "boolean", "description": "Let the model rewrite the prompt, where it can."},
         "user": {"type": "string", "description": "An identifier of your end user."},
     }
 )
 
-REQUIRED: Final[tuple[str, ...]] = ("prompt",)
+REQUIRED: Final[tuple[str, ...]] = ("model", "prompt")
 
 #: What holds between parameters. `not` is a keyword of Python too, so these are plain mappings.
 RELATIONS: Final[tuple[Mapping[str, Any], ...]] = ({"not": {"required": ("output_compression", "compression")}},)
@@ -190,8 +193,8 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
     {
         "gpt-image-2": {
             "reply": "either",
-            "summary": "Any size, text in pictures; as a task with async",
-            "source": "L",
+            "summary": "Sizes up to 3840 pixels; as a task with async",
+            "source": "L, T, T+",
             "takes": (
                 "model",
                 "prompt",
@@ -205,7 +208,6 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
                 "output_compression",
                 "compression",
                 "moderation",
-                "partial_images",
                 "user",
             ),
             "parameters": {
@@ -223,13 +225,14 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
                     },
                 },
                 "quality": {"type": "string", "enum": ("auto", "low", "medium", "high")},
+                "background": {"type": "string", "enum": ("auto", "opaque")},
             },
             "defaults": {"size": "auto", "quality": "auto"},
         },
         "nano-banana-pro": {
             "reply": "task",
             "summary": "Follows reference pictures, in high resolution",
-            "source": "L",
+            "source": "L, T",
             "takes": (
                 "model",
                 "prompt",
@@ -249,7 +252,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
         "nano-banana-2": {
             "reply": "either",
             "summary": "As nano-banana, in up to three resolutions",
-            "source": "L",
+            "source": "L, T, T+",
             "takes": (
                 "model",
                 "prompt",
@@ -269,7 +272,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
         "nano-banana": {
             "reply": "either",
             "summary": "Goes by shape",
-            "source": "L",
+            "source": "L, T",
             "takes": (
                 "model",
                 "prompt",
@@ -288,7 +291,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
         "nano-banana-edit": {
             "reply": "either",
             "summary": "Changes pictures that it is given",
-            "source": "L",
+            "source": "L, T",
             "takes": (
                 "model",
                 "prompt",
@@ -304,12 +307,105 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             ),
             "parameters": {},
         },
+        "gemini-3-pro-image": {
+            "reply": "either",
+            "summary": "Goes by shape and resolution",
+            "source": "T",
+            "takes": (
+                "model",
+                "prompt",
+                "n",
+                "size",
+                "response_format",
+                "aspect_ratio",
+                "resolution",
+                "operation",
+                "image_url",
+                "image_urls",
+                "reference_image_urls",
+                "user",
+            ),
+            "parameters": {},
+        },
+        "gemini-3.1-flash-image": {
+            "reply": "either",
+            "summary": "Goes by shape and resolution",
+            "source": "T",
+            "takes": (
+                "model",
+                "prompt",
+                "n",
+                "size",
+                "response_format",
+                "aspect_ratio",
+                "resolution",
+                "operation",
+                "image_url",
+                "image_urls",
+                "reference_image_urls",
+                "user",
+            ),
+            "parameters": {},
+        },
+        "gemini-2.5-flash-image": {
+            "reply": "either",
+            "summary": "Goes by shape",
+            "source": "L, T+",
+            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "user"),
+            "parameters": {},
+        },
+        "grok-imagine-image": {
+            "reply": "task",
+            "summary": "Goes by shape and resolution",
+            "source": "L, T",
+            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
+            "parameters": {"resolution": {"type": "string", "enum": ("1k", "2k")}},
+        },
+        "grok-imagine-image-quality": {
+            "summary": "The better of the two",
+            "reply": "task",
+            "source": "L, T",
+            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
+            "parameters": {"resolution": {"type": "string", "enum": ("1k", "2k")}},
+        },
+        "grok-imagine-image-pro": {
+            "summary": "Another name of grok-imagine-image-quality",
+            "reply": "task",
+            "source": "L, T",
+            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
+            "parameters": {"resolution": {"type": "string", "enum": ("1k", "2k")}},
+        },
+        "flux-pro": {
+            "reply": "task",
+            "summary": "Photorealistic, high quality",
+            "source": "SEED, L, T",
+            "parameters": {"quality": False, "style": False},
+        },
+        "flux-*": {
+            "reply": "either",
+            "summary": "The other FLUX models; as a task with async",
+            "source": "L, T",
+            "parameters": {"quality": False, "style": False},
+        },
+        "ideogram-v3": {
+            "reply": "task",
+            "summary": "Best at rendering text",
+            "source": "SEED, L, T",
+            "parameters": {"quality": False, "style": False, "async": False},
+        },
+        "qwen-image-plus": {
+            "reply": "task",
+            "summary": "No limits of it are documented",
+            "source": "T",
+            "parameters": {"quality": False, "style": False, "async": False},
+        },
         "gemini-3-pro-image-preview": {
             "reply": "either",
             "summary": "Goes by shape and resolution",
             "source": "L",
             "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
             "parameters": {},
+            "retired": {"since": "2026-06-27", "source": "T", "instead": "gemini-3-pro-image"},
         },
         "gemini-3.1-flash-image-preview": {
             "reply": "either",
@@ -317,13 +413,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             "source": "L",
             "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "user"),
             "parameters": {},
-        },
-        "gemini-2.5-flash-image": {
-            "reply": "either",
-            "summary": "Goes by shape",
-            "source": "L",
-            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "user"),
-            "parameters": {},
+            "retired": {"since": "2026-06-27", "source": "T", "instead": "gemini-3.1-flash-image"},
         },
         "gemini-2.0-flash-preview-image-generation": {
             "reply": "either",
@@ -331,47 +421,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             "source": "L",
             "takes": ("model", "prompt", "n", "response_format", "user"),
             "parameters": {},
-        },
-        "grok-imagine-image": {
-            "reply": "task",
-            "summary": "Goes by shape and resolution",
-            "source": "L",
-            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
-            "parameters": {"resolution": {"type": "string", "enum": ("1k", "2k")}},
-        },
-        "grok-imagine-image-quality": {
-            "summary": "The better of the two",
-            "reply": "task",
-            "source": "L",
-            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
-            "parameters": {"resolution": {"type": "string", "enum": ("1k", "2k")}},
-        },
-        "grok-imagine-image-pro": {
-            "summary": "Another name of grok-imagine-image-quality",
-            "reply": "task",
-            "source": "L",
-            "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
-            "parameters": {"resolution": {"type": "string", "enum": ("1k", "2k")}},
-        },
-        "flux-pro": {
-            "reply": "task",
-            "summary": "Photorealistic, high quality",
-            "source": "SEED, L",
-            "takes": ("model", "prompt", "n", "size", "response_format", "async", "user"),
-            "parameters": {},
-        },
-        "flux-*": {
-            "reply": "either",
-            "summary": "The other FLUX models; as a task with async",
-            "source": "L",
-            "parameters": {"quality": False, "style": False, "partial_images": False},
-        },
-        "ideogram-v3": {
-            "reply": "task",
-            "summary": "Best at rendering text",
-            "source": "SEED, L",
-            "takes": ("model", "prompt", "n", "size", "response_format", "user"),
-            "parameters": {},
+            "retired": {"since": "2026-06-27", "source": "T", "instead": "gemini-2.5-flash-image"},
         },
         "dall-e-3": {
             "reply": "inline",
@@ -383,6 +433,8 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
                 "quality": {"type": "string", "enum": ("standard", "hd")},
                 "style": {"type": "string", "enum": ("vivid", "natural")},
             },
+            "defaults": {"size": "1024x1024", "quality": "standard", "style": "vivid"},
+            "retired": {"since": "2026-05-12", "source": "3P", "instead": "gpt-image-2"},
         },
         "dall-e-2": {
             "reply": "inline",
@@ -390,6 +442,8 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             "source": "SEED, L",
             "takes": ("model", "prompt", "n", "size", "response_format", "user"),
             "parameters": {},
+            "defaults": {"size": "1024x1024"},
+            "retired": {"since": "2026-05-12", "source": "3P", "instead": "gpt-image-2"},
         },
         "flux-schnell": {
             "reply": "inline",
@@ -397,6 +451,8 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             "source": "SEED, L",
             "takes": ("model", "prompt", "n", "size", "response_format", "user"),
             "parameters": {},
+            "defaults": {"size": "1024x1024"},
+            "retired": {"since": "2026-06-27", "source": "T", "instead": "flux-pro"},
         },
         "midjourney": {
             "reply": "task",
@@ -404,6 +460,8 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             "source": "SEED, L",
             "takes": ("model", "prompt", "n", "size", "response_format", "user"),
             "parameters": {},
+            "defaults": {"size": "1024x1024"},
+            "retired": {"since": "2026-06-27", "source": "T", "instead": "gpt-image-2"},
         },
         "stable-diffusion-3": {
             "reply": "inline",
@@ -411,13 +469,14 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             "source": "SEED, L",
             "takes": ("model", "prompt", "n", "size", "response_format", "user"),
             "parameters": {},
+            "defaults": {"size": "1024x1024"},
+            "retired": {"since": "2026-06-27", "source": "T", "instead": "flux-pro"},
         },
         "*": {
             "reply": "either",
             "summary": "Any other model; the request schema alone, the API decides",
             "source": "E",
             "parameters": {
-                "quality": {"type": "string", "known": ("standard", "hd", "auto", "low", "medium", "high")},
                 "response_format": {"type": "string", "known": ("url", "b64_json")},
                 "style": {"type": "string", "known": ("vivid", "natural")},
                 "resolution": {"type": "string", "known": ("1k", "2k", "4k")},
@@ -438,11 +497,16 @@ SOURCES: Final[Mapping[str, str]] = MappingProxyType(
         "E-spec": "The vendor's own openapi.json of January 2026",
         "M": "Pages of spring 2026 with poll_url on /v1/tasks, after 2026-03-01",
         "L": "Pages before 2026-06-25 with gpt-image-2, async and task ids that begin with ldtask_",
+        "T": "Pages of 2026-06-27 to 2026-07-02, under the name TokenLab",
+        "T-spec": "The vendor's own openapi.json of 2026-07-11 to 2026-07-24",
+        "T+": "The newest public pages and openapi.json, after 2026-07-20",
+        "3P": "What others report in public, May 2026",
+        "elsewhere": "Other gateways of this kind; no page of the vendor says it",
     }
 )
 
 #: The model of a call that names none. It is sent. None: every call has to name one.
-DEFAULT_MODEL: Final[str | None] = "dall-e-3"
+DEFAULT_MODEL: Final[str | None] = "gpt-image-2"
 
 #: Where the API is: the default first, then where it is said to be too.
-SERVERS: Final[tuple[str, ...]] = ("https://api.lemondata.cc",)
+SERVERS: Final[tuple[str, ...]] = ("https://api.lemondata.cc", "https://api.tokenlab.sh")

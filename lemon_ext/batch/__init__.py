@@ -11,21 +11,20 @@ import os
 import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import anyio
 from anyio.to_thread import run_sync
 from attrs import define, field, frozen
 
-from lemon_ext import _flow
-from lemon_ext._api import Session
-from lemon_ext._core import Validation
+from lemon_ext._core import Core, Validation
 from lemon_ext._files import remove_stale_parts
+from lemon_ext._flow import Flow, Send, arun
 from lemon_ext._response import APIResponse
-from lemon_ext._signals import patiently, terminations_as_interrupts
+from lemon_ext._signals import Terminated, terminations_as_interrupts
 from lemon_ext._warn import warn
 from lemon_ext.client import AsyncLemon, Lemon
 from lemon_ext.errors import JournalError
@@ -50,8 +49,6 @@ __all__ = (
     "read_rows",
     "run_batch",
 )
-
-T = TypeVar("T")
 
 #: Requests at once through a blocking client, each in a thread of its own.
 THREADS: Final = 32
@@ -130,9 +127,9 @@ def run_batch(
     was sent), JournalError if the folder cannot be used, is used by another process, holds another batch or a damaged
     journal (for single cells of it: at the end), and MissingKeyError.
     """
-    options = Options(deadline, poll_interval, concurrency, max_images, drop_unknown)
-    resend = _Resend(resend_refused, resend_uncertain)
-    batch = _Batch(requests, Path(folder), client, defaults, options, resend, gallery, on_progress)
+    again = (resend_refused, resend_uncertain, drop_unknown)
+    options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery)
+    batch = _Batch(requests, Path(folder), client, defaults, options, on_progress)
     batch.closes = not isinstance(client, Lemon)
     yield from _read(batch)
 
@@ -157,9 +154,9 @@ async def arun_batch(
 
     Read it within ``async with contextlib.aclosing(arun_batch(...)) as outcomes`` if you may leave the loop early.
     """
-    options = Options(deadline, poll_interval, concurrency, max_images, drop_unknown)
-    resend = _Resend(resend_refused, resend_uncertain)
-    batch = _Batch(requests, Path(folder), client, defaults, options, resend, gallery, on_progress)
+    again = (resend_refused, resend_uncertain, drop_unknown)
+    options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery)
+    batch = _Batch(requests, Path(folder), client, defaults, options, on_progress)
     send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
     errors: list[Exception] = []
 
@@ -207,12 +204,6 @@ def export_results(folder: str | os.PathLike[str]) -> Path:
         return export(journal)
 
 
-@frozen
-class _Resend:
-    refused: bool
-    uncertain: bool
-
-
 @define(eq=False)
 class _Batch:
     """One batch, from its rows to its results. `run` does it all, once; `stop` ends it gently."""
@@ -222,11 +213,10 @@ class _Batch:
     given: Lemon | AsyncLemon | None
     defaults: Mapping[str, Any] | None
     options: Options
-    resend: _Resend
-    gallery: bool
     on_progress: OnProgress | None
+    client: Lemon | AsyncLemon = field(init=False)
+    #: Whether the client is closed at the end.
     closes: bool = field(init=False)
-    client: _Client = field(init=False)
     #: What is paid for, or may be, and not ended: how it stands and how to go on.
     left: str | None = field(default=None, init=False)
     _engine: Engine | None = field(default=None, init=False)
@@ -234,8 +224,7 @@ class _Batch:
 
     def __attrs_post_init__(self) -> None:
         self.closes = self.given is None
-        client = AsyncLemon() if self.given is None else self.given
-        self.client = _ThreadedClient(client._core) if isinstance(client, Lemon) else _Client(client._core)
+        self.client = AsyncLemon() if self.given is None else self.given
 
     async def run(self, emit: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         """Open the folder, work, and leave it with its results, whatever ends the work."""
@@ -256,7 +245,7 @@ class _Batch:
                 exc.add_note(self.left)
             raise
         finally:
-            if self.closes:
+            if self.closes and isinstance(self.client, AsyncLemon):
                 with anyio.CancelScope(shield=True):
                     await self.client.aclose()
 
@@ -277,7 +266,8 @@ class _Batch:
         async def emit_entry(entry: Entry) -> None:
             await emit(outcome(entry))
 
-        engine = Engine(journal, self.client, self.options, emit=emit_entry, changed=self._report)
+        core = self.client._core
+        engine = Engine(journal, core, _driver(core), self.options, emit=emit_entry, changed=self._report)
         self._engine = engine
         if self._stopped is not None:
             engine.stop(self._stopped)
@@ -297,32 +287,24 @@ class _Batch:
 
     def _open(self) -> Journal:
         """Check the rows, and open the folder with them in it."""
-        if self.requests is None:
-            journal = Journal.open(self.folder, create=False)
-            if not journal.count():
-                journal.close()
+        core = self.client._core
+        with ExitStack() as undo, spooled(self.requests, self.defaults, core.validation) as rows:
+            if rows is not None:
+                _refuse_orphans(self.folder)
+            journal = undo.enter_context(Journal.open(self.folder, create=rows is not None))
+            if rows is not None:
+                journal.take_in(rows)
+            elif not journal.count():
                 raise JournalError(
                     f"The input of {self.folder} was not read to its end. Give it again: the same `lemon batch`, or "
                     "run_batch with the rows.",
                     path=journal.path,
                 )
-        else:
-            with spooled(self.requests, self.defaults, self.client.validation) as rows:
-                _refuse_orphans(self.folder)
-                journal = Journal.open(self.folder)
-                try:
-                    journal.take_in(rows)
-                except BaseException:
-                    journal.close()
-                    raise
-        try:
             remove_stale_parts(self.folder)
             recognize(journal)
-            _note_address(journal, self.client.session.base_url)
-            journal.release(refused=self.resend.refused, uncertain=self.resend.uncertain)
-        except BaseException:
-            journal.close()
-            raise
+            _note_address(journal, core.session.base_url)
+            journal.release(refused=self.options.resend_refused, uncertain=self.options.resend_uncertain)
+            undo.pop_all()
         return journal
 
     def _finish(self, journal: Journal) -> None:
@@ -330,7 +312,7 @@ class _Batch:
         with journal:
             try:
                 export(journal)
-                if self.gallery:
+                if self.options.gallery:
                     write_gallery(self.folder)
             except (OSError, JournalError) as exc:
                 warn(f"The results could not be written: {exc}.")
@@ -347,11 +329,8 @@ def _left(journal: Journal) -> str | None:
     if uncertain:
         more = counts["uncertain"] - len(uncertain)
         rows = ", ".join(uncertain) + (f" and {more:,} more" if more else "")
-        parts.append(
-            f"row {rows} may be billed, and the answer was lost"
-            if len(uncertain) == 1
-            else f"rows {rows} may be billed, and the answers were lost"
-        )
+        one = len(uncertain) == 1
+        parts.append(f"row{'' if one else 's'} {rows} may be billed, and the answer{' was' if one else 's were'} lost")
     if waiting:
         parts.append(f"{waiting:,} row{'s are' if waiting > 1 else ' is'} paid for and waiting")
     if not parts:
@@ -386,38 +365,16 @@ def _note_address(journal: Journal, base_url: str) -> None:
         warn(f"This batch began at {before} and goes on at {base_url}, which may not know its tasks.")
 
 
-@frozen
-class _Client:
-    """An async client, as the engine uses it."""
+def _driver(core: Core) -> Callable[[Flow[Any]], Awaitable[Any]]:
+    """Return what runs the flows of a client. A blocking one gets a thread per request, and none for what waits."""
+    if core.arun is not None:
+        return core.arun  # type: ignore[no-any-return]  # an async core
+    threads = anyio.CapacityLimiter(THREADS)
 
-    runner: Any
+    async def exchange(effect: Send) -> APIResponse:
+        return await run_sync(core.http.exchange, effect, limiter=threads)  # type: ignore[attr-defined]  # it has one
 
-    @property
-    def session(self) -> Session:
-        return self.runner.session  # type: ignore[no-any-return]  # a core of `client`
-
-    @property
-    def validation(self) -> Validation:
-        return self.runner.validation  # type: ignore[no-any-return]  # as above
-
-    async def aclose(self) -> None:
-        await self.runner.http.aclose()
-
-    async def arun(self, flow: _flow.Flow[T]) -> T:
-        return await self.runner.arun(flow)  # type: ignore[no-any-return]  # as above
-
-
-@frozen
-class _ThreadedClient(_Client):
-    """A blocking client, as the engine uses it: each request in a thread, and no thread for one that waits."""
-
-    _threads: anyio.CapacityLimiter = field(factory=lambda: anyio.CapacityLimiter(THREADS))
-
-    async def arun(self, flow: _flow.Flow[T]) -> T:
-        return await _flow.arun(flow, self._exchange)
-
-    async def _exchange(self, effect: _flow.Send) -> APIResponse:
-        return await run_sync(self.runner.http.exchange, effect, limiter=self._threads)
+    return lambda flow: arun(flow, exchange)
 
 
 # ---- the blocking bridge ----
@@ -426,23 +383,31 @@ class _ThreadedClient(_Client):
 def _read(batch: _Batch) -> Iterator[dict[str, Any]]:
     """Run a batch in a thread with an event loop, so that Ctrl-C reaches the thread that reads, and yield its rows."""
     bridge = _Bridge(batch)
-    try:
-        with terminations_as_interrupts():
+    failure: BaseException | None = None
+    with terminations_as_interrupts():
+        try:
+            bridge.thread.start()
+            while (row := bridge.next()) is not None:
+                yield row
+        except BaseException as exc:  # noqa: BLE001 - raised below
+            failure = exc
+        waiting = True
+        while waiting:
             try:
-                bridge.thread.start()
-                while (row := bridge.next()) is not None:
-                    yield row
-            except BaseException:
-                bridge.stop = True
-                raise
-            finally:
-                bridge.wait()
-        if bridge.error is not None:
-            raise bridge.error
-    except BaseException as exc:
-        if batch.left and not isinstance(exc, Exception):
-            exc.add_note(batch.left)
-        raise
+                bridge.stop = failure is not None
+                # Not Thread.join: one that is interrupted takes its thread for ended (Python 3.11).
+                waiting = not bridge.ended.wait(0.5) and bridge.thread.ident is not None
+            except KeyboardInterrupt as exc:
+                if failure is None:
+                    failure = exc
+                elif not isinstance(exc, Terminated):  # a second Ctrl-C cuts off what is on its way
+                    failure, bridge.cut = exc, True
+    if failure is not None:
+        if batch.left:
+            failure.add_note(batch.left)
+        raise failure from bridge.error
+    if bridge.error is not None:
+        raise bridge.error
 
 
 @define(eq=False)
@@ -455,6 +420,7 @@ class _Bridge:
     error: BaseException | None = None
     reader: threading.Thread = field(factory=threading.current_thread)
     thread: threading.Thread = field(init=False)
+    ended: threading.Event = field(factory=threading.Event, init=False)
     _rows: SimpleQueue[dict[str, Any] | None] = field(factory=SimpleQueue)
 
     def __attrs_post_init__(self) -> None:
@@ -467,25 +433,13 @@ class _Bridge:
             with suppress(Empty):
                 return self._rows.get(timeout=0.5)  # without a timeout, Windows would not hear Ctrl-C
 
-    def wait(self) -> None:
-        """Wait for the work to end. Ctrl-C cuts off what was sent and not answered yet."""
-        try:
-            patiently(self._join)
-        except KeyboardInterrupt:
-            self.cut = True
-            self._join()
-            raise
-
-    def _join(self) -> None:
-        while self.thread.is_alive():
-            self.thread.join(0.5)
-
     def _run(self) -> None:
         try:
             anyio.run(self._work)
         except BaseException as exc:  # noqa: BLE001 - raised by who reads
             self.error = exc
         finally:
+            self.ended.set()
             self._rows.put(None)
 
     async def _work(self) -> None:

@@ -11,10 +11,11 @@ from __future__ import annotations
 import heapq
 import math
 import shutil
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import Any, Final, Protocol, TypeVar
+from functools import partial
+from typing import Any, Final
 
 import anyio
 import anyio.lowlevel
@@ -22,19 +23,8 @@ from anyio.to_thread import run_sync
 from attrs import define, evolve, field, frozen
 
 from lemon_ext import _clock
-from lemon_ext._api import (
-    Accepted,
-    Answer,
-    Outcome,
-    Rejected,
-    Session,
-    State,
-    TryLater,
-    Unknown,
-    submission,
-    submit_once,
-)
-from lemon_ext._core import check_waiting
+from lemon_ext._api import Accepted, Answer, Rejected, State, TryLater, Unknown, submission, submit_once
+from lemon_ext._core import Core, check_waiting
 from lemon_ext._flow import Flow
 from lemon_ext._retry import Deadline, wait_before
 from lemon_ext._warn import warn
@@ -50,7 +40,7 @@ from lemon_ext.errors import (
     TaskFailedError,
     TaskNotFoundError,
     UnreadableSubmissionError,
-)
+)  # fmt: skip
 from lemon_ext.poll_schedule import Durations, Schedule
 from lemon_ext.tasks import Task, ending, next_delay, poll_once, remarks, timed_out
 
@@ -59,8 +49,6 @@ from .journal import Entry, Journal, Statement, Writer
 from .output import described
 from .pictures import Pictures, keep_reply, without_data
 from .queue import Queue
-
-T = TypeVar("T")
 
 #: Polls at once. By Little's law 25 serve 10,000 requests a minute at 150 ms each.
 POLLS: Final = 32
@@ -83,16 +71,6 @@ LESSONS: Final = 50
 AHEAD: Final = 128
 
 
-class Client(Protocol):
-    """What the engine needs of a client."""
-
-    @property
-    def session(self) -> Session: ...
-    @property
-    def runner(self) -> Any: ...
-    async def arun(self, flow: Flow[T]) -> T: ...
-
-
 @frozen
 class Options:
     """How a batch is worked off. The meanings are those of `run_batch`."""
@@ -101,7 +79,10 @@ class Options:
     poll_interval: float | None = None
     concurrency: int = 64
     max_images: int | None = None
+    resend_refused: bool = False
+    resend_uncertain: bool = False
     drop_unknown: bool = False
+    gallery: bool = True
 
     def __attrs_post_init__(self) -> None:
         if Deadline.after(self.deadline, lambda: 0.0).at <= 0:
@@ -122,14 +103,16 @@ class RowTask(Task):
 class Engine:
     """Works off the rows of a journal. `run` does it; `stop` ends it gently, from the same event loop.
 
-    ``emit`` is given each row as it ends, and ``changed`` is called at every step; ``counts`` (rows by state),
-    ``images`` (saved), ``ended`` (rows, in this run) and ``stopped`` say how far it is.
+    ``drive`` runs the flows of the client whose core this is. ``emit`` is given each row as it ends, and ``changed`` is
+    called at every step: ``counts`` (rows by state), ``images`` (saved), ``ended`` (rows, in this run) and ``stopped``
+    say how far it is.
     """
 
     def __init__(
         self,
         journal: Journal,
-        client: Client,
+        core: Core,
+        drive: Callable[[Flow[Any]], Awaitable[Any]],
         options: Options,
         *,
         emit: Callable[[Entry], Awaitable[None]],
@@ -138,12 +121,11 @@ class Engine:
         self.counts: dict[str, int] = {}
         self.images = self.ended = 0
         self.stopped: str | None = None
-        self._journal, self._client, self._writer = journal, client, Writer(journal)
-        self._options = options
-        self._emit, self._changed = emit, changed
-        self._rate_limit = client.session.rate_limit
+        self._journal, self._writer, self._options = journal, Writer(journal), options
+        self._core, self._drive, self._emit, self._changed = core, drive, emit, changed
+        self._rate_limit = core.session.rate_limit
         self._schedule = Schedule(self._rate_limit.per_minute, dearest=DEAREST)
-        self._session = evolve(client.session, schedule=self._schedule)
+        self._session = evolve(core.session, schedule=self._schedule)
         for model, learned in journal.durations().items():
             with suppress(ValueError):  # an older version counted differently: learn anew
                 self._schedule.durations[model] = Durations.from_json(learned)
@@ -152,7 +134,7 @@ class Engine:
         self._last_read: float = 0
         self._again: list[tuple[float, int, Entry]] = []
         self._tries: dict[int, int] = {}
-        self._submitting = self._polling = self._saving = 0
+        self._running: Counter[str] = Counter()
         self._doubts = self._refusals = 0
         self._refused_with: tuple[Any, Any] | None = None
         #: Rows that are submitting, and what is known of accepted ones that the journal does not know yet.
@@ -186,13 +168,13 @@ class Engine:
         self._images_sent = await self._writer.read(self._journal.images_sent)
         self.images = await self._writer.read(self._journal.saved_images)
         self._changed()
-        for entry in await self._writer.read(lambda: list(self._journal.entries("uncertain"))):
+        for entry in await self._entries("uncertain"):
             await self._emit(entry)
         error: BaseException | None = None
         try:
             async with anyio.create_task_group() as self._group:
                 await self._resume()
-                await self._run(self._loop)
+                self._start("loop", self._loop)
         except BaseException as exc:
             error = exc
             raise
@@ -207,21 +189,17 @@ class Engine:
     async def _resume(self) -> None:
         """Queue what an earlier run left: tasks to poll, images to fetch."""
         now, wall = _clock.monotonic(), _clock.wall()
-        for entry in await self._writer.read(lambda: list(self._journal.entries("waiting"))):
-            if entry.damage or entry.task_id is None:
-                continue
+        for entry in await self._entries("waiting"):
             task = self._task(entry)
             task.resumed(now - max(wall - (entry.submitted_at or wall), 0.0))
             self._schedule.submitted(task.model, now)
             self._queue.poll_at(task, now)
-        for entry in await self._writer.read(lambda: list(self._journal.entries("completed"))):
-            if entry.damage:
-                continue
+        for entry in await self._entries("completed"):
             before = "completed" if entry.error is None else "failed"
-            pictures = Pictures.known(entry, self._task(entry), self._client.runner)
+            pictures = Pictures.known(entry, self._task(entry), self._core)
             if pictures.fetchable:
                 self._move(before, "completed")
-                self._save_later(pictures, "completed")
+                self._start("save", self._save, pictures, "completed")
             elif entry.task_id is not None:  # its images came as data, which the journal does not hold
                 self._move(before, "waiting")
                 self._queue.poll_at(self._task(entry), now)
@@ -232,31 +210,28 @@ class Engine:
             await self._read_ahead()
             now = _clock.monotonic()
             self._schedule.backlog = self.counts.get("unsent", 0)
-            crowded = self._saving >= SAVES_WAITING
-            poll_at = math.inf if self._polling >= POLLS or self._leaving or crowded else self._queue.next_poll()
-            full = self._submitting >= self._options.concurrency or crowded
-            submit_at = math.inf if full else self._next_submission(now)
+            crowded = self._running["save"] >= SAVES_WAITING
+            polling = self._running["poll"] < POLLS and not self._leaving and not crowded
+            submitting = self._running["submit"] < self._options.concurrency and not crowded
+            poll_at = self._queue.next_poll() if polling else math.inf
+            submit_at = self._next_submission(now) if submitting else math.inf
             due = min(poll_at, submit_at)
-            if due == math.inf and not self._busy():
+            busy = self._running.total() > 1 or (len(self._queue) and not self._leaving)
+            if due == math.inf and not busy:
                 return
             due = max(due, self._rate_limit.opens(now))
             if due > now:
                 await self._pause(due - now)
             elif poll_at <= submit_at:
                 self._rate_limit.acquire(now)
-                self._polling += 1
-                self._group.start_soon(self._run, self._poll, self._queue.take())
+                self._start("poll", self._follow, self._queue.take(), True)
             elif (entry := self._take_unsent()) is not None:
                 self._rate_limit.acquire(now)
                 self._queue.submitted(now)
                 self._schedule.submitted(entry.request.get("model"), now)
-                self._submitting += 1
                 self._images_sent += entry.images
                 self._move("unsent", "submitting")
-                self._group.start_soon(self._run, self._submit, entry)
-
-    def _busy(self) -> bool:
-        return bool(self._submitting or self._polling or self._saving or (len(self._queue) and not self._leaving))
+                self._start("submit", self._submit, entry)
 
     def _next_submission(self, now: float) -> float:
         if self.stopped or not (self._ahead or self._again):
@@ -264,7 +239,7 @@ class Engine:
         again = self._again[0][0] if self._again else math.inf
         if not self._ahead:
             return again
-        under_way = len(self._queue) + self._submitting + self._polling
+        under_way = len(self._queue) + self._running["submit"] + self._running["poll"]
         return min(again, self._queue.next_submission(now, under_way))
 
     def _take_unsent(self) -> Entry | None:
@@ -288,9 +263,13 @@ class Engine:
         """Read the next unsent rows. None that went back to being unsent is read twice: rows are read in order."""
         if not self._ahead and not self.stopped and self._last_read < math.inf:
             after = int(self._last_read)
-            found = await self._writer.read(lambda: list(self._journal.entries("unsent", after=after, limit=AHEAD)))
-            self._last_read = found[-1].row if len(found) == AHEAD else math.inf
-            self._ahead.extend(entry for entry in found if not entry.damage)
+            self._ahead.extend(await self._entries("unsent", after=after, limit=AHEAD))
+            self._last_read = self._ahead[-1].row if self._ahead else math.inf
+
+    async def _entries(self, status: str, **which: int) -> list[Entry]:
+        """Return rows in a state. Those with a damaged cell are left alone."""
+        read = partial(self._journal.entries, status, **which)
+        return await self._writer.read(lambda: [entry for entry in read() if not entry.damage])
 
     async def _pause(self, seconds: float) -> None:
         """Wait until something is due, or a job has ended."""
@@ -305,25 +284,37 @@ class Engine:
             await self._wake.wait()
             group.cancel_scope.cancel()
 
-    async def _run(self, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
-        """Run one job. Nothing it raises may cancel the others: their requests may be billed."""
-        try:
-            await work(*arguments)
-        except Exception as exc:  # noqa: BLE001 - raised again by `run`
-            self._crash = self._crash or exc
-            self.stop(f"{type(exc).__name__}: {exc}")
-        finally:
-            self._wake.set()
+    def _start(self, kind: str, work: Callable[..., Awaitable[None]], *arguments: Any) -> None:
+        """Start a job. Nothing it raises may cancel the others: their requests may be billed."""
+
+        async def run() -> None:
+            try:
+                await work(*arguments)
+            except Exception as exc:  # noqa: BLE001 - raised again at the end of the run
+                self._crash = self._crash or exc
+                self.stop(f"{type(exc).__name__}: {exc}")
+            finally:
+                self._running[kind] -= 1
+                self._wake.set()
+
+        self._running[kind] += 1
+        self._group.start_soon(run)
 
     # ---- a submission, and its four outcomes ----
 
     async def _submit(self, entry: Entry) -> None:
-        try:
-            if await self._claim(entry):
-                await self._settle(entry, await self._post(entry))
-                self._on_their_way.discard(entry.row)
-        finally:
-            self._submitting -= 1
+        if not await self._claim(entry):
+            return
+        match await self._post(entry):
+            case Accepted(answer):
+                await self._accepted(entry, answer)
+            case TryLater(error, wait):
+                await self._try_later(entry, error, wait)
+            case Rejected(error, scope):
+                await self._rejected(entry, error, scope)
+            case Unknown(error):
+                await self._unknown(entry, error)
+        self._on_their_way.discard(entry.row)
 
     async def _claim(self, entry: Entry) -> bool:
         """Write down that a row is on its way, and tell whether it is ours to send: somebody else may send it."""
@@ -344,12 +335,12 @@ class Engine:
         )
         return False
 
-    async def _post(self, entry: Entry) -> Outcome:
+    async def _post(self, entry: Entry) -> Accepted | TryLater | Rejected | Unknown:
         """Send the POST of a row, once."""
         post = submission(self._session, entry.request, self._session.deadline(self._options.deadline))
         try:
             await anyio.lowlevel.checkpoint_if_cancelled()
-            return await self._client.arun(submit_once(self._session, post))
+            outcome: Accepted | TryLater | Rejected | Unknown = await self._drive(submit_once(self._session, post))
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, and this row may be billed
             what = str(exc) if isinstance(exc, LemonError) else f"{type(exc).__name__}: {exc}"
             if not post.sent:  # the client is closed, or of another event loop
@@ -357,21 +348,11 @@ class Engine:
             lost = "It may have been accepted and billed: look at your account before sending it again."
             return Unknown(SubmissionUncertainError(f"The request was sent and its answer was lost ({what}). {lost}"))
         except BaseException:
-            if not post.sent:
+            if not post.sent:  # cancelled before
                 self._on_their_way.discard(entry.row)
-                self._writer.later(journal.unsent(entry.row))
+                self._writer.later(journal.change(entry.row, status="unsent", submitted_at=None))
             raise
-
-    async def _settle(self, entry: Entry, outcome: Outcome) -> None:
-        match outcome:
-            case Accepted(answer):
-                await self._accepted(entry, answer)
-            case TryLater(error, wait):
-                await self._try_later(entry, error, wait)
-            case Rejected(error, scope):
-                await self._rejected(entry, error, scope)
-            case Unknown(error):
-                await self._unknown(entry, error)
+        return outcome
 
     async def _accepted(self, entry: Entry, answer: Answer) -> None:
         self._doubts, self._refused_with = 0, None
@@ -383,7 +364,7 @@ class Engine:
             await self._finish(task, "submitting")
             return
         self._unwritten[entry.row] = f"was accepted as task {task.id}"
-        await self._written(entry.row, journal.waiting(entry.row, str(task.id), task.poll_url))
+        await self._write(entry.row, status="waiting", task_id=task.id, poll_url=task.poll_url)
         self._move("submitting", "waiting")
         await self._follow(task)
 
@@ -395,9 +376,7 @@ class Engine:
             now = _clock.monotonic()
             if isinstance(error, RateLimitError):  # it is meant for the account, not for this row
                 self._rate_limit.hold(now, delay)
-            self._images_sent -= entry.images
-            await self._writer.write(journal.unsent(entry.row))
-            self._move("submitting", "unsent")
+            await self._unsend(entry)
             heapq.heappush(self._again, (now + delay, entry.row, entry))
             return
         if isinstance(error, APIConnectionError | RateLimitError):
@@ -431,25 +410,23 @@ class Engine:
         await self._end(entry.row, "submitting", "uncertain", error)
 
     async def _put_back(self, entry: Entry, error: LemonError) -> None:
-        self._images_sent -= entry.images
-        await self._writer.write(journal.unsent(entry.row, described(error)))
-        self._move("submitting", "unsent")
+        await self._unsend(entry, error)
         await self._tell(entry.row)
+
+    async def _unsend(self, entry: Entry, error: LemonError | None = None) -> None:
+        self._images_sent -= entry.images
+        known = None if error is None else described(error)
+        await self._write(entry.row, status="unsent", submitted_at=None, error=known)
+        self._move("submitting", "unsent")
 
     # ---- a task, until it ends ----
 
-    async def _poll(self, task: RowTask) -> None:
-        try:
-            await self._follow(task, poll=True)
-        finally:
-            self._polling -= 1
-
-    async def _follow(self, task: RowTask, *, poll: bool = False) -> None:
+    async def _follow(self, task: RowTask, poll: bool = False) -> None:
         """Go on with a task: poll it, finish it, or queue its next poll. It is paid, so nothing writes it off."""
         deadline = Deadline(max(task._born or 0.0, self._began) + self._options.deadline, _clock.monotonic)
         try:
             if poll:
-                await self._client.arun(poll_once(self._session, task, deadline))
+                await self._drive(poll_once(self._session, task, deadline))
             over = not task.done and not self._poll_later(task, deadline)
             if task.done or (over and task._answer is not None and task._answer.state is State.UNKNOWN):
                 await self._finish(task, "waiting")
@@ -469,7 +446,7 @@ class Engine:
             await self._still_waiting(task.row, exc)
 
     async def _still_waiting(self, row: int, error: Exception) -> None:
-        await self._writer.write(journal.noted(row, described(error)))
+        await self._write(row, error=described(error))
         await self._tell(row)
 
     def _poll_later(self, task: RowTask, deadline: Deadline) -> bool:
@@ -492,16 +469,16 @@ class Engine:
                 return
             failure, answer = exc, task._answer
         entry = await self._writer.read(self._journal.entry, task.row)
-        pictures = Pictures.of(entry, answer, task, self._client.runner)
+        pictures = Pictures.of(entry, answer, task, self._core)
         with anyio.CancelScope(shield=True):  # what came as data is nowhere else
             await self._store(pictures, data=True)
         if failure is None:
-            note = " ".join(remarks(answer, task.n)) or None
-            answered = journal.completed(task.row, without_data(answer), answer.task_id, note, pictures.paths)
-            await self._written(task.row, answered)
+            cells: dict[str, Any] = {"answer": without_data(answer), "note": " ".join(remarks(answer, task.n)) or None}
+            cells |= {"task_id": answer.task_id or task.id, "paths": pictures.paths, "error": None}
+            await self._write(task.row, status="completed", **cells)
             self._move(before, "completed")
             before = "completed"
-        self._save_later(pictures, before, failure)
+        self._start("save", self._save, pictures, before, failure)
 
     async def _store(self, pictures: Pictures, *, data: bool) -> None:
         await pictures.save(self._journal.folder, self._options.deadline, data=data)
@@ -510,40 +487,31 @@ class Engine:
         if pictures.entry.row in self._unwritten:
             self._unwritten[pictures.entry.row] = f"was answered with images: {', '.join(pictures.places())}"
 
-    def _save_later(self, pictures: Pictures, before: str, failure: LemonError | None = None) -> None:
-        self._saving += 1
-        self._group.start_soon(self._run, self._save, pictures, before, failure)
-
-    async def _save(self, pictures: Pictures, before: str, failure: LemonError | None) -> None:
+    async def _save(self, pictures: Pictures, before: str, failure: LemonError | None = None) -> None:
         """Fetch what is not there yet, and end the row."""
         row = pictures.entry.row
-        try:
-            async with self._saves:
-                await self._store(pictures, data=False)
-            if failure is not None:
-                await self._end(row, before, "failed", failure, pictures.paths)
-            elif pictures.error is None:
-                await self._writer.write(journal.saved(row, pictures.paths, _clock.wall()))
-                self.images += len(pictures.paths)
-                await self._ended_as(row, before, "saved")
-            else:
-                await self._writer.write(journal.not_saved(row, pictures.paths, described(pictures.error)))
-                await self._ended_as(row, before, "failed")
-        finally:
-            self._saving -= 1
+        async with self._saves:
+            await self._store(pictures, data=False)
+        if failure is not None:
+            await self._end(row, before, "failed", failure, paths=pictures.paths)
+        elif pictures.error is None:
+            await self._write(row, status="saved", paths=pictures.paths, error=None, finished_at=_clock.wall())
+            self.images += len(pictures.paths)
+            await self._ended_as(row, before, "saved")
+        else:
+            await self._write(row, paths=pictures.paths, error=described(pictures.error))
+            await self._ended_as(row, before, "failed")
 
-    async def _end(
-        self, row: int, before: str, status: str, error: Exception, paths: list[str | None] | None = None
-    ) -> None:
+    async def _end(self, row: int, before: str, status: str, error: Exception, **cells: Any) -> None:
         if isinstance(error, UnreadableSubmissionError) and error.response is not None:
             place = await run_sync(keep_reply, self._journal.folder, row, error.response)
             error.add_note(f"The answer is kept in {place}." if place else "The answer could not be kept in a file.")
-        await self._written(row, journal.ended(row, status, described(error), _clock.wall(), paths))
+        await self._write(row, status=status, error=described(error), finished_at=_clock.wall(), **cells)
         await self._ended_as(row, before, status)
 
-    async def _written(self, row: int, statement: Statement) -> None:
-        """Write what became of a row that was accepted; until that is on disk, `_unwritten` knows it."""
-        await self._writer.write(statement)
+    async def _write(self, row: int, **cells: Any) -> None:
+        """Write down what became of a row. Until that is on disk, `_unwritten` has what is paid for."""
+        await self._writer.write(journal.change(row, **cells))
         self._unwritten.pop(row, None)
 
     async def _ended_as(self, row: int, before: str, status: str) -> None:

@@ -67,17 +67,11 @@ class Entry:
     status: str = field(metadata=_sql(str, "TEXT NOT NULL DEFAULT 'unsent'", "see docs/batch.md"))
     task_id: str | None = field(metadata=_sql(str, "TEXT", "once it is accepted as a task"))
     poll_url: str | None = field(metadata=_sql(str, "TEXT", "where the server wants to be asked for the task"))
-    answer: dict[str, Any] | None = field(
-        metadata=_sql(dict, "TEXT", "JSON: the final answer, picture data left out", json=True)
-    )
+    answer: dict[str, Any] | None = field(metadata=_sql(dict, "TEXT", "JSON, without picture data", json=True))
     paths: list[str | None] | None = field(
-        metadata=_sql(
-            list, "TEXT", "JSON: names of the saved files in the folder; null where one is missing", json=True
-        )
+        metadata=_sql(list, "TEXT", "JSON: names of saved files, or null", json=True)
     )
-    error: dict[str, Any] | None = field(
-        metadata=_sql(dict, "TEXT", "JSON: type, message, code, status_code", json=True)
-    )
+    error: dict[str, Any] | None = field(metadata=_sql(dict, "TEXT", "JSON: type, message, code...", json=True))
     note: str | None = field(metadata=_sql(str, "TEXT", "what stopped nothing, such as fewer images than asked for"))
     doubts: int = field(metadata=_sql(int, "INTEGER NOT NULL DEFAULT 0", "earlier submissions whose answers were lost"))
     submitted_at: float | None = field(metadata=_sql(float, "REAL", "Unix seconds"))
@@ -124,7 +118,7 @@ def _cell(value: Any, column: Attribute[Any]) -> Any:
     if isinstance(value, str):
         value.encode()  # bytes that are no text were read as lone surrogates
     if column.metadata["json"]:
-        value = json.loads(_text(value))
+        value = json.loads(value) if isinstance(value, str) else None
     kind: Any = column.metadata["kind"]
     if not isinstance(value, (int, float) if kind is float else kind):
         raise TypeError(f"not {kind.__name__}")
@@ -132,12 +126,6 @@ def _cell(value: Any, column: Attribute[Any]) -> Any:
         raise ValueError("no state")
     if isinstance(value, list) and column.name == "paths" and not all(isinstance(one, str | None) for one in value):
         raise TypeError("not names")
-    return value
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError("not text")
     return value
 
 
@@ -164,7 +152,7 @@ class Journal:
         Rows that were on their way when an earlier process died become uncertain.
         """
         path = folder / FILE
-        with _explained(path), _reachable(path):
+        with _explained(path):
             if not create and not path.is_file():
                 raise JournalError(f"There is no batch in {folder}: {FILE} is missing.", path=path)
             folder.mkdir(parents=True, exist_ok=True)
@@ -192,7 +180,7 @@ class Journal:
         One whose process was killed while it created it has no rows.
         """
         path = folder / FILE
-        with _explained(path), _reachable(path):
+        with _explained(path):
             if not path.is_file():
                 raise JournalError(f"There is no batch in {folder}: {FILE} is missing.", path=path)
             _inspect(path)
@@ -289,12 +277,10 @@ class Journal:
 
     def release(self, *, refused: bool, uncertain: bool) -> None:
         """Let rows be sent again because the user says so: refused ones, and those whose answer was lost."""
-        statements = []
-        if refused:
-            statements.append(_again("refused"))
-        if uncertain:
-            statements += [("UPDATE rows SET doubts = doubts + 1 WHERE status = 'uncertain'", ()), _again("uncertain")]
-        self.commit(statements)
+        again = "UPDATE rows SET status = 'unsent', submitted_at = NULL, finished_at = NULL, error = NULL"
+        statements = [f"{again} WHERE status = 'refused'"] if refused else []
+        statements += [f"{again}, doubts = doubts + 1 WHERE status = 'uncertain'"] if uncertain else []
+        self.commit((statement, ()) for statement in statements)
 
     def meta(self, name: str) -> str | None:
         """Return a fact about the whole batch, such as its ``base_url``."""
@@ -439,6 +425,11 @@ def fact(name: str, value: str) -> Statement:
     return "INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value)
 
 
+def learned(model: str, durations: Mapping[str, Any]) -> Statement:
+    """What is known of a model's durations."""
+    return "INSERT OR REPLACE INTO durations VALUES (?, ?)", (model, dumps(durations))
+
+
 def submitting(row: int, at: float) -> Statement:
     """The POST of a row is about to leave. Changes nothing if somebody else sends the row: then it is not ours."""
     return (
@@ -447,72 +438,17 @@ def submitting(row: int, at: float) -> Statement:
     )
 
 
-def unsent(row: int, error: Mapping[str, Any] | None = None) -> Statement:
-    """A row was certainly not accepted and may be sent again."""
-    return (
-        "UPDATE rows SET status = 'unsent', submitted_at = NULL, error = ? WHERE row = ?",
-        (None if error is None else dumps(error), row),
-    )
-
-
-def _again(status: str) -> Statement:
-    empty = "submitted_at = NULL, finished_at = NULL, answer = NULL, error = NULL"
-    return f"UPDATE rows SET status = 'unsent', {empty} WHERE status = ?", (status,)  # noqa: S608 - a constant
-
-
-def waiting(row: int, task_id: str, poll_url: str | None) -> Statement:
-    """A row was accepted as a task."""
-    return "UPDATE rows SET status = 'waiting', task_id = ?, poll_url = ? WHERE row = ?", (task_id, poll_url, row)
-
-
-def completed(
-    row: int, answer: Mapping[str, Any], task_id: str | None, note: str | None, paths: list[str | None]
-) -> Statement:
-    """The images of a row are there, though not all of them are saved yet."""
-    sql = (
-        "UPDATE rows SET status = 'completed', answer = ?, task_id = coalesce(?, task_id), note = ?, paths = ?, "
-        "error = NULL WHERE row = ?"
-    )
-    return sql, (dumps(answer), task_id, note, dumps(paths), row)
-
-
-def saved(row: int, paths: list[str | None], at: float) -> Statement:
-    """The images of a row are saved."""
-    return (
-        "UPDATE rows SET status = 'saved', paths = ?, error = NULL, finished_at = ? WHERE row = ?",
-        (dumps(paths), at, row),
-    )
-
-
-def not_saved(row: int, paths: list[str | None], error: Mapping[str, Any]) -> Statement:
-    """Images of a row could not be saved, all or some of them: another run tries again."""
-    return "UPDATE rows SET paths = ?, error = ? WHERE row = ?", (dumps(paths), dumps(error), row)
-
-
-def ended(
-    row: int, status: str, error: Mapping[str, Any], at: float, paths: list[str | None] | None = None
-) -> Statement:
-    """A row ended as ``failed``, ``refused`` or ``uncertain``; ``paths`` are images that came all the same."""
-    return (
-        "UPDATE rows SET status = ?, error = ?, finished_at = ?, paths = coalesce(?, paths) WHERE row = ?",
-        (status, dumps(error), at, None if paths is None else dumps(paths), row),
-    )
-
-
-def noted(row: int, error: Mapping[str, Any]) -> Statement:
-    """Something went wrong with a row that another run goes on with."""
-    return "UPDATE rows SET error = ? WHERE row = ?", (dumps(error), row)
+def change(row: int, **cells: Any) -> Statement:
+    """These cells of a row have changed."""
+    sets = ", ".join(f"{name} = ?" for name in cells)
+    values = (dumps(cell) if isinstance(cell, dict | list) else cell for cell in cells.values())
+    return f"UPDATE rows SET {sets} WHERE row = ?", (*values, row)  # noqa: S608 - names of columns
 
 
 def cut_off(row: int | None = None) -> Statement:
     """Nobody waits for the answer to a row on its way any more (None: to any of them)."""
-    which, values = ("", ()) if row is None else (" AND row = ?", (row,))
-    return f"UPDATE rows SET status = 'uncertain', error = ? WHERE status = 'submitting'{which}", (_CUT_OFF, *values)  # noqa: S608 - constants
-
-
-def learned(model: str, durations: Mapping[str, Any]) -> Statement:
-    """What is known of a model's durations."""
-    return "INSERT OR REPLACE INTO durations VALUES (?, ?)", (model, dumps(durations))
+    sql = "UPDATE rows SET status = 'uncertain', error = ? WHERE status = 'submitting'"
+    return (sql, (_CUT_OFF,)) if row is None else (f"{sql} AND row = ?", (_CUT_OFF, row))
 
 
 def _lock(folder: Path) -> sqlite3.Connection:
@@ -571,12 +507,6 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as exc:
         raise JournalError(f"The journal {path} cannot be used: {exc}. It is left as it is.", path=path) from exc
-
-
-@contextmanager
-def _reachable(path: Path) -> Iterator[None]:
-    try:
-        yield
     except OSError as exc:
         raise JournalError(f"The folder {path.parent} cannot be used: {exc.strerror or exc}.", path=path) from exc
 

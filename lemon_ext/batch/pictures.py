@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Iterable, Mapping
 from glob import escape
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 from attrs import define, field
 
+from lemon_ext import _clock
 from lemon_ext._api import Answer
 from lemon_ext._base64 import as_text
 from lemon_ext._files import file_stem, put_aside, write_whole
@@ -19,8 +19,7 @@ from lemon_ext.errors import LemonError
 from lemon_ext.results import Image
 from lemon_ext.tasks import Task
 
-from . import journal
-from .journal import Entry, Journal, dumps
+from .journal import Entry, Journal, change, dumps
 
 
 @define(eq=False)
@@ -110,7 +109,8 @@ def recognize(found: Journal) -> None:
         names = [list(found.folder.glob(f"{escape(name)}.*")) for name in names_of(entry, entry.images)]
         since = (entry.submitted_at or math.inf) - 1.0
         if not entry.damage and all(len(paths) == 1 and paths[0].stat().st_mtime >= since for paths in names):
-            found.commit([journal.saved(entry.row, [paths[0].name for paths in names], time.time())])
+            saved = [paths[0].name for paths in names]
+            found.commit([change(entry.row, status="saved", paths=saved, error=None, finished_at=_clock.wall())])
 
 
 def without_data(answer: Answer) -> dict[str, Any]:

@@ -31,9 +31,12 @@ class Checked(NamedTuple):
 
 @contextmanager
 def spooled(
-    requests: Requests, defaults: Mapping[str, Any] | None, validation: Validation
-) -> Iterator[Iterator[Checked]]:
+    requests: Requests | None, defaults: Mapping[str, Any] | None, validation: Validation
+) -> Iterator[Iterator[Checked] | None]:
     """Check all rows, and then give them one by one; a file holds them meanwhile, however many they are."""
+    if requests is None:
+        yield None
+        return
     if isinstance(requests, str | bytes | os.PathLike | Mapping):
         raise TypeError(
             f"requests are rows, each a dict, and not {type(requests).__name__}. For a file: "
@@ -75,7 +78,7 @@ def _prepared(
 ) -> Checked:
     if not isinstance(request, Mapping):
         raise TypeError(f"a row is a dict of parameters, not {type(request).__name__}")
-    fields = {"model": None, **(defaults or {}), **{k: v for k, v in request.items() if v is not None}}
-    prompt, model, extra = fields.pop("prompt", None), fields.pop("model"), fields.pop("extra_body", None)
+    fields = {**(defaults or {}), **{k: v for k, v in request.items() if v is not None}}
+    prompt, model, extra = (fields.pop(name, None) for name in ("prompt", "model", "extra_body"))
     prepared = prepare(prompt, model, fields, extra, validation)
     return Checked(line, prepared.body, min(prepared.n, 2**31))

@@ -1,4 +1,4 @@
-"""What moves on a terminal. The only module of the command line that is written against rich."""
+"""The progress display on a terminal. Only this module draws with rich."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 NARROW: Final = 72
 #: Columns left empty at the right.
 MARGIN: Final = 3
-#: Sparing: only what a person has to look at.
+#: Colours only where a person has to act.
 _COLOURS: Final = {"saved": "green", "failed": "red", "refused": "red", "uncertain": "yellow"}
 #: Spinners turn by the clock, so one object serves all frames.
 _SPINNERS: Final[dict[str, Spinner]] = {}

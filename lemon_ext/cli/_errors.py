@@ -1,4 +1,4 @@
-"""What went wrong, as people and shells hear it: a message, the safe next step, and an exit code."""
+"""Errors for people and shells: a message, the command that is safe to run next, and an exit code."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ def exit_code(error: BaseException, task: Task | None = None, *, submitted: bool
 
 @define
 class Failure:
-    """An error, ready to be told. ``next`` is the command that is safe to run now, where there is one."""
+    """An error to report. ``next`` is the command that is safe to run now, where there is one."""
 
     message: str
     exit_code: int
@@ -103,7 +103,7 @@ class Failure:
 
 @frozen
 class Resume:
-    """What a command to go on with has to repeat of this one."""
+    """The options that a command to go on with repeats."""
 
     folder: Path | None = None
     base_url: str | None = None
@@ -141,7 +141,7 @@ def command(name: str, options: Iterable[str], arguments: Iterable[str]) -> str:
 def explain(
     error: BaseException, resume: Resume | None = None, task: Task | None = None, *, submitted: bool = False
 ) -> Failure | None:
-    """Return what to say of an error, or None if it is none that was foreseen: a bug."""
+    """Return the failure for an error, or None for an unexpected one: a bug."""
     if not isinstance(error, errors.LemonError | OSError | KeyboardInterrupt):
         return None
     task = getattr(error, "task", None) or task

@@ -1,7 +1,8 @@
-"""What `generate` and `task` share: several jobs at once, each from its task to its pictures, each told when it ends.
+"""What `generate` and `task` share: several jobs at once, each from its submission to its saved images.
 
-One job's failure is that job's. The first interrupt is gentle: nothing more is sent, what is being sent or saved is
-waited for, and it is said how to get at each task. The second ends at once, and says which requests may be billed.
+A job that fails does not stop the others. The first interrupt is gentle: nothing more is sent, what is being sent or
+saved is waited for, and the command that resumes the tasks is printed. The second one ends at once, and tells which
+requests may be billed.
 """
 
 from __future__ import annotations
@@ -10,12 +11,15 @@ import json
 import time
 import warnings
 from collections.abc import Awaitable, Callable, Sequence, Sized
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 import anyio
 import click
+from anyio.from_thread import BlockingPortal, start_blocking_portal
 from attrs import define, field
 
 from lemon_ext._base64 import as_text
@@ -23,8 +27,7 @@ from lemon_ext._files import file_stem
 from lemon_ext._signals import exit_status, patiently
 from lemon_ext.errors import DownloadError, LemonError, LemonWarning, ResponseError, SaveError, TaskFailedError
 
-from ._background import Background
-from ._errors import BUG, RUNNING, UNCERTAIN, Failure, Resume, explain
+from ._errors import BUG, DONE, RUNNING, UNCERTAIN, Failure, Resume, explain
 from ._job import Job
 from ._screen import screen
 
@@ -36,6 +39,8 @@ if TYPE_CHECKING:
 
 #: How many requests are under way at once; the client's own rate limit holds besides.
 AT_ONCE: Final = 32
+#: Exit codes of jobs whose task another command can fetch.
+_OPEN: Final = (DONE, BUG, RUNNING)
 #: Seconds between two plain lines about the same task's progress.
 QUIET: Final = 5.0
 
@@ -59,7 +64,9 @@ class Runner:
     refresh: bool = False
     _jobs: Sequence[Job] = field(factory=list, init=False)
     _stopping: bool = field(default=False, init=False)
-    _background: Background = field(init=False)
+    #: What the work has to say. The main thread prints it: a slow terminal does not hold up the work.
+    _said: SimpleQueue[Callable[[], object]] = field(factory=SimpleQueue, init=False)
+    _bug: Exception | None = field(default=None, init=False)
 
     def run(self, jobs: Sequence[Job]) -> int:
         """Do the jobs and return the worst exit code."""
@@ -73,42 +80,55 @@ class Runner:
             raise
         except ValueError as exc:
             raise click.UsageError(str(exc)) from None
-        self._background = Background(partial(self._all, lemon))
         with screen.drawing(self._draw):
-            interrupt = self._work()
+            interrupt = self._work(lemon)
         for job in jobs:
             if job.phase == "ended" and not job.told:  # Ctrl-C came while it was told; better twice than never
                 self._tell(job)
         left = [job for job in jobs if job.phase != "ended"]
         if interrupt is not None and left:
             self._tell_interrupted(left, interrupt)
-        for job in jobs:
-            if job.bug is not None:
-                raise job.bug
+        self._keep_handles()
+        if bug := next((job.bug for job in jobs if job.bug is not None), self._bug):
+            raise bug
         return exit_status(interrupt) if interrupt is not None and left else max(job.exit_code for job in jobs)
 
-    def _work(self) -> KeyboardInterrupt | None:
-        """Do the jobs. Returns what ended them early."""
-        try:
-            self._background.run()
-        except KeyboardInterrupt as exc:
-            interrupt = exc
-        else:
-            return None
-        try:
-            self._stop()
-            patiently(self._background.wait)
-        except KeyboardInterrupt:
-            self._background.cancel()
-            self._background.wait()
+    def _work(self, lemon: AsyncLemon) -> KeyboardInterrupt | None:
+        """Do the jobs in an event loop of another thread. Returns what ended them early."""
+        interrupt = None
+        with start_blocking_portal("asyncio", name="lemon-work") as portal:
+            work = portal.start_task_soon(self._all, lemon)
+            work.add_done_callback(lambda _: self._said.put(lambda: None))
+            try:
+                self._listen(work)
+            except KeyboardInterrupt as exc:
+                interrupt = exc
+                try:
+                    self._stop(portal)
+                    patiently(partial(self._listen, work))
+                except KeyboardInterrupt:
+                    work.cancel()
+                    self._listen(work)
+        if not work.cancelled():
+            work.result()
         return interrupt
 
-    def _stop(self) -> None:
-        """Send nothing more and wait for no task, but for what is being sent or saved."""
+    def _listen(self, work: Future[None]) -> None:
+        """Print what the work has to say, until it has ended."""
+        while not (work.done() and self._said.empty()):
+            try:
+                self._said.get(timeout=0.5)()  # without a timeout, Windows would not hear Ctrl-C
+            except Empty:
+                pass
+            except Exception as exc:  # noqa: BLE001 - raised at the end: the work is paid for
+                self._bug = self._bug or exc
+
+    def _stop(self, portal: BlockingPortal) -> None:
+        """Send nothing more and stop waiting for tasks. What is being sent or saved goes on."""
         self._stopping = True
         # The library warns of what is left behind, and says how Python code goes on. Here, `_tell_interrupted` says it.
         warnings.filterwarnings("ignore", r".*\b(paid for|billed)\b", LemonWarning)
-        self._background.call(self._cancel_waiting)
+        portal.start_task_soon(self._cancel_waiting)
         if any(job.phase == "saving" or (job.phase == "sending" and job.prompt is not None) for job in self._jobs):
             screen.warn("Stopping. What is being sent or saved is waited for; Ctrl-C again ends at once.")
 
@@ -141,7 +161,7 @@ class Runner:
                 job.notes = getattr(exc, "__notes__", ())
                 raise
             if job.phase == "ended":
-                self._background.say(partial(self._tell, job))
+                self._said.put(partial(self._tell, job))
 
     async def _fetch(self, lemon: AsyncLemon, job: Job) -> None:
         """Do one job. It has ended, or an interrupt has left its task."""
@@ -174,7 +194,7 @@ class Runner:
             job.phase = "ended"
 
     def _explain(self, error: LemonError | OSError, job: Job) -> Failure:
-        """Return what to say of an error of a job. What came for the money and is nowhere else is kept in a file."""
+        """Return the failure of a job. Paid data that is nowhere else is saved to a file."""
         failure = explain(error, self.resume, job.task, submitted=job.prompt is not None and job.task is not None)
         assert failure is not None  # noqa: S101 - of these errors there is always something to say
         job.paths = [*job.paths, *getattr(error, "paths", ())]
@@ -193,13 +213,13 @@ class Runner:
         return failure
 
     def _accepted(self, job: Job) -> None:
-        """Name the task that was accepted, also where a terminal draws the rest: whoever sees it can resume it."""
+        """Print the id of a task that was accepted, on a terminal too: with it, the task can be resumed."""
         assert job.task is not None  # noqa: S101 - accepted
         job.status, job.said = job.task.status, time.monotonic()
         self._note(job, job.task.status or "accepted")
 
     def _changed(self, job: Job) -> None:
-        """Say a new status in a plain line; progress within one status only now and then. A terminal draws it."""
+        """Print a new status as a line, and progress within it every few seconds. On a terminal it is drawn instead."""
         task = job.task
         if task is None or task.status is None or task.done or screen.interactive:
             return
@@ -211,7 +231,7 @@ class Runner:
         self._note(job, f"{task.status}{progress} after {job.seconds:.0f} s")
 
     def _note(self, job: Job, text: str) -> None:
-        self._background.say(partial(screen.note, f"{_name(job)}: {text}"))
+        self._said.put(partial(screen.note, f"{_name(job)}: {text}"))
 
     def _tell(self, job: Job) -> None:
         if job.failure is not None:
@@ -235,7 +255,7 @@ class Runner:
         job.told = True
 
     def _tell_interrupted(self, left: Sequence[Job], interrupt: KeyboardInterrupt) -> None:
-        """Say what became of each job that has not ended."""
+        """Report what became of each job that has not ended."""
         running = [job for job in left if job.task is not None or job.prompt is None]
         # The library notes what it leaves behind. There is nothing to note of a request that has not left.
         unsure = [job for job in left if job.task is None and job.notes]
@@ -265,6 +285,14 @@ class Runner:
                 else "Interrupted. It was not sent."
             )  # fmt: skip
             screen.json({**job.head(), **Failure(message, code, following, interrupt).to_dict()})
+
+    def _keep_handles(self) -> None:
+        """Write the handles of tasks that are left to a file, where nobody could read their ids."""
+        left = [
+            job.task for job in self._jobs if job.task is not None and job.result is None and job.exit_code in _OPEN
+        ]
+        if left and screen.unheard:
+            self.keep("tasks", "".join(f"{json.dumps(task.to_dict())}\n" for task in left).encode())
 
     def _draw(self, console: Console) -> RenderableType:
         from ._draw import jobs_under_way

@@ -1,4 +1,4 @@
-"""Where pictures go. Looked at before anything is sent: a paid image needs a place."""
+"""Where images are saved. The place is checked before anything is sent."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ class Output:
     def __init__(self, path: str, *, overwrite: bool = False) -> None:
         self.path = Path(path)
         self.overwrite = overwrite
-        #: Whether the path is meant as a file: it ends like a picture and is not a folder.
+        #: Whether the path names a file: it has the suffix of a picture and is not a folder.
         self.is_file = (
             self.path.suffix.lower() in PICTURES and not path.endswith(("/", "\\")) and not self.path.is_dir()
         )
 
     @property
     def folder(self) -> Path:
-        """Where the pictures go."""
+        """The folder that the images are saved in."""
         return self.path.parent if self.is_file else self.path
 
     def check(self, images: int) -> None:
-        """Raise UsageError or OSError if so many images could not be saved there."""
+        """Raise UsageError or OSError if this number of images cannot be saved there."""
         if self.overwrite and not self.is_file:
             raise click.UsageError("--overwrite goes with -o FILE; in a folder, free names are picked.")
         if self.is_file and images > 1:
@@ -77,8 +77,8 @@ class Output:
         first, *more = result
         try:
             paths = [await first.asave(self.path, overwrite=self.overwrite)]
-        except FileExistsError:  # its bytes called for another suffix, or somebody was faster: a paid image is saved
+        except FileExistsError:  # the suffix changed with the bytes, or the file is new: the image is paid for
             paths = [await first.asave(f"{self.path.parent}/")]
-        if more:  # than were asked for
+        if more:  # more images than requested
             paths += await evolve(result, images=more).asave(self.folder)
         return paths

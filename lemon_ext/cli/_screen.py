@@ -1,7 +1,6 @@
-"""What is said where: results on stdout, everything else on stderr, drawn on a terminal and as plain lines elsewhere.
+"""All output: results go to stdout, everything else to stderr, as a drawing on a terminal and as plain lines elsewhere.
 
-All text that is printed comes through here, and is text when it leaves: control characters are shown, not sent.
-rich is imported when something moves on a terminal, and not before.
+Control characters are escaped here, in whatever is printed. rich is imported only to draw.
 """
 
 from __future__ import annotations
@@ -40,7 +39,7 @@ class Screen:
 
     @contextmanager
     def session(self, *, as_json: bool) -> Iterator[None]:
-        """Let nothing that is printed in this block end the work: see `Stream`."""
+        """Replace stdout and stderr by streams that never raise (`Stream`), for this block."""
         self.as_json = as_json
         self._lost_told = False
         occupy_descriptors()
@@ -55,6 +54,11 @@ class Screen:
     def lost(self) -> bool:
         """Whether a line of this session could not be written."""
         return any(_lost(stream) for stream in (sys.stdout, sys.stderr))
+
+    @property
+    def unheard(self) -> bool:
+        """Whether a line for people could not be written."""
+        return _lost(sys.stderr) is not None
 
     @property
     def interactive(self) -> bool:
@@ -78,37 +82,37 @@ class Screen:
         self._out(_dumps(value, ensure_ascii=not _is_utf8(sys.stdout)))
 
     def note(self, text: str) -> None:
-        """Say something on stderr."""
+        """Write a line on stderr."""
         self._say("lemon: ", None, text)
 
     def warn(self, text: str) -> None:
-        """Say something on stderr that stopped nothing."""
+        """Write a warning on stderr."""
         self._say("lemon: warning: ", "yellow", text)
 
     def error(self, text: str, following: str | None = None) -> None:
-        """Say what went wrong, and the next step."""
+        """Write an error on stderr, and the next step."""
         self._say("lemon: ", "red", text)
         if following:
             self.next(following)
 
     def next(self, command: str) -> None:
-        """Name the command to go on with."""
+        """Write the command to go on with."""
         self._say("  next: ", "cyan", command)
 
     def fail(self, failure: Failure, about: Mapping[str, Any] | None = None, number: str = "") -> None:
-        """Tell an error, and what it is about: on stderr, and as JSON where that is wanted."""
+        """Report an error on stderr, and as JSON on stdout if that was asked for. ``about`` is added to the JSON."""
         self.error(f"{number}: {failure.message}" if number else failure.message, failure.next)
         if self.as_json:
             self.json({**(about or {}), **failure.to_dict()})
 
     def done(self, *parts: str) -> None:
-        """Say that something is done."""
+        """Report success."""
         mark = "✓" if _is_utf8(sys.stderr) else "ok"
         self._say(f"{mark} " if self.interactive else "lemon: ", "green", "  ".join(part for part in parts if part))
 
     @contextmanager
     def drawing(self, render: Callable[[Console], RenderableType]) -> Iterator[None]:
-        """Keep drawing what ``render`` returns at the bottom of the terminal; nothing where there is none."""
+        """Keep drawing what ``render`` returns at the bottom of the terminal. Without a terminal, draw nothing."""
         if not self.interactive:
             yield
             return
@@ -153,7 +157,7 @@ def _style(text: str, colour: str | None) -> str:
 
 
 def _dumps(value: object, *, ensure_ascii: bool) -> str:
-    """Return JSON that every program can read and no terminal obeys."""
+    """Return JSON without NaN and without control characters."""
     try:
         text = json.dumps(value, ensure_ascii=ensure_ascii, allow_nan=False)
     except ValueError:  # a server may have sent NaN, which Python reads as a number
@@ -162,7 +166,7 @@ def _dumps(value: object, *, ensure_ascii: bool) -> str:
 
 
 def _finite(value: object) -> object:
-    """Return a value with null for every number that JSON does not have."""
+    """Return a value with None in place of NaN and infinity."""
     match value:
         case float():
             return value if math.isfinite(value) else None

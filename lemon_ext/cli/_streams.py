@@ -17,7 +17,7 @@ _CLOSED: Final = "it is closed"
 
 
 class Stream:
-    """Stands for stdout or stderr. Whoever writes to it, a line of text or a drawing, never meets an error.
+    """Stands for stdout or stderr. Writing to it never raises.
 
     ``lost`` is the reason why something could not be written, None while all went well. A reader that has gone away
     (``| head -1``) wants no more: that loses nothing.

@@ -1,4 +1,4 @@
-"""How a batch is watched: a bar on a terminal, a line now and then elsewhere, and what to do at the end."""
+"""The progress of a batch: a bar on a terminal, a line every few seconds elsewhere, and a summary at the end."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 #: Seconds between two plain lines.
 QUIET: Final = 5.0
-#: How many rows that went wrong are told one by one; the results list all of them.
+#: How many failed rows are reported one by one. The results list all of them.
 TOLD: Final = 20
 
 
@@ -47,7 +47,7 @@ class Watch:
         return self
 
     def __exit__(self, _kind: object, error: BaseException | None, _trace: object) -> bool:
-        """End the drawing. What ended the batch early is told by `conclude`, if the batch had begun."""
+        """End the drawing. If the batch had begun, `conclude` reports what ended it early."""
         self._drawing.close()
         if error is None or self.progress is None:
             return False
@@ -55,7 +55,7 @@ class Watch:
         return self._failure is not None
 
     def update(self, progress: Progress) -> None:
-        """Take in how far it is. Called from another thread, at every step."""
+        """Show new progress. Called from another thread, at every step."""
         self.progress = progress
         if progress.stopped and not self._stop_told:
             self._stop_told = True
@@ -69,12 +69,12 @@ class Watch:
             screen.note(line(progress))
 
     def ended(self, outcome: Mapping[str, Any]) -> None:
-        """Take in how a row ended."""
+        """Report how a row ended."""
         self._told.add(outcome["row"])
         if screen.as_json:
             screen.json(outcome)
         error = outcome["error"] or {}
-        # A task that still runs is no news, but one that the API does not know is.
+        # A running task needs no report. One that the API does not know does.
         if outcome["status"] == "saved" or (outcome["status"] == "waiting" and error.get("type") in _PATIENCE):
             return
         self._wrong += 1
@@ -86,7 +86,7 @@ class Watch:
             screen.note(f"More rows went wrong. {self.folder / 'results.jsonl'} lists all of them.")
 
     def conclude(self) -> int:
-        """Say how it ended and what to do next. Returns the exit code."""
+        """Print the summary and the next command. Returns the exit code."""
         from lemon_ext.batch import batch_status
 
         if self._failure is not None:
@@ -119,7 +119,7 @@ class Watch:
         return failure.exit_code if failure is not None and (progress.open or progress.uncertain) else PARTLY
 
     def _tell_the_rest(self) -> None:
-        """Tell of the rows that ended while the batch was stopping, when nobody read its outcomes any more."""
+        """Report the rows that ended while the batch was stopping: their outcomes were not read any more."""
         try:
             with (self.folder / "results.jsonl").open(encoding="utf-8") as results:
                 outcomes = [json.loads(result) for result in results]

@@ -79,7 +79,6 @@ def generate(prompts: tuple[str, ...], **options: Any) -> int:
 def _run(requests: Sequence[Request], output: Output, options: Mapping[str, Any]) -> int:
     from lemon_ext._generate import submitted
     from lemon_ext.client import AsyncImageTask, AsyncLemon
-    from lemon_ext.tasks import Leaving
 
     from ._errors import DONE, Resume
     from ._job import Job
@@ -87,9 +86,7 @@ def _run(requests: Sequence[Request], output: Output, options: Mapping[str, Any]
 
     async def start(lemon: AsyncLemon, request: Request) -> AsyncImageTask:
         core = lemon._core
-        leaving = Leaving()
-        flow = submitted(core, AsyncImageTask, request, core.limit(None), leaving)
-        return await core.arun(flow, leaving.tell)
+        return await core.acall(submitted(core, AsyncImageTask, request, core.limit(None)))
 
     def keep_on(task: AsyncImageTask) -> bool:
         # As JSON, a handle that is done already carries its images: `lemon task -` saves them like any other.

@@ -46,13 +46,19 @@ def models(model: str | None) -> int:
         for each in (*listed(), *families()):
             screen.json(_to_dict(each))
     else:
-        rows = [
-            (each.id, REPLIES[each.reply], each.source, _summary(each), _taken(each))
-            for each in (*listed(), *families())
-        ]
-        _print_table(("MODEL", "ANSWERS", "SOURCE", "WHAT FOR", "TAKES"), rows)
-        _legend()
+        _list([*listed(), *families()])
     return 0
+
+
+def _list(every: Sequence[ModelCapabilities]) -> None:
+    current = [each for each in every if each.retired is None]
+    rows = [(each.id, REPLIES[each.reply], each.source, each.summary, _taken(each)) for each in current]
+    _print_table(("MODEL", "ANSWERS", "SOURCE", "WHAT FOR", "TAKES"), rows)
+    if gone := [(each.id, each.retired) for each in every if each.retired is not None]:
+        screen.out("")
+        retired = [(name, one["since"], one["source"], one.get("instead", "")) for name, one in gone]
+        _print_table(("RETIRED", "SINCE", "SOURCE", "USE INSTEAD"), retired)
+    _legend()
 
 
 def _describe(model: ModelCapabilities) -> None:

@@ -87,6 +87,12 @@ class Contract:
                 return str(path)
         raise ValueError(f"the contract has no operation {operation_id}")
 
+    def example(self, operation_id: str) -> str:
+        """Return the documented example of what stands in the path of an operation."""
+        path = self.data["paths"][self.path_of(operation_id)]
+        named = [*path.get("parameters", ()), *(p for m in METHODS for p in path.get(m, {}).get("parameters", ()))]
+        return next((str(p["example"]) for p in map(self.resolve, named) if p["in"] == "path" and "example" in p), "")
+
     def key(self, model: object) -> str:
         """Return which row of the table a model follows: its own, or the longest pattern that fits."""
         if not isinstance(model, str):

@@ -21,10 +21,13 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias
 
 import anyio
 from attrs import define, evolve, field, frozen
+from lemon_client.task_table import POLLS
 
-from .contract import Contract, Operation, Problem
+from . import contract
+from .contract import GENERATION, Contract, Operation, Problem
 from .faults import Injection, Place, Plan, arm, faults_in, parse_fault
 from .records import ADDRESS, REFUSED_KEYS, Refusal, Request, Response, refuse, reply
+from .task import answer, word
 
 if TYPE_CHECKING:
     from starlette.routing import Router
@@ -40,9 +43,7 @@ MAX_EDGE: Final = 8192
 FORMATS: Final = ("png", "jpeg", "webp")
 #: Where pictures are served. No key is needed there.
 IMAGES: Final = "/emulator/images/"
-#: Inline answers carry a revised prompt for this model only (create-image page); finished tasks do for every model.
-REWRITES: Final = frozenset({"dall-e-3"})
-#: The part of its time that a task says it is pending; then it says it is processing.
+#: The part of its time that a task says the first documented word of those that mean running; then the last.
 PENDING_PART: Final = 0.2
 
 TaskSeconds: TypeAlias = float | Callable[[str, random.Random], float]
@@ -125,7 +126,9 @@ class Emulator:
         self.seed = seed
         self.address = ADDRESS
         self.contract = Contract.load() if contract is None else Contract(contract)
-        self._look_path = self.contract.path_of("get_image_task")
+        poll = POLLS[GENERATION].operation
+        self._look_path = re.sub(r"\{\w+\}", "{task_id}", self.contract.path_of(poll))
+        self._prefix = self.contract.example(poll).rpartition("_")[0] + "_"
         self._faults = [parse_fault(fault) if isinstance(fault, str) else fault for fault in faults]
         self._lock = threading.Lock()
         self._server: Server | None = None
@@ -228,11 +231,11 @@ class Emulator:
             return self._with_ids(operation, self._checked(operation, response), job)
 
         match operation.id:
-            case "create_image":
+            case contract.GENERATION:
                 job = self._job(self._fields(operation, request))
                 return Handling("submit", job, lambda job: self._accept(job, request.origin), check)
-            case "get_image_task":
-                job = self._known(params["task_id"])
+            case name if name == POLLS[GENERATION].operation:
+                job = self._known(*params.values())
                 return Handling("look", job, lambda job: self._state(job, request.origin), check)
         raise Refusal(refuse(501, f"The emulator does not emulate {operation.id}", code="not_emulated"))
 
@@ -324,7 +327,7 @@ class Emulator:
         seconds = self.task_seconds(model, self._dice) if callable(self.task_seconds) else self.task_seconds
         is_task = self.contract.row(model)["reply"] == "task" or value("async") is True
         return Job(
-            id=f"img_{secrets.token_hex(6)}",
+            id=self._prefix + secrets.token_hex(6),
             model=model,
             prompt=prompt,
             n=n,
@@ -341,11 +344,11 @@ class Emulator:
         self.ledger.append(Charge(job.id if is_task else None, job.model, job.n, job.at, job.request))
         self._jobs[job.id] = job
         if not is_task:
-            return reply({"created": job.created, "data": self._data(job, origin, revised=job.model in REWRITES)})
+            return reply(answer(created=job.created, images=self._data(job, origin)))
         poll_url = job.plan.poll_url.format(task_id=job.id)
         if job.plan.poll_url != self._look_path:
             self._aliases[poll_url] = self._look_path.format(task_id=job.id)
-        return reply({**self._pending(job), "poll_url": poll_url})
+        return reply(self._running(job, poll_url=poll_url))
 
     def _known(self, task_id: str) -> Job:
         job = self._jobs.get(task_id)
@@ -355,21 +358,21 @@ class Emulator:
 
     def _state(self, job: Job, origin: str) -> Response:
         elapsed = self.clock() - job.at
-        body = self._pending(job)
-        if elapsed < job.plan.seconds * PENDING_PART:
-            return reply(body)
         if elapsed < job.plan.seconds:
-            return reply({**body, "status": "processing"})
+            return reply(self._running(job, -1 if elapsed >= job.plan.seconds * PENDING_PART else 0))
         if job.plan.failure is not None:
-            return reply({**body, "status": "failed", "data": [], "error": job.plan.failure})
-        return reply({**body, "status": "completed", "data": self._data(job, origin, revised=True)})
+            ended: dict[str, Any] = {"status": word("failed"), "images": [], "error": job.plan.failure}
+        else:
+            ended = {"status": word("succeeded"), "images": self._data(job, origin)}
+        return reply(answer(created=job.created, id=job.id, **ended))
 
-    def _pending(self, job: Job) -> dict[str, Any]:
+    def _running(self, job: Job, place: int = 0, **more: str) -> dict[str, Any]:
         placeholder = {"url": "", "revised_prompt": job.prompt}
-        return {"created": job.created, "task_id": job.id, "status": "pending", "data": [placeholder]}
+        status = word("running", place)
+        return answer(created=job.created, id=job.id, status=status, images=[placeholder], **more)
 
-    def _data(self, job: Job, origin: str, *, revised: bool) -> list[dict[str, Any]]:
-        own = {"revised_prompt": f"{job.prompt}, as the emulator imagines it"} if revised else {}
+    def _data(self, job: Job, origin: str) -> list[dict[str, Any]]:
+        own = {"revised_prompt": f"{job.prompt}, as the emulator imagines it"}
         inline = job.b64 and job.plan.reply == "inline"
         data = []
         for index in range(job.plan.n):

@@ -18,6 +18,7 @@ from typing import Any, Final, Literal, TypeAlias
 from attrs import define, evolve, field, frozen
 
 from .records import Response, refuse
+from .task import with_status
 
 Place: TypeAlias = Literal["submit", "look", "image"]
 PLACES: Final[tuple[Place, ...]] = ("submit", "look", "image")
@@ -193,9 +194,7 @@ def _with_status(response: Response, details: Details) -> Response:
         body = response.json()
     except ValueError:  # spoilt by another fault
         return response
-    if "status" not in body:
-        return response
-    return evolve(response, body=json.dumps({**body, "status": details["word"]}).encode())
+    return evolve(response, body=json.dumps(with_status(body, details["word"])).encode())
 
 
 REASON: Final = "The prompt was refused by the content policy"

@@ -1,4 +1,4 @@
-"""Thousands of random episodes against the emulator: cancelled, interrupted, killed, forked. Nothing paid twice or lost.
+"""Thousands of random episodes against the emulator: cancelled, interrupted, forked. Nothing paid twice or lost.
 
     python tools/random_run --episodes 5000 --seed 1
 
@@ -25,7 +25,7 @@ from typing import Any
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
 
-from random_run.evidence import Tally, hear_warnings, say  # noqa: E402 - the path comes first
+from random_run.evidence import Tally, hear_warnings  # noqa: E402 - the path comes first
 from random_run.server import Server  # noqa: E402 - as above
 
 #: Kinds of episodes: the module that runs them, their share in 100, and in how many processes at once.
@@ -36,11 +36,8 @@ KINDS = {
     "cancel-trio": ("cancelled", 10, 1),
     "interrupt": ("interrupted", 25, 6),
     "interrupt-threads": ("interrupted", 12, 3),
+    "fork": ("forked", 10, 3),
 }
-#: Seconds without a word after which a worker hangs.
-SILENCE = 60
-#: Seconds in which requests that were broken off still arrive.
-SETTLE = 0.5
 
 
 def main() -> int:
@@ -56,8 +53,7 @@ def main() -> int:
         for kind in kinds:
             count = max(round(options.episodes * KINDS[kind][1] / whole), 1)
             numbers = range(options.episode, options.episode + 1) if options.episode is not None else range(count)
-            for _ in range(options.repeat):
-                tallies.append(run(server, kind, options.seed, numbers))
+            tallies += [run(server, kind, options.seed, numbers) for _ in range(options.repeat)]
     return show(tallies, options.seed)
 
 
@@ -66,27 +62,13 @@ def run(server: Server, kind: str, seed: int, numbers: range) -> Tally:
     tally, calls, began = Tally(kind), list[dict[str, Any]](), time.monotonic()
 
     def listen(part: range) -> None:
-        at = part.start
         for line in _lines(server.url, kind, seed, part):
-            match line:
-                case {"begin": number}:
-                    at, tally.episodes = number, tally.episodes + 1
-                case {"call": call}:
-                    calls.append(call)
-                case {"leak": what}:
-                    tally.leak(what, f"{kind} after episode {at}")
-                case {"stuck": number}:
-                    tally.leak("it hangs", f"{kind} --episode {number}")
-                case {"fault": what}:
-                    tally.leak(what, f"{kind} --episode {at}")
-                case {"note": what}:
-                    print(f"{kind}: {what}", file=sys.stderr)
+            _note(tally, calls, line)
 
     workers = min(KINDS[kind][2], math.ceil(len(numbers) / 50))
     parts = [numbers[len(numbers) * i // workers : len(numbers) * (i + 1) // workers] for i in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(listen, parts))
-    time.sleep(SETTLE)
     charges: dict[str, list[dict[str, Any]]] = defaultdict(list)
     for charge in server.charges():
         charges[charge["prompt"]].append(charge)
@@ -99,16 +81,32 @@ def run(server: Server, kind: str, seed: int, numbers: range) -> Tally:
     return tally
 
 
+def _note(tally: Tally, calls: list[dict[str, Any]], line: dict[str, Any]) -> None:
+    """Take in what a worker says."""
+    match line:
+        case {"begin": _}:
+            tally.episodes += 1
+        case {"call": call}:
+            calls.append(call)
+        case {"leak": what, "episode": number}:
+            tally.leak(what, f"{tally.kind} --episode {number}")
+        case {"note": what}:
+            print(f"{tally.kind}: {what}", file=sys.stderr)
+
+
 def _lines(url: str, kind: str, seed: int, numbers: range) -> Iterator[dict[str, Any]]:
     """Yield what a worker says. One that dies or falls silent says so."""
     command = [sys.executable, __file__, "--worker", kind, url, "--seed", str(seed), "--numbers"]
     command += [str(numbers.start), str(numbers.stop)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as worker:
         assert worker.stdout is not None  # noqa: S101 - a pipe
-        for line in worker.stdout:
-            yield json.loads(line)
+        at = numbers.start
+        for text in worker.stdout:
+            line = json.loads(text)
+            at = line.get("begin", at)
+            yield {"episode": at, **line}
     if worker.returncode:
-        yield {"fault": f"the worker ended with {worker.returncode}"}
+        yield {"leak": f"the worker ended with {worker.returncode}", "episode": at}
 
 
 def work(kind: str, seed: int, url: str, numbers: range) -> int:
@@ -121,14 +119,15 @@ def work(kind: str, seed: int, url: str, numbers: range) -> int:
 
 def show(tallies: list[Tally], seed: int) -> int:
     """Print the table, and what went wrong."""
-    columns = ("episodes", "calls", "charged", "results", "handles", "doubts", "twice", "lost", "wrong", "leaked")
-    titles = ("episodes", "calls", "charged", "in hand", "task told", "doubt told")
-    titles += ("paid twice", "lost untold", "mixed up", "leaked")
-    rows = [(tally.kind, *(getattr(tally, name) for name in columns)) for tally in tallies]
-    rows.append(("all", *(sum(row[i] for row in rows) for i in range(1, len(columns) + 1))))
-    print(f"{'kind':22}" + "".join(f"{title:>12}" for title in titles))
-    for row in rows:
-        print(f"{row[0]:22}" + "".join(f"{value:>12,}" for value in row[1:]))
+    columns = {
+        "episodes": "episodes", "calls": "calls", "charged": "charged", "results": "in hand", "handles": "task told",
+        "doubts": "doubt told", "twice": "paid twice", "lost": "lost untold", "wrong": "mixed up", "leaked": "leaked",
+    }  # fmt: skip
+    rows = [(tally.kind, [getattr(tally, name) for name in columns]) for tally in tallies]
+    rows.append(("all", [sum(column) for column in zip(*(numbers for _, numbers in rows), strict=True)]))
+    print(f"{'kind':22}" + "".join(f"{title:>12}" for title in columns.values()))
+    for kind, numbers in rows:
+        print(f"{kind:22}" + "".join(f"{number:>12,}" for number in numbers))
     faults = [fault for tally in tallies for fault in tally.faults]
     for fault in faults[:40]:
         print(f"--seed {seed} --kinds {fault}")

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
 import os
-import random
 import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
 from types import CodeType, FrameType
 from typing import Any, Final
@@ -27,6 +27,7 @@ from .orders import fast, order, short
 
 #: Where this program's own frames are: whoever runs here is no more in a call.
 _HERE: Final = str(Path(__file__).parent)
+_AROUND: Final = (_HERE, contextlib.__file__)
 _OURS: Final = f"{Path(__file__).parents[2] / 'lemon_ext'}/"
 #: Threads beside the one that is interrupted.
 BESIDE: Final = 2
@@ -130,7 +131,7 @@ class Alarm:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _ring(self, _: int, frame: FrameType | None) -> None:
-        if frame is None or frame.f_code.co_filename.startswith((_HERE, str(Path(threading.__file__).parent / "contextlib"))):
+        if frame is None or frame.f_code.co_filename.startswith(_AROUND):
             signal.setitimer(signal.ITIMER_REAL, 0.0002)
             return
         if self.again:
@@ -234,7 +235,7 @@ class Run:
     def _look_for_parts(self, call: Call) -> None:
         for path in self.folder.iterdir():
             if path.name.endswith(".part"):
-                say(leak=f"{path.name} was left in episode {call.episode}: {self._guard.where}")
+                say(leak=f"{path.name} was left: {self._guard.where}")
             elif not path.read_bytes().endswith(b"IEND\xaeB`\x82"):
                 call.wrong = "half a picture was left"
             path.unlink()

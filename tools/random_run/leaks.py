@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,8 +12,8 @@ from lemon_ext._http import IN_FLIGHT
 
 #: Whose objects must not become more and more.
 _WATCHED: Final = ("lemon_ext", "httpx", "httpcore", "aiohttp", "h11", "asyncio", "anyio", "trio", "uvloop")
-#: The client remembers so many addresses that it took apart.
-_CACHED: Final = ("httpx.URL", "httpx._urlparse.ParseResult")
+#: The client remembers so many addresses that it took apart, and trio up to a thousand deadlines that are over.
+_CACHED: Final = ("httpx.URL", "httpx._urlparse.ParseResult", "trio.CancelScope")
 #: So many more of one type, after thousands of episodes, are a leak.
 MANY: Final = 300
 #: So much slower than a new client, at best of several tries, is no noise.
@@ -27,9 +26,9 @@ def sockets() -> int:
 
 
 def _targets() -> Iterator[str]:
-    for name in os.listdir("/proc/self/fd"):
+    for path in Path("/proc/self/fd").iterdir():
         try:
-            yield str(Path("/proc/self/fd", name).readlink())
+            yield str(path.readlink())
         except OSError:  # the folder itself
             continue
 

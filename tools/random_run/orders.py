@@ -1,4 +1,4 @@
-"""What episodes ask for: requests with faults of the server in them, and a clock that makes the client's waits short."""
+"""What episodes ask for: requests with the server's faults in them, and a clock that makes the client's waits short."""
 
 from __future__ import annotations
 

@@ -45,6 +45,22 @@ class ErrorDetail:
     """ What the request would have cost, on 402. """
     upstream: None | str | Unset = UNSET
     """ Which provider failed (E-spec). """
+    request_id: None | str | Unset = UNSET
+    """ What to name when asking about this request (T+). """
+    model: None | str | Unset = UNSET
+    """ The model it is about (T-spec). """
+    supported_parameters: list[str] | None | Unset = UNSET
+    """ What the model takes (T-spec). """
+    supported_operations: list[str] | None | Unset = UNSET
+    """ What the model does (T-spec). """
+    allowed_resolutions: list[str] | None | Unset = UNSET
+    """ Values of resolution (T-spec). """
+    allowed_aspect_ratios: list[str] | None | Unset = UNSET
+    """ Values of aspect_ratio (T-spec). """
+    prompt_max_characters: int | None | Unset = UNSET
+    """ How long a prompt may be (T-spec). """
+    request_endpoint: None | str | Unset = UNSET
+    """ Where such a request belongs (T-spec). """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
@@ -138,6 +154,66 @@ class ErrorDetail:
         else:
             upstream = self.upstream
 
+        request_id: None | str | Unset
+        if isinstance(self.request_id, Unset):
+            request_id = UNSET
+        else:
+            request_id = self.request_id
+
+        model: None | str | Unset
+        if isinstance(self.model, Unset):
+            model = UNSET
+        else:
+            model = self.model
+
+        supported_parameters: list[str] | None | Unset
+        if isinstance(self.supported_parameters, Unset):
+            supported_parameters = UNSET
+        elif isinstance(self.supported_parameters, list):
+            supported_parameters = self.supported_parameters
+
+        else:
+            supported_parameters = self.supported_parameters
+
+        supported_operations: list[str] | None | Unset
+        if isinstance(self.supported_operations, Unset):
+            supported_operations = UNSET
+        elif isinstance(self.supported_operations, list):
+            supported_operations = self.supported_operations
+
+        else:
+            supported_operations = self.supported_operations
+
+        allowed_resolutions: list[str] | None | Unset
+        if isinstance(self.allowed_resolutions, Unset):
+            allowed_resolutions = UNSET
+        elif isinstance(self.allowed_resolutions, list):
+            allowed_resolutions = self.allowed_resolutions
+
+        else:
+            allowed_resolutions = self.allowed_resolutions
+
+        allowed_aspect_ratios: list[str] | None | Unset
+        if isinstance(self.allowed_aspect_ratios, Unset):
+            allowed_aspect_ratios = UNSET
+        elif isinstance(self.allowed_aspect_ratios, list):
+            allowed_aspect_ratios = self.allowed_aspect_ratios
+
+        else:
+            allowed_aspect_ratios = self.allowed_aspect_ratios
+
+        prompt_max_characters: int | None | Unset
+        if isinstance(self.prompt_max_characters, Unset):
+            prompt_max_characters = UNSET
+        else:
+            prompt_max_characters = self.prompt_max_characters
+
+        request_endpoint: None | str | Unset
+        if isinstance(self.request_endpoint, Unset):
+            request_endpoint = UNSET
+        else:
+            request_endpoint = self.request_endpoint
+
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update({})
@@ -167,6 +243,22 @@ class ErrorDetail:
             field_dict["estimated_cost_usd"] = estimated_cost_usd
         if upstream is not UNSET:
             field_dict["upstream"] = upstream
+        if request_id is not UNSET:
+            field_dict["request_id"] = request_id
+        if model is not UNSET:
+            field_dict["model"] = model
+        if supported_parameters is not UNSET:
+            field_dict["supported_parameters"] = supported_parameters
+        if supported_operations is not UNSET:
+            field_dict["supported_operations"] = supported_operations
+        if allowed_resolutions is not UNSET:
+            field_dict["allowed_resolutions"] = allowed_resolutions
+        if allowed_aspect_ratios is not UNSET:
+            field_dict["allowed_aspect_ratios"] = allowed_aspect_ratios
+        if prompt_max_characters is not UNSET:
+            field_dict["prompt_max_characters"] = prompt_max_characters
+        if request_endpoint is not UNSET:
+            field_dict["request_endpoint"] = request_endpoint
 
         return field_dict
 
@@ -320,6 +412,110 @@ class ErrorDetail:
 
         upstream = _parse_upstream(d.pop("upstream", UNSET))
 
+        def _parse_request_id(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        request_id = _parse_request_id(d.pop("request_id", UNSET))
+
+        def _parse_model(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        model = _parse_model(d.pop("model", UNSET))
+
+        def _parse_supported_parameters(data: object) -> list[str] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                supported_parameters_type_0 = cast(list[str], data)
+
+                return supported_parameters_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[str] | None | Unset, data)
+
+        supported_parameters = _parse_supported_parameters(d.pop("supported_parameters", UNSET))
+
+        def _parse_supported_operations(data: object) -> list[str] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                supported_operations_type_0 = cast(list[str], data)
+
+                return supported_operations_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[str] | None | Unset, data)
+
+        supported_operations = _parse_supported_operations(d.pop("supported_operations", UNSET))
+
+        def _parse_allowed_resolutions(data: object) -> list[str] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                allowed_resolutions_type_0 = cast(list[str], data)
+
+                return allowed_resolutions_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[str] | None | Unset, data)
+
+        allowed_resolutions = _parse_allowed_resolutions(d.pop("allowed_resolutions", UNSET))
+
+        def _parse_allowed_aspect_ratios(data: object) -> list[str] | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            try:
+                if not isinstance(data, list):
+                    raise TypeError()
+                allowed_aspect_ratios_type_0 = cast(list[str], data)
+
+                return allowed_aspect_ratios_type_0
+            except (TypeError, ValueError, AttributeError, KeyError):
+                pass
+            return cast(list[str] | None | Unset, data)
+
+        allowed_aspect_ratios = _parse_allowed_aspect_ratios(d.pop("allowed_aspect_ratios", UNSET))
+
+        def _parse_prompt_max_characters(data: object) -> int | None | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(int | None | Unset, data)
+
+        prompt_max_characters = _parse_prompt_max_characters(d.pop("prompt_max_characters", UNSET))
+
+        def _parse_request_endpoint(data: object) -> None | str | Unset:
+            if data is None:
+                return data
+            if isinstance(data, Unset):
+                return data
+            return cast(None | str | Unset, data)
+
+        request_endpoint = _parse_request_endpoint(d.pop("request_endpoint", UNSET))
+
         error_detail = cls(
             message=message,
             type_=type_,
@@ -334,6 +530,14 @@ class ErrorDetail:
             balance_usd=balance_usd,
             estimated_cost_usd=estimated_cost_usd,
             upstream=upstream,
+            request_id=request_id,
+            model=model,
+            supported_parameters=supported_parameters,
+            supported_operations=supported_operations,
+            allowed_resolutions=allowed_resolutions,
+            allowed_aspect_ratios=allowed_aspect_ratios,
+            prompt_max_characters=prompt_max_characters,
+            request_endpoint=request_endpoint,
         )
 
         error_detail.additional_properties = d

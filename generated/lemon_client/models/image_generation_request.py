@@ -45,12 +45,12 @@ T = TypeVar("T", bound="ImageGenerationRequest")
 
 @_attrs_define
 class ImageGenerationRequest:
-    """What to generate. Only `prompt` is required; what is left out is decided by the server."""
+    """What to generate. What is left out is decided by the server."""
 
+    model: str
+    """ The model to use, for example gpt-image-2, nano-banana-pro or flux-pro. An open list that grows. """
     prompt: str
     """ What the image should show. """
-    model: str | Unset = UNSET
-    """ The model to use, for example gpt-image-2, nano-banana-pro or flux-pro. An open list that grows. """
     n: int | Unset = UNSET
     """ How many images to generate. How many a model makes at once depends on the model. """
     size: ImageSizeKnown | str | Unset = UNSET
@@ -60,7 +60,7 @@ class ImageGenerationRequest:
     response_format: ImageResponseFormatKnown | str | Unset = UNSET
     """ Whether an image comes as a URL or as Base64 data. """
     style: ImageStyleKnown | str | Unset = UNSET
-    """ Style of the image. dall-e-3 only. """
+    """ Style of the image. Only for models that document it. """
     async_: bool | Unset = UNSET
     """ Ask for a task, so that no connection has to stay open until a slow picture is done. """
     aspect_ratio: ImageAspectRatioKnown | str | Unset = UNSET
@@ -76,8 +76,6 @@ class ImageGenerationRequest:
     compression: int | Unset = UNSET
     moderation: ImageModerationKnown | str | Unset = UNSET
     """ How strictly prompts and images are moderated. """
-    partial_images: int | Unset = UNSET
-    """ How many unfinished images to send on the way. """
     operation: ImageOperationKnown | str | Unset = UNSET
     """ What is done with reference images; without them it is left out. """
     image_url: str | Unset = UNSET
@@ -86,14 +84,22 @@ class ImageGenerationRequest:
     """ Pictures to go by, at public addresses. """
     reference_image_urls: list[str] | Unset = UNSET
     """ Further pictures to go by, at public addresses. """
+    mask_url: str | Unset = UNSET
+    """ What to change of a picture, as a PNG at a public address. """
+    seed: int | Unset = UNSET
+    """ Makes a picture repeatable, where the model can. """
+    negative_prompt: str | Unset = UNSET
+    """ What the picture should not show, where the model can. """
+    expand_prompt: bool | Unset = UNSET
+    """ Let the model rewrite the prompt, where it can. """
     user: str | Unset = UNSET
     """ An identifier of your end user. """
     additional_properties: dict[str, Any] = _attrs_field(init=False, factory=dict)
 
     def to_dict(self) -> dict[str, Any]:
-        prompt = self.prompt
-
         model = self.model
+
+        prompt = self.prompt
 
         n = self.n
 
@@ -175,8 +181,6 @@ class ImageGenerationRequest:
         else:
             moderation = self.moderation
 
-        partial_images = self.partial_images
-
         operation: str | Unset
         if isinstance(self.operation, Unset):
             operation = UNSET
@@ -195,17 +199,24 @@ class ImageGenerationRequest:
         if not isinstance(self.reference_image_urls, Unset):
             reference_image_urls = self.reference_image_urls
 
+        mask_url = self.mask_url
+
+        seed = self.seed
+
+        negative_prompt = self.negative_prompt
+
+        expand_prompt = self.expand_prompt
+
         user = self.user
 
         field_dict: dict[str, Any] = {}
         field_dict.update(self.additional_properties)
         field_dict.update(
             {
+                "model": model,
                 "prompt": prompt,
             }
         )
-        if model is not UNSET:
-            field_dict["model"] = model
         if n is not UNSET:
             field_dict["n"] = n
         if size is not UNSET:
@@ -232,8 +243,6 @@ class ImageGenerationRequest:
             field_dict["compression"] = compression
         if moderation is not UNSET:
             field_dict["moderation"] = moderation
-        if partial_images is not UNSET:
-            field_dict["partial_images"] = partial_images
         if operation is not UNSET:
             field_dict["operation"] = operation
         if image_url is not UNSET:
@@ -242,6 +251,14 @@ class ImageGenerationRequest:
             field_dict["image_urls"] = image_urls
         if reference_image_urls is not UNSET:
             field_dict["reference_image_urls"] = reference_image_urls
+        if mask_url is not UNSET:
+            field_dict["mask_url"] = mask_url
+        if seed is not UNSET:
+            field_dict["seed"] = seed
+        if negative_prompt is not UNSET:
+            field_dict["negative_prompt"] = negative_prompt
+        if expand_prompt is not UNSET:
+            field_dict["expand_prompt"] = expand_prompt
         if user is not UNSET:
             field_dict["user"] = user
 
@@ -250,9 +267,9 @@ class ImageGenerationRequest:
     @classmethod
     def from_dict(cls: type[T], src_dict: Mapping[str, Any]) -> T:
         d = dict(src_dict)
-        prompt = d.pop("prompt")
+        model = d.pop("model")
 
-        model = d.pop("model", UNSET)
+        prompt = d.pop("prompt")
 
         n = d.pop("n", UNSET)
 
@@ -397,8 +414,6 @@ class ImageGenerationRequest:
 
         moderation = _parse_moderation(d.pop("moderation", UNSET))
 
-        partial_images = d.pop("partial_images", UNSET)
-
         def _parse_operation(data: object) -> ImageOperationKnown | str | Unset:
             if isinstance(data, Unset):
                 return data
@@ -420,11 +435,19 @@ class ImageGenerationRequest:
 
         reference_image_urls = cast(list[str], d.pop("reference_image_urls", UNSET))
 
+        mask_url = d.pop("mask_url", UNSET)
+
+        seed = d.pop("seed", UNSET)
+
+        negative_prompt = d.pop("negative_prompt", UNSET)
+
+        expand_prompt = d.pop("expand_prompt", UNSET)
+
         user = d.pop("user", UNSET)
 
         image_generation_request = cls(
-            prompt=prompt,
             model=model,
+            prompt=prompt,
             n=n,
             size=size,
             quality=quality,
@@ -438,11 +461,14 @@ class ImageGenerationRequest:
             output_compression=output_compression,
             compression=compression,
             moderation=moderation,
-            partial_images=partial_images,
             operation=operation,
             image_url=image_url,
             image_urls=image_urls,
             reference_image_urls=reference_image_urls,
+            mask_url=mask_url,
+            seed=seed,
+            negative_prompt=negative_prompt,
+            expand_prompt=expand_prompt,
             user=user,
         )
 

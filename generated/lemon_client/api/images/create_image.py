@@ -138,8 +138,8 @@ def sync_detailed(
     from the answer: a `task_id` without a usable image means a task. This request is billed.
 
     Args:
-        body (ImageGenerationRequest): What to generate. Only `prompt` is required; what is left
-            out is decided by the server.
+        body (ImageGenerationRequest): What to generate. What is left out is decided by the
+            server.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -171,8 +171,8 @@ def sync(
     from the answer: a `task_id` without a usable image means a task. This request is billed.
 
     Args:
-        body (ImageGenerationRequest): What to generate. Only `prompt` is required; what is left
-            out is decided by the server.
+        body (ImageGenerationRequest): What to generate. What is left out is decided by the
+            server.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -199,8 +199,8 @@ async def asyncio_detailed(
     from the answer: a `task_id` without a usable image means a task. This request is billed.
 
     Args:
-        body (ImageGenerationRequest): What to generate. Only `prompt` is required; what is left
-            out is decided by the server.
+        body (ImageGenerationRequest): What to generate. What is left out is decided by the
+            server.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -230,8 +230,8 @@ async def asyncio(
     from the answer: a `task_id` without a usable image means a task. This request is billed.
 
     Args:
-        body (ImageGenerationRequest): What to generate. Only `prompt` is required; what is left
-            out is decided by the server.
+        body (ImageGenerationRequest): What to generate. What is left out is decided by the
+            server.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
