@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping
+from decimal import Decimal, InvalidOperation
 from enum import Enum
 from functools import cache, lru_cache
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
@@ -21,6 +22,7 @@ from urllib.parse import urljoin
 
 from attrs import evolve, frozen
 from lemon_client.error_table import ERROR_CODES
+from lemon_client.money_table import BILLING, Told
 from lemon_client.task_table import FIELDS, POLLS, STATES
 
 from . import _clock
@@ -119,6 +121,11 @@ class Answer:
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     @property
+    def bill(self) -> Bill:
+        """What it says of its bill."""
+        return _bill(self.response.headers, self.body)
+
+    @property
     def is_moderated(self) -> bool:
         """Whether the task failed for what the prompt or an image shows, as its error code says."""
         return meaning(value_of(self.body, FIELDS.error)) == "moderation"
@@ -140,6 +147,45 @@ def value_of(body: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> Any:
         if value is not None and value != "":
             return value
     return None
+
+
+class Bill(NamedTuple):
+    """What an answer says of its bill: the ids by which the account's records know it, and what it cost."""
+
+    request_id: str | None = None
+    billing_id: str | None = None
+    cost: Decimal | None = None
+
+
+def bill(response: APIResponse | None) -> Bill:
+    """Return what any answer says of its bill, also one that is no success or cannot be understood."""
+    if response is None:
+        return Bill()
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    return _bill(response.headers, body if isinstance(body, dict) else {})
+
+
+def _bill(headers: Mapping[str, str], body: Mapping[str, Any]) -> Bill:
+    def told(where: Told) -> Any:
+        return next((headers[name] for name in where.headers if headers.get(name)), None) or value_of(body, where.body)
+
+    return Bill(
+        _identifier(told(BILLING.request_id)), _identifier(told(BILLING.billing_id)), amount(told(BILLING.cost))
+    )
+
+
+def amount(value: object) -> Decimal | None:
+    """Return an exact amount of money, or None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return None
+    try:
+        exact = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    return exact if exact.is_finite() and 0 <= exact < 10**9 and -exact.as_tuple().exponent <= 12 else None  # type: ignore[operator]  # it is finite
 
 
 class Transient(NamedTuple):
@@ -228,12 +274,18 @@ def _judge_fault(fault: TransportFault) -> Outcome:
 
 
 def _judge_success(reply: APIResponse, wait: float | None) -> Outcome:
+    said = None
     try:
         answer = read_answer(reply, wait)
+        if answer is not None and not (
+            answer.task_id or answer.images or answer.state in (State.FAILED, State.CANCELLED)
+        ):
+            answer = None
+        if answer is None:
+            said = error_detail(reply).get("message")
     except MemoryError:
-        answer = None
-    if answer is None or not (answer.task_id or answer.images or answer.state in (State.FAILED, State.CANCELLED)):
-        said = error_detail(reply).get("message")
+        answer = None  # it was taken all the same
+    if answer is None:
         return Unknown(
             UnreadableSubmissionError(
                 f"HTTP {reply.status_code}, but the answer holds neither images nor a task"

@@ -9,6 +9,7 @@ from ._api import valid_id
 from ._core import Core, Request, Told
 from ._flow import Call, Flow
 from ._retry import Deadline
+from .capabilities import asked
 from .errors import TaskFailedError
 from .results import ImageResult
 from .tasks import Leaving, Task, next_change, refresh, submit_task, until_done
@@ -72,7 +73,8 @@ def refreshed(core: Core, task: Task, deadline: Deadline) -> Told[None]:
 
 def _submit(core: Core, kind: type[TaskT], request: Request, deadline: Deadline, leaving: Leaving) -> Flow[TaskT]:
     def new() -> TaskT:
-        return kind(None, None, request.model, request.n, request.prompt, core=core)  # type: ignore[call-arg]  # as above
+        wanted = asked(request.body) or None
+        return kind(None, None, request.model, request.n, request.prompt, wanted, core=core)  # type: ignore[call-arg]  # as above
 
     return (yield from submit_task(core.session, new, request.body, deadline, leaving))
 
@@ -89,12 +91,11 @@ def _accepted(
 def _result(
     core: Core, task: Task, deadline: Deadline, poll_interval: float | None, on_update: OnChange
 ) -> Flow[ImageResult]:
-    owner = task if task.id is not None else None
     try:
         answer = yield from until_done(core.session, task, deadline, poll_interval=poll_interval, on_update=on_update)
     except TaskFailedError as exc:
         if task._answer is not None and task._answer.images:  # paid for, and worth having
-            exc.result = ImageResult.of(task._answer, model=task.model, prompt=task.prompt, task=owner, runner=core)
+            exc.result = ImageResult.of(task._answer, task, core)
             exc.add_note(f"{len(exc.result)} image(s) came with it all the same: .result holds them.")
         raise
-    return ImageResult.of(answer, model=task.model, prompt=task.prompt, task=owner, runner=core)
+    return ImageResult.of(answer, task, core)

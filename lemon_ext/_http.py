@@ -228,7 +228,7 @@ class AsyncDirect(Direct):
 _HEADERS: Final = MappingProxyType({"Accept": "*/*", "Accept-Encoding": ", ".join(_BOUNDED), "User-Agent": USER_AGENT})
 
 
-class _NoCookies(CookieJar):
+class NoCookies(CookieJar):
     """Takes no cookie: one with a strange byte would spoil every later request."""
 
     def extract_cookies(self, response: Any, request: Any) -> None:
@@ -237,7 +237,7 @@ class _NoCookies(CookieJar):
 
 def new_client(kind: Kind, guard: Callable[[str], None]) -> httpx.Client | Direct:
     """Make a client without a key. Proxies come from the environment (HTTPS_PROXY, NO_PROXY...)."""
-    client: Any = httpx.Client(**_options(kind), headers=_HEADERS, cookies=_NoCookies()) if _proxies() else None
+    client: Any = httpx.Client(**_options(kind), headers=_HEADERS, cookies=NoCookies()) if _proxies() else None
     direct = client._transport if client is not None else httpx.HTTPTransport(**_options(kind))
     made = Direct(direct) if client is None else client
     for transport in _transports(made):
@@ -251,7 +251,7 @@ def new_client(kind: Kind, guard: Callable[[str], None]) -> httpx.Client | Direc
 def new_async_client(kind: Kind, guard: Callable[[str], None]) -> httpx.AsyncClient | AsyncDirect:
     """Async twin of `new_client`, over aiohttp where that is installed, the loop is asyncio's and there is no proxy."""
     if _proxies():
-        client: Any = httpx.AsyncClient(**_options(kind), headers=_HEADERS, cookies=_NoCookies())
+        client: Any = httpx.AsyncClient(**_options(kind), headers=_HEADERS, cookies=NoCookies())
         if kind == "picture":
             client._transport._pool._network_backend = AsyncNetwork(guard)
         return client  # type: ignore[no-any-return]  # httpx's

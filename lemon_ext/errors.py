@@ -48,6 +48,7 @@ __all__ = (
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "BudgetError",
     "CapabilityError",
     "ConfigurationError",
     "ConflictError",
@@ -108,6 +109,10 @@ class CapabilityError(LemonError, ValueError):
     def __init__(self, message: str, *, violations: Sequence[Any] = ()) -> None:
         super().__init__(message)
         self.violations = list(violations)
+
+
+class BudgetError(LemonError, ValueError):
+    """The budget is no amount, or does not cover what was to be sent, or a price is not known. Nothing was sent."""
 
 
 class APIConnectionError(LemonError):

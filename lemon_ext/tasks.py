@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from sys import intern
 from types import MappingProxyType
 from typing import Any, Final, TypeVar
@@ -24,6 +25,7 @@ from ._api import (
     TryLater,
     Unknown,
     acquire,
+    amount,
     poll,
     poll_target,
     read_answer,
@@ -63,7 +65,11 @@ class Task:
     """A task, as far as it is known.
 
     ``status`` is the server's word, None until something was heard; ``progress`` is in per cent. ``id`` is None for a
-    request that was answered at once. ``n`` is how many images were asked for, None if that is not known.
+    request that was answered at once. ``n`` is how many images were asked for, None if that is not known; ``asked`` is
+    what the request asked of them: ``pixels``, ``shape``, ``format``, ``count``.
+
+    ``request_id`` and ``billing_id`` are what the account's records call the request and its charge; ``cost`` is in US
+    dollars. Each is None until an answer says it.
     """
 
     id: str | None
@@ -71,6 +77,10 @@ class Task:
     model: str | None = None
     n: int | None = None
     prompt: str | None = None
+    asked: Mapping[str, Any] | None = None
+    request_id: str | None = field(default=None, kw_only=True)
+    billing_id: str | None = field(default=None, kw_only=True)
+    cost: Decimal | None = field(default=None, kw_only=True)
     status: str | None = field(default=None, init=False)
     progress: float | None = field(default=None, init=False)
     #: The last answer that is worth keeping: one with images, or that the task has ended.
@@ -96,6 +106,7 @@ class Task:
         It never holds the key.
         """
         known = {name: getattr(self, name) for name in _FIELDS}
+        known["cost"] = None if self.cost is None else str(self.cost)
         if self.done and self._answer is not None:
             known["answer"] = self._answer.whole
         return {"kind": "lemon.task", **{name: value for name, value in known.items() if value is not None}}
@@ -104,6 +115,7 @@ class Task:
         """Take over the answer to our own submission of monotonic second ``at``."""
         self.id, self.poll_url = answer.task_id, answer.poll_url
         self._born, self._polled, self._ours = at, at, True
+        self.request_id = answer.bill.request_id  # a poll has one of its own
         self._take(answer)
 
     def resumed(self, born: float) -> None:
@@ -116,6 +128,9 @@ class Task:
         # Many tasks wait with the same few words.
         self.status, self.progress = None if answer.status is None else intern(answer.status), answer.progress
         self.poll_url = answer.poll_url or self.poll_url
+        _, billing_id, cost = answer.bill
+        self.billing_id = billing_id or self.billing_id
+        self.cost = self.cost if cost is None else cost
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id!r} status={self.status!r} model={self.model!r}>"
@@ -125,8 +140,11 @@ class Task:
 
 
 _FIELDS: Final[Mapping[str, type]] = MappingProxyType(
-    {"id": str, "poll_url": str, "model": str, "n": int, "prompt": str}
-)
+    {
+        "id": str, "poll_url": str, "model": str, "n": int, "prompt": str, "asked": dict,
+        "request_id": str, "billing_id": str, "cost": str,
+    }
+)  # fmt: skip
 
 
 def restore(cls: type[TaskT], data: object, **bound: Any) -> TaskT:
@@ -135,7 +153,8 @@ def restore(cls: type[TaskT], data: object, **bound: Any) -> TaskT:
         raise ValueError("Not a task: expected the JSON that ImageTask.to_dict() returns, with an 'id'.")
     if wrong := [name for name, kind in _FIELDS.items() if not isinstance(data.get(name, kind()), kind)]:
         raise ValueError(f"Not a task: {', '.join(wrong)} has the wrong type.")
-    task = cls(**{name: data.get(name) for name in _FIELDS}, **bound)
+    known = {name: data.get(name) for name in _FIELDS} | {"cost": amount(data.get("cost"))}
+    task = cls(**known, **bound)
     if "answer" in data:
         answer = read_answer(APIResponse(200, {}, json.dumps(data["answer"]).encode()))
         if answer is None:
@@ -334,7 +353,7 @@ def poll_once(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
 def finished(task: Task) -> Answer:
     """Return the answer of a task that has ended, or raise what it amounts to. Warns of what is odd about it."""
     answer = ending(task)
-    for remark in remarks(answer, task.n):
+    for remark in remarks(answer, task.n, task.asked):
         warn(remark)
     return answer
 
@@ -366,13 +385,16 @@ def ending(task: Task) -> Answer:
     return answer
 
 
-def remarks(answer: Answer, n: int | None) -> list[str]:
-    """Return what is odd about a final answer that has images, ``n`` of which were asked for."""
+def remarks(answer: Answer, n: int | None, asked: Mapping[str, Any] | None = None) -> list[str]:
+    """Return what is odd about a final answer that has images, ``n`` of which were expected.
+
+    More than that is odd if the request asked for a number.
+    """
     task = f" (task {answer.task_id})" if answer.task_id else ""
     found = []
     if answer.state is State.UNKNOWN:
         found.append(f"The status still is {answer.status!r} at the deadline; the images are used{task}.")
-    if n is not None and len(answer.images) < n:
+    if n is not None and (len(answer.images) < n or (len(answer.images) > n and "count" in (asked or {}))):
         found.append(f"{n} images were asked for and {len(answer.images)} came{task}.")
     return found
 

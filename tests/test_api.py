@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from lemon_ext._api import (
@@ -519,3 +521,13 @@ def test_a_prompt_that_is_not_let_through_is_an_error_of_its_own(clock, code):
     failed = {"task_id": "t", "status": "failed", "error": {"code": code, "message": "Your prompt was flagged."}}
     assert read_answer(answer(200, failed)).is_moderated
     assert not read_answer(answer(200, {**failed, "error": "the server failed"})).is_moderated
+
+
+def test_an_answer_for_which_there_is_no_memory_was_taken_all_the_same(monkeypatch):
+    def exhausted(*args):
+        raise MemoryError
+
+    monkeypatch.setattr("lemon_ext._response.json.loads", exhausted)
+    outcome = judge(answer(200, TASK), WALL)
+    assert isinstance(outcome, Unknown)
+    assert outcome.error.response.body == json.dumps(TASK).encode()

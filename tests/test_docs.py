@@ -16,6 +16,7 @@ def examples(page):
 
 
 @pytest.mark.live
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "number", "made"),
     [
