@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 from ._api import valid_id
-from ._core import Core, Request
+from ._core import Core, Request, Told
 from ._flow import Call, Flow
 from ._retry import Deadline
 from .capabilities import asked
@@ -16,9 +16,6 @@ from .tasks import Leaving, Task, next_change, refresh, submit_task, until_done
 
 TaskT = TypeVar("TaskT", bound=Task)
 OnChange = Callable[[Any], object] | None
-T = TypeVar("T")
-#: A flow, and what tells whoever leaves it what is paid for.
-Told = tuple[Flow[T], Callable[[BaseException], None]]
 
 
 def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) -> TaskT:
