@@ -205,8 +205,8 @@ def test_status_counts_rows_and_names_the_next_command(rows):
     result = lemon("status", "out")
     assert (result.exit_code, result.stderr) == (0, "  next: lemon resume -- out\n")
     assert [text.split() for text in result.stdout.splitlines()] == [
-        ["total", "2"], ["unsent", "1"], ["submitting", "0"], ["waiting", "0"], ["saved", "1"], ["failed", "0"],
-        ["refused", "0"], ["uncertain", "0"], ["images", "1"],
+        ["total", "2"], ["unsent", "1"], ["submitting", "0"], ["waiting", "0"], ["unfetched", "0"], ["saved", "1"],
+        ["failed", "0"], ["refused", "0"], ["uncertain", "0"], ["images", "1"],
     ]  # fmt: skip
     shown = json.loads(lemon("status", "out", "--json").stdout)
     assert (shown["total"], shown["saved"], shown["unsent"], shown["next"]) == (2, 1, 1, "lemon resume -- out")

@@ -139,8 +139,9 @@ def run_batch(
     ["1024x1024", "1792x1024"]}``. All rows are checked before the first is sent.
 
     The rows are worked off while the iterator is read, and each outcome is a dict as it stands in ``results.jsonl``
-    (docs/batch.md): row, id, status (``saved``, ``failed``, ``uncertain``, ``waiting``, ``refused``), paths, task_id,
-    extra, error and more. Rows that ended in an earlier run are not repeated, uncertain ones are reported again.
+    (docs/batch.md): row, id, status (``saved``, ``failed``, ``unfetched``, ``uncertain``, ``waiting``, ``refused``),
+    paths, task_id, extra, error and more. Rows that ended in an earlier run are not repeated, uncertain ones are
+    reported again.
 
     The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``. ``client``: a
     client to use (None makes one from the environment). A `Lemon` is left open; an `AsyncLemon` is closed, because its
