@@ -274,7 +274,7 @@ def test_a_missing_key_is_said_before_anything_is_written(tmp_path):
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(JournalError, match="cannot be used"):
+    with pytest.raises(JournalError, match="out is a file. Give a folder."):
         go(Gateway(), rows(1), tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
 
@@ -760,13 +760,14 @@ def test_every_accepted_row_that_is_not_on_disk_is_named(tmp_path, monkeypatch, 
 
     with pytest.raises(JournalError, match="disk is full") as caught:
         go(gateway, requests, tmp_path) if how == "blocking" else anyio.run(main, backend=how)
+    assert "Note what follows, it is paid for and not on disk:" in caught.value.__notes__
     task = {asked["asked"]["prompt"]: task_id for task_id, asked in gateway.tasks.items()}
     told = sorted(note for note in caught.value.__notes__ if note.startswith("Row "))
     assert [re.sub(r"/i\d-", "/i-", note) for note in told] == [
-        f"Row 1 was accepted as task {task['cat 1']}; note it: it is not on disk.",
-        f"Row 2 was accepted as task {task['cat 2']}; note it: it is not on disk.",
-        "Row 3 was answered with images: https://img.example.net/i-0.png; note it: it is not on disk.",
-        "Row 4 was answered with images: 00004-cat-4-1.png; note it: it is not on disk.",
+        f"Row 1 was accepted as task {task['cat 1']}.",
+        f"Row 2 was accepted as task {task['cat 2']}.",
+        "Row 3 was answered with images: https://img.example.net/i-0.png.",
+        "Row 4 was answered with images: 00004-cat-4-1.png.",
     ]
     assert whole(tmp_path / "00004-cat-4-1.png")
 

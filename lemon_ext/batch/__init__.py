@@ -393,7 +393,7 @@ class _Batch:
 def _left(journal: Journal) -> str | None:
     """Say what is paid for, or may be, and has not ended."""
     counts = journal.counts()
-    waiting = counts.get("waiting", 0) + counts.get("completed", 0)
+    waiting = sum(counts.get(status, 0) for status in ("waiting", "completed", "unfetched"))
     uncertain = [str(entry.row) for entry in journal.entries("uncertain", limit=NAMED)]
     parts = []
     if uncertain:

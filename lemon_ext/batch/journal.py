@@ -573,6 +573,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as exc:
         raise JournalError(f"The journal {path} cannot be used: {exc}. It is left as it is.", path=path) from exc
+    except FileExistsError as exc:
+        raise JournalError(f"{path.parent} is a file. Give a folder.", path=path) from exc
     except OSError as exc:
         raise JournalError(f"The folder {path.parent} cannot be used: {exc.strerror or exc}.", path=path) from exc
 

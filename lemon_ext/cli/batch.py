@@ -170,7 +170,7 @@ def _read_grid(_ctx: click.Context, _param: click.Parameter, given: tuple[str, .
 
 
 @click.command(cls=ApiCommand, epilog=_CODES)
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @api_options
 @click.option("-o", "--output", metavar="DIR", help="The folder of the batch. It is created if it is missing.")
 @column_options
@@ -229,6 +229,20 @@ def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> 
 @run_options
 def resume(folder: Path, **options: Any) -> int:
     """Continue a batch: poll its tasks, fetch their images, send the rest."""
+    from lemon_ext.batch import batch_status, export_results
+    from lemon_ext.errors import JournalError
+    from lemon_ext.gallery import write_gallery
+
+    from ._watch import Watch
+
+    known = batch_status(folder)  # no batch there is said before a missing key
+    if known.total and known.saved == known.total:  # nothing is left that needs one
+        try:
+            export_results(folder)
+            write_gallery(folder)
+        except (OSError, JournalError) as exc:
+            screen.warn(f"The results could not be written: {exc}.")
+        return Watch(folder, partial(_resume_command, folder, options)).conclude()
     return _work(None, folder, {**options, "defaults": {}, "grid": {}, "validation": "strict"})
 
 
