@@ -471,12 +471,13 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
     browser.until("document.querySelector('.lost') !== null")
     lines = "[...document.querySelectorAll('.thumb')].map(one => one.innerText.trim().split(/\\s*\\n\\s*/))"
     resend = "Look at your account before you send it again: lemon resume out --resend-uncertain"
+    failed = "It may have been billed all the same. For another try: lemon resume out --resend-failed"
     refused = (
-        "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again: "
+        "The API did not accept it, and it is not billed. Mend it in the input, or send it again as it is: "
         "lemon resume out --resend-refused"
     )
     assert browser.run(lines) == [
-        ["Failed", "The prompt was flagged.", "It is not sent again. For another try, put it in a new batch."],
+        ["Failed", "The prompt was flagged.", failed],
         ["Uncertain", "The answer was lost.", resend],
         ["Waiting", "Not sent yet. To go on: lemon resume out"],
         ["Waiting", "Accepted, not fetched yet. To go on: lemon resume out"],
