@@ -7,7 +7,7 @@ import json
 import keyword
 import math
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, TypeVar
 from weakref import WeakSet
 
@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Validation: TypeAlias = Literal["strict", "warn", "off"]
+#: A flow, and what tells whoever leaves it what is paid for.
+Told: TypeAlias = tuple[_flow.Flow[T], Callable[[BaseException], None]]
 #: As httpx writes a body.
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
@@ -71,6 +73,19 @@ class BlockingCore(Core):
         """Drive a flow."""
         return _flow.run(flow, self.http.exchange)
 
+    def call(self, told: Told[T]) -> T:
+        """Drive a flow, and give whatever ends it early to what belongs to it, on its way out."""
+        flow, tell = told
+        try:
+            return _flow.run(flow, self.http.exchange)
+        except BaseException as exc:
+            try:
+                tell(exc)
+            except KeyboardInterrupt as again:  # a second one, at that very moment
+                tell(again)
+                raise
+            raise
+
 
 @define(eq=False, repr=False)
 class AsyncCore(Core):
@@ -81,6 +96,19 @@ class AsyncCore(Core):
     async def arun(self, flow: _flow.Flow[T]) -> T:
         """Drive a flow."""
         return await _flow.arun(flow, self.http.exchange)
+
+    async def acall(self, told: Told[T]) -> T:
+        """Async twin of `BlockingCore.call`."""
+        flow, tell = told
+        try:
+            return await _flow.arun(flow, self.http.exchange)
+        except BaseException as exc:
+            try:
+                tell(exc)
+            except KeyboardInterrupt as again:
+                tell(again)
+                raise
+            raise
 
 
 CoreT = TypeVar("CoreT", BlockingCore, AsyncCore)

@@ -26,7 +26,7 @@ from ._core import (
 from ._raw import generated_client
 from .capabilities import ModelCapabilities, capabilities, models
 from .results import ImageResult
-from .tasks import Task, refresh, restore
+from .tasks import Task, restore
 
 if TYPE_CHECKING:
     import httpx
@@ -63,7 +63,7 @@ class ImageTask(Task):
         Raises TaskNotFoundError, TaskTimeoutError, APIStatusError.
         """
         core = bound(self._core)
-        core.run(refresh(core.session, self, core.limit(None)))
+        core.call(_generate.refreshed(core, self, core.limit(None)))
         return self
 
     def result(
@@ -77,7 +77,7 @@ class ImageTask(Task):
         """
         core = bound(self._core)
         check_waiting(poll_interval, on_update, blocking=True)
-        return core.run(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
+        return core.call(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
 
     def updates(self, *, deadline: float | None = None, poll_interval: float | None = None) -> Iterator[Self]:
         """Wait until the task is done, giving the handle each time its status or progress changes.
@@ -88,7 +88,7 @@ class ImageTask(Task):
         check_waiting(poll_interval)
         limit = core.limit(deadline)
         while not self.done:
-            if not core.run(_generate.changed(core, self, limit, poll_interval)):
+            if not core.call(_generate.changed(core, self, limit, poll_interval)):
                 return
             yield self
 
@@ -102,7 +102,7 @@ class AsyncImageTask(Task):
     async def refresh(self) -> Self:
         """Async twin of `ImageTask.refresh`."""
         core = bound(self._core)
-        await core.arun(refresh(core.session, self, core.limit(None)))
+        await core.acall(_generate.refreshed(core, self, core.limit(None)))
         return self
 
     async def result(
@@ -115,7 +115,7 @@ class AsyncImageTask(Task):
         """Async twin of `ImageTask.result`; ``on_update`` may be async."""
         core = bound(self._core)
         check_waiting(poll_interval, on_update)
-        return await core.arun(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
+        return await core.acall(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
 
     async def updates(
         self, *, deadline: float | None = None, poll_interval: float | None = None
@@ -125,7 +125,7 @@ class AsyncImageTask(Task):
         check_waiting(poll_interval)
         limit = core.limit(deadline)
         while not self.done:
-            if not await core.arun(_generate.changed(core, self, limit, poll_interval)):
+            if not await core.acall(_generate.changed(core, self, limit, poll_interval)):
                 return
             yield self
 
@@ -162,8 +162,8 @@ class Images:
         check_waiting(poll_interval, on_update, blocking=True)
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        flow = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
-        return self._core.run(flow)
+        told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
+        return self._core.call(told)
 
     def submit(
         self,
@@ -180,7 +180,7 @@ class Images:
         """
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        return self._core.run(_generate.submitted(self._core, ImageTask, request, limit))
+        return self._core.call(_generate.submitted(self._core, ImageTask, request, limit))
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> ImageTask:
         """Return the handle of a task by its id. No request is made. Raises ValueError for what cannot be an id."""
@@ -212,8 +212,8 @@ class AsyncImages:
         check_waiting(poll_interval, on_update)
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        flow = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
-        return await self._core.arun(flow)
+        told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
+        return await self._core.acall(told)
 
     async def submit(
         self,
@@ -227,7 +227,7 @@ class AsyncImages:
         """Async twin of `Images.submit`."""
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        return await self._core.arun(_generate.submitted(self._core, AsyncImageTask, request, limit))
+        return await self._core.acall(_generate.submitted(self._core, AsyncImageTask, request, limit))
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> AsyncImageTask:
         """As `Images.task`; not async, because no request is made."""

@@ -69,6 +69,7 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
     error = {"type": "TaskFailedError", "message": "flagged", "code": "content_policy", "status_code": None}
     times = [1767000000.0, 1767000041.2, 41.2]
     note = "1 image of 2 came back."
+    bill = {"request_id": "req_1", "billing_id": "txn_1", "cost": "0.040000"}
     page = batch(
         tmp_path / "my out",
         row(
@@ -78,6 +79,7 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
             note=note,
             id="SKU-1",
             extra={"shelf": "A<7", "price": 3},
+            **bill,
         ),
         row(2, status="failed", paths=[], error=error, task_id=None, revised_prompts=[], revised_prompt="why not"),
     )
@@ -110,7 +112,7 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
         },
         "fields": [
             *("row", "status", "model", "prompt", "params", "paths", "task", "revised", "error"),
-            *("submitted", "finished", "seconds", "note", "id", "extra"),
+            *("submitted", "finished", "seconds", "note", "id", "extra", "cost", "request", "billing"),
         ],
         "rows": [
             [
@@ -127,6 +129,9 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 note,
                 "SKU-1",
                 {"shelf": "A<7", "price": 3},
+                "0.040000",
+                "req_1",
+                "txn_1",
             ],
             [
                 2,
@@ -142,9 +147,12 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 None,
                 None,
                 {},
+                *[None] * 3,
             ],
         ],
         "damaged": [],
+        "spent": "0.040000",
+        "billed": 1,
     }
 
 
@@ -204,7 +212,7 @@ def test_wrong_kinds_of_values_do_no_harm(tmp_path: Path) -> None:
     }
     (tmp_path / "results.jsonl").write_text(json.dumps(odd))
     assert data(write_gallery(tmp_path))["rows"] == [
-        [1, "new", "", "", {}, [], None, [None], None, None, None, None, None, None, {}]
+        [1, "new", "", "", {}, [], None, [None], *[None] * 6, {}, *[None] * 3]
     ]
 
 
@@ -476,6 +484,7 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
         "The API did not accept it, and it is not billed. Mend it in the input, or send it again as it is: "
         "lemon resume out --resend-refused"
     )
+    failed = "It may have been billed all the same. For another try: lemon resume out --resend-failed"
     assert browser.run(lines) == [
         ["Failed", "The prompt was flagged.", failed],
         ["Uncertain", "The answer was lost.", resend],

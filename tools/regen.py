@@ -28,6 +28,7 @@ from contract import BrokenContractError, Contract
 from derive import defaults, image_params, known_models, model_table, models_page, openapi_json
 from impact import report
 from lint import load
+from money import money_table, prices_section
 from waiting import task_table, tasks_section
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -65,6 +66,7 @@ def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, by
             "image_params": image_params(contract) + known_models(contract),
             "task_table": task_table(contract),
             "error_table": error_table(contract),
+            "money_table": money_table(contract),
         }
         for name, body in modules.items():
             (package / f"{name}.py").write_text(body, encoding="utf-8")
@@ -90,7 +92,7 @@ def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, by
 
 
 def _page(contract: Contract) -> str:
-    return models_page(contract) + tasks_section(contract) + codes_section(contract)
+    return models_page(contract) + tasks_section(contract) + codes_section(contract) + prices_section(contract)
 
 
 def lazy(init: str) -> str:

@@ -23,7 +23,19 @@ from anyio.to_thread import run_sync
 from attrs import define, evolve, field, frozen
 
 from lemon_ext import _clock
-from lemon_ext._api import Accepted, Answer, Rejected, State, TryLater, Unknown, submission, submit_once
+from lemon_ext._amount import amount
+from lemon_ext._api import (
+    Accepted,
+    Answer,
+    Bill,
+    Rejected,
+    State,
+    TryLater,
+    Unknown,
+    bill,
+    submission,
+    submit_once,
+)  # fmt: skip
 from lemon_ext._core import Core, check_waiting
 from lemon_ext._flow import Flow
 from lemon_ext._retry import Deadline, wait_before
@@ -41,8 +53,9 @@ from lemon_ext.errors import (
     TaskNotFoundError,
     UnreadableSubmissionError,
 )  # fmt: skip
+from lemon_ext.money import Budget, quote
 from lemon_ext.poll_schedule import Durations, Schedule
-from lemon_ext.tasks import Task, ending, next_delay, poll_once, remarks, timed_out
+from lemon_ext.tasks import Task, ending, next_delay, poll_once, timed_out
 
 from . import journal
 from .journal import Entry, Journal, Statement, Writer
@@ -84,6 +97,7 @@ class Options:
     resend_failed: bool = False
     drop_unknown: bool = False
     gallery: bool = True
+    budget: Budget | None = None
 
     def __attrs_post_init__(self) -> None:
         if Deadline.after(self.deadline, lambda: 0.0).at <= 0:
@@ -244,7 +258,7 @@ class Engine:
         return min(again, self._queue.next_submission(now, under_way))
 
     def _take_unsent(self) -> Entry | None:
-        """Return the next row to send, or None, and send nothing more, where that would exceed the limit of images."""
+        """Return the next row to send, or None, and send nothing more, where that would exceed a limit."""
         again = bool(self._again) and (not self._ahead or self._again[0][0] <= _clock.monotonic())
         entry = self._again[0][2] if again else self._ahead[0]
         most, folder = self._options.max_images, self._journal.folder
@@ -254,11 +268,29 @@ class Engine:
         if shutil.disk_usage(folder).free < MIN_FREE:
             self.stop(f"less than {MIN_FREE // 2**20} MiB are free in {folder}", leave=False)
             return None
+        if not self._afford(entry):
+            return None
         if again:
             heapq.heappop(self._again)
         else:
             self._ahead.popleft()
         return entry
+
+    def _afford(self, entry: Entry) -> bool:
+        """Reserve what a row costs. Where the budget does not cover it, send nothing more."""
+        if (budget := self._options.budget) is None:
+            return True
+        cost = quote(entry.request, entry.images).usd
+        if budget.reserve(entry.row, cost):
+            return True
+        self.stop(budget.refusal(cost), leave=False)
+        return False
+
+    def _unreserve(self, entry: Entry) -> None:
+        """Count a row as one that was certainly not accepted."""
+        self._images_sent -= entry.images
+        if self._options.budget is not None:
+            self._options.budget.release(entry.row)
 
     async def _read_ahead(self) -> None:
         """Read the next unsent rows. None that went back to being unsent is read twice: rows are read in order."""
@@ -322,13 +354,13 @@ class Engine:
         try:
             (ours,) = await self._writer.write(journal.submitting(entry.row, _clock.wall()), keep=False)
         except JournalError:
-            self._images_sent -= entry.images
+            self._unreserve(entry)
             self._move("submitting", "unsent")
             raise
         if ours:
             self._on_their_way.add(entry.row)
             return True
-        self._images_sent -= entry.images
+        self._images_sent -= entry.images  # what it costs is spent all the same
         self._move("submitting", (await self._writer.read(self._journal.entry, entry.row)).status)
         warn(
             f"Row {entry.row} was sent by another process that works in {self._journal.folder} at the same time, so it "
@@ -365,7 +397,7 @@ class Engine:
             await self._finish(task, "submitting")
             return
         self._unwritten[entry.row] = f"was accepted as task {task.id}"
-        await self._write(entry.row, status="waiting", task_id=task.id, poll_url=task.poll_url)
+        await self._write(entry.row, status="waiting", task_id=task.id, poll_url=task.poll_url, **_billed(task))
         self._move("submitting", "waiting")
         await self._follow(task)
 
@@ -400,7 +432,7 @@ class Engine:
                 "Rows that were refused are sent again with --resend-refused",
                 leave=False,
             )
-        self._images_sent -= entry.images
+        self._unreserve(entry)
         await self._end(entry.row, "submitting", "refused", error)
 
     async def _unknown(self, entry: Entry, error: Exception) -> None:
@@ -408,14 +440,15 @@ class Engine:
         self._doubts += 1
         if self._doubts >= DOUBTS:
             self.stop(f"{DOUBTS} submissions in a row were sent and their answers lost", leave=False)
-        await self._end(entry.row, "submitting", "uncertain", error)
+        known = bill(getattr(error, "response", None))
+        await self._end(entry.row, "submitting", "uncertain", error, **_cells(known))
 
     async def _put_back(self, entry: Entry, error: LemonError) -> None:
         await self._unsend(entry, error)
         await self._tell(entry.row)
 
     async def _unsend(self, entry: Entry, error: LemonError | None = None) -> None:
-        self._images_sent -= entry.images
+        self._unreserve(entry)
         known = None if error is None else described(error)
         await self._write(entry.row, status="unsent", submitted_at=None, error=known)
         self._move("submitting", "unsent")
@@ -466,7 +499,7 @@ class Engine:
             answer = ending(task)
         except TaskFailedError as exc:
             if task._answer is None or not task._answer.images:
-                await self._end(task.row, before, "failed", exc)
+                await self._end(task.row, before, "failed", exc, **_billed(task))
                 return
             failure, answer = exc, task._answer
         entry = await self._writer.read(self._journal.entry, task.row)
@@ -474,7 +507,7 @@ class Engine:
         with anyio.CancelScope(shield=True):  # what came as data is nowhere else
             await self._store(pictures, data=True)
         if failure is None:
-            cells: dict[str, Any] = {"answer": without_data(answer), "note": " ".join(remarks(answer, task.n)) or None}
+            cells: dict[str, Any] = {"answer": without_data(answer), "note": pictures.note, **_billed(task)}
             cells |= {"task_id": answer.task_id or task.id, "paths": pictures.paths, "error": None}
             await self._write(task.row, status="completed", **cells)
             self._move(before, "completed")
@@ -494,13 +527,14 @@ class Engine:
         async with self._saves:
             await self._store(pictures, data=False)
         if failure is not None:
-            await self._end(row, before, "failed", failure, paths=pictures.paths)
+            await self._end(row, before, "failed", failure, paths=pictures.paths, note=pictures.note)
         elif pictures.error is None:
-            await self._write(row, status="saved", paths=pictures.paths, error=None, finished_at=_clock.wall())
+            cells = {"paths": pictures.paths, "note": pictures.note, "error": None}
+            await self._write(row, status="saved", **cells, finished_at=_clock.wall())
             self.images += len(pictures.paths)
             await self._ended_as(row, before, "saved")
         else:
-            await self._write(row, paths=pictures.paths, error=described(pictures.error))
+            await self._write(row, paths=pictures.paths, note=pictures.note, error=described(pictures.error))
             await self._ended_as(row, before, "failed")
 
     async def _end(self, row: int, before: str, status: str, error: Exception, **cells: Any) -> None:
@@ -512,6 +546,8 @@ class Engine:
 
     async def _write(self, row: int, **cells: Any) -> None:
         """Write down what became of a row. Until that is on disk, `_unwritten` has what is paid for."""
+        if self._options.budget is not None and (cost := amount(cells.get("cost"))) is not None:
+            self._options.budget.settle(row, cost)
         await self._writer.write(journal.change(row, **cells))
         self._unwritten.pop(row, None)
 
@@ -531,7 +567,10 @@ class Engine:
         self._changed()
 
     def _task(self, entry: Entry) -> RowTask:
-        return RowTask(entry.task_id, entry.poll_url, entry.request.get("model"), entry.images, row=entry.row)
+        return RowTask(
+            entry.task_id, entry.poll_url, entry.request.get("model"), entry.images, row=entry.row,
+            request_id=entry.request_id, billing_id=entry.billing_id, cost=amount(entry.cost),
+        )  # fmt: skip
 
     def _learned(self) -> list[Statement]:
         return [journal.learned(m, d.to_json()) for m, d in self._schedule.durations.items() if m is not None]
@@ -550,3 +589,12 @@ class Engine:
                 (error or self._crash).add_note(note)
             if error is not None and told:
                 warn(" ".join(told))
+
+
+def _billed(task: Task) -> dict[str, Any]:
+    """Return the cells of what a row was billed as."""
+    return _cells(Bill(task.request_id, task.billing_id, task.cost))
+
+
+def _cells(known: Bill) -> dict[str, Any]:
+    return {**known._asdict(), "cost": None if known.cost is None else str(known.cost)}

@@ -14,11 +14,13 @@ import re
 import shlex
 from base64 import b64encode
 from collections.abc import Iterator
+from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from lemon_ext._amount import amount
 from lemon_ext._files import write_whole
 
 from .output import RESULTS
@@ -68,6 +70,9 @@ _SHOWN: Final[tuple[tuple[str, str, Any, Any], ...]] = (
     ("note", "note", str, None),
     ("id", "id", str, None),
     ("extra", "extra", dict, {}),
+    ("cost", "cost", str, None),
+    ("request", "request_id", str, None),
+    ("billing", "billing_id", str, None),
 )
 
 
@@ -113,16 +118,20 @@ def _page(results: Iterator[bytes], name: str) -> Iterator[str]:
     }
     yield _json(facts).removesuffix("}") + ',"rows":['
     damaged = []
+    spent, billed = Decimal(0), 0
     comma = "\n"
     for number, line in enumerate(results, start=1):
         try:
-            row = _json(_row(json.loads(line)))
+            record = json.loads(line)
+            row = _json(_row(record))
         except (ValueError, RecursionError):
             damaged += [number] if line.strip() else []
         else:
             yield comma + row
             comma = ",\n"
-    yield f'\n],"damaged":{_json(damaged)}}}'
+            if (cost := amount(record.get("cost"))) is not None:
+                spent, billed = spent + cost, billed + 1
+    yield f'\n],"damaged":{_json(damaged)},"spent":{_json(f"{spent:f}" if billed else None)},"billed":{billed}}}'
     yield after
 
 

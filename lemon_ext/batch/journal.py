@@ -43,7 +43,7 @@ FILE: Final = "journal.sqlite3"
 LOCK: Final = "journal.lock"
 #: "LEMN": tells our files from other people's databases.
 APPLICATION_ID: Final = 0x4C454D4E
-#: Version 1 had no columns for ids and for what is carried along.
+#: Version 1 had no columns for ids, for what is carried along, and for what a row was billed as.
 VERSION: Final = 2
 STATUSES: Final = ("unsent", "submitting", "waiting", "completed", "saved", "failed", "refused", "uncertain")
 #: Nothing was billed for a row in these states, unless an earlier try of it is in doubt.
@@ -95,7 +95,16 @@ class Entry:
     finished_at: float | None = field(metadata=_sql(float, "REAL", "Unix seconds"))
     id: str | None = field(metadata=_sql(str, "TEXT", "what the user calls the row"))
     extra: dict[str, Any] | None = field(metadata=_sql(dict, "TEXT", "JSON: carried along, never sent", json=True))
+    request_id: str | None = field(metadata=_sql(str, "TEXT", "what the API calls the request"))
+    billing_id: str | None = field(metadata=_sql(str, "TEXT", "what the account's records call the charge"))
+    cost: str | None = field(metadata=_sql(str, "TEXT", "US dollars, an exact decimal"))
     damage: tuple[str, ...] = ()
+
+    @property
+    def answered(self) -> list[dict[str, Any]]:
+        """The images of the answer, without their data."""
+        images = (self.answer or {}).get("images")
+        return [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
 
     @classmethod
     def of(cls, found: sqlite3.Row) -> Entry:

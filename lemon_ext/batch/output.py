@@ -64,9 +64,8 @@ class Progress:
 
 def outcome(entry: Entry) -> dict[str, Any]:
     """Return a row as it stands in the results."""
-    images = (entry.answer or {}).get("data")
-    pairs = zip(entry.paths or (), images if isinstance(images, list) else (), strict=False)
-    revised = [image.get("revised_prompt") for path, image in pairs if path is not None and isinstance(image, dict)]
+    pairs = zip(entry.paths or (), entry.answered, strict=False)
+    revised = [image.get("revised_prompt") for path, image in pairs if path is not None]
     began, ended = entry.submitted_at, entry.finished_at
     return {
         "row": entry.row,
@@ -82,6 +81,9 @@ def outcome(entry: Entry) -> dict[str, Any]:
         "revised_prompts": revised,
         "error": described(damage(entry)) if entry.damage else entry.error,
         "note": entry.note,
+        "request_id": entry.request_id,
+        "billing_id": entry.billing_id,
+        "cost": entry.cost,
         "submitted_at": began,
         "finished_at": ended,
         "seconds": None if began is None or ended is None else round(max(ended - began, 0.0), 3),

@@ -402,7 +402,9 @@ class Emulator:
     def _draw(self, job: Job, index: int) -> bytes:
         from .pictures import draw
 
-        return draw(job.prompt, model=job.model, size=job.size, seed=self.seed, index=index, kind=job.format)
+        width, height = (max(side // job.plan.smaller, 1) for side in job.size)
+        kind = job.plan.format or job.format
+        return draw(job.prompt, model=job.model, size=(width, height), seed=self.seed, index=index, kind=kind)
 
     @cached_property
     def transport(self) -> EmulatorTransport:
