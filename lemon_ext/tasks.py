@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import define, field
 
+from ._amount import amount
 from ._api import (
     Accepted,
     Answer,
@@ -25,7 +26,6 @@ from ._api import (
     TryLater,
     Unknown,
     acquire,
-    amount,
     poll,
     poll_target,
     read_answer,

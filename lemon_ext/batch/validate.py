@@ -17,6 +17,7 @@ from lemon_client.model_table import PARAMETERS
 from lemon_ext._core import Validation, prepare
 from lemon_ext.capabilities import Violation
 from lemon_ext.errors import CapabilityError
+from lemon_ext.money import Estimate
 
 from .cells import EXTRA
 from .columns import Columns, id_of, stem
@@ -53,8 +54,12 @@ class Checks:
 
 
 @contextmanager
-def spooled(requests: Requests | None, checks: Checks, validation: Validation) -> Iterator[Iterator[Incoming] | None]:
-    """Check all rows, and then give them one by one; a file holds them meanwhile, however many they are."""
+def spooled(
+    requests: Requests | None, checks: Checks, validation: Validation, planned: Estimate
+) -> Iterator[Iterator[Incoming] | None]:
+    """Check all rows, count what they cost, and then give them one by one; a file holds them meanwhile, however many
+    they are.
+    """
     if requests is None:
         yield None
         return
@@ -65,6 +70,7 @@ def spooled(requests: Requests | None, checks: Checks, validation: Validation) -
         )
     with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
         for row in checked(requests, checks, validation):
+            planned.add(row.request, row.images)
             spool.write(dumps(row) + "\n")
         spool.seek(0)
         yield (Incoming(*json.loads(line)) for line in spool)

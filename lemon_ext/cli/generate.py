@@ -13,6 +13,7 @@ import click
 from ._contract import ApiCommand, api_fields, api_options, table
 from ._options import (
     base_url_option,
+    budget_option,
     connection,
     deadline_option,
     emulator_option,
@@ -22,6 +23,7 @@ from ._options import (
     poll_interval_option,
     private_images_option,
     read_stdin,
+    unknown_price_option,
 )
 from ._output import Output
 from ._screen import screen
@@ -29,6 +31,7 @@ from ._screen import screen
 if TYPE_CHECKING:
     from lemon_ext._core import Request
     from lemon_ext.client import AsyncImageTask, AsyncLemon
+    from lemon_ext.money import Budget, Estimate
 
     from ._job import Job
 
@@ -58,6 +61,9 @@ if TYPE_CHECKING:
 @click.option(
     "--extra", metavar="KEY=JSON", multiple=True, help="Send a field that is not in the contract. Repeatable."
 )
+@click.option("--dry-run", is_flag=True, help="Check the requests and say what they cost. Nothing is sent.")
+@budget_option
+@unknown_price_option
 @json_option("Print one JSON object per result or error.")
 @emulator_option
 @base_url_option
@@ -70,15 +76,53 @@ def generate(prompts: tuple[str, ...], **options: Any) -> int:
     """
     texts = [_read(prompt) for prompt in prompts]
     requests = _checked(texts, api_fields(options), _extra(options["extra"]), options["validation"])
+    if options["dry_run"]:
+        return _plan(requests)
     _ask_about_words(texts)
     output = Output(options["output"], overwrite=options["overwrite"])
     output.check(sum(request.n for request in requests))
-    return _run(requests, output, options)
+    return _run(requests, output, _budget(requests, options), options)
 
 
-def _run(requests: Sequence[Request], output: Output, options: Mapping[str, Any]) -> int:
+def _estimate(requests: Sequence[Request]) -> Estimate:
+    from lemon_ext.money import Estimate
+
+    planned = Estimate()
+    for request in requests:
+        planned.add(request.body, request.n)
+    return planned
+
+
+def _plan(requests: Sequence[Request]) -> int:
+    from . import _prices
+
+    planned, images = _estimate(requests), sum(request.n for request in requests)
+    if screen.as_json:
+        screen.json({"requests": len(requests), "images": images, "cost": _prices.cost(planned)})
+        return 0
+    many = len(requests) != 1
+    screen.out(f"{len(requests)} request{'s' if many else ''} for {images} images; nothing was sent.")
+    for line in _prices.lines(planned, dict.fromkeys(request.model for request in requests)):
+        screen.out(line)
+    return 0
+
+
+def _budget(requests: Sequence[Request], options: Mapping[str, Any]) -> Budget | None:
+    """Return the budget, if there is one. Raises BudgetError if it does not cover all requests together."""
+    if options["budget"] is None:
+        return None
+    from lemon_ext.money import Budget
+
+    budget = Budget(options["budget"], allow_unknown=options["allow_unknown_price"])
+    budget.check(_estimate(requests), whole=True)
+    return budget
+
+
+def _run(requests: Sequence[Request], output: Output, budget: Budget | None, options: Mapping[str, Any]) -> int:
     from lemon_ext._generate import submitted
     from lemon_ext.client import AsyncImageTask, AsyncLemon
+    from lemon_ext.errors import APIConnectionError, APIStatusError, BudgetError
+    from lemon_ext.money import quote
 
     from ._errors import DONE, Resume
     from ._job import Job
@@ -86,7 +130,18 @@ def _run(requests: Sequence[Request], output: Output, options: Mapping[str, Any]
 
     async def start(lemon: AsyncLemon, request: Request) -> AsyncImageTask:
         core = lemon._core
-        return await core.acall(submitted(core, AsyncImageTask, request, core.limit(None)))
+        cost = quote(request.body, request.n).usd
+        if budget is not None and not budget.reserve(request, cost):
+            raise BudgetError(f"Nothing was sent: {budget.refusal(cost)}.")
+        try:
+            task = await core.acall(submitted(core, AsyncImageTask, request, core.limit(None)))
+        except (APIConnectionError, APIStatusError):  # certainly not accepted
+            if budget is not None:
+                budget.release(request)
+            raise
+        if budget is not None and task.cost is not None:
+            budget.settle(request, task.cost)
+        return task
 
     def keep_on(task: AsyncImageTask) -> bool:
         # As JSON, a handle that is done already carries its images: `lemon task -` saves them like any other.
