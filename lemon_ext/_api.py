@@ -185,7 +185,8 @@ def amount(value: object) -> Decimal | None:
         exact = Decimal(str(value).strip())
     except InvalidOperation:
         return None
-    return exact if exact.is_finite() and 0 <= exact < 10**9 and -exact.as_tuple().exponent <= 12 else None  # type: ignore[operator]  # it is finite
+    # Zero has an exponent too: 0E+999999999 would be written out with a gigabyte of zeros.
+    return exact if exact.is_finite() and 0 <= exact < 10**9 and abs(exact.as_tuple().exponent) <= 12 else None  # type: ignore[arg-type]  # it is finite
 
 
 class Transient(NamedTuple):
