@@ -22,6 +22,8 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from attrs import define, field
+
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tools"), str(ROOT)]
 
@@ -48,46 +50,65 @@ def main() -> int:
         return work(kind, options.seed, url, range(*options.numbers))
     kinds = options.kinds or list(KINDS)
     whole = sum(KINDS[kind][1] for kind in kinds)
-    tallies = []
-    with Server() as server:
-        for kind in kinds:
+    charges: dict[str, list[dict[str, Any]]] = defaultdict(list)
+    with Server() as server, ThreadPoolExecutor(options.jobs) as pool:
+
+        def one(kind: str) -> Heard:
             count = max(round(options.episodes * KINDS[kind][1] / whole), 1)
             numbers = range(options.episode, options.episode + 1) if options.episode is not None else range(count)
-            tallies += [run(server, kind, options.seed, numbers) for _ in range(options.repeat)]
-    return show(tallies, options.seed)
+            return run(server.url, kind, options.seed, numbers)
+
+        heard = list(pool.map(one, kinds))
+        for charge in server.charges():
+            charges[charge["prompt"]].append(charge)
+    return show(judge(heard, charges), options.seed)
 
 
-def run(server: Server, kind: str, seed: int, numbers: range) -> Tally:
-    """Let workers run the episodes of one kind, and judge them by the ledger."""
-    tally, calls, began = Tally(kind), list[dict[str, Any]](), time.monotonic()
+@define
+class Heard:
+    """What the workers of one kind said."""
+
+    tally: Tally
+    calls: list[dict[str, Any]] = field(factory=list)
+
+
+def run(url: str, kind: str, seed: int, numbers: range) -> Heard:
+    """Let workers run the episodes of one kind."""
+    heard, began = Heard(Tally(kind)), time.monotonic()
 
     def listen(part: range) -> None:
-        for line in _lines(server.url, kind, seed, part):
-            _note(tally, calls, line)
+        for line in _lines(url, kind, seed, part):
+            _note(heard, line)
 
     workers = min(KINDS[kind][2], math.ceil(len(numbers) / 50))
     parts = [numbers[len(numbers) * i // workers : len(numbers) * (i + 1) // workers] for i in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(listen, parts))
-    charges: dict[str, list[dict[str, Any]]] = defaultdict(list)
-    for charge in server.charges():
-        charges[charge["prompt"]].append(charge)
-    for call in calls:
-        tally.judge(call, charges.get(call["prompt"], []), f"{kind} --episode {call['episode']}")
-    for prompt in charges.keys() - {call["prompt"] for call in calls}:
-        tally.lost += 1
-        tally.faults.append(f"{kind}: nobody asked for {prompt!r}, which was charged")
-    print(f"{kind}: {tally.episodes} episodes in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    return tally
+    print(f"{kind}: {heard.tally.episodes} episodes in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return heard
 
 
-def _note(tally: Tally, calls: list[dict[str, Any]], line: dict[str, Any]) -> None:
+def judge(heard: list[Heard], charges: dict[str, list[dict[str, Any]]]) -> list[Tally]:
+    """Judge what every caller knows by the ledger."""
+    asked = set()
+    for one in heard:
+        for call in one.calls:
+            asked.add(call["prompt"])
+            one.tally.judge(call, charges.get(call["prompt"], []), f"{one.tally.kind} --episode {call['episode']}")
+    for prompt in charges.keys() - asked:
+        heard[0].tally.lost += 1
+        heard[0].tally.faults.append(f"(all): nobody asked for {prompt!r}, which was charged")
+    return [one.tally for one in heard]
+
+
+def _note(heard: Heard, line: dict[str, Any]) -> None:
     """Take in what a worker says."""
+    tally = heard.tally
     match line:
         case {"begin": _}:
             tally.episodes += 1
         case {"call": call}:
-            calls.append(call)
+            heard.calls.append(call)
         case {"leak": what, "episode": number}:
             tally.leak(what, f"{tally.kind} --episode {number}")
         case {"note": what}:
@@ -142,7 +163,7 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kinds", nargs="+", choices=KINDS, help="only these")
     parser.add_argument("--episode", type=int, help="only the one with this number")
-    parser.add_argument("--repeat", type=int, default=1, help="all of it so often")
+    parser.add_argument("--jobs", type=int, default=1, help="how many kinds at once")
     parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
     parser.add_argument("--numbers", nargs=2, type=int, help=argparse.SUPPRESS)
     return parser.parse_args()

@@ -19,7 +19,7 @@ from lemon_ext import AsyncLemon, LemonError
 from lemon_ext.emulator import KEY
 
 from .evidence import Call, begin, current, dice, report, say
-from .leaks import SLOWER, grown, held, objects, sockets
+from .leaks import MANY_EPISODES, SLOWER, grown, held, objects, sockets
 from .orders import fast, order, short
 
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -338,7 +338,7 @@ async def _main(kind: str, seed: int, url: str, numbers: range) -> None:
                     before = objects()
             await run.resume()
             run.look_for_parts()
-            if len(numbers) > 20:
+            if len(numbers) >= MANY_EPISODES:
                 await _check(run, url, before)
         await anyio.sleep(0.2)
         if sockets() > none:

@@ -22,7 +22,7 @@ from lemon_ext import Lemon, LemonError
 from lemon_ext.emulator import KEY
 
 from .evidence import Call, begin, current, dice, report, say
-from .leaks import SLOWER, grown, held, objects, sockets
+from .leaks import MANY_EPISODES, SLOWER, grown, held, objects, sockets
 from .orders import fast, order, short
 
 #: Where this program's own frames are: whoever runs here is no more in a call.
@@ -319,7 +319,7 @@ def main(kind: str, seed: int, url: str, numbers: range) -> None:
             for thread in threads:
                 thread.join()
             run.resume()
-            if len(numbers) > 20:
+            if len(numbers) >= MANY_EPISODES:
                 _check(run, url, before)
         if sockets() > none:
             say(leak=f"{sockets() - none} sockets are open after close()")

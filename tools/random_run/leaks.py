@@ -14,6 +14,8 @@ from lemon_ext._http import IN_FLIGHT
 _WATCHED: Final = ("lemon_ext", "httpx", "httpcore", "aiohttp", "h11", "asyncio", "anyio", "trio", "uvloop")
 #: The client remembers so many addresses that it took apart, and trio up to a thousand deadlines that are over.
 _CACHED: Final = ("httpx.URL", "httpx._urlparse.ParseResult", "trio.CancelScope")
+#: Before that, a leak cannot be told from what is kept for later.
+MANY_EPISODES: Final = 100
 #: So many more of one type, after thousands of episodes, are a leak.
 MANY: Final = 300
 #: So much slower than a new client, at best of several tries, is no noise.
