@@ -94,6 +94,13 @@ def run_options(function: F) -> F:
                 is_flag=True,
                 help="Give up tasks that the API does not know. Without it they are polled again in every run.",
             ),
+            click.option(
+                "--also",
+                metavar="FORMS",
+                callback=_read_forms,
+                help="Write the results in these forms, too: csv (results.csv), parquet (results.parquet), imagefolder "
+                "(metadata.jsonl, which makes the folder a data set). Commas between them.",
+            ),
             json_option("Print one JSON object per row when it ends, as in results.jsonl."),
             emulator_option,
             base_url_option,
@@ -102,6 +109,17 @@ def run_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def _read_forms(_ctx: click.Context, _param: click.Parameter, given: str | None) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    from lemon_ext.batch import as_kinds
+
+    try:
+        return as_kinds([form.strip() for form in given.split(",")])
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from None
 
 
 def column_options(function: F) -> F:
@@ -343,6 +361,7 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
             resend_uncertain=options["resend_uncertain"],
             resend_failed=options["resend_failed"],
             drop_unknown=options["drop_unknown"],
+            also=options["also"],
             on_progress=watch.update,
         )  # typed as an iterator, in truth a generator to be closed
         with watch, closing(outcomes):
@@ -357,4 +376,5 @@ def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str
     where = address(options.get("base_url"), options.get("allow_private_images", False))
     budget = ["--budget", options["budget"]] if options.get("budget") is not None else []
     unknown = ["--allow-unknown-price"] if options.get("allow_unknown_price") else []
-    return command("resume", [*more, *budget, *unknown, *where], [str(folder)])
+    also = ["--also", ",".join(options["also"])] if options.get("also") else []
+    return command("resume", [*more, *budget, *unknown, *also, *where], [str(folder)])
