@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from ._api import State, bill, valid_id
-from ._core import Core, Request
+from ._core import Core, Request, Told
 from ._flow import Call, Flow, Work
 from ._retry import Deadline
 from .capabilities import asked
@@ -29,9 +29,6 @@ if TYPE_CHECKING:
 
 TaskT = TypeVar("TaskT", bound=Task)
 OnChange = Callable[[Any], object] | None
-T = TypeVar("T")
-#: A flow, and what tells whoever leaves it what is paid for.
-Told = tuple[Flow[T], Callable[[BaseException], None]]
 
 
 def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) -> TaskT:

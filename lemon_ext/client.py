@@ -67,7 +67,7 @@ class ImageTask(Task):
         Raises TaskNotFoundError, TaskTimeoutError, APIStatusError.
         """
         core = bound(self._core)
-        core.run(*_generate.refreshed(core, self, core.limit(None)))
+        core.call(_generate.refreshed(core, self, core.limit(None)))
         return self
 
     def result(
@@ -81,7 +81,7 @@ class ImageTask(Task):
         """
         core = bound(self._core)
         check_waiting(poll_interval, on_update, blocking=True)
-        return core.run(*_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
+        return core.call(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
 
     def updates(self, *, deadline: float | None = None, poll_interval: float | None = None) -> Iterator[Self]:
         """Wait until the task is done, giving the handle each time its status or progress changes.
@@ -92,7 +92,7 @@ class ImageTask(Task):
         check_waiting(poll_interval)
         limit = core.limit(deadline)
         while not self.done:
-            if not core.run(*_generate.changed(core, self, limit, poll_interval)):
+            if not core.call(_generate.changed(core, self, limit, poll_interval)):
                 return
             yield self
 
@@ -106,7 +106,7 @@ class AsyncImageTask(Task):
     async def refresh(self) -> Self:
         """Async twin of `ImageTask.refresh`."""
         core = bound(self._core)
-        await core.arun(*_generate.refreshed(core, self, core.limit(None)))
+        await core.acall(_generate.refreshed(core, self, core.limit(None)))
         return self
 
     async def result(
@@ -119,7 +119,7 @@ class AsyncImageTask(Task):
         """Async twin of `ImageTask.result`; ``on_update`` may be async."""
         core = bound(self._core)
         check_waiting(poll_interval, on_update)
-        return await core.arun(*_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
+        return await core.acall(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
 
     async def updates(
         self, *, deadline: float | None = None, poll_interval: float | None = None
@@ -129,7 +129,7 @@ class AsyncImageTask(Task):
         check_waiting(poll_interval)
         limit = core.limit(deadline)
         while not self.done:
-            if not await core.arun(*_generate.changed(core, self, limit, poll_interval)):
+            if not await core.acall(_generate.changed(core, self, limit, poll_interval)):
                 return
             yield self
 
@@ -167,7 +167,7 @@ class Images:
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
         told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
-        return self._core.run(*told)
+        return self._core.call(told)
 
     def submit(
         self,
@@ -184,7 +184,7 @@ class Images:
         """
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        return self._core.run(*_generate.submitted(self._core, ImageTask, request, limit))
+        return self._core.call(_generate.submitted(self._core, ImageTask, request, limit))
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> ImageTask:
         """Return the handle of a task by its id. No request is made. Raises ValueError for what cannot be an id."""
@@ -217,7 +217,7 @@ class AsyncImages:
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
         told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
-        return await self._core.arun(*told)
+        return await self._core.acall(told)
 
     async def submit(
         self,
@@ -231,7 +231,7 @@ class AsyncImages:
         """Async twin of `Images.submit`."""
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        return await self._core.arun(*_generate.submitted(self._core, AsyncImageTask, request, limit))
+        return await self._core.acall(_generate.submitted(self._core, AsyncImageTask, request, limit))
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> AsyncImageTask:
         """As `Images.task`; not async, because no request is made."""

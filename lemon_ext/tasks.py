@@ -24,6 +24,7 @@ from ._api import (
     State,
     Transient,
     TryLater,
+    Unknown,
     acquire,
     poll,
     poll_target,
@@ -223,6 +224,8 @@ def submit(session: Session, body: Mapping[str, Any], deadline: Deadline, leavin
         outcome = yield from submit_once(session, leaving.post)
         if isinstance(outcome, Accepted):
             return outcome.answer
+        if isinstance(outcome, Unknown):
+            raise outcome.error
         leaving.post = None
         attempt += 1
         if not isinstance(outcome, TryLater) or attempt > session.max_retries:

@@ -19,7 +19,7 @@ from lemon_ext.capabilities import Violation
 from lemon_ext.errors import CapabilityError
 from lemon_ext.money import Estimate
 
-from .cells import EXTRA
+from .cells import EXTRA, BadValueError
 from .columns import Columns, id_of, stem
 from .journal import Incoming, dumps
 from .source import Row, RowsError, grouped, listed
@@ -157,7 +157,10 @@ def _prepared(row: Row, combination: Mapping[str, Any], checks: Checks, validati
     prepared = prepare(prompt, model, fields, extra, validation)
     name = row.id
     if name is not None and combination:
-        name = id_of("-".join([name, *(_word(value) for value in combination.values())]))
+        try:
+            name = id_of("-".join([name, *(_word(value) for value in combination.values())]))
+        except BadValueError as exc:
+            raise ValueError(f"the id with the grid's values {exc}") from None
     return Incoming(row.line, prepared.body, min(prepared.n, 2**31), name, row.extra)
 
 

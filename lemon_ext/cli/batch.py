@@ -212,16 +212,16 @@ def batch(file: str, output: str | None, dry_run: bool, validation: Any, grid: A
 
 
 def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Say how many rows a grid makes, because each one is billed, and hand the rows on."""
+    """Say how many rows a grid makes and what they cost, and hand the rows on."""
     from lemon_ext.batch import plan_batch
+
+    from . import _prices
 
     held = list(rows)
     plan = plan_batch(held, **{**settings, "validation": "off"})  # they are checked in a moment
     times = math.prod(map(len, settings["grid"].values()))
-    screen.note(
-        f"{len(held):,} rows, each {times:,} times: {plan.rows:,} rows for {plan.images:,} images, and each image is "
-        "billed. The contract names no prices."
-    )
+    screen.note(f"{len(held):,} rows, each {times:,} times: {plan.rows:,} rows for {plan.images:,} images.")
+    screen.note(_prices.lines(plan.cost, ())[0])
     return held
 
 

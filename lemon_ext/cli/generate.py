@@ -135,7 +135,7 @@ def _run(requests: Sequence[Request], output: Output, budget: Budget | None, opt
         if budget is not None and not budget.reserve(request, cost):
             raise BudgetError(f"Nothing was sent: {budget.refusal(cost)}.")
         try:
-            task = await core.arun(*submitted(core, AsyncImageTask, request, core.limit(None)))
+            task = await core.acall(submitted(core, AsyncImageTask, request, core.limit(None)))
         except (APIConnectionError, APIStatusError):  # certainly not accepted
             if budget is not None:
                 budget.release(request)
