@@ -197,7 +197,7 @@ class Leaving:
     def _words(self) -> str | None:
         task = self.task
         if task is not None and task.id is not None:
-            how = f"lemon.images.task({task.id!r}).result(), or `lemon task --wait -- {task.id}`"
+            how = _resumed_with(task.id)
             if task.done:
                 return f"The task {task.id} has ended and is paid for; get its images with {how}."
             return f"The task {task.id} is accepted and paid for; resume it with {how}."
@@ -431,11 +431,17 @@ def timed_out(task: Task, retry_after: float | None = None) -> TaskTimeoutError:
     wait = f" The server asks to wait {retry_after:g} s." if retry_after is not None else ""
     return TaskTimeoutError(
         f"The deadline passed and the task {task.id} has not ended (status {task.status or 'unknown'}).{why}{wait} "
-        f"It is accepted and paid for. Resume it: lemon.images.task({task.id!r}).result(), or "
-        f"`lemon task --wait -- {task.id}`.",
+        f"It is accepted and paid for. Resume it: {_resumed_with(str(task.id))}.",
         task=task,
         retry_after=retry_after,
     )
+
+
+def _resumed_with(task_id: str) -> str:
+    """Say how to go on with a task. The command is safe to run whatever a server calls a task."""
+    from shlex import quote  # for these messages only
+
+    return f"lemon.images.task({task_id!r}).result(), or `lemon task --wait -- {quote(task_id)}`"
 
 
 def _warn_of_foreign_poll_url(session: Session, task: Task) -> None:
