@@ -27,6 +27,7 @@ from ._options import (
     poll_interval_option,
     private_images_option,
     unknown_price_option,
+    user_ledger,
 )
 from ._screen import screen
 
@@ -243,10 +244,17 @@ def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> 
 
 
 @click.command(epilog=_CODES)
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
 @run_options
-def resume(folder: Path, **options: Any) -> int:
-    """Continue a batch: poll its tasks, fetch their images, send the rest."""
+@click.pass_context
+def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
+    """Continue a batch: poll its tasks, fetch their images, send the rest.
+
+    Without DIR: wait for the tasks of single requests that were sent from here (`lemon tasks`), and save their images
+    in the current folder. That makes no new images.
+    """
+    if folder is None:
+        return _resume_calls(ctx, options)
     return _work(None, folder, {**options, "defaults": {}, "grid": {}, "validation": "strict"})
 
 
@@ -368,6 +376,28 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
             for outcome in outcomes:
                 watch.ended(outcome)
     return watch.conclude()
+
+
+def _resume_calls(ctx: click.Context, options: Mapping[str, Any]) -> int:
+    """Go on with the single requests that the ledger knows: those whose tasks are not in hand."""
+    from lemon_ext._core import address_of
+
+    ledger = user_ledger()
+    calls = list(ledger.calls(base_url=address_of(options["base_url"]))) if ledger is not None else []
+    if lost := [call for call in calls if call.status == "uncertain"]:
+        screen.warn(f"{len(lost)} requests may be billed, because the answers were lost: `lemon tasks` lists them.")
+    waiting = [call for call in calls if call.handle and call.status in ("waiting", "completed")]
+    if not waiting:
+        screen.note("No task waits. For a batch, give its folder.")
+        return 0
+    assert isinstance(ctx.parent, click.Context)  # noqa: S101 - `lemon` itself
+    assert isinstance(ctx.parent.command, click.Group)  # noqa: S101 - as above
+    command = ctx.parent.command.get_command(ctx.parent, "task")
+    assert command is not None  # noqa: S101 - it is one of ours
+    handles = tuple(json.dumps(dict(call.handle)) for call in reversed(waiting))
+    names = ("deadline", "poll_interval", "base_url", "allow_private_images")
+    given = {name: options[name] for name in names}
+    return int(ctx.invoke(command, tasks=handles, last=False, wait=True, output=".", overwrite=False, **given))
 
 
 def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str:
