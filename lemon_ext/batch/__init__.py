@@ -142,8 +142,9 @@ def run_batch(
     ["1024x1024", "1792x1024"]}``. All rows are checked before the first is sent.
 
     The rows are worked off while the iterator is read, and each outcome is a dict as it stands in ``results.jsonl``
-    (docs/batch.md): row, id, status (``saved``, ``failed``, ``uncertain``, ``waiting``, ``refused``), paths, task_id,
-    extra, error and more. Rows that ended in an earlier run are not repeated, uncertain ones are reported again.
+    (docs/batch.md): row, id, status (``saved``, ``failed``, ``unfetched``, ``uncertain``, ``waiting``, ``refused``),
+    paths, task_id, extra, error and more. Rows that ended in an earlier run are not repeated, uncertain ones are
+    reported again.
 
     The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``; ``also`` names
     other forms of the results: ``"csv"``, ``"parquet"``, ``"imagefolder"`` (docs/batch.md). ``client``: a
@@ -400,7 +401,7 @@ class _Batch:
 def _left(journal: Journal) -> str | None:
     """Say what is paid for, or may be, and has not ended."""
     counts = journal.counts()
-    waiting = counts.get("waiting", 0) + counts.get("completed", 0)
+    waiting = sum(counts.get(status, 0) for status in ("waiting", "completed", "unfetched"))
     uncertain = [str(entry.row) for entry in journal.entries("uncertain", limit=NAMED)]
     parts = []
     if uncertain:

@@ -144,5 +144,6 @@ class Watch:
 
 _PATIENCE: Final = (None, "TaskTimeoutError")
 _WORDS: Final = {
-    "failed": "failed", "refused": "was refused", "uncertain": "is uncertain", "waiting": "is still waiting"
+    "failed": "failed", "unfetched": "was not fetched", "refused": "was refused", "uncertain": "is uncertain",
+    "waiting": "is still waiting",
 }  # fmt: skip

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: The counts of a `Progress`, in the order in which a row goes through them.
-COUNTS: Final = ("unsent", "submitting", "waiting", "saved", "failed", "refused", "uncertain")
+COUNTS: Final = ("unsent", "submitting", "waiting", "unfetched", "saved", "failed", "refused", "uncertain")
 #: What `read_rows` is told of the columns.
 _COLUMNS: Final = ("prompt_column", "id_column", "carry", "strict_columns", "sheet", "comments")
 _CODES: Final = (
@@ -189,7 +189,7 @@ def _read_grid(_ctx: click.Context, _param: click.Parameter, given: tuple[str, .
 
 
 @click.command(cls=ApiCommand, epilog=_CODES)
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @api_options
 @click.option("-o", "--output", metavar="DIR", help="The folder of the batch. It is created if it is missing.")
 @column_options
@@ -255,6 +255,20 @@ def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
     """
     if folder is None:
         return _resume_calls(ctx, options)
+    from lemon_ext.batch import batch_status, export_results
+    from lemon_ext.errors import JournalError
+    from lemon_ext.gallery import write_gallery
+
+    from ._watch import Watch
+
+    known = batch_status(folder)  # no batch there is said before a missing key
+    if known.total and known.saved == known.total:  # nothing is left that needs one
+        try:
+            export_results(folder)
+            write_gallery(folder)
+        except (OSError, JournalError) as exc:
+            screen.warn(f"The results could not be written: {exc}.")
+        return Watch(folder, partial(_resume_command, folder, options)).conclude()
     return _work(None, folder, {**options, "defaults": {}, "grid": {}, "validation": "strict"})
 
 
