@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, TypeVar
 from weakref import WeakSet
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 from lemon_client.model_table import DEFAULT_MODEL, PARAMETERS, SERVERS
 
 from . import _flow
@@ -28,6 +28,8 @@ from .rate_limit import RateLimit
 
 if TYPE_CHECKING:
     import httpx
+
+    from .ledger import Ledger
 
 T = TypeVar("T")
 
@@ -55,6 +57,7 @@ class Core:
     session: Session
     deadline: float
     validation: Validation
+    ledger: Ledger | None = field(default=None, kw_only=True)
     run: ClassVar[Any] = None
     arun: ClassVar[Any] = None
 
@@ -150,12 +153,16 @@ def borrowed(client: Any, deadline: float) -> tuple[Session, float, Validation, 
     return (*_session(credentials, deadline, 2, 1000, "strict"), credentials)
 
 
+def address_of(base_url: str | None) -> str:
+    """Return the address that is used where this is given. Raises ConfigurationError or ValueError."""
+    return parse_base_url(base_url if base_url is not None else os.environ.get("LEMONDATA_BASE_URL") or SERVERS[0])
+
+
 def _credentials(
     api_key: str | None, base_url: str | None, timeout: float | None, allow_private_images: bool
 ) -> Credentials:
-    address = base_url if base_url is not None else os.environ.get("LEMONDATA_BASE_URL") or SERVERS[0]
     key = api_key if api_key is not None else os.environ.get("LEMONDATA_API_KEY", "")
-    return Credentials(ApiKey(key), parse_base_url(address), _checked_timeout(timeout), bool(allow_private_images))
+    return Credentials(ApiKey(key), address_of(base_url), _checked_timeout(timeout), bool(allow_private_images))
 
 
 def _checked_timeout(timeout: float | None) -> float | None:

@@ -29,9 +29,13 @@ from .results import ImageResult
 from .tasks import Task, restore
 
 if TYPE_CHECKING:
+    import os
+
     import httpx
     from lemon_client import AuthenticatedClient
     from lemon_client.image_params import ImageParams, KnownModel
+
+    from .ledger import Ledger
 
 __all__ = (
     "AsyncImageTask",
@@ -259,7 +263,8 @@ class Lemon:
     call, retries, waiting and downloads included. ``max_retries``: how often a submission that was certainly not
     accepted is sent again. ``requests_per_minute``: what this client may use of the account's rate limit (None: no
     bound). ``validation``: "strict" raises before sending, "warn" warns and sends, "off" neither. ``http_client``: an
-    ``httpx.Client`` of your own, which is left open.
+    ``httpx.Client`` of your own, which is left open. ``ledger``: True writes single calls down in the user's own
+    ledger, a path in that file (docs/money.md).
 
     Raises MissingKeyError without a key, and ValueError or TypeError for arguments that make no sense.
     """
@@ -276,9 +281,11 @@ class Lemon:
         validation: Validation = "strict",
         http_client: httpx.Client | None = None,
         allow_private_images: bool = False,
+        ledger: bool | str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
         options = (deadline, max_retries, requests_per_minute, validation)
         self._core = blocking_core(api_key, base_url, timeout, http_client, allow_private_images, options)
+        self._core.ledger = _ledger(ledger)
 
     @property
     def images(self) -> Images:
@@ -328,9 +335,11 @@ class AsyncLemon:
         validation: Validation = "strict",
         http_client: httpx.AsyncClient | None = None,
         allow_private_images: bool = False,
+        ledger: bool | str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
         options = (deadline, max_retries, requests_per_minute, validation)
         self._core = async_core(api_key, base_url, timeout, http_client, allow_private_images, options)
+        self._core.ledger = _ledger(ledger)
 
     @property
     def images(self) -> AsyncImages:
@@ -363,6 +372,14 @@ class AsyncLemon:
 
     def __repr__(self) -> str:
         return _shown(self)
+
+
+def _ledger(given: bool | str | os.PathLike[str] | Ledger | None) -> Ledger | None:
+    if given is None or given is False:
+        return None
+    from .ledger import opened  # for those who want one: it brings the database
+
+    return opened(given)
 
 
 def _twin(lemon: LemonT, core: Any) -> LemonT:
