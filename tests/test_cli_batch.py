@@ -145,7 +145,7 @@ def test_a_dry_run_counts_and_sends_nothing(rows, emulator, monkeypatch):
 def test_what_went_wrong_is_told_by_row_and_summed_up(rows, emulator):
     file = rows("a", "b [fault:task_failed]", "c [fault:drop_after]", name="rows.txt")
     result = lemon("batch", file, "-o", "out", *FAST)
-    assert (result.exit_code, result.stdout) == (7, PATHS)
+    assert (result.exit_code, result.stdout) == (6, PATHS)
     told = result.stderr.splitlines()
     assert any(text.startswith("lemon: Row 2 failed: The task img_") for text in told)
     assert any(text.startswith("lemon: Row 3 is uncertain: The request was sent and its answer was") for text in told)
@@ -160,7 +160,7 @@ def test_what_went_wrong_is_told_by_row_and_summed_up(rows, emulator):
 
 def test_uncertain_rows_are_sent_again_only_when_told_to(rows, emulator):
     lemon("batch", rows("a [fault:drop_after:1]", name="rows.txt"), "-o", "out")
-    assert lemon("resume", "out").exit_code == 7
+    assert lemon("resume", "out").exit_code == 6
     assert emulator.charges == 1
     assert lemon("resume", "out", "--resend-uncertain").exit_code == 0
     assert emulator.charges == 2
@@ -169,12 +169,12 @@ def test_uncertain_rows_are_sent_again_only_when_told_to(rows, emulator):
 def test_refused_rows_are_sent_again_only_when_told_to(rows, emulator):
     file = rows("a [fault:error_403:1]", "b", name="rows.txt")
     result = lemon("batch", file, "-o", "out")
-    assert result.exit_code == 7
+    assert result.exit_code == 8
     assert result.stderr.splitlines()[-1] == (
         "lemon: 1 refused, and not billed. If the rows were not to blame, send them again: "
         "lemon resume --resend-refused -- out"
     )
-    assert lemon("resume", "out").exit_code == 7
+    assert lemon("resume", "out").exit_code == 8
     assert lemon("batch", file, "-o", "out", "--resend-refused").exit_code == 0
     assert emulator.charges == 2
 

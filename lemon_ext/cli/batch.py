@@ -41,7 +41,8 @@ COUNTS: Final = ("unsent", "submitting", "waiting", "unfetched", "saved", "faile
 #: What `read_rows` is told of the columns.
 _COLUMNS: Final = ("prompt_column", "id_column", "carry", "strict_columns", "sheet", "comments")
 _CODES: Final = (
-    "Exit codes: 0 all rows saved, 2 nothing was sent, 7 partly done, 130 interrupted.\n\n"
+    "Exit codes: 0 all rows saved, 2 nothing was sent, 6 a row may be billed (look at your account), 7 the same "
+    "command goes on, 8 ended with failed or refused rows, 130 interrupted.\n\n"
     "All of them: lemon docs command-line"
 )
 
