@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from ._api import valid_id
+from lemon_client.model_table import LIVE
+
+from ._api import Record, ask, get_balance, get_model, get_model_pricing, list_models, valid_id
 from ._core import Core, Request
 from ._flow import Call, Flow
 from ._retry import Deadline
-from .errors import TaskFailedError
+from .capabilities import ModelCapabilities, live, live_list
+from .errors import AuthenticationError, TaskFailedError
 from .results import ImageResult
-from .tasks import Leaving, Task, next_change, submit_task, until_done
+from .tasks import Leaving, Task, cancel, next_change, refresh, submit_task, until_done
 
 TaskT = TypeVar("TaskT", bound=Task)
 OnChange = Callable[[Any], object] | None
@@ -22,6 +25,42 @@ def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) ->
     if not valid_id(task_id):
         raise ValueError(f"{task_id!r} is not a task id. Give the id that submit() or the API returned.")
     return kind(task_id, poll_url, core=core)  # type: ignore[call-arg]  # the handles of both colours have a core
+
+
+def refreshed(core: Core, task: TaskT, deadline: Deadline) -> Flow[TaskT]:
+    """Poll a task until its present state is known."""
+    yield from refresh(core.session, task, deadline)
+    return task
+
+
+def cancelled(core: Core, task: TaskT, deadline: Deadline) -> Flow[TaskT]:
+    """Cancel a task."""
+    yield from cancel(core.session, task, deadline)
+    return task
+
+
+def live_models(core: Core, deadline: Deadline) -> Flow[list[ModelCapabilities]]:
+    """Return the models of the table, with what the API says of each now, and those that it has besides."""
+    return live_list((yield from ask(core.session, list_models(LIVE.query), deadline)))
+
+
+def live_model(core: Core, model: str, deadline: Deadline) -> Flow[ModelCapabilities]:
+    """Return what the table says of a model, with what the API says of it now."""
+    return live(model, (yield from ask(core.session, get_model(model), deadline)))
+
+
+def priced(core: Core, model: str, deadline: Deadline) -> Flow[Record]:
+    """Return what a model costs."""
+    return (yield from ask(core.session, get_model_pricing(model), deadline))
+
+
+def balance(core: Core, deadline: Deadline) -> Flow[Record]:
+    """Return how much money is left."""
+    try:
+        return (yield from ask(core.session, get_balance(), deadline))
+    except AuthenticationError as exc:
+        exc.add_note("The balance takes a management token in the place of the API key.")
+        raise
 
 
 def submitted(core: Core, kind: type[TaskT], request: Request, deadline: Deadline) -> Flow[TaskT]:

@@ -6,11 +6,12 @@ Each method starts a flow, written once, and hands it to the driver of its colou
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, Unpack, overload
 
 from attrs import define, field, frozen
 
 from . import _generate
+from ._api import Record
 from ._core import (
     AsyncCore,
     BlockingCore,
@@ -23,6 +24,7 @@ from ._core import (
     prepare,
     with_options,
 )
+from ._openai import named_otherwise
 from ._raw import generated_client
 from .capabilities import ModelCapabilities, capabilities, models
 from .results import ImageResult
@@ -37,10 +39,13 @@ __all__ = (
     "AsyncImageTask",
     "AsyncImages",
     "AsyncLemon",
+    "AsyncModels",
+    "AsyncTasks",
     "ImageTask",
     "Images",
     "Lemon",
     "Models",
+    "Tasks",
 )
 
 LemonT = TypeVar("LemonT", bound="Lemon | AsyncLemon")
@@ -190,6 +195,9 @@ class Images:
         """Return the handle that ``to_dict()`` described. No request is made. Raises ValueError for anything else."""
         return restore(ImageTask, data, core=self._core)
 
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = named_otherwise("lemon.images", create="generate(prompt)")
+
 
 @frozen(repr=False)
 class AsyncImages:
@@ -237,17 +245,134 @@ class AsyncImages:
         """As `Images.task_from_dict`; not async, because no request is made."""
         return restore(AsyncImageTask, data, core=self._core)
 
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = named_otherwise("lemon.images", create="generate(prompt)")
 
+
+@frozen(repr=False)
+class Tasks:
+    """``lemon.tasks``: tasks by their ids, whoever submitted them. Everything here is free."""
+
+    _core: BlockingCore
+
+    def get(self, task_id: str, *, deadline: float | None = None) -> ImageTask:
+        """Ask for the present state of a task and return its handle. Raises as `ImageTask.refresh` does."""
+        task = _generate.handle(self._core, ImageTask, task_id, None)
+        return self._core.run(_generate.refreshed(self._core, task, self._core.limit(deadline)))
+
+    def wait(
+        self,
+        task_id: str,
+        *,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: OnUpdate | None = None,
+    ) -> ImageResult:
+        """Wait until a task is done and return its images. As `ImageTask.result`."""
+        task = _generate.handle(self._core, ImageTask, task_id, None)
+        return task.result(deadline=deadline, poll_interval=poll_interval, on_update=on_update)
+
+    def cancel(self, task_id: str, *, deadline: float | None = None) -> ImageTask:
+        """Cancel a task that has not begun, and return its handle.
+
+        Raises BadRequestError if tasks of its model cannot be cancelled, ConflictError if it is too late,
+        PermissionDeniedError if it is another key's, TaskNotFoundError if there is none; then nothing has changed.
+        """
+        task = _generate.handle(self._core, ImageTask, task_id, None)
+        return self._core.run(_generate.cancelled(self._core, task, self._core.limit(deadline)))
+
+
+@frozen(repr=False)
+class AsyncTasks:
+    """Async twin of `Tasks`."""
+
+    _core: AsyncCore
+
+    async def get(self, task_id: str, *, deadline: float | None = None) -> AsyncImageTask:
+        """Async twin of `Tasks.get`."""
+        task = _generate.handle(self._core, AsyncImageTask, task_id, None)
+        return await self._core.arun(_generate.refreshed(self._core, task, self._core.limit(deadline)))
+
+    async def wait(
+        self,
+        task_id: str,
+        *,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: AsyncOnUpdate | None = None,
+    ) -> ImageResult:
+        """Async twin of `Tasks.wait`."""
+        task = _generate.handle(self._core, AsyncImageTask, task_id, None)
+        return await task.result(deadline=deadline, poll_interval=poll_interval, on_update=on_update)
+
+    async def cancel(self, task_id: str, *, deadline: float | None = None) -> AsyncImageTask:
+        """Async twin of `Tasks.cancel`."""
+        task = _generate.handle(self._core, AsyncImageTask, task_id, None)
+        return await self._core.arun(_generate.cancelled(self._core, task, self._core.limit(deadline)))
+
+
+@frozen(repr=False)
 class Models:
-    """``lemon.models``: what the contract's table says of models. No request is made."""
+    """``lemon.models``: what the contract's table says of models, and what the API says of them now.
 
-    def list(self) -> list[ModelCapabilities]:
-        """Return every documented model."""
-        return models()
+    Without ``live`` no request is made. With it one is, which is free; what it tells is laid over the table's row.
+    """
 
-    def get(self, model: str) -> ModelCapabilities:
-        """Return what is known of a model. An undocumented one gets what holds for any, with ``listed`` False."""
-        return capabilities(model)
+    _core: BlockingCore
+
+    def list(self, *, live: bool = False, deadline: float | None = None) -> list[ModelCapabilities]:
+        """Return every documented model; ``live``: and those that the API has now."""
+        return self._core.run(_generate.live_models(self._core, self._core.limit(deadline))) if live else models()
+
+    def get(self, model: str, *, live: bool = False, deadline: float | None = None) -> ModelCapabilities:
+        """Return what is known of a model. An undocumented one gets what holds for any, with ``listed`` False.
+
+        ``live``: raises NotFoundError for a model that the API does not have.
+        """
+        if not live:
+            return capabilities(model)
+        return self._core.run(_generate.live_model(self._core, model, self._core.limit(deadline)))
+
+    def pricing(self, model: str, *, deadline: float | None = None) -> Record:
+        """Ask what a model costs, and return the answer as it came: the fields depend on the model."""
+        return self._core.run(_generate.priced(self._core, model, self._core.limit(deadline)))
+
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = named_otherwise("lemon.models", retrieve="get(model)")
+
+
+@frozen(repr=False)
+class AsyncModels:
+    """Async twin of `Models`. Without ``live`` no request is made, so that nothing is awaited."""
+
+    _core: AsyncCore
+
+    @overload
+    def list(self, *, live: Literal[False] = False, deadline: float | None = None) -> list[ModelCapabilities]: ...
+    @overload
+    def list(self, *, live: Literal[True], deadline: float | None = None) -> Awaitable[list[ModelCapabilities]]: ...
+    def list(self, *, live: bool = False, deadline: float | None = None) -> Any:
+        """As `Models.list`; with ``live``, to be awaited."""
+        return self._core.arun(_generate.live_models(self._core, self._core.limit(deadline))) if live else models()
+
+    @overload
+    def get(self, model: str, *, live: Literal[False] = False, deadline: float | None = None) -> ModelCapabilities: ...
+    @overload
+    def get(
+        self, model: str, *, live: Literal[True], deadline: float | None = None
+    ) -> Awaitable[ModelCapabilities]: ...
+    def get(self, model: str, *, live: bool = False, deadline: float | None = None) -> Any:
+        """As `Models.get`; with ``live``, to be awaited."""
+        if not live:
+            return capabilities(model)
+        return self._core.arun(_generate.live_model(self._core, model, self._core.limit(deadline)))
+
+    async def pricing(self, model: str, *, deadline: float | None = None) -> Record:
+        """Async twin of `Models.pricing`."""
+        return await self._core.arun(_generate.priced(self._core, model, self._core.limit(deadline)))
+
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = named_otherwise("lemon.models", retrieve="get(model)")
 
 
 class Lemon:
@@ -288,7 +413,16 @@ class Lemon:
     @property
     def models(self) -> Models:
         """What models can do."""
-        return Models()
+        return Models(self._core)
+
+    @property
+    def tasks(self) -> Tasks:
+        """Tasks by their ids."""
+        return Tasks(self._core)
+
+    def balance(self, *, deadline: float | None = None) -> Record:
+        """Ask how much money the account has left. The client's key has to be a management token."""
+        return self._core.run(_generate.balance(self._core, self._core.limit(deadline)))
 
     @property
     def raw(self) -> AuthenticatedClient:
@@ -338,9 +472,18 @@ class AsyncLemon:
         return AsyncImages(self._core)
 
     @property
-    def models(self) -> Models:
+    def models(self) -> AsyncModels:
         """What models can do."""
-        return Models()
+        return AsyncModels(self._core)
+
+    @property
+    def tasks(self) -> AsyncTasks:
+        """Tasks by their ids."""
+        return AsyncTasks(self._core)
+
+    async def balance(self, *, deadline: float | None = None) -> Record:
+        """Async twin of `Lemon.balance`."""
+        return await self._core.arun(_generate.balance(self._core, self._core.limit(deadline)))
 
     @property
     def raw(self) -> AuthenticatedClient:

@@ -23,6 +23,8 @@ from ._api import (
     Transient,
     TryLater,
     acquire,
+    ask,
+    cancel_image_task,
     poll,
     poll_target,
     read_answer,
@@ -36,7 +38,9 @@ from ._retry import Deadline, backoff, wait_before
 from ._warn import warn
 from .errors import (
     APITimeoutError,
+    ConflictError,
     LemonError,
+    NotFoundError,
     ResponseError,
     TaskCancelledError,
     TaskFailedError,
@@ -294,6 +298,43 @@ def refresh(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
         yield Sleep(delay)
 
 
+def cancel(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
+    """Cancel a task, and learn what became of it.
+
+    Raises TaskNotFoundError; BadRequestError where the model's tasks cannot be cancelled, ConflictError where it is too
+    late, PermissionDeniedError where the task is another key's.
+    """
+    if task.id is None:
+        raise LemonError("This request was answered at once: there is no task to cancel.")
+    try:
+        record = yield from ask(session, cancel_image_task(task.id), deadline)
+    except NotFoundError as exc:
+        raise _not_found(task, str(exc)) from exc
+    except ConflictError as exc:
+        # Perhaps it is an earlier try, whose answer was lost, that has cancelled it.
+        yield from refresh(session, task, deadline)
+        if task._answer is None or task._answer.state is not State.CANCELLED:
+            exc.task = task
+            raise
+        return
+    except LemonError as exc:
+        exc.task = task
+        raise
+    answer = read_answer(record.response)
+    if answer is not None and answer.status is not None:
+        task._take(answer)
+    else:
+        yield from refresh(session, task, deadline)
+
+
+def _not_found(task: Task, reason: str) -> TaskNotFoundError:
+    return TaskNotFoundError(
+        f"The API does not know the task {task.id} ({reason}) "
+        "Check the id, and that the key is of the account that submitted it.",
+        task=task,
+    )
+
+
 def _acquire(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
     try:
         yield from acquire(session, deadline)
@@ -318,11 +359,7 @@ def poll_once(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
         outcome = Transient("an answer without a status", outcome.retry_after)
     if isinstance(outcome, Transient):
         if outcome.status_code == 404 and not (task._ours and not task._seen and now - task._born < FRESH):
-            raise TaskNotFoundError(
-                f"The API does not know the task {task.id} ({outcome.reason}) "
-                "Check the id, and that the key is of the account that submitted it.",
-                task=task,
-            )
+            raise _not_found(task, outcome.reason)
         task._trouble, task._hint = outcome, outcome.retry_after
         task._troubles += 1
         return

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import codes
+import live
 import waiting
 import yaml
 from contract import GENERATION, BrokenContractError, Contract, Finding, known_values, parse, place_of
@@ -74,7 +75,7 @@ def load(text: str, *, house_rules: bool = True) -> Contract:
         (_scalars, _references),
         (_standard,),
         (_operations, _twins),
-        (_schemas, _parameters, _between, _examples, _models, _default, waiting.faults, codes.faults),
+        (_schemas, _parameters, _between, _examples, _models, _default, waiting.faults, codes.faults, live.faults),
     ]
     for stage in stages if house_rules else stages[1:3]:
         findings = [finding for rule in stage for finding in rule(contract, text)]

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
@@ -30,13 +30,25 @@ NOT_TAKEN: Final[Mapping[str, Any]] = {"not": {}}
 
 @frozen
 class Operation:
-    """One operation: who may call it, the schemas of its requests and answers, and by status the headers it sends."""
+    """One operation: how the key of who may call it begins, the schemas of its requests and answers, and by status the
+    headers it sends and the examples of what it answers.
+    """
 
     id: str
-    secured: bool
+    method: str
+    prefix: str | None
     takes: tuple[str, ...]
     answers: Mapping[str, Any] = field(repr=False)
     headers: Mapping[str, frozenset[str]] = field(repr=False)
+    examples: Mapping[str, Sequence[Any]] = field(repr=False)
+
+    def example(self, status: str, **fields: str) -> Any:
+        """Return the first documented answer with this status that has these values among its own; None: there is none.
+
+        A parameter may have another name than the field of the answer that holds it.
+        """
+        shown = (value for value in self.examples.get(status, ()) if isinstance(value, dict))
+        return next((value for value in shown if all(one in value.values() for one in fields.values())), None)
 
 
 @frozen
@@ -57,7 +69,7 @@ class Contract:
         self.data = data
         self.models: Mapping[str, Any] = data["x-lemon-models"]
         self._routes = [
-            (_pattern(path), {m.upper(): self._operation(item[m]) for m in METHODS if m in item})
+            (_pattern(path), {m.upper(): self._operation(m.upper(), item[m]) for m in METHODS if m in item})
             for path, item in data["paths"].items()
         ]
         self._request = self._generation_request()
@@ -139,14 +151,29 @@ class Contract:
             return ["the body is not JSON"]
         return [f"{error.json_path}: {error.validator}" for error in schema.iter_errors(value)]
 
-    def _operation(self, node: Mapping[str, Any]) -> Operation:
+    def _operation(self, method: str, node: Mapping[str, Any]) -> Operation:
         content = self.resolve(node.get("requestBody", {})).get("content", {})
         answers = {status: self._validator(self._schema(answer)) for status, answer in node["responses"].items()}
         headers = {
             status: frozenset(name.lower() for name in self.resolve(answer).get("headers", {}))
             for status, answer in node["responses"].items()
         }
-        return Operation(node["operationId"], bool(node.get("security")), tuple(content), answers, headers)
+        examples = {
+            status: [
+                shown["value"]
+                for media in self.resolve(answer).get("content", {}).values()
+                for shown in media.get("examples", {}).values()
+            ]
+            for status, answer in node["responses"].items()
+        }
+        prefix = self._prefix(node.get("security", ()))
+        return Operation(node["operationId"], method, prefix, tuple(content), answers, headers, examples)
+
+    def _prefix(self, security: Sequence[Mapping[str, Any]]) -> str | None:
+        """Return how the key begins that an operation wants, None if it wants none."""
+        names = [name for one in security for name in one]
+        schemes = self.data["components"].get("securitySchemes", {})
+        return str(schemes[names[0]].get("x-lemon-prefix", "")) if names else None
 
     def _schema(self, node: Any) -> Any:
         return self.resolve(node).get("content", {}).get(JSON, {}).get("schema", {})

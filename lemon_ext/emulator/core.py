@@ -21,7 +21,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias
 
 import anyio
 from attrs import define, evolve, field, frozen
-from lemon_client.task_table import POLLS
+from lemon_client.task_table import CANCELS, POLLS
 
 from . import contract
 from .contract import GENERATION, Contract, Operation, Problem
@@ -85,6 +85,7 @@ class Job:
     plan: Plan
     created: int = 0
     at: float = 0.0
+    cancelled: bool = False
 
 
 @define
@@ -92,8 +93,8 @@ class Handling:
     """What is to happen with a request that nothing speaks against."""
 
     place: Place
-    job: Job
-    act: Callable[[Job], Response]
+    job: Job | None
+    act: Callable[[], Response]
     check: Callable[[Response], Response]
 
 
@@ -159,8 +160,8 @@ class Emulator:
     def inject(self, fault: str, *, on: str | None = None, times: int | None = 1, **details: Any) -> None:
         """Arm a fault (docs/emulator.md): it strikes the next ``times`` requests at its place, None for always.
 
-        ``on`` is "submit", "look", "image" or "any"; without it, the fault's usual place. Raises ValueError for a
-        name, a place or a setting that there is not.
+        ``on`` is "submit", "look", "image", "ask" or "any"; without it, the fault's usual place. Raises ValueError for
+        a name, a place or a setting that there is not.
         """
         with self._lock:
             self._armed.append(arm(fault, on=on, times=times, **details))
@@ -180,8 +181,8 @@ class Emulator:
         except Refusal as refusal:
             return refusal.response
         try:
-            if operation.secured:
-                self._authorize(request)
+            if operation.prefix is not None:
+                self._authorize(request, operation.prefix)
             self._admit()
             handling = self._prepare(operation, request, params)
         except Refusal as refusal:
@@ -197,13 +198,14 @@ class Emulator:
             raise Refusal(_wrong_method(", ".join(operations)))
         return operations[method], params
 
-    def _authorize(self, request: Request) -> None:
+    def _authorize(self, request: Request, prefix: str) -> None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         key = key.strip()
-        if scheme.lower() != "bearer" or not key.startswith("sk-") or key in REFUSED_KEYS:
+        if scheme.lower() != "bearer" or not key.startswith(prefix) or key in REFUSED_KEYS:
             code = REFUSED_KEYS.get(key, "invalid_api_key")
-            message = "Invalid API key" if key else "No API key: send Authorization: Bearer sk-..."
-            hint = "The emulator takes any key that begins with sk-, except sk-invalid and sk-expired"
+            message = "Invalid API key" if key else f"No API key: send Authorization: Bearer {prefix}..."
+            but = ", ".join(name for name in REFUSED_KEYS if name.startswith(prefix))
+            hint = f"Here the emulator takes any key that begins with {prefix}" + (f", except {but}" if but else "")
             raise Refusal(refuse(401, message, code, code, hint=hint))
 
     def _admit(self) -> None:
@@ -227,16 +229,22 @@ class Emulator:
         )  # fmt: skip
 
     def _prepare(self, operation: Operation, request: Request, params: Mapping[str, str]) -> Handling:
-        def check(response: Response) -> Response:
-            return self._with_ids(operation, self._checked(operation, response), job)
+        def handling(place: Place, job: Job | None, act: Callable[[], Response]) -> Handling:
+            return Handling(place, job, act, lambda it: self._with_ids(operation, self._checked(operation, it), job))
 
+        cancel = CANCELS.get(GENERATION)
         match operation.id:
             case contract.GENERATION:
                 job = self._job(self._fields(operation, request))
-                return Handling("submit", job, lambda job: self._accept(job, request.origin), check)
+                return handling("submit", job, lambda: self._accept(job, request.origin))
             case name if name == POLLS[GENERATION].operation:
                 job = self._known(*params.values())
-                return Handling("look", job, lambda job: self._state(job, request.origin), check)
+                return handling("look", job, lambda: self._state(job, request.origin))
+            case name if cancel is not None and name == cancel.operation:
+                job = self._known(*params.values())
+                return handling("ask", job, lambda: self._cancel(operation, job))
+        if operation.method == "GET" and any(operation.examples.values()):
+            return handling("ask", None, lambda: _shown(operation, params))
         raise Refusal(refuse(501, f"The emulator does not emulate {operation.id}", code="not_emulated"))
 
     def _perform(self, handling: Handling) -> Response:
@@ -247,18 +255,18 @@ class Emulator:
             response = instead.fault.instead({**instead.details, **now})
             return handling.check(response) if response.headers.get("content-type") == "application/json" else response
         for fault, details in ((strike.fault, strike.details) for strike in others):
-            if fault.plan is not None:
+            if fault.plan is not None and handling.job is not None:
                 fault.plan(handling.job.plan, {**details, **now})
-        response = handling.check(handling.act(handling.job))
+        response = handling.check(handling.act())
         for fault, details in ((strike.fault, strike.details) for strike in others):
             if fault.answer is not None:
                 response = fault.answer(response, {**details, **now})
         return response
 
-    def _strike(self, place: Place, job: Job) -> tuple[Injection | None, list[Injection]]:
+    def _strike(self, place: Place, job: Job | None) -> tuple[Injection | None, list[Injection]]:
         """Take what strikes now: one fault that answers instead, or all that change what is accepted."""
         with self._lock:
-            here = [one for one in (*self._magic(job), *self._armed) if one.strikes(place)]
+            here = [one for one in (*(self._magic(job) if job else ()), *self._armed) if one.strikes(place)]
             instead = next((one for one in here if one.fault.instead is not None), None)
             striking = here if instead is None else [instead]
             for one in striking:
@@ -278,19 +286,18 @@ class Emulator:
             return refuse(500, f"emulator bug: its answer breaks the contract: {'; '.join(complaints)}", "server_error")
         return response
 
-    def _with_ids(self, operation: Operation, response: Response, job: Job) -> Response:
+    def _with_ids(self, operation: Operation, response: Response, job: Job | None) -> Response:
         """Add the ids that the contract says are sent beside an answer. A charge has one once it is settled."""
-        is_task = job.plan.reply == "task"
-        settled = job.created and (
-            not is_task or (self.clock() >= job.at + job.plan.seconds and job.plan.failure is None)
-        )
-        ids = {
-            "x-request-id": f"req_{secrets.token_hex(8)}",
-            "x-task-id": job.id if is_task and job.created else None,
-            "x-billing-transaction-id": f"txn_{job.id}" if settled else None,
-        }
+        ids = {"x-request-id": f"req_{secrets.token_hex(8)}"}
+        if job is not None and job.created:
+            is_task = job.plan.reply == "task"
+            ended = not is_task or (self.clock() >= job.at + job.plan.seconds and not job.cancelled)
+            if is_task:
+                ids["x-task-id"] = job.id
+            if ended and job.plan.failure is None:
+                ids["x-billing-transaction-id"] = f"txn_{job.id}"
         sent = operation.headers.get(str(response.status), frozenset())
-        own = {name: value for name, value in ids.items() if value and name in sent}
+        own = {name: value for name, value in ids.items() if name in sent}
         return evolve(response, headers={**response.headers, **own})
 
     def _fields(self, operation: Operation, request: Request) -> dict[str, Any]:
@@ -356,8 +363,18 @@ class Emulator:
             raise Refusal(refuse(404, "Task not found or no longer available.", code="async_task_not_found"))
         return job
 
+    def _cancel(self, operation: Operation, job: Job) -> Response:
+        """Cancel a task that still says the first word of those that mean running."""
+        if not job.cancelled and self.clock() - job.at >= job.plan.seconds * PENDING_PART:
+            return reply(operation.example("409"), 409)
+        job.cancelled = True
+        return self._state(job, "")
+
     def _state(self, job: Job, origin: str) -> Response:
         elapsed = self.clock() - job.at
+        if job.cancelled:
+            own = {"status": word("cancelled"), "cancelled": True, "images": [], "error": "The task was cancelled"}
+            return reply(answer(created=job.created, id=job.id, **own))
         if elapsed < job.plan.seconds:
             return reply(self._running(job, -1 if elapsed >= job.plan.seconds * PENDING_PART else 0))
         if job.plan.failure is not None:
@@ -392,7 +409,7 @@ class Emulator:
             raise Refusal(_no_image())
         index, issue = int(found[2]) - 1, int(found[3])
 
-        def act(job: Job) -> Response:
+        def act() -> Response:
             if issue != job.plan.issue or not 0 <= index < job.plan.n or found[4] != job.format:
                 return _no_image()
             return Response(200, {"content-type": f"image/{job.format}"}, self._draw(job, index))
@@ -443,6 +460,13 @@ class Emulator:
 
     def __repr__(self) -> str:
         return f"<Emulator {self.charges} charges, {len(self.requests)} requests>"
+
+
+def _shown(operation: Operation, params: Mapping[str, str]) -> Response:
+    """Answer with the documented example of what is asked for; what no example is about does not exist."""
+    if (found := operation.example("200", **params)) is not None:
+        return reply(found)
+    return reply(operation.example("404"), 404)
 
 
 def _refused(problems: list[Problem]) -> Response:

@@ -1,6 +1,7 @@
 # @generated from openapi.yaml by openapi-python-client 0.29.1. Do not edit: change openapi.yaml and run "make regen".
 """Contains all the data models used in inputs/outputs"""
 
+from .balance import Balance
 from .error_detail import ErrorDetail
 from .error_response import ErrorResponse
 from .image_aspect_ratio_known import ImageAspectRatioKnown
@@ -17,13 +18,20 @@ from .image_response_format_known import ImageResponseFormatKnown
 from .image_size_known import ImageSizeKnown
 from .image_style_known import ImageStyleKnown
 from .images_response import ImagesResponse
+from .live_model import LiveModel
+from .live_model_detail import LiveModelDetail
+from .live_model_lifecycle import LiveModelLifecycle
+from .live_model_request import LiveModelRequest
 from .model_alternative import ModelAlternative
+from .model_list import ModelList
+from .model_pricing import ModelPricing
 from .model_suggestion import ModelSuggestion
 from .task_error_detail import TaskErrorDetail
 from .task_status_known import TaskStatusKnown
 from .validation_error import ValidationError
 
 __all__ = (
+    "Balance",
     "ErrorDetail",
     "ErrorResponse",
     "ImageAspectRatioKnown",
@@ -40,7 +48,13 @@ __all__ = (
     "ImageSizeKnown",
     "ImagesResponse",
     "ImageStyleKnown",
+    "LiveModel",
+    "LiveModelDetail",
+    "LiveModelLifecycle",
+    "LiveModelRequest",
     "ModelAlternative",
+    "ModelList",
+    "ModelPricing",
     "ModelSuggestion",
     "TaskErrorDetail",
     "TaskStatusKnown",
