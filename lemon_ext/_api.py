@@ -17,6 +17,7 @@ import math
 from collections.abc import Callable, Container, Iterator, Mapping
 from enum import Enum
 from functools import cache, lru_cache
+from io import BytesIO
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlencode, urljoin
 
@@ -27,6 +28,7 @@ from . import _clock
 from ._address import origin
 from ._base64 import Picture, as_text
 from ._flow import Flow, Send, Sleep, TransportFault, send
+from ._inputs import Form
 from ._response import APIResponse, error_detail, excerpt, sentence, shorten, value_of, words
 from ._retry import Deadline, retry_after, wait_before
 from .errors import (
@@ -335,6 +337,26 @@ def create_image() -> tuple[str, str]:
     return kwargs["method"].upper(), kwargs["url"]
 
 
+@cache
+def edit_image() -> tuple[str, str]:
+    """Return method and path of the POST that changes pictures."""
+    from lemon_client.api.images import edit_image as endpoint
+
+    kwargs = endpoint._get_kwargs()
+    return kwargs["method"].upper(), kwargs["url"]
+
+
+@cache
+def create_variation() -> tuple[str, str]:
+    """Return method and path of the POST that varies a picture."""
+    from lemon_client.api.images import create_variation as endpoint
+    from lemon_client.models import ImageVariationForm
+    from lemon_client.types import File
+
+    kwargs = endpoint._get_kwargs(body=ImageVariationForm(File(BytesIO()), ""))
+    return kwargs["method"].upper(), kwargs["url"]
+
+
 @lru_cache(1024)
 def get_image_task(task_id: str) -> str:
     """Return the path of a task. Remembered, because the same task is polled again and again."""
@@ -401,10 +423,28 @@ def acquire(session: Session, deadline: Deadline) -> Flow[None]:
         yield Sleep(wait)
 
 
-def submission(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Send:
+#: The billed operations that carry pictures.
+_FORMS: Final[Mapping[str, Callable[[], tuple[str, str]]]] = {
+    "edit_image": edit_image,
+    "create_variation": create_variation,
+}
+#: What is billed: the JSON of a generation, or a request with pictures.
+Body: TypeAlias = Mapping[str, Any] | Form
+
+
+def submission(session: Session, body: Body, deadline: Deadline) -> Send:
     """Return the billable POST. It gets all the time there is: giving up sooner could only lose a paid image."""
-    method, path = create_image()
-    return Send(method, session.base_url + path, body, kind="submit", within=deadline.left())
+    form = body if isinstance(body, Form) else Form("create_image", body)
+    method, path = _FORMS.get(form.operation, create_image)()
+    return Send(
+        method,
+        session.base_url + path,
+        form.json,
+        form.content,
+        form.content_type,
+        kind="submit",
+        within=deadline.left(),
+    )
 
 
 def submit_once(session: Session, post: Send) -> Flow[Outcome]:

@@ -9,7 +9,7 @@ from lemon_client.model_table import LIVE
 
 from ._api import Record, ask, get_balance, get_model, get_model_pricing, list_models, valid_id
 from ._core import Core, Request
-from ._flow import Call, Flow
+from ._flow import Call, Flow, Work
 from ._retry import Deadline
 from .capabilities import ModelCapabilities, live, live_list
 from .errors import AuthenticationError, TaskFailedError
@@ -18,6 +18,8 @@ from .tasks import Leaving, Task, cancel, next_change, refresh, submit_task, unt
 
 TaskT = TypeVar("TaskT", bound=Task)
 OnChange = Callable[[Any], object] | None
+#: A request that is ready, or what reads its pictures and makes it ready.
+Prepared = Request | Callable[[], Request]
 
 
 def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) -> TaskT:
@@ -63,7 +65,7 @@ def balance(core: Core, deadline: Deadline) -> Flow[Record]:
         raise
 
 
-def submitted(core: Core, kind: type[TaskT], request: Request, deadline: Deadline) -> Flow[TaskT]:
+def submitted(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline) -> Flow[TaskT]:
     """Send the billable POST and return the handle."""
     with Leaving() as leaving:
         return (yield from _submit(core, kind, request, deadline, leaving))
@@ -72,7 +74,7 @@ def submitted(core: Core, kind: type[TaskT], request: Request, deadline: Deadlin
 def generated(
     core: Core,
     kind: type[TaskT],
-    request: Request,
+    request: Prepared,
     deadline: Deadline,
     poll_interval: float | None,
     on_update: OnChange,
@@ -103,11 +105,13 @@ def changed(core: Core, task: Task, deadline: Deadline, poll_interval: float | N
         return (yield from next_change(core.session, task, deadline, poll_interval=poll_interval))
 
 
-def _submit(core: Core, kind: type[TaskT], request: Request, deadline: Deadline, leaving: Leaving) -> Flow[TaskT]:
-    def new() -> TaskT:
-        return kind(None, None, request.model, request.n, request.prompt, core=core)  # type: ignore[call-arg]  # as above
+def _submit(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline, leaving: Leaving) -> Flow[TaskT]:
+    ready: Request = (yield Work(request)) if callable(request) else request
 
-    return (yield from submit_task(core.session, new, request.body, deadline, leaving))
+    def new() -> TaskT:
+        return kind(None, None, ready.model, ready.n, ready.prompt, core=core)  # type: ignore[call-arg]  # as above
+
+    return (yield from submit_task(core.session, new, ready.body, deadline, leaving))
 
 
 def _accepted(

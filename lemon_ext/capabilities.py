@@ -8,7 +8,7 @@ in which known values do not bind, and a name that looks like a misspelt one is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, Final, Literal, Protocol
@@ -204,9 +204,13 @@ def violations(request: Mapping[str, Any] | GeneratedRequest) -> list[Violation]
     Takes an ``ImageGenerationRequest`` of the generated client, or a mapping with the same names. Parameters that the
     contract does not know are not judged. An empty list means that nothing documented speaks against it.
     """
-    fields = request if isinstance(request, Mapping) else request.to_dict()
+    return wrong_fields(request if isinstance(request, Mapping) else request.to_dict(), REQUIRED)
+
+
+def wrong_fields(fields: Mapping[str, Any], required: Iterable[str]) -> list[Violation]:
+    """List what is wrong with the parameters of any billed request, which needs those that are ``required``."""
     given = {name: fields[name] for name in PARAMETERS if fields.get(name) is not None}
-    found = [Violation(name, "is required") for name in REQUIRED if name not in given]
+    found = [Violation(name, "is required") for name in required if name not in given]
     model = given.get("model", PARAMETERS["model"].get("default", ANY_MODEL))
     row = MODELS[_key(model if isinstance(model, str) else ANY_MODEL)]
     for name, value in given.items():

@@ -5,7 +5,8 @@ Each method starts a flow, written once, and hands it to the driver of its colou
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, Unpack, overload
 
 from attrs import define, field, frozen
@@ -22,6 +23,7 @@ from ._core import (
     bound,
     check_waiting,
     prepare,
+    prepare_pictures,
     with_options,
 )
 from ._openai import named_otherwise
@@ -33,7 +35,9 @@ from .tasks import Task, refresh, restore
 if TYPE_CHECKING:
     import httpx
     from lemon_client import AuthenticatedClient
-    from lemon_client.image_params import ImageParams, KnownModel
+    from lemon_client.image_params import CreateVariationParams, EditImageParams, ImageParams, KnownModel
+
+    from ._inputs import Picture
 
 __all__ = (
     "AsyncImageTask",
@@ -187,6 +191,52 @@ class Images:
         request = prepare(prompt, model, params, extra_body, self._core.validation)
         return self._core.run(_generate.submitted(self._core, ImageTask, request, limit))
 
+    def edit(
+        self,
+        image: Picture | Sequence[Picture],
+        prompt: str,
+        *,
+        mask: Picture | None = None,
+        model: KnownModel | str | None = None,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: OnUpdate | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Unpack[EditImageParams],
+    ) -> ImageResult:
+        """Change pictures by a prompt and return what came of it, however the API answers. **Billed once.**
+
+        ``image``: a path, bytes, a file open for reading bytes or an http(s) address; or a list of them, all files or
+        all addresses. ``mask``: one more, transparent where changes go. They are read, and refused before anything is
+        sent if one is no whole picture or beyond the contract's limits. The other arguments and the errors are those of
+        `generate`, and OSError for a file that cannot be read.
+        """
+        check_waiting(poll_interval, on_update, blocking=True)
+        limit, pictures = self._core.limit(deadline), {"image": image, "mask": mask}
+        how = (pictures, prompt, model, params, extra_body, self._core.validation)
+        request = partial(prepare_pictures, "edit_image", *how)
+        flow = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
+        return self._core.run(flow)
+
+    def create_variation(
+        self,
+        image: Picture,
+        *,
+        model: KnownModel | str | None = None,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: OnUpdate | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Unpack[CreateVariationParams],
+    ) -> ImageResult:
+        """Make variations of a picture, which is a file as for `edit`, and return them. **Billed once.**"""
+        check_waiting(poll_interval, on_update, blocking=True)
+        limit = self._core.limit(deadline)
+        how = ({"image": image}, None, model, params, extra_body, self._core.validation)
+        request = partial(prepare_pictures, "create_variation", *how)
+        flow = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
+        return self._core.run(flow)
+
     def task(self, task_id: str, *, poll_url: str | None = None) -> ImageTask:
         """Return the handle of a task by its id. No request is made. Raises ValueError for what cannot be an id."""
         return _generate.handle(self._core, ImageTask, task_id, poll_url)
@@ -236,6 +286,46 @@ class AsyncImages:
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
         return await self._core.arun(_generate.submitted(self._core, AsyncImageTask, request, limit))
+
+    async def edit(
+        self,
+        image: Picture | Sequence[Picture],
+        prompt: str,
+        *,
+        mask: Picture | None = None,
+        model: KnownModel | str | None = None,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: AsyncOnUpdate | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Unpack[EditImageParams],
+    ) -> ImageResult:
+        """Async twin of `Images.edit`; files are read in a thread."""
+        check_waiting(poll_interval, on_update)
+        limit, pictures = self._core.limit(deadline), {"image": image, "mask": mask}
+        how = (pictures, prompt, model, params, extra_body, self._core.validation)
+        request = partial(prepare_pictures, "edit_image", *how)
+        flow = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
+        return await self._core.arun(flow)
+
+    async def create_variation(
+        self,
+        image: Picture,
+        *,
+        model: KnownModel | str | None = None,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: AsyncOnUpdate | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Unpack[CreateVariationParams],
+    ) -> ImageResult:
+        """Async twin of `Images.create_variation`."""
+        check_waiting(poll_interval, on_update)
+        limit = self._core.limit(deadline)
+        how = ({"image": image}, None, model, params, extra_body, self._core.validation)
+        request = partial(prepare_pictures, "create_variation", *how)
+        flow = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
+        return await self._core.arun(flow)
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> AsyncImageTask:
         """As `Images.task`; not async, because no request is made."""

@@ -18,6 +18,7 @@ from attrs import define, field
 from ._api import (
     Accepted,
     Answer,
+    Body,
     Session,
     State,
     Transient,
@@ -198,7 +199,7 @@ class Leaving:
         return None
 
 
-def submit(session: Session, body: Mapping[str, Any], deadline: Deadline, leaving: Leaving) -> Flow[Answer]:
+def submit(session: Session, body: Body, deadline: Deadline, leaving: Leaving) -> Flow[Answer]:
     """Send the billable POST, again only if it certainly was not accepted.
 
     Raises SubmissionUncertainError where that cannot be told, APIStatusError for a refusal, APIConnectionError if the
@@ -222,7 +223,7 @@ def submit(session: Session, body: Mapping[str, Any], deadline: Deadline, leavin
 
 
 def submit_task(
-    session: Session, new: Callable[[], TaskT], body: Mapping[str, Any], deadline: Deadline, leaving: Leaving
+    session: Session, new: Callable[[], TaskT], body: Body, deadline: Deadline, leaving: Leaving
 ) -> Flow[TaskT]:
     """Submit a request and return its handle, done already if the API answered with images.
 

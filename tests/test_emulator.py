@@ -273,7 +273,7 @@ def test_any_other_key_that_begins_like_one_is_good(api):
         ("GET", f"{GENERATIONS}/img_000000000000", 404),
         ("GET", f"{GENERATIONS}/%2e%2e%2fx", 404),
         ("GET", "/", 404),
-        ("POST", "/v1/images/edits", 404),
+        ("POST", "/v1/images/upscales", 404),
         ("GET", "/v1/tasks/img_1", 404),
         ("GET", f"{GENERATIONS}/", 404),
         ("GET", GENERATIONS, 405),

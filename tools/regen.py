@@ -29,6 +29,7 @@ from derive import defaults, image_params, known_models, model_table, models_pag
 from impact import report
 from lint import load
 from live import live_table
+from pictures import picture_table
 from waiting import task_table, tasks_section
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -66,6 +67,7 @@ def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, by
             "image_params": image_params(contract) + known_models(contract),
             "task_table": task_table(contract),
             "error_table": error_table(contract),
+            "picture_table": picture_table(contract),
         }
         for name, body in modules.items():
             (package / f"{name}.py").write_text(body, encoding="utf-8")

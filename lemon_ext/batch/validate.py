@@ -81,4 +81,5 @@ def _prepared(
     fields = {**(defaults or {}), **{k: v for k, v in request.items() if v is not None}}
     prompt, model, extra = (fields.pop(name, None) for name in ("prompt", "model", "extra_body"))
     prepared = prepare(prompt, model, fields, extra, validation)
+    assert isinstance(prepared.body, Mapping)  # noqa: S101 - a generation's
     return Checked(line, prepared.body, min(prepared.n, 2**31))

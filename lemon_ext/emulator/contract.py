@@ -37,7 +37,7 @@ class Operation:
     id: str
     method: str
     prefix: str | None
-    takes: tuple[str, ...]
+    takes: Mapping[str, Any] = field(repr=False)
     answers: Mapping[str, Any] = field(repr=False)
     headers: Mapping[str, frozenset[str]] = field(repr=False)
     examples: Mapping[str, Sequence[Any]] = field(repr=False)
@@ -130,12 +130,24 @@ class Contract:
         given = (fields[one] for one in (name, *also) if one in fields)
         return next(given, self.default(name, model))
 
-    def problems(self, fields: object) -> list[Problem]:
-        """List what the request schema and the row of the model refuse, one problem for each parameter."""
+    def problems(
+        self, fields: object, shape: Mapping[str, Any] | None = None, common: Sequence[str] = ()
+    ) -> list[Problem]:
+        """List what the request schema and the row of the model refuse, one problem for each parameter.
+
+        ``shape``: the schema of a request that is no generation. The row judges what is ``common`` to both.
+        """
         model = str(self.value(fields, "model")) if isinstance(fields, dict) else ANY_MODEL
-        judge = self._judges[self.key(model)]
+        judge, judged = self._judges[self.key(model)], fields
+        errors: list[ValidationError] = []
+        if shape is not None:
+            errors += self._validator(shape).iter_errors(fields)
+            judged = {name: fields[name] for name in common if name in fields} if isinstance(fields, dict) else {}
+        for error in judge.iter_errors(judged):
+            if shape is None or error.validator != "required":
+                errors.append(error)
         found: dict[str | None, Problem] = {}
-        for error in judge.iter_errors(fields):
+        for error in errors:
             for problem in self._explain(error, model):
                 found.setdefault(problem.param, problem)
         return list(found.values())
@@ -167,7 +179,8 @@ class Contract:
             for status, answer in node["responses"].items()
         }
         prefix = self._prefix(node.get("security", ()))
-        return Operation(node["operationId"], method, prefix, tuple(content), answers, headers, examples)
+        takes = {kind: self.resolve(media.get("schema", {})) for kind, media in content.items()}
+        return Operation(node["operationId"], method, prefix, takes, answers, headers, examples)
 
     def _prefix(self, security: Sequence[Mapping[str, Any]]) -> str | None:
         """Return how the key begins that an operation wants, None if it wants none."""

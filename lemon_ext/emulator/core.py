@@ -15,17 +15,19 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias
 
 import anyio
 from attrs import define, evolve, field, frozen
+from lemon_client.picture_table import FORMS
 from lemon_client.task_table import CANCELS, POLLS
 
-from . import contract
 from .contract import GENERATION, Contract, Operation, Problem
 from .faults import Injection, Place, Plan, arm, faults_in, parse_fault
+from .form import FORM, MAX_FORM, read_form
 from .records import ADDRESS, REFUSED_KEYS, Refusal, Request, Response, refuse, reply
 from .task import answer, word
 
@@ -86,6 +88,10 @@ class Job:
     created: int = 0
     at: float = 0.0
     cancelled: bool = False
+    operation: str = GENERATION
+    #: For what changes a picture: the first one that came, and the mask.
+    source: bytes | None = field(default=None, repr=False)
+    mask: bytes | None = field(default=None, repr=False)
 
 
 @define
@@ -234,8 +240,8 @@ class Emulator:
 
         cancel = CANCELS.get(GENERATION)
         match operation.id:
-            case contract.GENERATION:
-                job = self._job(self._fields(operation, request))
+            case name if name in POLLS:
+                job = self._job(operation, *self._fields(operation, request))
                 return handling("submit", job, lambda: self._accept(job, request.origin))
             case name if name == POLLS[GENERATION].operation:
                 job = self._known(*params.values())
@@ -300,32 +306,44 @@ class Emulator:
         own = {name: value for name, value in ids.items() if name in sent}
         return evolve(response, headers={**response.headers, **own})
 
-    def _fields(self, operation: Operation, request: Request) -> dict[str, Any]:
-        """Return the JSON of a request, judged."""
-        if len(request.body) > MAX_BODY:
+    def _fields(self, operation: Operation, request: Request) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+        """Return the fields of a request, judged, and its pictures."""
+        usual = next(iter(operation.takes))
+        kind = request.headers.get("content-type", usual).partition(";")[0].strip().lower()
+        if len(request.body) > (MAX_FORM if kind == FORM else MAX_BODY):
             raise Refusal(refuse(413, "Payload too large", code="payload_too_large"))
-        kind = request.headers.get("content-type", operation.takes[0]).partition(";")[0].strip().lower()
         if kind not in operation.takes:
-            hint = f"Send Content-Type: {operation.takes[0]}"
+            hint = f"Send Content-Type: {usual}"
             named = kind or "An empty Content-Type"
             raise Refusal(refuse(415, f"{named} is not taken here", code="unsupported_media_type", hint=hint))
-        try:
-            fields = json.loads(request.body, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            raise Refusal(refuse(400, "The body is not valid JSON", code="invalid_json")) from None
-        if problems := self.contract.problems(fields):
+        files: dict[str, list[bytes]] = {}
+        shape = operation.takes[kind]
+        if kind == FORM:
+            fields, files = read_form(request, shape)
+        else:
+            try:
+                fields = json.loads(request.body, parse_constant=_no_constant)
+            except (ValueError, RecursionError):
+                raise Refusal(refuse(400, "The body is not valid JSON", code="invalid_json")) from None
+        if problems := self._problems(operation, fields, shape):
             raise Refusal(_refused(problems))
-        return dict(fields)
+        return dict(fields), files
 
-    def _job(self, fields: dict[str, Any]) -> Job:
+    def _problems(self, operation: Operation, fields: object, shape: Mapping[str, Any]) -> list[Problem]:
+        if (form := FORMS.get(operation.id)) is None:
+            return self.contract.problems(fields)
+        return self.contract.problems(fields, shape, form.parameters)
+
+    def _job(self, operation: Operation, fields: dict[str, Any], files: Mapping[str, Sequence[bytes]]) -> Job:
         """Make the job of a request that the contract accepts."""
 
-        model, prompt = str(self.contract.value(fields, "model")), str(fields["prompt"])
+        model, prompt = str(self.contract.value(fields, "model")), str(fields.get("prompt", ""))
+        sources = [*(data for several in files.values() for data in several), *self._own_pictures(fields)]
 
         def value(name: str) -> Any:
             return self.contract.value(fields, name, model)
 
-        n = int(value("n") or 1)
+        n, usual = int(value("n") or 1), _as_large(sources, value("size"))
         for text in faults_in(prompt):
             try:
                 parse_fault(text)
@@ -338,12 +356,23 @@ class Emulator:
             model=model,
             prompt=prompt,
             n=n,
-            size=_size(fields.get("size"), value("aspect_ratio"), value("resolution"), value("size")),
+            size=_size(fields.get("size"), value("aspect_ratio"), value("resolution"), usual),
             format=_format(value("output_format")),
             b64=value("response_format") == "b64_json",
             request=fields,
             plan=Plan("task" if is_task else "inline", n, seconds, self._look_path),
+            operation=operation.id,
+            source=sources[0] if sources else None,
+            mask=sources[-1] if len(files) > 1 else None,
         )
+
+    def _own_pictures(self, fields: Mapping[str, Any]) -> Iterator[bytes]:
+        """Yield the pictures of our own that a request names by their addresses. No other address is fetched."""
+        for text in re.findall(re.escape(IMAGES) + r"[\w.-]+", json.dumps(fields)):
+            with suppress(Refusal):
+                picture = self._image("GET", text).act()
+                if picture.status == 200:
+                    yield picture.body
 
     def _accept(self, job: Job, origin: str) -> Response:
         job.created, job.at = int(self.wall()), self.clock()
@@ -389,7 +418,7 @@ class Emulator:
         return answer(created=job.created, id=job.id, status=status, images=[placeholder], **more)
 
     def _data(self, job: Job, origin: str) -> list[dict[str, Any]]:
-        own = {"revised_prompt": f"{job.prompt}, as the emulator imagines it"}
+        own = {"revised_prompt": f"{job.prompt}, as the emulator imagines it"} if job.prompt else {}
         inline = job.b64 and job.plan.reply == "inline"
         data = []
         for index in range(job.plan.n):
@@ -417,9 +446,13 @@ class Emulator:
         return Handling("image", job, act, lambda response: response)
 
     def _draw(self, job: Job, index: int) -> bytes:
-        from .pictures import draw
+        from .pictures import change, draw
 
-        return draw(job.prompt, model=job.model, size=job.size, seed=self.seed, index=index, kind=job.format)
+        words = job.prompt or job.operation.replace("_", " ")
+        if job.source is None:
+            return draw(words, model=job.model, size=job.size, seed=self.seed, index=index, kind=job.format)
+        dice = f"{self.seed}/{index}/{words}"
+        return change(job.source, words, mask=job.mask, model=job.model, size=job.size, dice=dice, kind=job.format)
 
     @cached_property
     def transport(self) -> EmulatorTransport:
@@ -498,6 +531,15 @@ def _size(asked: object, ratio: object, resolution: object, usual: object) -> tu
         unit = max(round(edge * common / math.sqrt(width * height)), 1)
         return _drawable(width // common * unit, height // common * unit)
     return _pixels(usual) or (1024, 1024)
+
+
+def _as_large(sources: Sequence[bytes], usual: object) -> object:
+    """Return the size of a picture that is changed, for a request that names none; else the usual one."""
+    if not sources:
+        return usual
+    from .pictures import size_of
+
+    return "{}x{}".format(*size_of(sources[0]))
 
 
 def _pixels(size: object) -> tuple[int, int] | None:

@@ -7,6 +7,9 @@ from .error_response import ErrorResponse
 from .image_aspect_ratio_known import ImageAspectRatioKnown
 from .image_background_known import ImageBackgroundKnown
 from .image_data import ImageData
+from .image_edit_form import ImageEditForm
+from .image_edit_mask import ImageEditMask
+from .image_edit_request import ImageEditRequest
 from .image_generation_request import ImageGenerationRequest
 from .image_generation_task import ImageGenerationTask
 from .image_moderation_known import ImageModerationKnown
@@ -17,6 +20,7 @@ from .image_resolution_known import ImageResolutionKnown
 from .image_response_format_known import ImageResponseFormatKnown
 from .image_size_known import ImageSizeKnown
 from .image_style_known import ImageStyleKnown
+from .image_variation_form import ImageVariationForm
 from .images_response import ImagesResponse
 from .live_model import LiveModel
 from .live_model_detail import LiveModelDetail
@@ -37,6 +41,9 @@ __all__ = (
     "ImageAspectRatioKnown",
     "ImageBackgroundKnown",
     "ImageData",
+    "ImageEditForm",
+    "ImageEditMask",
+    "ImageEditRequest",
     "ImageGenerationRequest",
     "ImageGenerationTask",
     "ImageModerationKnown",
@@ -48,6 +55,7 @@ __all__ = (
     "ImageSizeKnown",
     "ImagesResponse",
     "ImageStyleKnown",
+    "ImageVariationForm",
     "LiveModel",
     "LiveModelDetail",
     "LiveModelLifecycle",

@@ -91,6 +91,8 @@ TYPICAL_SECONDS: Final[tuple[float, float]] = (30.0, 120.0)
 POLLS: Final[Mapping[str, Poll]] = MappingProxyType(
     {
         "create_image": Poll("get_image_task", MappingProxyType({"task_id": ("task_id",)})),
+        "edit_image": Poll("get_image_task", MappingProxyType({"task_id": ("task_id",)})),
+        "create_variation": Poll("get_image_task", MappingProxyType({"task_id": ("task_id",)})),
     }
 )
 
@@ -98,5 +100,7 @@ POLLS: Final[Mapping[str, Poll]] = MappingProxyType(
 CANCELS: Final[Mapping[str, Poll]] = MappingProxyType(
     {
         "create_image": Poll("cancel_image_task", MappingProxyType({"task_id": ("task_id",)})),
+        "edit_image": Poll("cancel_image_task", MappingProxyType({"task_id": ("task_id",)})),
+        "create_variation": Poll("cancel_image_task", MappingProxyType({"task_id": ("task_id",)})),
     }
 )

@@ -5,12 +5,16 @@ from .balance import Balance
 from .error_detail import ErrorDetail
 from .error_response import ErrorResponse
 from .image_data import ImageData
+from .image_edit_form import ImageEditForm
+from .image_edit_mask import ImageEditMask
+from .image_edit_request import ImageEditRequest
 from .image_generation_request import ImageGenerationRequest
 from .image_generation_task import ImageGenerationTask
 from .image_quality_known import ImageQualityKnown
 from .image_response_format_known import ImageResponseFormatKnown
 from .image_size_known import ImageSizeKnown
 from .image_style_known import ImageStyleKnown
+from .image_variation_form import ImageVariationForm
 from .images_response import ImagesResponse
 from .live_model import LiveModel
 from .live_model_detail import LiveModelDetail
@@ -29,6 +33,9 @@ __all__ = (
     "ErrorDetail",
     "ErrorResponse",
     "ImageData",
+    "ImageEditForm",
+    "ImageEditMask",
+    "ImageEditRequest",
     "ImageGenerationRequest",
     "ImageGenerationTask",
     "ImageQualityKnown",
@@ -36,6 +43,7 @@ __all__ = (
     "ImageSizeKnown",
     "ImagesResponse",
     "ImageStyleKnown",
+    "ImageVariationForm",
     "LiveModel",
     "LiveModelDetail",
     "LiveModelLifecycle",
