@@ -135,6 +135,8 @@ def test_no_bytes_of_a_picture_can_end_its_part(monkeypatch):
     assert odd.replace("%22", '"').replace("%0D", "\r").replace("%0A", "\n") == 'a"\r\nb'
     assert texts.getlist(odd) == ["true", '{"c": 1}']
     assert parts.keys() == {"image", "mask"}
+    for part in (*parts.getlist("image"), *parts.getlist("mask")):
+        part.close()
 
 
 def test_addresses_go_where_the_contract_says():

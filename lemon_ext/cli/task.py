@@ -102,7 +102,7 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
 def _cancel(handles: Iterable[Mapping[str, Any]], options: Mapping[str, Any]) -> int:
     """Cancel each task and say what became of it. What is not cancelled runs on, and can be fetched."""
     from lemon_ext.client import Lemon
-    from lemon_ext.errors import LemonError
+    from lemon_ext.errors import BadRequestError, ConflictError, LemonError
 
     from ._errors import DONE, REJECTED, Failure, Resume, explain
 
@@ -115,7 +115,8 @@ def _cancel(handles: Iterable[Mapping[str, Any]], options: Mapping[str, Any]) ->
             except LemonError as exc:
                 known, exc.task = exc.task, None
                 failure = explain(exc) or Failure(str(exc), REJECTED, error=exc)
-                failure.next = resume.task([known]) if known is not None else None
+                runs_on = known is not None and isinstance(exc, BadRequestError | ConflictError)
+                failure.next = resume.task([known]) if runs_on else None
                 screen.fail(failure, head)
                 worst = max(worst, failure.exit_code)
                 continue
