@@ -8,7 +8,7 @@ PIP := $(PYTHON) -m pip --python $(RUN) --disable-pip-version-check --quiet
 SOURCES := PYTHONPATH=generated:.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers regen regen-check bench lock locks-check newest lowest clean
+.PHONY: help demo test check lint types layers regen follow drift regen-check lint-contract bench lock locks-check newest lowest clean
 
 help: ## show this
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,9 +17,9 @@ demo: $(VENV)/run.stamp ## make pictures without a key and without a network
 	@$(SOURCES) $(RUN) tools/demo.py
 
 test: $(VENV)/test.stamp ## run the tests
-	@$(RUN) -m pytest -q -n auto -m "not regen and not peers and not browser and not kill"
+	@$(RUN) -m pytest -q -n auto -m "not regen and not peers and not browser and not kill and not slow"
 
-check: lint types layers regen-check $(VENV)/dev.stamp ## everything that has to hold before a change lands
+check: lint types layers regen-check lint-contract $(VENV)/dev.stamp ## everything that has to hold before a change lands
 	@$(RUN) -m pytest -n auto --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 lint: $(VENV)/dev.stamp ## style and format
@@ -34,6 +34,31 @@ layers: $(VENV)/dev.stamp ## which room may import which
 
 regen: $(VENV)/dev.stamp ## after an edit of openapi.yaml: write generated/, and say what changed
 	@$(RUN) tools/regen.py
+
+# Other people's linters and a mock server, where node is present. Their versions are pinned here.
+NODE_TOOLS := @redocly/cli@2.77.0 @stoplight/spectral-cli@6.16.3 @stoplight/prism-cli@5.14.2
+NODE_BIN := $(VENV)/node/node_modules/.bin
+HAS_NODE := $(shell command -v node >/dev/null && command -v npm >/dev/null && echo yes)
+
+lint-contract: $(if $(HAS_NODE),$(VENV)/node.stamp) ## redocly and spectral, where node is present
+ifeq ($(HAS_NODE),yes)
+	@REDOCLY_TELEMETRY=off REDOCLY_SUPPRESS_UPDATE_NOTICE=true $(NODE_BIN)/redocly lint openapi.yaml --config tools/redocly.yaml \
+	  >$(VENV)/redocly.log 2>&1 || { cat $(VENV)/redocly.log; exit 1; }
+	@$(NODE_BIN)/spectral lint openapi.yaml --ruleset tools/spectral.yaml --fail-severity=warn --quiet
+else
+	@echo "node is not present: redocly and spectral are left out"
+endif
+
+$(VENV)/node.stamp: Makefile | $(RUN)
+	@echo "Installing other people's linters into $(VENV)/node ..."
+	@npm install --prefix $(VENV)/node --no-audit --no-fund --no-package-lock --silent $(NODE_TOOLS)
+	@touch $@
+
+follow: $(VENV)/dev.stamp ## SPEC=FILE: what a vendor's own document says that openapi.yaml does not
+	@$(RUN) tools/follow.py $(SPEC)
+
+drift: $(VENV)/dev.stamp ## LIVE=URL or FOLDER: what the API answers and openapi.yaml does not say; free requests only
+	@$(RUN) tools/drift.py $(LIVE)
 
 regen-check: $(VENV)/dev.stamp
 	@$(RUN) tools/regen.py --check

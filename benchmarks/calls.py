@@ -1,8 +1,8 @@
 """What the layer costs per call: goal C1. One command: python benchmarks/calls.py
 
-CPU per call of the full client (validation, request budget, schedule, typed result) against bare httpx on the same
-transport, in alternating blocks in one process; the server answers from another one. ``openai`` is measured beside them
-if it is there, with the HTTP library and the pool that it brings.
+CPU per call of the full client (validation, rate limit, schedule, typed result) against bare httpx as people use it,
+in alternating blocks in one process; the server answers from another one. ``openai`` is measured beside them if it is
+there, with the HTTP library that it brings.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from statistics import median
 from typing import Any
 
+import httpx
 from _measure import Row, ratio, served, table
-from lemon_ext._wire import new_async_client, new_client
 
 from lemon_ext import AsyncLemon, Lemon
 
@@ -24,31 +24,31 @@ CALLS = 60
 GOAL = 1.10
 #: So many that the budget is kept and never waited for.
 PER_MINUTE = 1e9
-BODY = {"model": "dall-e-3", "prompt": "a cat", "size": "1024x1024"}
+BODY = {"model": "gpt-image-2", "prompt": "a cat", "size": "1024x1024"}
 HEADERS = {"Authorization": "Bearer sk-x"}
 REPEAT = range(CALLS)
 
 
 def blocking(address: str) -> Iterator[tuple[str, str, Callable[[], object]]]:
     """Yield (what, who, one call)."""
-    raw = new_client()
+    raw = httpx.Client()
     lemon = Lemon("sk-x", base_url=address, requests_per_minute=PER_MINUTE)
     task = lemon.images.task("img_1")
     posts, polls = f"{address}/v1/images/generations", f"{address}/v1/images/generations/img_1"
     yield "POST", "httpx", lambda: raw.post(posts, json=BODY, headers=HEADERS).json()["data"][0]["url"]
-    yield "POST", "lemon_ext", lambda: lemon.images.generate("a cat", model="dall-e-3", size="1024x1024")[0].url
+    yield "POST", "lemon_ext", lambda: lemon.images.generate("a cat", model="gpt-image-2", size="1024x1024")[0].url
     yield "GET poll", "httpx", lambda: raw.get(polls, headers=HEADERS).json()["status"]
     yield "GET poll", "lemon_ext", lambda: task.refresh().status
     if find_spec("openai"):
         from openai import OpenAI
 
         other: Any = OpenAI(api_key="sk-x", base_url=f"{address}/v1")
-        yield "POST", "openai", lambda: other.images.generate(model="dall-e-3", prompt="a cat", size="1024x1024")
+        yield "POST", "openai", lambda: other.images.generate(model="gpt-image-2", prompt="a cat", size="1024x1024")
 
 
 def not_blocking(address: str) -> Iterator[tuple[str, str, Callable[[], Awaitable[object]]]]:
     """Async twin of `blocking`."""
-    raw = new_async_client()
+    raw = httpx.AsyncClient()
     lemon = AsyncLemon("sk-x", base_url=address, requests_per_minute=PER_MINUTE)
     task = lemon.images.task("img_1")
     posts, polls = f"{address}/v1/images/generations", f"{address}/v1/images/generations/img_1"
@@ -57,7 +57,7 @@ def not_blocking(address: str) -> Iterator[tuple[str, str, Callable[[], Awaitabl
         return (await raw.post(posts, json=BODY, headers=HEADERS)).json()["data"][0]["url"]
 
     async def post() -> object:
-        return (await lemon.images.generate("a cat", model="dall-e-3", size="1024x1024"))[0].url
+        return (await lemon.images.generate("a cat", model="gpt-image-2", size="1024x1024"))[0].url
 
     async def raw_poll() -> object:
         return (await raw.get(polls, headers=HEADERS)).json()["status"]
@@ -73,7 +73,7 @@ def not_blocking(address: str) -> Iterator[tuple[str, str, Callable[[], Awaitabl
         from openai import AsyncOpenAI
 
         other: Any = AsyncOpenAI(api_key="sk-x", base_url=f"{address}/v1")
-        yield "POST", "openai", lambda: other.images.generate(model="dall-e-3", prompt="a cat", size="1024x1024")
+        yield "POST", "openai", lambda: other.images.generate(model="gpt-image-2", prompt="a cat", size="1024x1024")
 
 
 def run_blocking(address: str) -> dict[tuple[str, str], list[float]]:

@@ -3,8 +3,8 @@
 A thousand tasks, and five thousand, at once: submit, poll each second until done, against a server in another process
 of this machine. A task takes 1 to 4 s. Every client is driven alike, one coroutine a task, through its public
 face: ours over aiohttp (the extra) and over httpx alone; a whole batch, with its journal and every picture saved,
-stands below. Each runs in a fresh process and is stopped after a while, so that one that never ends does not last for ever.
-Times on a machine that does other work are worth little.
+stands below. Each runs in a fresh process and is stopped after a while, so that one that never ends does not last
+for ever. Times on a machine that does other work are worth little.
 Needs Linux or macOS, for the memory.
 """
 
@@ -36,7 +36,7 @@ PICTURE = b"HTTP/1.1 200 OK\\r\\ncontent-length: 64\\r\\n\\r\\n" + b"\\x89PNG\\r
 def handle(head, body):
     method, path, _ = head.split(b" ", 2)
     if method == b"POST":
-        if b"dall-e" in body:
+        if b"gpt-image" in body:
             return INLINE
         name = f"img_{len(born)}"
         born[name] = time.monotonic() + random.uniform(1, 4)
@@ -236,17 +236,17 @@ async def main():
     plain = AsyncLemon("sk-x", base_url=address, requests_per_minute=None, http_client=httpx.AsyncClient())
     stock = httpx.AsyncClient()
     name = (await stock.post(path, json={"model": "midjourney"})).json()["task_id"]
-    sent = {"model": "dall-e-3", "prompt": "a cat"}
+    sent = {"model": "gpt-image-2", "prompt": "a cat"}
     calls = {
         "GET httpx": lambda: stock.get(f"{path}/{name}"),
         "poll": lambda: plain.images.task(name).refresh(),
         "POST httpx": lambda: stock.post(path, json=sent),
-        "POST lemon": lambda: lemon.images.generate("a cat", model="dall-e-3"),
+        "POST lemon": lambda: lemon.images.generate("a cat", model="gpt-image-2"),
     }
     if "openai" in sys.argv:
         from openai import AsyncOpenAI
         openai = AsyncOpenAI(api_key="sk-x", base_url=f"{address}/v1")
-        calls["POST openai"] = lambda: openai.images.generate(prompt="a cat", model="dall-e-3")
+        calls["POST openai"] = lambda: openai.images.generate(prompt="a cat", model="gpt-image-2")
     found = {name: [] for name in calls}
     for turn in range(rounds + 1):
         for name_, call in calls.items():

@@ -22,19 +22,19 @@ FIRST_REPLY = {
     "httpx": """
 import httpx, sys
 client = httpx.Client(base_url=sys.argv[1], headers={"Authorization": "Bearer sk-x"})
-reply = client.post("/v1/images/generations", json={"model": "dall-e-3", "prompt": "a cat"})
+reply = client.post("/v1/images/generations", json={"model": "gpt-image-2", "prompt": "a cat"})
 assert reply.json()["data"][0]["url"]
 """,
     "lemon_ext": """
 import sys
 from lemon_ext import Lemon
-result = Lemon("sk-x", base_url=sys.argv[1]).images.generate("a cat", model="dall-e-3")
+result = Lemon("sk-x", base_url=sys.argv[1]).images.generate("a cat", model="gpt-image-2")
 assert result[0].url
 """,
     "openai": """
 import sys
 from openai import OpenAI
-result = OpenAI(api_key="sk-x", base_url=sys.argv[1] + "/v1").images.generate(prompt="a cat", model="dall-e-3")
+result = OpenAI(api_key="sk-x", base_url=sys.argv[1] + "/v1").images.generate(prompt="a cat", model="gpt-image-2")
 assert result.data[0].url
 """,
 }

@@ -4,8 +4,8 @@ clock: nothing sleeps and nothing is sent.
     python benchmarks/polling_policy.py            all tables and goals, about a minute
     python benchmarks/polling_policy.py --full     more seeds, longer runs
 
-The decisions are the real ones: `Agenda`, `Schedule` and `RequestBudget` as the batch engine calls them, and `Schedule`
-and `RequestBudget` as single clients do. The peers are their documented intervals on the same clock and the same
+The decisions are the real ones: `Queue`, `Schedule` and `RateLimit` as the batch engine calls them, and `Schedule`
+and `RateLimit` as single clients do. The peers are their documented intervals on the same clock and the same
 limit, without what their clients would die of (a 429, an error page). Answers come at once: no latency is modelled.
 """
 
@@ -23,7 +23,9 @@ from itertools import pairwise
 from operator import itemgetter
 from statistics import fmean
 
-from lemon_ext.schedule import CHEAPEST, USABLE, Agenda, RequestBudget, Schedule
+from lemon_ext.batch.queue import Queue
+from lemon_ext.poll_schedule import CHEAPEST, USABLE, Schedule
+from lemon_ext.rate_limit import RateLimit
 
 #: Requests a minute, and the tasks a minute that would be if one look per task were enough.
 LIMIT = 1000
@@ -67,7 +69,7 @@ class Fixed:
     def pending(self, model: str | None, last: float, now: float) -> None: ...
     def done(self, model: str | None, last: float, now: float) -> None: ...
 
-    def next_look(self, model: str | None, last: float, now: float) -> float:
+    def next_poll(self, model: str | None, last: float, now: float) -> float:
         return last + self.spacing
 
 
@@ -77,14 +79,14 @@ class Exponential(Fixed):
     def __init__(self) -> None:
         super().__init__(1.0)
 
-    def next_look(self, model: str | None, last: float, now: float) -> float:
+    def next_poll(self, model: str | None, last: float, now: float) -> float:
         spacing, passed = 1.0, 0.0
         while passed + spacing / 2 < last:
             passed, spacing = passed + spacing, min(spacing * 1.5, 10.0)
         return last + spacing
 
 
-class EvenBudget(RequestBudget):
+class EvenBudget(RateLimit):
     """The limit spread evenly. It is what keeps a fixed loop at its spacing: sent all at once, every look is late."""
 
     _last = -math.inf
@@ -92,12 +94,12 @@ class EvenBudget(RequestBudget):
     def opens(self, now: float) -> float:
         return max(super().opens(now), self._last + 60.0 / LIMIT)
 
-    def reserve(self, now: float, within: float = math.inf) -> float | None:
+    def acquire(self, now: float, within: float = math.inf) -> float | None:
         self._last = now
-        return super().reserve(now, within)
+        return super().acquire(now, within)
 
 
-class AtOnce(Agenda):
+class AtOnce(Queue):
     """Submits as soon as the limit lets it: single clients, and the peers."""
 
     def next_submission(self, now: float, under_way: int) -> float:
@@ -109,17 +111,17 @@ class Player:
     """Somebody who submits and looks."""
 
     schedule: Schedule | Fixed
-    agenda: Agenda
-    budget: RequestBudget
+    agenda: Queue
+    budget: RateLimit
 
 
 def batch(dearest: float) -> Player:
-    schedule, budget = Schedule(LIMIT, dearest=dearest), RequestBudget(LIMIT)
-    return Player(schedule, Agenda(schedule, budget), budget)
+    schedule, budget = Schedule(LIMIT, dearest=dearest), RateLimit(LIMIT)
+    return Player(schedule, Queue(schedule, budget), budget)
 
 
 def clients() -> Player:
-    schedule, budget = Schedule(LIMIT), RequestBudget(LIMIT)
+    schedule, budget = Schedule(LIMIT), RateLimit(LIMIT)
     return Player(schedule, AtOnce(schedule, budget), budget)
 
 
@@ -212,19 +214,19 @@ def simulate(
         while arrived < len(arrivals) and arrivals[arrived] <= now:
             arrived, unsent = arrived + 1, unsent + 1
         schedule.backlog = unsent
-        look_at = agenda.next_look()
+        poll_at = agenda.next_poll()
         submit_at = agenda.next_submission(now, under_way) if unsent else math.inf
-        due = max(min(look_at, submit_at), budget.opens(now))
+        due = max(min(poll_at, submit_at), budget.opens(now))
         if due > now:
             now = min(due, arrivals[arrived] if arrived < len(arrivals) else math.inf)
             if now == math.inf:
                 break
             trace.end = min(now, until)
             continue
-        budget.reserve(now)
+        budget.acquire(now)
         trace.requests.append(now)
-        if look_at <= submit_at:
-            trace.lateness.append((now, now - look_at))
+        if poll_at <= submit_at:
+            trace.lateness.append((now, now - poll_at))
             born, takes, last, looks = agenda.take()
             age = now - born
             if takes <= age or age >= DEADLINE:
@@ -233,14 +235,14 @@ def simulate(
                 under_way -= 1
             else:
                 schedule.pending("m", last, age)
-                following = min(schedule.next_look("m", age, now), DEADLINE)
-                agenda.look_at((born, takes, age, looks + 1), born + following)
+                following = min(schedule.next_poll("m", age, now), DEADLINE)
+                agenda.poll_at((born, takes, age, looks + 1), born + following)
         else:
             if arrivals:
                 trace.waits.append(now - arrivals[sent])
             schedule.submitted("m", now)
             agenda.submitted(now)
-            agenda.look_at((now, duration(sent), 0.0, 0), now + schedule.next_look("m", 0.0, now))
+            agenda.poll_at((now, duration(sent), 0.0, 0), now + schedule.next_poll("m", 0.0, now))
             unsent -= 0 if rows is None and not arrivals else 1
             sent, under_way = sent + 1, under_way + 1
     trace.unsent = unsent
@@ -274,7 +276,7 @@ def one_after_the_other(
     for number in range(tasks.stop):
         takes, last = duration(number), 0.0
         while last < DEADLINE:
-            age = min(max(schedule.next_look("m", last, 0.0), last + floor), DEADLINE)
+            age = min(max(schedule.next_poll("m", last, 0.0), last + floor), DEADLINE)
             looks += number >= tasks.start
             if takes <= age:
                 schedule.done("m", last, age)
@@ -610,7 +612,7 @@ def costs() -> None:
         ("100 arrivals/min", clients(), poisson(100, 900, 1)),
     ):
         watches = {
-            name: Stopwatch(getattr(player.schedule, name), overhead) for name in ("next_look", "pending", "done")
+            name: Stopwatch(getattr(player.schedule, name), overhead) for name in ("next_poll", "pending", "done")
         }
         for name, watch in watches.items():
             setattr(player.schedule, name, watch)
@@ -619,7 +621,7 @@ def costs() -> None:
         rows.append(
             (load, len(trace.requests), *each, 1e6 * sum(w.took for w in watches.values()) / len(trace.requests))
         )
-    head = ("load", "requests", "us: next_look, pricing included", "pending", "done", "all, per request")
+    head = ("load", "requests", "us: next_poll, pricing included", "pending", "done", "all, per request")
     table("What a decision costs", head, rows)
 
 

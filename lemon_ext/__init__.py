@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .errors import APITimeoutError as APITimeoutError
     from .errors import AuthenticationError as AuthenticationError
     from .errors import BadRequestError as BadRequestError
+    from .errors import BudgetError as BudgetError
     from .errors import CapabilityError as CapabilityError
     from .errors import ConfigurationError as ConfigurationError
     from .errors import ConflictError as ConflictError
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
     from .errors import LemonError as LemonError
     from .errors import LemonWarning as LemonWarning
     from .errors import MissingKeyError as MissingKeyError
+    from .errors import ModerationError as ModerationError
+    from .errors import ModerationStatusError as ModerationStatusError
+    from .errors import ModerationTaskError as ModerationTaskError
     from .errors import NotFoundError as NotFoundError
     from .errors import PayloadTooLargeError as PayloadTooLargeError
     from .errors import PermissionDeniedError as PermissionDeniedError
@@ -67,6 +71,7 @@ _HOMES = {
         "APITimeoutError",
         "AuthenticationError",
         "BadRequestError",
+        "BudgetError",
         "CapabilityError",
         "ConfigurationError",
         "ConflictError",
@@ -76,6 +81,9 @@ _HOMES = {
         "LemonError",
         "LemonWarning",
         "MissingKeyError",
+        "ModerationError",
+        "ModerationStatusError",
+        "ModerationTaskError",
         "NotFoundError",
         "PayloadTooLargeError",
         "PermissionDeniedError",

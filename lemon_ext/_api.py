@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterator, Mapping
+from decimal import Decimal, InvalidOperation
 from enum import Enum
 from functools import cache, lru_cache
 from io import BytesIO
@@ -22,6 +23,8 @@ from typing import Any, Final, Literal, NamedTuple, TypeAlias
 from urllib.parse import urlencode, urljoin
 
 from attrs import evolve, frozen
+from lemon_client.error_table import ERROR_CODES
+from lemon_client.money_table import BILLING, Told
 from lemon_client.task_table import FIELDS, POLLS, STATES
 
 from . import _clock
@@ -37,6 +40,7 @@ from .errors import (
     APITimeoutError,
     InsufficientBalanceError,
     LemonError,
+    ModerationStatusError,
     NotFoundError,
     ResponseError,
     SubmissionUncertainError,
@@ -74,18 +78,6 @@ class State(Enum):
     def ended(self) -> bool:
         """Whether nothing more will come."""
         return self in (State.SUCCEEDED, State.FAILED, State.CANCELLED)
-
-
-#: Codes of gateways that say: not enough money, under whatever status they come.
-_MONEY: Final = frozenset(
-    {
-        "insufficient_balance",
-        "insufficient_quota",
-        "insufficient_user_quota",
-        "quota_exceeded",
-        "billing_hard_limit_reached",
-    }
-)
 
 
 @frozen(eq=False, repr=False)
@@ -136,11 +128,60 @@ class Answer:
         return value if isinstance(value, int) and not isinstance(value, bool) else None
 
     @property
+    def bill(self) -> Bill:
+        """What it says of its bill."""
+        return _bill(self.response.headers, self.body)
+
+    @property
+    def is_moderated(self) -> bool:
+        """Whether the task failed for what the prompt or an image shows, as its error code says."""
+        return meaning(value_of(self.body, FIELDS.error)) == "moderation"
+
+    @property
     def reason(self) -> str:
         """Why the task failed, in the server's words."""
         known = {path[0] for paths in (FIELDS.images, FIELDS.status, FIELDS.id) for path in paths}
         rest = {name: value for name, value in self.body.items() if name not in known}
         return words(value_of(self.body, FIELDS.error)) or words(rest) or "no reason given"
+
+
+class Bill(NamedTuple):
+    """What an answer says of its bill: the ids by which the account's records know it, and what it cost."""
+
+    request_id: str | None = None
+    billing_id: str | None = None
+    cost: Decimal | None = None
+
+
+def bill(response: APIResponse | None) -> Bill:
+    """Return what any answer says of its bill, also one that is no success or cannot be understood."""
+    if response is None:
+        return Bill()
+    try:
+        body = response.json()
+    except ValueError:
+        body = None
+    return _bill(response.headers, body if isinstance(body, dict) else {})
+
+
+def _bill(headers: Mapping[str, str], body: Mapping[str, Any]) -> Bill:
+    def told(where: Told) -> Any:
+        return next((headers[name] for name in where.headers if headers.get(name)), None) or value_of(body, where.body)
+
+    return Bill(
+        _identifier(told(BILLING.request_id)), _identifier(told(BILLING.billing_id)), amount(told(BILLING.cost))
+    )
+
+
+def amount(value: object) -> Decimal | None:
+    """Return an exact amount of money, or None for what is none."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
+        return None
+    try:
+        exact = Decimal(str(value).strip())
+    except InvalidOperation:
+        return None
+    return exact if exact.is_finite() and 0 <= exact < 10**9 and -exact.as_tuple().exponent <= 12 else None  # type: ignore[operator]  # it is finite
 
 
 class Transient(NamedTuple):
@@ -252,12 +293,18 @@ def _judge_fault(fault: TransportFault) -> Outcome:
 
 
 def _judge_success(reply: APIResponse, wait: float | None) -> Outcome:
+    said = None
     try:
         answer = read_answer(reply, wait)
+        if answer is not None and not (
+            answer.task_id or answer.images or answer.state in (State.FAILED, State.CANCELLED)
+        ):
+            answer = None
+        if answer is None:
+            said = error_detail(reply).get("message")
     except MemoryError:
-        answer = None
-    if answer is None or not (answer.task_id or answer.images or answer.state in (State.FAILED, State.CANCELLED)):
-        said = error_detail(reply).get("message")
+        answer = None  # it was taken all the same
+    if answer is None:
         return Unknown(
             UnreadableSubmissionError(
                 f"HTTP {reply.status_code}, but the answer holds neither images nor a task"
@@ -283,8 +330,15 @@ def _uncertain(reply: APIResponse, detail: Mapping[str, Any]) -> SubmissionUncer
     )
 
 
+def meaning(error: object) -> str | None:
+    """Return what the code of an error means, by the contract's table, whatever status it came with."""
+    codes = [error.get("code"), error.get("type")] if isinstance(error, Mapping) else [error]
+    known = (ERROR_CODES.get(code) for code in codes if isinstance(code, str))
+    return next((code.meaning for code in known if code is not None), None)
+
+
 def _is_money(status: int, detail: Mapping[str, Any]) -> bool:
-    if status == 402 or any(detail.get(name) in _MONEY for name in ("code", "type") if _is_text(detail.get(name))):
+    if status == 402 or meaning(detail) == "money":
         return True
     said = str(detail.get("message", "")).lower()
     return status < 500 and any(f"insufficient {what}" in said for what in ("credit", "balance", "quota", "fund"))
@@ -434,7 +488,7 @@ Body: TypeAlias = Mapping[str, Any] | Form
 
 def submission(session: Session, body: Body, deadline: Deadline) -> Send:
     """Return the billable POST. It gets all the time there is: giving up sooner could only lose a paid image."""
-    form = body if isinstance(body, Form) else Form("create_image", body)
+    form = body if isinstance(body, Form) else Form("create_image", body, body)
     method, path = _FORMS.get(form.operation, create_image)()
     return Send(
         method,
@@ -611,7 +665,11 @@ def valid_id(task_id: object) -> bool:
 def status_error(response: APIResponse, wait: float | None = None) -> APIStatusError:
     """Return the typed error for an error answer, with the server's own words."""
     status, detail = response.status_code, error_detail(response)
-    kind = InsufficientBalanceError if _is_money(status, detail) else status_error_class(status)
+    kind = status_error_class(status)
+    if _is_money(status, detail):
+        kind = InsufficientBalanceError
+    elif status < 500 and meaning(detail) == "moderation":
+        kind = ModerationStatusError
     message = str(detail.get("message") or "no message")
     if response.is_page:
         parts = [

@@ -7,7 +7,7 @@ import json
 import keyword
 import math
 import os
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, TypeVar
 from weakref import WeakSet
 
@@ -34,6 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Validation: TypeAlias = Literal["strict", "warn", "off"]
+Tell: TypeAlias = Callable[[BaseException], None]
 #: As httpx writes a body.
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
@@ -69,9 +70,14 @@ class BlockingCore(Core):
 
     http: Http
 
-    def run(self, flow: _flow.Flow[T]) -> T:
-        """Drive a flow."""
-        return _flow.run(flow, self.http.exchange)
+    def run(self, flow: _flow.Flow[T], tell: Tell | None = None) -> T:
+        """Drive a flow. Whatever ends it early is given to ``tell`` on its way out."""
+        try:
+            return _flow.run(flow, self.http.exchange)
+        except BaseException as exc:
+            if tell is not None:
+                tell(exc)
+            raise
 
 
 @define(eq=False, repr=False)
@@ -80,9 +86,14 @@ class AsyncCore(Core):
 
     http: AsyncHttp
 
-    async def arun(self, flow: _flow.Flow[T]) -> T:
-        """Drive a flow."""
-        return await _flow.arun(flow, self.http.exchange)
+    async def arun(self, flow: _flow.Flow[T], tell: Tell | None = None) -> T:
+        """Async twin of `BlockingCore.run`."""
+        try:
+            return await _flow.arun(flow, self.http.exchange)
+        except BaseException as exc:
+            if tell is not None:
+                tell(exc)
+            raise
 
 
 CoreT = TypeVar("CoreT", BlockingCore, AsyncCore)

@@ -10,14 +10,18 @@ from lemon_client.model_table import LIVE
 from ._api import Record, ask, get_balance, get_model, get_model_pricing, list_models, valid_id
 from ._core import Core, Request
 from ._flow import Call, Flow, Work
+from ._inputs import Form
 from ._retry import Deadline
-from .capabilities import ModelCapabilities, live, live_list
+from .capabilities import ModelCapabilities, asked, live, live_list
 from .errors import AuthenticationError, TaskFailedError
 from .results import ImageResult
 from .tasks import Leaving, Task, cancel, next_change, refresh, submit_task, until_done
 
 TaskT = TypeVar("TaskT", bound=Task)
 OnChange = Callable[[Any], object] | None
+T = TypeVar("T")
+#: A flow, and what tells whoever leaves it what is paid for.
+Told = tuple[Flow[T], Callable[[BaseException], None]]
 #: A request that is ready, or what reads its pictures and makes it ready.
 Prepared = Request | Callable[[], Request]
 
@@ -27,18 +31,6 @@ def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) ->
     if not valid_id(task_id):
         raise ValueError(f"{task_id!r} is not a task id. Give the id that submit() or the API returned.")
     return kind(task_id, poll_url, core=core)  # type: ignore[call-arg]  # the handles of both colours have a core
-
-
-def refreshed(core: Core, task: TaskT, deadline: Deadline) -> Flow[TaskT]:
-    """Poll a task until its present state is known."""
-    yield from refresh(core.session, task, deadline)
-    return task
-
-
-def cancelled(core: Core, task: TaskT, deadline: Deadline) -> Flow[TaskT]:
-    """Cancel a task."""
-    yield from cancel(core.session, task, deadline)
-    return task
 
 
 def live_models(core: Core, deadline: Deadline) -> Flow[list[ModelCapabilities]]:
@@ -65,10 +57,15 @@ def balance(core: Core, deadline: Deadline) -> Flow[Record]:
         raise
 
 
-def submitted(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline) -> Flow[TaskT]:
+def cancelled(core: Core, task: Task, deadline: Deadline) -> Told[None]:
+    """Cancel a task."""
+    return cancel(core.session, task, deadline), Leaving(task).tell
+
+
+def submitted(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline) -> Told[TaskT]:
     """Send the billable POST and return the handle."""
-    with Leaving() as leaving:
-        return (yield from _submit(core, kind, request, deadline, leaving))
+    leaving = Leaving()
+    return _submit(core, kind, request, deadline, leaving), leaving.tell
 
 
 def generated(
@@ -78,38 +75,45 @@ def generated(
     deadline: Deadline,
     poll_interval: float | None,
     on_update: OnChange,
-) -> Flow[ImageResult]:
+) -> Told[ImageResult]:
     """Send the billable POST, wait until it is done, and return the images."""
-    with Leaving() as leaving:
+    leaving = Leaving()
+
+    def flow() -> Flow[ImageResult]:
         task = yield from _submit(core, kind, request, deadline, leaving)
         return (yield from _accepted(core, task, deadline, poll_interval, on_update))
+
+    return flow(), leaving.tell
 
 
 def waited(
     core: Core, task: Task, deadline: Deadline, poll_interval: float | None, on_update: OnChange
-) -> Flow[ImageResult]:
+) -> Told[ImageResult]:
     """Wait for a task and return its images."""
-    with Leaving(task):
-        return (yield from _result(core, task, deadline, poll_interval, on_update))
+    return _result(core, task, deadline, poll_interval, on_update), Leaving(task).tell
 
 
-def adopted(core: Core, task: Task, deadline: Deadline, on_update: OnChange) -> Flow[ImageResult]:
+def adopted(core: Core, task: Task, deadline: Deadline, on_update: OnChange) -> Told[ImageResult]:
     """Wait for a task that somebody else submitted just now."""
-    with Leaving(task):
-        return (yield from _accepted(core, task, deadline, None, on_update))
+    return _accepted(core, task, deadline, None, on_update), Leaving(task).tell
 
 
-def changed(core: Core, task: Task, deadline: Deadline, poll_interval: float | None) -> Flow[bool]:
+def changed(core: Core, task: Task, deadline: Deadline, poll_interval: float | None) -> Told[bool]:
     """Wait for the next change of a task. See `next_change`."""
-    with Leaving(task):
-        return (yield from next_change(core.session, task, deadline, poll_interval=poll_interval))
+    return next_change(core.session, task, deadline, poll_interval=poll_interval), Leaving(task).tell
+
+
+def refreshed(core: Core, task: Task, deadline: Deadline) -> Told[None]:
+    """Poll until the present state of a task is known."""
+    return refresh(core.session, task, deadline), Leaving(task).tell
 
 
 def _submit(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline, leaving: Leaving) -> Flow[TaskT]:
     ready: Request = (yield Work(request)) if callable(request) else request
 
     def new() -> TaskT:
-        return kind(None, None, ready.model, ready.n, ready.prompt, core=core)  # type: ignore[call-arg]  # as above
+        wanted = asked(ready.body.fields if isinstance(ready.body, Form) else ready.body) or None
+        return kind(None, None, ready.model, ready.n, ready.prompt, wanted, core=core)  # type: ignore[call-arg]  # as above
 
     return (yield from submit_task(core.session, new, ready.body, deadline, leaving))
 
@@ -126,12 +130,11 @@ def _accepted(
 def _result(
     core: Core, task: Task, deadline: Deadline, poll_interval: float | None, on_update: OnChange
 ) -> Flow[ImageResult]:
-    owner = task if task.id is not None else None
     try:
         answer = yield from until_done(core.session, task, deadline, poll_interval=poll_interval, on_update=on_update)
     except TaskFailedError as exc:
         if task._answer is not None and task._answer.images:  # paid for, and worth having
-            exc.result = ImageResult.of(task._answer, model=task.model, prompt=task.prompt, task=owner, runner=core)
+            exc.result = ImageResult.of(task._answer, task, core)
             exc.add_note(f"{len(exc.result)} image(s) came with it all the same: .result holds them.")
         raise
-    return ImageResult.of(answer, model=task.model, prompt=task.prompt, task=owner, runner=core)
+    return ImageResult.of(answer, task, core)

@@ -17,10 +17,12 @@ from contextlib import closing
 from functools import cache, lru_cache, partial
 from http.cookiejar import CookieJar
 from importlib.util import find_spec
+from threading import Lock
 from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
+from weakref import WeakSet
 
 import anyio
 import anyio.lowlevel
@@ -77,7 +79,12 @@ class _Lease:
 
     client: Any
     process: int
-    users: set[object] = field(factory=set, init=False)
+    #: Weak: an interrupt can keep an exchange from saying that it has ended, but not from ending.
+    users: WeakSet[_User] = field(factory=WeakSet, init=False)
+
+
+class _User:
+    """Stands for an exchange as long as that lasts."""
 
 
 @define(eq=False, repr=False)
@@ -94,8 +101,8 @@ class _Connections:
     _present: tuple[_Lease, ...] = field(default=(), init=False)
     _all: set[_Lease] = field(factory=set, init=False)
 
-    def enter(self, user: object) -> _Lease:
-        """Return the client for an exchange. ``user`` is any new object that stands for the exchange."""
+    def enter(self, user: _User) -> _Lease:
+        """Return the client for an exchange. ``user`` stands for the exchange."""
         while not self._closed:
             present = self._present
             if present and present[0].process != os.getpid():
@@ -111,7 +118,7 @@ class _Connections:
             lease.users.discard(user)
         raise closed_error()
 
-    def leave(self, lease: _Lease, user: object, *, cut_off: bool) -> list[_Lease]:
+    def leave(self, lease: _Lease, user: _User, *, cut_off: bool) -> list[_Lease]:
         """End an exchange, and return what is to be closed. After one that was cut off, nothing uses its client."""
         if cut_off and not getattr(lease.client, "survives_cancellation", False):
             self._present = tuple(other for other in self._present if other is not lease)
@@ -225,7 +232,7 @@ class AsyncDirect(Direct):
 _HEADERS: Final = MappingProxyType({"Accept": "*/*", "Accept-Encoding": ", ".join(_BOUNDED), "User-Agent": USER_AGENT})
 
 
-class _NoCookies(CookieJar):
+class NoCookies(CookieJar):
     """Takes no cookie: one with a strange byte would spoil every later request."""
 
     def extract_cookies(self, response: Any, request: Any) -> None:
@@ -234,7 +241,7 @@ class _NoCookies(CookieJar):
 
 def new_client(kind: Kind, guard: Callable[[str], None]) -> httpx.Client | Direct:
     """Make a client without a key. Proxies come from the environment (HTTPS_PROXY, NO_PROXY...)."""
-    client: Any = httpx.Client(**_options(kind), headers=_HEADERS, cookies=_NoCookies()) if _proxies() else None
+    client: Any = httpx.Client(**_options(kind), headers=_HEADERS, cookies=NoCookies()) if _proxies() else None
     direct = client._transport if client is not None else httpx.HTTPTransport(**_options(kind))
     for transport in (direct, *(client._mounts.values() if client is not None else ())):
         # httpx hands no backend through to httpcore. A proxy is where the user says it is, so it is not guarded.
@@ -245,7 +252,7 @@ def new_client(kind: Kind, guard: Callable[[str], None]) -> httpx.Client | Direc
 def new_async_client(kind: Kind, guard: Callable[[str], None]) -> httpx.AsyncClient | AsyncDirect:
     """Async twin of `new_client`, over aiohttp where that is installed, the loop is asyncio's and there is no proxy."""
     if _proxies():
-        client = httpx.AsyncClient(**_options(kind), headers=_HEADERS, cookies=_NoCookies())
+        client = httpx.AsyncClient(**_options(kind), headers=_HEADERS, cookies=NoCookies())
         if kind == "picture":
             _use_network(client._transport, AsyncNetwork(guard))
         return client
@@ -272,6 +279,9 @@ def _proxies() -> list[str]:
 def _use_network(transport: Any, network: Any) -> None:
     if (pool := getattr(transport, "_pool", None)) is not None:
         pool._network_backend = network
+        if hasattr(pool, "_optional_thread_lock"):
+            # The library takes its own in Python code: an interrupt just then leaves it taken, and everybody waiting.
+            pool._optional_thread_lock = Lock()
 
 
 def _on_asyncio() -> bool:
@@ -578,7 +588,7 @@ class Http:
         """Return a client for an exchange, and what to call at its end, with whether it was cut off."""
         if self.given is not None:
             return self.given, lambda *, cut_off: None
-        connections, user = self.connections[kind], object()
+        connections, user = self.connections[kind], _User()
         lease = connections.enter(user)
 
         def leave(*, cut_off: bool) -> None:
@@ -596,6 +606,7 @@ class Http:
         try:
             auth = self.credentials.auth(effect)
             with closing(client.send(request, stream=True, auth=auth, follow_redirects=False)) as response:
+                effect.sent = True
                 _log(effect, response)
                 body = _Body.of(response, effect, end)
                 chunks: Any = response.iter_bytes() if body.packed else response.stream
@@ -692,7 +703,7 @@ class AsyncHttp:
     def lend(self, kind: Kind = "poll") -> tuple[Any, Callable[..., Awaitable[None]]]:
         """Async twin of `Http.lend`."""
         given = self.given
-        connections, user = self.connections[kind], object()
+        connections, user = self.connections[kind], _User()
         lease = None if given is not None else connections.enter(user)
 
         async def leave(*, cut_off: bool) -> None:
@@ -712,6 +723,7 @@ class AsyncHttp:
                 auth = self.credentials.auth(effect)
                 response = await client.send(request, stream=True, auth=auth, follow_redirects=False)
                 try:
+                    effect.sent = True
                     _log(effect, response)
                     body = _Body.of(response, effect, end)
                     if body.wanted:

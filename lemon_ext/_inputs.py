@@ -47,6 +47,8 @@ class Form:
     """A billed request with pictures: the operation, and its body as a form or as JSON."""
 
     operation: str
+    #: What was given besides the pictures.
+    fields: Mapping[str, Any]
     json: Mapping[str, Any] | None = None
     content: bytes | None = field(default=None)
     content_type: str | None = None
@@ -88,7 +90,7 @@ def read_pictures(operation: str, given: Mapping[str, object]) -> tuple[Pictures
 def form(operation: str, fields: Mapping[str, Any], pictures: Pictures) -> Form:
     """Return the request: a form if there are files, else JSON with the addresses."""
     if pictures.files:
-        return Form(operation, None, *_multipart(fields, pictures.files))
+        return Form(operation, fields, None, *_multipart(fields, pictures.files))
     body = dict(fields)
     for name, addresses in pictures.addresses.items():
         rule = FORMS[operation].files[name]
@@ -96,7 +98,7 @@ def form(operation: str, fields: Mapping[str, Any], pictures: Pictures) -> Form:
         for key in outer:
             inner = inner.setdefault(key, {})
         inner[last] = list(addresses) if rule.many else addresses[0]
-    return Form(operation, body)
+    return Form(operation, fields, body)
 
 
 def _listed(given: object) -> list[object]:

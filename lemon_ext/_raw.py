@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ._http import AsyncHttp, Credentials, Http
+from ._http import AsyncHttp, Credentials, Http, NoCookies
 
 if TYPE_CHECKING:
     from lemon_client import AuthenticatedClient
@@ -90,8 +90,12 @@ def generated_client(http: Http | AsyncHttp) -> AuthenticatedClient:
         base_url=credentials.base_url, token="", prefix="", timeout=timeout, httpx_args={"auth": auth}
     )
     options: Any = {
-        "base_url": credentials.base_url, "auth": auth, "timeout": timeout, "transport": _Borrowed(http)
-    }  # fmt: skip
+        "base_url": credentials.base_url,
+        "auth": auth,
+        "cookies": NoCookies(),
+        "timeout": timeout,
+        "transport": _Borrowed(http),
+    }
     if isinstance(http, Http):
         return client.set_httpx_client(httpx.Client(**options))
     return client.set_async_httpx_client(httpx.AsyncClient(**options))

@@ -14,6 +14,8 @@ from ._base64 import Picture, placed
 
 #: Values that the JSON of an answer may hold: 60 MB of empty lists would become gigabytes of objects.
 MAX_VALUES: Final = 1_000_000
+#: Levels of lists and objects in each other: what walks through an answer calls itself for each.
+DEEPEST: Final = 100
 #: Characters that are quoted of a server's message, and of a body that has none.
 LONGEST_MESSAGE: Final = 500
 LONGEST_EXCERPT: Final = 200
@@ -50,12 +52,34 @@ class APIResponse:
 
     def json(self) -> Any:
         """Return the body parsed as JSON. Raises ValueError for anything else."""
-        if self.body.count(b",") + self.body.count(b"[") + self.body.count(b"{") > MAX_VALUES:
+        opened = self.body.count(b"[") + self.body.count(b"{")
+        if opened + self.body.count(b",") > MAX_VALUES:
             raise ValueError(f"The JSON holds more than {MAX_VALUES:,} values.")
         try:
-            return placed(json.loads(self.body), self._pictures)
+            value = json.loads(self.body)
         except RecursionError:
-            raise ValueError("The JSON is nested too deeply.") from None
+            raise _too_deep() from None
+        if opened > DEEPEST and _is_deep(value):
+            raise _too_deep()
+        return placed(value, self._pictures)
+
+
+def _is_deep(value: Any) -> bool:
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for outer in level
+            if isinstance(outer, dict | list)
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+        ]
+        if not level:
+            return False
+    return True
+
+
+def _too_deep() -> ValueError:
+    return ValueError("The JSON is nested too deeply.")
 
 
 def error_detail(response: APIResponse) -> dict[str, Any]:

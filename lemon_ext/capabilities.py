@@ -198,6 +198,19 @@ def _described(row: ModelRow, name: str) -> Rule | Literal[False]:
     return whole
 
 
+def asked(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what a request asks of its pictures: ``pixels``, ``shape``, ``format``, ``count``. Else nothing."""
+    model = request.get("model")
+    own = MODELS[_key(model if isinstance(model, str) else ANY_MODEL)].get("asks", {})
+    given = {name: request[name] for name in PARAMETERS if request.get(name) is not None}
+    # A parameter that asks for this by its nature comes before one that only stands for it with this model.
+    found: dict[str, Any] = {what: given[name] for name, what in own.items() if name in given}
+    for name, value in given.items():
+        if name not in own and (what := PARAMETERS[name].get("asks")) is not None:
+            found[what] = value
+    return found
+
+
 def violations(request: Mapping[str, Any] | GeneratedRequest) -> list[Violation]:
     """List all that is wrong with a request, before anything is sent.
 
@@ -275,10 +288,13 @@ def cautions(request: Mapping[str, Any]) -> list[str]:
     model, found = request.get("model"), []
     if isinstance(model, str) and model != ANY_MODEL:
         if (gone := MODELS[_key(model)].get("retired")) is not None:
-            instead = f"Use {gone['instead']!r} instead." if "instead" in gone else "`lemon models` lists the others."
-            found.append(f"The model {model!r} was retired on {gone['since']} ({gone['source']}). {instead}")
+            found.append(f"The model {model!r} was retired on {gone['since']} ({gone['source']}). {_instead(gone)}")
         elif near := nearest_model(model):
-            found.append(f"The model {model!r} is not a documented one. Did you mean {near!r}?")
+            late = MODELS[near].get("retired")
+            found.append(
+                f"The model {model!r} is not a documented one. Did you mean {near!r}?"
+                + (f" That was retired on {late['since']}. {_instead(late)}" if late else "")
+            )
     for name, rule in PARAMETERS.items():
         if rule.get("deprecated") and request.get(name) is not None:
             found.append(
@@ -286,6 +302,10 @@ def cautions(request: Mapping[str, Any]) -> list[str]:
                 + (f" Use {rule['alias_of']!r} instead." if "alias_of" in rule else "")
             )
     return found
+
+
+def _instead(gone: Retired) -> str:
+    return f"Use {gone['instead']!r} instead." if "instead" in gone else "`lemon models` lists the others."
 
 
 def caution(request: Mapping[str, Any]) -> None:

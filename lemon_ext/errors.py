@@ -12,6 +12,9 @@
     │   ├── BadRequestError 400            ├── AuthenticationError 401     ├── InsufficientBalanceError 402
     │   ├── PermissionDeniedError 403      ├── NotFoundError 404           ├── ConflictError 409
     │   ├── PayloadTooLargeError 413       ├── RateLimitError 429          └── ServerError 5xx
+    ├── ModerationError                    the prompt or an image was not let through, for what it shows
+    │   ├── ModerationStatusError(BadRequestError)   ... at once; nothing was accepted
+    │   └── ModerationTaskError(TaskFailedError)     ... when the task ran
     ├── ResponseError                      a reply that cannot be understood; keeps the raw body
     ├── SubmissionUncertainError           the request may have been accepted and billed: look before sending again
     │   └── UnreadableSubmissionError(ResponseError)
@@ -45,6 +48,7 @@ __all__ = (
     "APITimeoutError",
     "AuthenticationError",
     "BadRequestError",
+    "BudgetError",
     "CapabilityError",
     "ConfigurationError",
     "ConflictError",
@@ -54,6 +58,9 @@ __all__ = (
     "LemonError",
     "LemonWarning",
     "MissingKeyError",
+    "ModerationError",
+    "ModerationStatusError",
+    "ModerationTaskError",
     "NotFoundError",
     "PayloadTooLargeError",
     "PermissionDeniedError",
@@ -104,6 +111,10 @@ class CapabilityError(LemonError, ValueError):
         self.violations = list(violations)
 
 
+class BudgetError(LemonError, ValueError):
+    """The budget is no amount, or does not cover what was to be sent, or a price is not known. Nothing was sent."""
+
+
 class APIConnectionError(LemonError):
     """No response: the API could not be reached. Unless it says otherwise, nothing was accepted or billed."""
 
@@ -149,6 +160,14 @@ class APIStatusError(LemonError):
 
 class BadRequestError(APIStatusError):
     """400: the request is wrong, sending it again does not help."""
+
+
+class ModerationError(LemonError):
+    """The prompt or an image was not let through, for what it shows. Change it; sending it again does not help."""
+
+
+class ModerationStatusError(ModerationError, BadRequestError):
+    """The request was refused for what it shows. Nothing was accepted or billed."""
 
 
 class AuthenticationError(APIStatusError):
@@ -235,6 +254,10 @@ class TaskFailedError(TaskError):
         super().__init__(message, task=task)
         self.reason = reason
         self.result: Any = None
+
+
+class ModerationTaskError(ModerationError, TaskFailedError):
+    """The task was accepted, and failed for what it shows."""
 
 
 class TaskCancelledError(TaskFailedError):

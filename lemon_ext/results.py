@@ -14,6 +14,7 @@ import math
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, overload
@@ -25,6 +26,7 @@ from . import _clock, _flow
 from ._address import origin
 from ._api import Answer, Session
 from ._base64 import Picture, as_text, decoded, is_data_url
+from ._delivered import differences
 from ._download import checked, download, fresh_url, host_of
 from ._files import Buffer, PartFile, Target, as_folder, file_stem, put_aside
 from ._flow import Flow, Send, Sleep, Work
@@ -33,7 +35,7 @@ from ._picture import SUFFIXES, Examined, is_text, kind_of
 from ._retry import Deadline
 from ._warn import warn
 from .errors import DownloadError, LemonError, ResponseError, SaveError
-from .tasks import Task
+from .tasks import Task, remarks
 
 if TYPE_CHECKING:
     from lemon_client.models import ImageData
@@ -66,7 +68,10 @@ class Runner(Protocol):
 
 @define(eq=False, repr=False)
 class Image:
-    """One image: its ``url`` or its Base64 data, and the prompt that was really used, where the API tells it."""
+    """One image: its ``url`` or its Base64 data, and the prompt that was really used, where the API tells it.
+
+    ``notes`` says in what it differs from what was asked for (pixels, shape, format), once it was read or saved.
+    """
 
     url: str | None
     revised_prompt: str | None
@@ -76,8 +81,12 @@ class Image:
     _model: str | None = None
     _task_id: str | None = None
     _index: int = 0
+    _asked: Mapping[str, Any] | None = None
+    #: Whether a difference is a warning, too.
+    _warns: bool = True
     _task: Task | None = None
     _runner: Runner | None = None
+    notes: list[str] = field(factory=list, init=False)
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], **known: Any) -> Image:
@@ -149,6 +158,7 @@ class Image:
     def _reading(self, deadline: float | None, max_bytes: int) -> Flow[bytes]:
         with Buffer(max_bytes) as target:
             found, came_along = yield from self._filled(target, self._limit(deadline))
+            self._compare(found)
             if found.fault is not None:
                 error = self._damage(found.fault, came_along)
                 error.body = target.value()
@@ -165,6 +175,7 @@ class Image:
                 try:
                     with PartFile(path, max_bytes) as target:
                         found, came_along = yield from self._filled(target, limit)
+                        self._compare(found)
                         yield Work(partial(self._place, target, found, came_along, overwrite, saved))
                         return saved[0]
                 except (LemonError, FileExistsError):
@@ -200,6 +211,13 @@ class Image:
                 raise
             return (yield from _examined(partial(self._pour, target))), True
         return _known(fetched), False
+
+    def _compare(self, found: Examined) -> None:
+        """Note, and warn of, what came otherwise than it was asked for."""
+        before, self.notes = self.notes, differences(self._asked or {}, found)
+        if self._warns and self.notes and self.notes != before:
+            task = f" of task {self._task_id}" if self._task_id else ""
+            warn(f"Image {self._index + 1}{task}: {'; '.join(self.notes)}.")
 
     # ---- what is short and blocks ----
 
@@ -344,12 +362,13 @@ class Image:
         return kind_of(data) or "png", b64encode(data).decode() if self._data is not None else None
 
     def __getstate__(self) -> tuple[Any, ...]:
-        about = (self._prompt, self._model, self._task_id, self._index)
+        about = (self._prompt, self._model, self._task_id, self._index, self._asked, self._warns, self.notes)
         return (dict(self._fields), self.url, self.revised_prompt, *about)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         (
             self._fields, self.url, self.revised_prompt, self._prompt, self._model, self._task_id, self._index,
+            self._asked, self._warns, self.notes,
         ) = state  # fmt: skip
         self._task = self._runner = None
 
@@ -359,6 +378,8 @@ class ImageResult(Sequence[Image]):
     """The images of one request, in order.
 
     ``created`` is in Unix seconds; ``prompt``, ``model`` and ``task_id`` are None where they are not known.
+    ``request_id`` and ``billing_id`` are what the account's records call the request and its charge, and ``cost`` is
+    what the answer says it cost, in US dollars: each is None where no answer said it.
     """
 
     images: list[Image]
@@ -367,17 +388,28 @@ class ImageResult(Sequence[Image]):
     prompt: str | None = None
     task_id: str | None = None
     _body: dict[str, Any] = field(factory=dict)
+    request_id: str | None = None
+    billing_id: str | None = None
+    cost: Decimal | None = None
+    _remarks: tuple[str, ...] = ()
 
     @classmethod
-    def of(
-        cls, answer: Answer, *, model: str | None, prompt: str | None, task: Task | None, runner: Runner | None
-    ) -> ImageResult:
-        """Make one from an answer that holds images."""
-        images = [
-            Image.of(one, prompt=prompt, model=model, task_id=answer.task_id, index=i, task=task, runner=runner)
-            for i, one in enumerate(answer.images)
-        ]
-        return cls(images, answer.created, model, prompt, answer.task_id, answer.body)
+    def of(cls, answer: Answer, task: Task, runner: Runner | None) -> ImageResult:
+        """Make one from a task's answer that holds images."""
+        known = {
+            "prompt": task.prompt, "model": task.model, "task_id": answer.task_id, "asked": task.asked,
+            "task": task if task.id is not None else None, "runner": runner,
+        }  # fmt: skip
+        images = [Image.of(one, index=i, **known) for i, one in enumerate(answer.images)]
+        return cls(
+            images, answer.created, task.model, task.prompt, answer.task_id, answer.body,
+            task.request_id, task.billing_id, task.cost, tuple(remarks(answer, task.n, task.asked)),
+        )  # fmt: skip
+
+    @property
+    def notes(self) -> list[str]:
+        """What came otherwise than it was asked for, as far as the images were read or saved."""
+        return [*self._remarks, *noted(self.images)]
 
     @property
     def raw(self) -> dict[str, Any]:
@@ -455,6 +487,11 @@ class ImageResult(Sequence[Image]):
 
     def _repr_html_(self) -> str:
         return "".join(_img(image, "max-width: 24em; margin: 2px") for image in self.images)
+
+
+def noted(images: Iterable[Image]) -> list[str]:
+    """Say of which image what is noted."""
+    return [f"Image {image._index + 1}: {'; '.join(image.notes)}." for image in images if image.notes]
 
 
 def _run(runner: Runner | None, flow: Flow[T]) -> T:

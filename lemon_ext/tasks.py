@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from decimal import Decimal
 from sys import intern
 from types import MappingProxyType
-from typing import Any, Final, Self, TypeVar
+from typing import Any, Final, TypeVar
 
 from attrs import define, field
 
@@ -24,6 +25,7 @@ from ._api import (
     Transient,
     TryLater,
     acquire,
+    amount,
     ask,
     cancel_image_task,
     poll,
@@ -41,6 +43,7 @@ from .errors import (
     APITimeoutError,
     ConflictError,
     LemonError,
+    ModerationTaskError,
     NotFoundError,
     ResponseError,
     TaskCancelledError,
@@ -66,7 +69,11 @@ class Task:
     """A task, as far as it is known.
 
     ``status`` is the server's word, None until something was heard; ``progress`` is in per cent. ``id`` is None for a
-    request that was answered at once. ``n`` is how many images were asked for, None if that is not known.
+    request that was answered at once. ``n`` is how many images were asked for, None if that is not known; ``asked`` is
+    what the request asked of them: ``pixels``, ``shape``, ``format``, ``count``.
+
+    ``request_id`` and ``billing_id`` are what the account's records call the request and its charge; ``cost`` is in US
+    dollars. Each is None until an answer says it.
     """
 
     id: str | None
@@ -74,6 +81,10 @@ class Task:
     model: str | None = None
     n: int | None = None
     prompt: str | None = None
+    asked: Mapping[str, Any] | None = None
+    request_id: str | None = field(default=None, kw_only=True)
+    billing_id: str | None = field(default=None, kw_only=True)
+    cost: Decimal | None = field(default=None, kw_only=True)
     status: str | None = field(default=None, init=False)
     progress: float | None = field(default=None, init=False)
     #: The last answer that is worth keeping: one with images, or that the task has ended.
@@ -99,6 +110,7 @@ class Task:
         It never holds the key.
         """
         known = {name: getattr(self, name) for name in _FIELDS}
+        known["cost"] = None if self.cost is None else str(self.cost)
         if self.done and self._answer is not None:
             known["answer"] = self._answer.whole
         return {"kind": "lemon.task", **{name: value for name, value in known.items() if value is not None}}
@@ -107,6 +119,7 @@ class Task:
         """Take over the answer to our own submission of monotonic second ``at``."""
         self.id, self.poll_url = answer.task_id, answer.poll_url
         self._born, self._polled, self._ours = at, at, True
+        self.request_id = answer.bill.request_id  # a poll has one of its own
         self._take(answer)
 
     def resumed(self, born: float) -> None:
@@ -119,6 +132,9 @@ class Task:
         # Many tasks wait with the same few words.
         self.status, self.progress = None if answer.status is None else intern(answer.status), answer.progress
         self.poll_url = answer.poll_url or self.poll_url
+        _, billing_id, cost = answer.bill
+        self.billing_id = billing_id or self.billing_id
+        self.cost = self.cost if cost is None else cost
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self.id!r} status={self.status!r} model={self.model!r}>"
@@ -128,8 +144,11 @@ class Task:
 
 
 _FIELDS: Final[Mapping[str, type]] = MappingProxyType(
-    {"id": str, "poll_url": str, "model": str, "n": int, "prompt": str}
-)
+    {
+        "id": str, "poll_url": str, "model": str, "n": int, "prompt": str, "asked": dict,
+        "request_id": str, "billing_id": str, "cost": str,
+    }
+)  # fmt: skip
 
 
 def restore(cls: type[TaskT], data: object, **bound: Any) -> TaskT:
@@ -138,7 +157,8 @@ def restore(cls: type[TaskT], data: object, **bound: Any) -> TaskT:
         raise ValueError("Not a task: expected the JSON that ImageTask.to_dict() returns, with an 'id'.")
     if wrong := [name for name, kind in _FIELDS.items() if not isinstance(data.get(name, kind()), kind)]:
         raise ValueError(f"Not a task: {', '.join(wrong)} has the wrong type.")
-    task = cls(**{name: data.get(name) for name in _FIELDS}, **bound)
+    known = {name: data.get(name) for name in _FIELDS} | {"cost": amount(data.get("cost"))}
+    task = cls(**known, **bound)
     if "answer" in data:
         answer = read_answer(APIResponse(200, {}, json.dumps(data["answer"]).encode()))
         if answer is None:
@@ -151,7 +171,7 @@ def restore(cls: type[TaskT], data: object, **bound: Any) -> TaskT:
 
 
 class Leaving:
-    """Tells whoever leaves a call early what has been paid for: a context around what follows the paid POST.
+    """Knows what a call has paid for, and tells whoever leaves it early.
 
     An interrupt, a cancellation, SystemExit and a bug get a note, and the handle as ``.task``. Frameworks put an
     exception of their own in the place of a cancellation, and drop its notes; so it is a LemonWarning besides.
@@ -163,17 +183,11 @@ class Leaving:
         self.post: Send | None = None
         self.answered = False
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
-        if error is None:
-            return
+    def tell(self, error: BaseException) -> None:
+        """Add to an error on its way out what has been paid for."""
         if isinstance(error, LemonError):
             error.task = error.task or (self.task if self.task is not None and self.task.id is not None else None)
             return
-        if isinstance(error, GeneratorExit) and error.__context__ is not None:
-            error = error.__context__  # the flow is closed because of it
         if (told := self._words()) is None:
             return
         error.add_note(told)
@@ -374,7 +388,7 @@ def poll_once(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
 def finished(task: Task) -> Answer:
     """Return the answer of a task that has ended, or raise what it amounts to. Warns of what is odd about it."""
     answer = ending(task)
-    for remark in remarks(answer, task.n):
+    for remark in remarks(answer, task.n, task.asked):
         warn(remark)
     return answer
 
@@ -388,6 +402,8 @@ def ending(task: Task) -> Answer:
         how, kind = f"ended as {answer.status}", TaskFailedError
         if answer.state is State.CANCELLED:
             how, kind = "was cancelled", TaskCancelledError
+        elif answer.is_moderated:
+            kind = ModerationTaskError
         raise kind(
             f"The {what} {how}: {answer.reason.rstrip('.')}.",
             task=task if task.id is not None else None,
@@ -404,13 +420,16 @@ def ending(task: Task) -> Answer:
     return answer
 
 
-def remarks(answer: Answer, n: int | None) -> list[str]:
-    """Return what is odd about a final answer that has images, ``n`` of which were asked for."""
+def remarks(answer: Answer, n: int | None, asked: Mapping[str, Any] | None = None) -> list[str]:
+    """Return what is odd about a final answer that has images, ``n`` of which were expected.
+
+    More than that is odd if the request asked for a number.
+    """
     task = f" (task {answer.task_id})" if answer.task_id else ""
     found = []
     if answer.state is State.UNKNOWN:
         found.append(f"The status still is {answer.status!r} at the deadline; the images are used{task}.")
-    if n is not None and len(answer.images) < n:
+    if n is not None and (len(answer.images) < n or (len(answer.images) > n and "count" in (asked or {}))):
         found.append(f"{n} images were asked for and {len(answer.images)} came{task}.")
     return found
 

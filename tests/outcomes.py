@@ -79,6 +79,13 @@ def error(**fields: Any) -> dict[str, Any]:
     return {"error": {"message": "No.", **fields}}
 
 
+def nested(depth: int) -> Any:
+    value: Any = 1
+    for _ in range(depth):
+        value = {"x": [value]}
+    return value
+
+
 CASES = [
     # Taken: images, or a task.
     *answers(
@@ -117,6 +124,8 @@ CASES = [
         ("an id with a line break", 200, {"task_id": "a\nb", "status": "pending"}, UNREADABLE),
         ("an id of 100,000 characters", 200, {"task_id": "x" * 100_000, "status": "pending"}, UNREADABLE),
         ("JSON nested 100,000 deep", 200, b"[" * 100_000, UNREADABLE),
+        ("images nested 300 deep", 200, {**INLINE, "x": nested(300)}, UNREADABLE),
+        ("a task beside what is nested 80 deep", 200, {**TASK, "x": nested(40)}, DONE),
         ("JSON of a million values", 200, b'{"data": [' + b"[]," * 500_000 + b"[]]}", UNREADABLE),
         ("bytes that are no UTF-8", 200, b'{"task_id": "\xff"', UNREADABLE),
     ),

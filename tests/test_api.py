@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from lemon_ext._api import (
@@ -29,6 +31,7 @@ from lemon_ext.errors import (
     BadRequestError,
     ConflictError,
     InsufficientBalanceError,
+    ModerationError,
     NotFoundError,
     PayloadTooLargeError,
     PermissionDeniedError,
@@ -508,3 +511,23 @@ def test_advice_is_given_where_it_fits():
     assert "This key may not do that" not in told(403, b"<title>Forbidden by proxy</title>")
     assert "Check the network, the proxy and base_url" in told(403, b"<title>Forbidden by proxy</title>")
     assert "Check LEMONDATA_API_KEY" not in told(401, {"error": {"message": "No.", "hint": "Renew it"}})
+
+
+@pytest.mark.parametrize("code", ["content_policy_violation", "moderation_blocked"])
+def test_a_prompt_that_is_not_let_through_is_an_error_of_its_own(clock, code):
+    with pytest.raises(ModerationError) as refused:
+        post(clock, answer(400, {"error": {"code": code, "message": "Your prompt was flagged."}}))
+    assert isinstance(refused.value, BadRequestError)
+    failed = {"task_id": "t", "status": "failed", "error": {"code": code, "message": "Your prompt was flagged."}}
+    assert read_answer(answer(200, failed)).is_moderated
+    assert not read_answer(answer(200, {**failed, "error": "the server failed"})).is_moderated
+
+
+def test_an_answer_for_which_there_is_no_memory_was_taken_all_the_same(monkeypatch):
+    def exhausted(*args):
+        raise MemoryError
+
+    monkeypatch.setattr("lemon_ext._response.json.loads", exhausted)
+    outcome = judge(answer(200, TASK), WALL)
+    assert isinstance(outcome, Unknown)
+    assert outcome.error.response.body == json.dumps(TASK).encode()

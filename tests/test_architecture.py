@@ -10,6 +10,7 @@ import re
 import shutil
 import subprocess
 import sys
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -50,11 +51,16 @@ def imported(node):
             yield from imported(child)
 
 
+@cache
+def imports_of(path):
+    return tuple(imported(ast.parse(path.read_text(encoding="utf-8"))))
+
+
 def importers(module):
     return {
         path.relative_to(PACKAGE).as_posix()
         for path in PACKAGE.rglob("*.py")
-        if any(f"{name}.".startswith(f"{module}.") for name in imported(ast.parse(path.read_text(encoding="utf-8"))))
+        if any(f"{name}.".startswith(f"{module}.") for name in imports_of(path))
     }
 
 
@@ -279,6 +285,7 @@ def test_every_error_survives_a_pickle(kind):
         ("NotFoundError", 3), ("ConflictError", 3), ("PayloadTooLargeError", 3), ("RateLimitError", 3),
         ("ServerError", 3), ("ResponseError", 3), ("TaskNotFoundError", 3),
         ("TaskError", 4), ("TaskFailedError", 4), ("TaskCancelledError", 4),
+        ("ModerationError", 1), ("ModerationStatusError", 3), ("ModerationTaskError", 4),
         ("TaskTimeoutError", 5), ("DownloadError", 5), ("SaveError", 5),
         ("SubmissionUncertainError", 6), ("UnreadableSubmissionError", 6), ("LemonError", 1),
     ],

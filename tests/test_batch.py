@@ -192,8 +192,8 @@ def test_every_bad_row_is_named_and_nothing_is_sent_or_left(tmp_path):
         "Nothing was sent. 6 things are wrong:\n"
         "  - row 2 (line 2): prompt: must not be empty\n"
         "  - row 2 (line 2): n: 99 is out of range; allowed: 1 to 10\n"
-        "  - row 3 (line 5): 'qualty' is not a parameter of the API. Did you mean 'quality'? "
-        "What the contract does not know yet goes into extra_body={...}.\n"
+        "  - row 3 (line 5): 'qualty' is no parameter; did you mean 'quality'? To carry it along instead: "
+        "--carry qualty\n"
         "  - row 4 (line 6): style: midjourney does not take it; leave it out\n"
         "  - row 5: The request cannot be sent as JSON (Object of type object is not JSON serializable), "
         "so nothing was sent.\n"
@@ -246,8 +246,7 @@ def test_a_plan_counts_and_spends_nothing():
     ("changed", "what"),
     [
         (rows(2), "its row 3 is gone"),
-        (rows(4), "it has a row 4 now"),
-        ([*rows(2), {"prompt": "cat 3", "model": "midjourney", "n": 2}], "in row 3 n differs"),
+        ([*rows(2), {"prompt": "cat 3", "model": "midjourney", "n": 2}], "in row 3 n differs, and it is paid for"),
         ([rows(3)[0], {"prompt": "dog", "model": "flux-pro"}, rows(3)[2]], "in row 2 model, prompt differ"),
     ],
 )
@@ -301,9 +300,9 @@ def test_another_database_is_refused_and_left(tmp_path):
 def test_a_journal_of_a_later_version_is_refused(tmp_path):
     go(Gateway(), rows(1), tmp_path)
     with sqlite3.connect(tmp_path / "journal.sqlite3") as database:
-        database.execute("PRAGMA user_version = 2")
+        database.execute(f"PRAGMA user_version = {journal.VERSION + 1}")
     database.close()
-    with pytest.raises(JournalError, match="is a journal of version 2, and this program reads version 1"):
+    with pytest.raises(JournalError, match=r"is a journal of version \d, and this program reads versions up to \d"):
         go(Gateway(), None, tmp_path)
 
 
@@ -373,7 +372,7 @@ def test_a_refusal_is_the_outcome_of_its_row(tmp_path):
     outcomes = {row["row"]: row for row in go(gateway, rows(3), tmp_path)}
     assert statuses(outcomes.values()) == {1: "saved", 2: "refused", 3: "saved"}
     error = outcomes[2]["error"]
-    assert (error["type"], error["code"], error["status_code"]) == ("BadRequestError", "content_policy", 400)
+    assert (error["type"], error["code"], error["status_code"]) == ("ModerationStatusError", "content_policy", 400)
     assert go(gateway, rows(3), tmp_path) == []
 
 
@@ -833,7 +832,7 @@ def test_a_second_interrupt_cuts_off_what_is_on_its_way(tmp_path):
 def test_a_reader_in_another_process_leaves_the_write_ahead_log(tmp_path):
     """Opening and closing the file beside SQLite would lose this process's locks, and the other one would clean up."""
     with journal.Journal.open(tmp_path) as writing:
-        writing.take_in([(None, {"prompt": "x"}, 1)])
+        writing.take_in([journal.Incoming(None, {"prompt": "x"}, 1)])
         batch_status(tmp_path)
         export_results(tmp_path)
         code = (
@@ -948,18 +947,3 @@ def test_a_second_try_of_a_doubtful_row_counts_as_images_too(tmp_path):
     go(gateway, rows(2), tmp_path, max_images=2)
     assert statuses(go(gateway, None, tmp_path, max_images=2, resend_uncertain=True)) == {}
     assert len(gateway.posts) == 2
-
-
-@pytest.mark.parametrize("ending", ["next(outcomes)", "next(outcomes); sys.exit(3)"])
-def test_a_program_that_ends_with_the_outcomes_half_read_ends(tmp_path, ending):
-    code = f"""
-import sys
-from lemon_ext import run_batch
-from tests.gateway import Gateway, rows
-outcomes = run_batch(rows(30), {str(tmp_path)!r}, client=Gateway().client(), concurrency=1)
-{ending}
-"""
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=20, text=True)
-    assert done.returncode == (3 if "exit" in ending else 0), done.stderr
-    kept = batch_status(tmp_path)
-    assert (kept.uncertain, kept.submitting, kept.open + kept.saved) == (0, 0, 30)

@@ -222,7 +222,7 @@ def test_two_writers_never_pay_twice_even_without_the_lock(tmp_path, monkeypatch
 
 def test_who_does_not_move_a_row_does_not_send_it(tmp_path):
     with journal.Journal.open(tmp_path) as one:
-        one.take_in([(None, {"prompt": "x"}, 1)])
+        one.take_in([journal.Incoming(None, {"prompt": "x"}, 1)])
         assert one.commit([journal.submitting(1, 5.0)]) == [1]
         assert one.commit([journal.submitting(1, 6.0)]) == [0]
         assert one.entry(1).submitted_at == 5.0
@@ -495,12 +495,12 @@ outcomes = run_batch(rows(60), {folder!r}, client=gateway.client(), concurrency=
     ("ending", "code"),
     [
         ("next(outcomes)", 0),
-        ("next(outcomes); sys.exit(3)", 3),
-        ("next(outcomes); 1 / 0", 1),
-        ("threading.Thread(target=lambda: next(outcomes)).start()", 0),
+        pytest.param("next(outcomes); sys.exit(3)", 3, marks=pytest.mark.slow),
+        pytest.param("next(outcomes); 1 / 0", 1, marks=pytest.mark.slow),
+        pytest.param("threading.Thread(target=lambda: next(outcomes)).start()", 0, marks=pytest.mark.slow),
         ("[os.kill(os.getpid(), signal.SIGTERM) for _ in outcomes]", 143),
-        ("[os.kill(os.getpid(), signal.SIGHUP) for _ in outcomes]", 129),
-        ("next(outcomes); os.kill(os.getpid(), signal.SIGTERM)", 143),
+        pytest.param("[os.kill(os.getpid(), signal.SIGHUP) for _ in outcomes]", 129, marks=pytest.mark.slow),
+        pytest.param("next(outcomes); os.kill(os.getpid(), signal.SIGTERM)", 143, marks=pytest.mark.slow),
     ],
 )
 def test_a_program_that_ends_with_a_batch_half_read_leaves_results_and_no_traceback(tmp_path, ending, code):

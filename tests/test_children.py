@@ -100,11 +100,13 @@ def suite(tmp_path, text, *options):
     )  # fmt: skip
 
 
+@pytest.mark.slow
 def test_a_test_that_hangs_is_ended_and_the_others_go_on(tmp_path):
     done = suite(tmp_path, HANGING)
     assert "2 failed, 2 passed, 1 error" in done.stdout, done.stdout + done.stderr
 
 
+@pytest.mark.slow
 def test_what_no_exception_ends_is_ended_with_its_process(tmp_path):
     done = suite(tmp_path, STUBBORN, "-o", "faulthandler_timeout=1")
     assert "test_stubborn" in done.stderr

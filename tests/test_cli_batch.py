@@ -13,6 +13,7 @@ from lemon_ext.batch import Progress
 from lemon_ext.cli._watch import TOLD
 from lemon_ext.cli._words import duration, line, summary
 from lemon_ext.errors import JournalError
+from lemon_ext.testing import instant
 from tests.cli import ctrl_c, emulator, lemon, server, terminal  # noqa: F401 - fixtures
 
 FAST = ("--poll-interval", "0.02")
@@ -62,11 +63,11 @@ def test_rows_are_told_as_json_as_they_end(rows):
 
 
 def test_bad_rows_are_named_with_their_lines_and_nothing_is_sent(rows, emulator):
-    file = rows({"prompt": "a"}, {"prompt": "b", "n": 99}, {"prompt": "c", "colour": "red"})
+    file = rows({"prompt": "a"}, {"prompt": "b", "n": 99}, {"prompt": "c", "sise": "red"})
     result = lemon("batch", file, "-o", "out")
     assert (result.exit_code, result.stdout) == (2, "")
     assert "row 2 (line 2): n: 99 is out of range; allowed: 1 to 10" in result.stderr
-    assert "line 3" in result.stderr
+    assert "line 3: 'sise' is no parameter; did you mean 'size'?" in result.stderr
     assert emulator.requests == []
     assert not list(Path("out").glob("*.png"))
 
@@ -127,9 +128,13 @@ def test_what_went_wrong_is_told_by_row_and_summed_up(rows, emulator):
     told = result.stderr.splitlines()
     assert any(text.startswith("lemon: Row 2 failed: The task img_") for text in told)
     assert any(text.startswith("lemon: Row 3 is uncertain: The request was sent and its answer was") for text in told)
-    assert told[-2] == "lemon: 1 of 3 rows saved (1 image), 1 failed, 1 uncertain."
-    assert told[-1].startswith("lemon: 1 may be billed, because the answers were lost. Look at your account. ")
-    assert told[-1].endswith(" To send them again: lemon resume --resend-uncertain -- out")
+    assert told[-3] == "lemon: 1 of 3 rows saved (1 image), 1 failed, 1 uncertain."
+    assert told[-2].startswith("lemon: 1 may be billed, because the answers were lost. Look at your account. ")
+    assert told[-2].endswith(" To send them again: lemon resume --resend-uncertain -- out")
+    assert told[-1] == (
+        "lemon: 1 failed. A failed task may have been billed. To send them again all the same: "
+        "lemon resume --resend-failed -- out"
+    )
 
 
 def test_uncertain_rows_are_sent_again_only_when_told_to(rows, emulator):
@@ -159,7 +164,8 @@ def test_a_task_that_the_api_does_not_know_is_told_and_kept_until_it_is_given_up
     lemon("batch", file, "-o", "out", "-m", "midjourney", "--deadline", "0.3", *FAST)
     emulator._jobs.clear()
     for _ in range(2):
-        result = lemon("resume", "out", "--deadline", "30", *FAST)
+        with instant():
+            result = lemon("resume", "out", "--deadline", "30", *FAST)
         assert result.exit_code == 7
         assert "lemon: Row 1 is still waiting: The API does not know the task img_" in result.stderr
         assert result.stderr.endswith("  next: lemon resume -- out\n")

@@ -72,7 +72,11 @@ def test_json_holds_all_that_a_program_needs(emulator):
     assert shown.pop("created") > 0
     assert shown.pop("seconds") >= 0
     assert shown.pop("task_id") == emulator.ledger[0].task_id
+    assert shown.pop("request_id").startswith("req_")
+    assert shown.pop("billing_id") == f"txn_{emulator.ledger[0].task_id}"
     assert shown == {
+        "note": None,
+        "cost": None,
         "prompt": "a cat",
         "model": "midjourney",
         "paths": ["a-cat.png"],
@@ -208,7 +212,7 @@ def test_the_emulator_needs_neither_key_nor_proxy(monkeypatch, tmp_path):
         ("model_not_found", 3, "BadRequestError"),
         ("error_503_final", 3, "ServerError"),
         ("task_failed", 4, "TaskFailedError"),
-        ("task_failed_object", 4, "TaskFailedError"),
+        ("task_failed_object", 4, "ModerationTaskError"),
         ("drop_after", 6, "SubmissionUncertainError"),
         ("html_502", 6, "SubmissionUncertainError"),
         ("malformed_json", 6, "UnreadableSubmissionError"),

@@ -16,6 +16,7 @@ def examples(page):
 
 
 @pytest.mark.live
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("page", "number", "made"),
     [
@@ -49,3 +50,14 @@ def test_the_readme_shows_its_two_commands_and_every_page():
     assert "make demo" in text
     assert "make test" in text
     assert {page.name for page in PAGES if page.parent.name == "docs"} == set(re.findall(r"docs/([\w-]+\.md)\)", text))
+
+
+def test_every_failure_names_tests_that_there_are():
+    pages = "\n".join(path.read_text(encoding="utf-8") for path in (ROOT / "tests").glob("*.py"))
+    rows = [line for line in (ROOT / "docs/failures.md").read_text(encoding="utf-8").splitlines() if line[:2] == "| "]
+    rows = [row for row in rows if not row.startswith(("| failure", "| ---"))]
+    assert len(rows) > 40
+    for row in rows:
+        names = re.findall(r"test_\w+", row.split("|")[-2])
+        assert names, row
+        assert all(f"def {name}(" in pages for name in names), row

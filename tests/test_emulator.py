@@ -514,7 +514,9 @@ def test_it_sends_the_headers_that_the_contract_documents_and_no_others(api):
     assert done[0]["x-task-id"] == task_id
     assert len({each["x-billing-transaction-id"] for each in (*done, inline)}) == 2
     assert len({each["x-request-id"] for each in (*done, inline)}) == 3
-    assert Api().post().headers.keys() == {"content-type"}
+    for path, method in ((GENERATIONS, "post"), (f"{GENERATIONS}/{{task_id}}", "get")):
+        del data["paths"][path][method]["responses"]["200"]["headers"]
+    assert Api(contract=data).post().headers.keys() == {"content-type"}
 
 
 def test_the_same_prompt_looks_the_same_and_everything_else_differs(api):
@@ -624,14 +626,14 @@ def test_the_errors_are_the_documented_ones(api):
     assert error("error_402") == {
         "message": "Your balance does not cover this request", "type": "insufficient_balance",
         "code": "insufficient_balance", "param": None, "balance_usd": 0.02, "estimated_cost_usd": 0.04,
-        "suggestions": [{"id": "dall-e-2"}],
+        "suggestions": [{"id": "flux-pro"}],
     }  # fmt: skip
     found = error("model_not_found")
-    assert (found["did_you_mean"], found["param"], found["code"]) == ("dall-e-3", "model", "model_not_found")
+    assert (found["did_you_mean"], found["param"], found["code"]) == ("gpt-image-2", "model", "model_not_found")
     assert [error(name).get("retryable") for name in ("error_503", "error_503_retryable", "error_503_final")] == [
         None, True, False,
     ]  # fmt: skip
-    assert error("error_503")["alternatives"] == [{"id": "flux-schnell", "status": "available", "tags": []}]
+    assert error("error_503")["alternatives"] == [{"id": "flux-pro", "status": "available", "tags": []}]
 
 
 def test_retry_after_comes_in_seconds_and_as_a_date(api):

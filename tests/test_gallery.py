@@ -69,9 +69,18 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
     error = {"type": "TaskFailedError", "message": "flagged", "code": "content_policy", "status_code": None}
     times = [1767000000.0, 1767000041.2, 41.2]
     note = "1 image of 2 came back."
+    bill = {"request_id": "req_1", "billing_id": "txn_1", "cost": "0.040000"}
     page = batch(
         tmp_path / "my out",
-        row(1, paths=["1 a#%.png", "2.png"], revised_prompts=[None, "a revised cat"], note=note),
+        row(
+            1,
+            paths=["1 a#%.png", "2.png"],
+            revised_prompts=[None, "a revised cat"],
+            note=note,
+            id="SKU-1",
+            extra={"shelf": "A<7", "price": 3},
+            **bill,
+        ),
         row(2, status="failed", paths=[], error=error, task_id=None, revised_prompts=[], revised_prompt="why not"),
     )
     assert page == tmp_path / "my out" / "index.html"
@@ -92,15 +101,18 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 "Look at your account before you send it again:",
                 "lemon resume 'my out' --resend-uncertain",
             ],
-            "failed": ["It is not sent again. For another try, put it in a new batch.", ""],
+            "failed": [
+                "It may have been billed all the same. For another try:",
+                "lemon resume 'my out' --resend-failed",
+            ],
             "refused": [
-                "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again:",
+                "The API did not accept it, and it is not billed. Mend it in the input, or send it again as it is:",
                 "lemon resume 'my out' --resend-refused",
             ],
         },
         "fields": [
             *("row", "status", "model", "prompt", "params", "paths", "task", "revised", "error"),
-            *("submitted", "finished", "seconds", "note"),
+            *("submitted", "finished", "seconds", "note", "id", "extra", "cost", "request", "billing"),
         ],
         "rows": [
             [
@@ -115,6 +127,11 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 None,
                 *times,
                 note,
+                "SKU-1",
+                {"shelf": "A<7", "price": 3},
+                "0.040000",
+                "req_1",
+                "txn_1",
             ],
             [
                 2,
@@ -128,9 +145,14 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 error,
                 *times,
                 None,
+                None,
+                {},
+                *[None] * 3,
             ],
         ],
         "damaged": [],
+        "spent": "0.040000",
+        "billed": 1,
     }
 
 
@@ -179,10 +201,18 @@ def test_damaged_lines_are_left_out_and_counted(tmp_path: Path) -> None:
 
 def test_wrong_kinds_of_values_do_no_harm(tmp_path: Path) -> None:
     odd = {"row": 1, "status": "new", "model": 1, "prompt": None, "paths": "x", "request": [], "error": "no"}
-    odd |= {"task_id": 5, "revised_prompts": {}, "submitted_at": "now", "finished_at": True, "seconds": []}
+    odd |= {
+        "id": 5,
+        "extra": "no",
+        "task_id": 5,
+        "revised_prompts": {},
+        "submitted_at": "now",
+        "finished_at": True,
+        "seconds": [],
+    }
     (tmp_path / "results.jsonl").write_text(json.dumps(odd))
     assert data(write_gallery(tmp_path))["rows"] == [
-        [1, "new", "", "", {}, [], None, [None], None, None, None, None, None]
+        [1, "new", "", "", {}, [], None, [None], *[None] * 6, {}, *[None] * 3]
     ]
 
 
@@ -450,11 +480,12 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
     lines = "[...document.querySelectorAll('.thumb')].map(one => one.innerText.trim().split(/\\s*\\n\\s*/))"
     resend = "Look at your account before you send it again: lemon resume out --resend-uncertain"
     refused = (
-        "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again: "
+        "The API did not accept it, and it is not billed. Mend it in the input, or send it again as it is: "
         "lemon resume out --resend-refused"
     )
+    failed = "It may have been billed all the same. For another try: lemon resume out --resend-failed"
     assert browser.run(lines) == [
-        ["Failed", "The prompt was flagged.", "It is not sent again. For another try, put it in a new batch."],
+        ["Failed", "The prompt was flagged.", failed],
         ["Uncertain", "The answer was lost.", resend],
         ["Waiting", "Not sent yet. To go on: lemon resume out"],
         ["Waiting", "Accepted, not fetched yet. To go on: lemon resume out"],

@@ -310,6 +310,35 @@ def test_a_request_whose_time_is_over_was_never_sent(wired):
     assert fault.timeout
 
 
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_request_that_waits_too_long_for_its_turn_was_never_sent(backend, monkeypatch):
+    """Half of its time: a submission that is sent too late for its answer is paid and lost."""
+    monkeypatch.setattr(_http, "IN_FLIGHT", 1)
+    seen, end = [], threading.Event()
+
+    def serve(connection, number):
+        seen.append(request_line(connection))
+        end.wait(5)
+
+    async def main(address):
+        http = AsyncHttp(Credentials(None, address))
+        async with anyio.create_task_group() as group:
+            group.start_soon(http.exchange, Send("POST", f"{address}/first", {}, kind="submit"))
+            while not seen:  # noqa: ASYNC110 - the server is a thread
+                await anyio.sleep(0.001)
+            with pytest.raises(TransportFault, match="in use for too long") as caught:
+                await http.exchange(Send("POST", f"{address}/second", {}, kind="submit", within=0.02))
+            group.cancel_scope.cancel()
+        end.set()
+        await http.aclose()
+        return caught.value
+
+    with listening(serve) as address:
+        fault = anyio.run(main, address, backend=backend)
+    assert (fault.sent, fault.timeout) == (False, True)
+    assert seen == ["POST /first HTTP/1.1"]
+
+
 @pytest.mark.filterwarnings("ignore:Exception ignored in. <async_generator:pytest.PytestUnraisableExceptionWarning")
 def test_what_unpacks_to_gigabytes_is_not_unpacked(wired, monkeypatch):
     """59 KB of gzip became 1.6 GB. What may be billed stays so."""
@@ -517,6 +546,47 @@ def test_an_async_client_in_a_second_event_loop_says_what_to_do():
         http.closed = False
         with pytest.raises(LemonError, match="another event loop"):
             anyio.run(http.exchange, Send("GET", address))
+
+
+# ---- lemon.raw ----
+
+
+@pytest.mark.parametrize("backend", ["blocking", "asyncio", "trio"])
+def test_the_generated_client_borrows_our_connections_and_gives_them_back(backend):
+    from lemon_client.api.images import create_image, get_image_task
+    from lemon_client.models import ImageGenerationRequest
+
+    heads = []
+
+    def serve(connection, number):
+        while (lines := head(connection)) is not None:
+            heads.append((number, KEY in lines, "cookie" in lines.lower()))
+            reply(connection, b'{"task_id": "img_1", "status": "pending"}', b"Set-Cookie: caf\xe9=\xe9")
+
+    request = ImageGenerationRequest(prompt="x", model="midjourney")
+
+    async def main(address):
+        async with AsyncLemon(KEY, base_url=address) as lemon:
+            raw = lemon.raw
+            for _ in range(2):
+                assert (await create_image.asyncio(client=raw, body=request)).task_id == "img_1"
+                assert (await get_image_task.asyncio("img_1", client=raw)).status == "pending"
+            await raw.get_async_httpx_client().aclose()
+            assert (await lemon.images.task("img_1").refresh()).status == "pending"
+            assert all(not lease.users for lease in lemon._core.http.connections["poll"]._all)
+
+    with listening(serve) as address:
+        if backend == "blocking":
+            with Lemon(KEY, base_url=address) as lemon:
+                for _ in range(2):
+                    assert create_image.sync(client=lemon.raw, body=request).task_id == "img_1"
+                    assert get_image_task.sync("img_1", client=lemon.raw).status == "pending"
+                lemon.raw.get_httpx_client().close()
+                assert lemon.images.task("img_1").refresh().status == "pending"
+                assert all(not lease.users for lease in lemon._core.http.connections["poll"]._all)
+        else:
+            anyio.run(main, address, backend=backend)
+    assert heads == [(1, True, False)] * 5
 
 
 # ---- what a caller's own client brings ----

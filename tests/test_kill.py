@@ -218,12 +218,12 @@ def test_an_empty_record_beside_pictures_is_no_batch_that_had_not_begun(tmp_path
 MANY_KILLS = """
 import os, signal, sys, time
 from pathlib import Path
-from lemon_ext.batch.journal import Journal
+from lemon_ext.batch.journal import Incoming, Journal
 for number in range(int(sys.argv[2])):
     child = os.fork()
     if not child:
         with Journal.open(Path(sys.argv[1], str(number))) as journal:
-            journal.take_in((None, {"prompt": f"cat {row}", "model": "midjourney"}, 1) for row in (1, 2))
+            journal.take_in(Incoming(None, {"prompt": f"cat {row}", "model": "midjourney"}, 1) for row in (1, 2))
         os._exit(0)
     end = time.perf_counter() + number * 0.0003
     while time.perf_counter() < end:

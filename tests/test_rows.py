@@ -9,13 +9,15 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from lemon_client.model_table import PARAMETERS
 
 from lemon_ext.errors import LemonError
 from lemon_ext.rows import Row, RowsError, read_rows
 
 SPREAD = "begins JSON that goes on over several lines; each line must hold one whole object"
-NAMES = ", ".join((*PARAMETERS, "extra_body"))
+WINDOWS = "is not UTF-8 but, it seems, Windows-1252 (cp1252); save the file as UTF-8, in Excel as 'CSV UTF-8'"
+SIZES = "'sizes' is no parameter; did you mean 'size'? To carry it along instead: --carry sizes"
+TWO = "'prompt' and 'Prompt' are both 'prompt'; leave one out, or carry it along with --carry"
+NO_PROMPT = "there is no column 'prompt'; the first line names the columns. For one prompt a line: --format txt"
 
 
 def read(tmp_path: Path, name: str, content: bytes | str) -> list[tuple[int, dict[str, Any]]]:
@@ -82,7 +84,9 @@ def test_a_given_format_wins_over_suffix_and_first_line(tmp_path: Path) -> None:
     path.write_text('{"prompt": "a"}\n')
     assert list(read_rows(path, format="jsonl")) == [{"prompt": "a"}]
     assert list(read_rows("-", format="txt", stdin=io.BytesIO(b"prompt\n"))) == [{"prompt": "prompt"}]
-    with pytest.raises(ValueError, match="format must be one of jsonl, csv, txt"):
+    with pytest.raises(
+        ValueError, match="format must be one of jsonl, json, csv, tsv, txt, xlsx, ods, parquet, not 'xml'"
+    ):
         list(read_rows(path, format="xml"))  # type: ignore[arg-type]
 
 
@@ -91,7 +95,8 @@ KINDS = {"prompt": {"type": "string"}, "w": {"type": "number"}, "f": {"type": "b
 
 
 def test_csv_cells_become_what_the_parameter_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("lemon_ext.batch.rows.PARAMETERS", KINDS)
+    for module in ("cells", "columns"):
+        monkeypatch.setattr(f"lemon_ext.batch.{module}.PARAMETERS", KINDS)
     content = 'prompt,w,f,l\n007, 1.5e1 ,TRUE,"[""x"", 1]"\na,.5,0,\n'
     assert read(tmp_path, "a.csv", content) == [
         (2, {"prompt": "007", "w": 15.0, "f": True, "l": ["x", 1]}),
@@ -107,10 +112,10 @@ def test_csv_cells_become_what_the_parameter_is(tmp_path: Path, monkeypatch: pyt
 @pytest.mark.parametrize(
     ("name", "content", "expected"),
     [
-        ("a.txt", b"a\ncaf\xe9\nb\n", ["line 2: is not UTF-8 (byte 0xe9); save the file as UTF-8"]),
-        ("a.csv", b"pr\xe9mpt\na\n", ["line 1: is not UTF-8 (byte 0xe9); save the file as UTF-8"]),
-        ("a.csv", b"prompt\ncaf\xe9\n", ["line 2: is not UTF-8 (byte 0xe9); save the file as UTF-8"]),
-        ("a", b"caf\xe9\nb\n", ["line 1: is not UTF-8 (byte 0xe9); save the file as UTF-8"]),
+        ("a.txt", b"a\ncaf\xe9\nb\n", [f"line 2: {WINDOWS}"]),
+        ("a.csv", b"pr\xe9mpt\na\n", [f"line 1: {WINDOWS}"]),
+        ("a.csv", b"prompt\ncaf\xe9\n", [f"line 2: {WINDOWS}"]),
+        ("a", b"caf\xe9\nb\n", [f"line 1: {WINDOWS}"]),
         ("a.txt", b"a\0b\n", ["line 1: holds a NUL byte; if the file is UTF-16, save it as UTF-8"]),
         ("a.csv", b"prompt\na\0b\n", ["line 2: holds a NUL byte; if the file is UTF-16, save it as UTF-8"]),
         ("a.txt", "a\rb\rc", ["line 1: holds a carriage return; save the file with LF or CRLF line ends"]),
@@ -125,23 +130,22 @@ def test_csv_cells_become_what_the_parameter_is(tmp_path: Path, monkeypatch: pyt
                 "line 5: must be an object or a string, not null",
             ],
         ),
-        ("a.json", '[\n"a"\n', [f"line 1: {SPREAD}"]),
-        ("a.jsonl", '{"prompt": "a", "sizes": "1x1"}', ["line 1: 'sizes' is no parameter; did you mean 'size'?"]),
-        ("a.jsonl", '{"prompt": "a", "Prompt": "1x1"}', ["line 1: 'Prompt' is no parameter; did you mean 'prompt'?"]),
-        (
-            "a.jsonl",
-            '{"prompt": "a", "zzz": 1}',
-            ["line 1: 'zzz' is no parameter; what the API takes beyond these goes into 'extra_body'"],
-        ),
+        ("a.json", '[\n"a"\n', ["line 3: ends before its list does"]),
+        ("a.jsonl", '{"prompt": "a", "sizes": "1x1"}', [f"line 1: {SIZES}"]),
+        ("a.jsonl", '{"prompt": "a", "Prompt": "b"}', [f"line 1: {TWO}"]),
         ("a.jsonl", '{"prompt": "a", "extra_body": []}', ["line 1: extra_body must be a JSON object"]),
         ("a.jsonl", '{"prompt": "a", "n": 1, "n": 2}', ["line 1: has the key 'n' twice"]),
         ("a.jsonl", '{"prompt": "a", "n": NaN}', ["line 1: holds NaN, which JSON does not have"]),
         ("a.jsonl", '{"prompt": "\\ud83d"}', ["line 1: holds half a character (a lone surrogate such as \\ud83d)"]),
         ("a.jsonl", "[" * 100_000, ["line 1: is nested too deeply"]),
         ("a.jsonl", '{"n": ' + "9" * 5000 + "}", ["line 1: holds a number with too many digits"]),
-        ("a.csv", "prompt,sizes\na,1\n", ["line 1: 'sizes' is no parameter; did you mean 'size'?"]),
+        ("a.csv", "prompt,sizes\na,1\n", [f"line 1: {SIZES}"]),
         ("a.csv", "prompt,n,n\na,1,2\n", ["line 1: the column 'n' is there twice"]),
-        ("a.csv", "n\n1\n", [f"line 1: there is no column 'prompt'; the first line names the columns: {NAMES}"]),
+        (
+            "a.csv",
+            "n\n1\n",
+            [f"line 1: {NO_PROMPT}"],
+        ),
         (
             "a.csv",
             "prompt,n\na cat, black,1\nb,1\nc,2.5\n",
@@ -176,7 +180,11 @@ def test_bad_lines_are_named(tmp_path: Path, name: str, content: bytes | str, ex
         ("a cat".encode("utf-16"), "is UTF-16 text. Save it as UTF-8. Nothing was sent."),
         (b"\xfe\xff\0a", "is UTF-16 text. Save it as UTF-8. Nothing was sent."),
         ("a cat".encode("utf-32"), "is UTF-32 text. Save it as UTF-8. Nothing was sent."),
-        (b"PK\x03\x04...", "is a spreadsheet or another zip file. Export it as CSV in UTF-8. Nothing was sent."),
+        (
+            b"PK\x03\x04...",
+            "is a spreadsheet or another zip file. Name it .xlsx or .ods, or export it as CSV in UTF-8. "
+            "Nothing was sent.",
+        ),
     ],
 )
 @pytest.mark.parametrize("name", ["a.txt", "a.csv", "a.jsonl", "a"])
@@ -213,7 +221,9 @@ def test_many_faults_are_all_kept_and_the_message_stays_short(tmp_path: Path) ->
     with pytest.raises(RowsError) as caught:
         read(tmp_path, "a.jsonl", "7\n" * 1000)
     assert len(caught.value.faults) == 1000
-    assert str(caught.value).endswith("  - line 20: must be an object or a string, not a number\n  - and 980 more")
+    assert str(caught.value).endswith(
+        "has 1,000 faults:\n  - lines 1, 2, 3, 4, 5 and 995 more: must be an object or a string, not a number"
+    )
 
 
 @pytest.mark.parametrize(

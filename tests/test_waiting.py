@@ -86,6 +86,9 @@ LINKS = block("          links:\n", "          content:\n            application
         ([(SECONDS, "      x-typical-seconds: 30")], "x-typical-seconds", "is how long"),
         ([(SECONDS, "      x-typical-seconds: [120, 30]")], "x-typical-seconds", "is how long"),
         ([(SECONDS, "      x-typical-seconds: [0, yes please]")], "x-typical-seconds", "is how long"),
+        ([("                completed:\n                  value:", "                done:\n                  value:"),
+          ("                    status: completed\n", "                    status: processing\n")],
+         "get.responses['200'].content['application/json'].examples", "that of a finished task"),
         # The default model.
         ([("x-lemon-default-model: dall-e-3", "x-lemon-default-model: dall-e-9")], "x-lemon-default-model",
          "'dall-e-9' is no row of x-lemon-models: a call that names no model sends it"),

@@ -20,6 +20,7 @@ WORDS = {
     "example": "example",
     "deprecated": "deprecated",
     "x-lemon-alias-of": "alias_of",
+    "x-lemon-asks": "asks",
 }
 PYTHON_TYPES = {"string": "str", "integer": "int", "number": "float", "boolean": "bool"}
 
@@ -29,7 +30,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Any, Final, Literal, NamedTuple, NotRequired, TypeAlias, TypedDict
+
+#: What a parameter asks of a picture, so that the picture can be compared with it.
+Asks: TypeAlias = Literal["pixels", "shape", "format", "count"]
 
 
 class Pixels(TypedDict, total=False):
@@ -63,6 +67,7 @@ class Rule(TypedDict, total=False):
     example: str | int | float | bool
     deprecated: bool
     alias_of: str
+    asks: Asks
 
 
 class Retired(TypedDict):
@@ -77,7 +82,7 @@ class ModelRow(TypedDict):
     """What is documented of one model. A parameter that maps to False, or is missing in `takes`, is not taken.
 
     A rule in `parameters` is whole: it stands in the place of the general one. `defaults` is what the server uses for
-    this model; it is never sent.
+    this model; it is never sent. `asks` is what a parameter asks of this model's pictures, where that is another thing.
     """
 
     reply: Literal["inline", "task", "either"]
@@ -86,6 +91,7 @@ class ModelRow(TypedDict):
     parameters: Mapping[str, Rule | Literal[False]]
     takes: NotRequired[tuple[str, ...]]
     defaults: NotRequired[Mapping[str, str | int | float | bool]]
+    asks: NotRequired[Mapping[str, Asks]]
     retired: NotRequired[Retired]
 
 '''

@@ -20,6 +20,7 @@ from typing import Any
 
 import codes
 import live
+import money
 import pictures
 import waiting
 import yaml
@@ -47,7 +48,10 @@ ROW_BOUNDS = {
     "boolean": {"enum"},
     "array": {"maxItems"},
 }
-WORDS = {"title", "description", "example", "examples", "deprecated", "x-server-default", "x-lemon-alias-of"}
+ASKS = "x-lemon-asks"
+WORDS = {"title", "description", "example", "examples", "deprecated", "x-server-default", "x-lemon-alias-of", ASKS}
+#: What a parameter can ask of a picture, and the type of one that asks it.
+ASKED = {"pixels": "string", "shape": "string", "format": "string", "count": "integer"}
 #: What the request schema can say of parameters that depend on each other, in itself and in its `allOf`.
 BETWEEN = {"dependentRequired", "not"}
 BETWEEN_IN_ALL_OF = {*BETWEEN, "oneOf", "anyOf"}
@@ -85,6 +89,7 @@ def load(text: str, *, house_rules: bool = True) -> Contract:
             _default,
             waiting.faults,
             codes.faults,
+            money.faults,
             live.faults,
             pictures.faults,
         ),
@@ -253,6 +258,8 @@ def _parameters(contract: Contract, _: str) -> Iterator[Finding]:
             yield Finding(place, "images.generate has this name for something else: leave it out, see extra_body")
         if "x-lemon-alias-of" in prop:
             yield from (Finding(place, reason) for reason in _alias_faults(contract, prop))
+        if ASKS in prop and ASKED.get(prop[ASKS]) != kind_of(contract, prop):
+            yield Finding(place, f"{ASKS} is what it asks of a picture, by its type: {', '.join(ASKED)}")
         if kind_of(contract, prop) is None:
             reason = "must be a scalar, a Known enum beside one, or a list of those: leave it out, see extra_body"
             yield Finding(place, reason)
@@ -378,6 +385,7 @@ def _models(contract: Contract, _: str) -> Iterator[Finding]:
 def _row(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what is wrong with the rest of a row: where in it, and why."""
     yield from _takes(contract, row)
+    yield from _asks(contract, row)
     yield from _defaults(contract, row)
     gone = row.get("retired", {})
     successor = contract.models.get(gone.get("instead", ""))
@@ -388,6 +396,14 @@ def _row(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
         for code in source.split(", ") if source and legend else ():
             if code not in legend:
                 yield at, f"x-lemon-sources does not say what {code!r} is"
+
+
+def _asks(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
+    for name, what in row.get("asks", {}).items():
+        if name not in contract.request_schema["properties"] or not _taken(row, name):
+            yield "asks", f"this model takes no parameter {name!r}"
+        elif kind_of(contract, contract.request_schema["properties"][name]) != ASKED[what]:
+            yield "asks", f"{name} cannot ask for {what}: that takes a parameter of type {ASKED[what]}"
 
 
 def _takes(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]:

@@ -29,6 +29,7 @@ from derive import defaults, image_params, known_models, model_table, models_pag
 from impact import report
 from lint import load
 from live import live_table
+from money import money_table, prices_section
 from pictures import picture_table
 from waiting import task_table, tasks_section
 
@@ -68,6 +69,7 @@ def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, by
             "task_table": task_table(contract),
             "error_table": error_table(contract),
             "picture_table": picture_table(contract),
+            "money_table": money_table(contract),
         }
         for name, body in modules.items():
             (package / f"{name}.py").write_text(body, encoding="utf-8")
@@ -93,7 +95,7 @@ def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, by
 
 
 def _page(contract: Contract) -> str:
-    return models_page(contract) + tasks_section(contract) + codes_section(contract)
+    return models_page(contract) + tasks_section(contract) + codes_section(contract) + prices_section(contract)
 
 
 def lazy(init: str) -> str:

@@ -70,6 +70,7 @@ def faults(contract: Contract, _: str = "") -> Iterator[Finding]:
         if operation["x-lemon-task"] != makers[0][1]["x-lemon-task"]:
             yield Finding(f"{place}.x-lemon-task", "every operation needs the same: share it by a YAML anchor")
     yield from _wrong_states(contract)
+    yield from _unfinished(contract, makers)
 
 
 def task_table(contract: Contract) -> str:
@@ -290,6 +291,36 @@ def _wrong_states(contract: Contract) -> Iterator[Finding]:
     if not _is_range(schema.get("x-typical-seconds")):
         yield Finding(f"{place}.x-typical-seconds", "is how long a task usually takes: [30, 120], in seconds")
     yield from _stateless(contract, first)
+
+
+def _unfinished(contract: Contract, makers: list[tuple[str, dict[str, Any]]]) -> Iterator[Finding]:
+    """Yield the polls whose first example is no finished task: a mock server would answer with it for ever."""
+    done = {
+        str(word).lower()
+        for _, schema in _status_schemas(contract)
+        if isinstance(schema["x-lemon-states"], dict)
+        for word in schema["x-lemon-states"].get("succeeded", ())
+    }
+    links = [
+        answer.get("links", {}).get("poll", {}) for _, maker in makers for _, answer in _successes(contract, maker)
+    ]
+    targets = {contract.resolve(link).get("operationId") for link in links}
+    for place, operation in _operations(contract):
+        for status, answer in _successes(contract, operation) if operation["operationId"] in targets else ():
+            for kind, media in answer.get("content", {}).items():
+                examples = list(media.get("examples", {}).values())
+                if done and examples and done.isdisjoint(_texts(examples[0].get("value"))):
+                    at = place_of([f"{place_of([f'{place}.responses', status])}.content", kind])
+                    yield Finding(f"{at}.examples", "mock servers answer the first one: that of a finished task")
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Yield the texts of an example, in lower case, however deep they are."""
+    if isinstance(value, dict):
+        for inner in value.values():
+            yield from _texts(inner)
+    elif isinstance(value, str):
+        yield value.lower()
 
 
 def _wrong_words(place: str, schema: dict[str, Any]) -> Iterator[Finding]:

@@ -49,9 +49,13 @@ ERROR_CODES: Final[Mapping[str, ErrorCode]] = MappingProxyType(
         "unsupported_task_cancel": ErrorCode("task", (400,), "L"),
         "async_task_not_found": ErrorCode("task", (404,), "L"),
         "task_not_cancellable": ErrorCode("task", (409,), "L"),
-        "task_not_owned": ErrorCode("task", (403,), "T+"),
+        "unsupported_parameter": ErrorCode("request", (400,), "T+"),
+        "task_not_owned": ErrorCode("permission", (403,), "T+"),
+        "delivery_tier_unavailable": ErrorCode("capacity", (503,), "T+"),
         "content_policy": ErrorCode("moderation", (), "elsewhere"),
         "content_policy_violation": ErrorCode("moderation", (400,), "elsewhere"),
         "moderation_blocked": ErrorCode("moderation", (400,), "elsewhere"),
+        "insufficient_user_quota": ErrorCode("money", (403,), "elsewhere"),
+        "billing_hard_limit_reached": ErrorCode("money", (400,), "elsewhere"),
     }
 )

@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Any, Final, Literal, NamedTuple, NotRequired, TypeAlias, TypedDict
+
+#: What a parameter asks of a picture, so that the picture can be compared with it.
+Asks: TypeAlias = Literal["pixels", "shape", "format", "count"]
 
 
 class Pixels(TypedDict, total=False):
@@ -39,6 +42,7 @@ class Rule(TypedDict, total=False):
     example: str | int | float | bool
     deprecated: bool
     alias_of: str
+    asks: Asks
 
 
 class Retired(TypedDict):
@@ -53,7 +57,7 @@ class ModelRow(TypedDict):
     """What is documented of one model. A parameter that maps to False, or is missing in `takes`, is not taken.
 
     A rule in `parameters` is whole: it stands in the place of the general one. `defaults` is what the server uses for
-    this model; it is never sent.
+    this model; it is never sent. `asks` is what a parameter asks of this model's pictures, where that is another thing.
     """
 
     reply: Literal["inline", "task", "either"]
@@ -62,6 +66,7 @@ class ModelRow(TypedDict):
     parameters: Mapping[str, Rule | Literal[False]]
     takes: NotRequired[tuple[str, ...]]
     defaults: NotRequired[Mapping[str, str | int | float | bool]]
+    asks: NotRequired[Mapping[str, Asks]]
     retired: NotRequired[Retired]
 
 
@@ -86,12 +91,14 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "maximum": 10,
             "description": "How many images to generate. How many a model makes at once depends on the model.",
             "default": 1,
+            "asks": "count",
         },
         "size": {
             "type": "string",
             "known": ("256x256", "512x512", "1024x1024", "1792x1024", "1024x1792"),
             "pattern": "^(auto|[1-9][0-9]*x[1-9][0-9]*)$",
             "description": "Width and height in pixels, as WIDTHxHEIGHT. Which sizes exist depends on the model.",
+            "asks": "pixels",
         },
         "quality": {
             "type": "string",
@@ -119,6 +126,7 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "known": ("1:1", "16:9", "9:16", "3:2", "2:3", "3:4", "4:3", "4:5", "5:4", "21:9"),
             "minLength": 1,
             "description": "The shape, as WIDTH:HEIGHT. For models that go by shape instead of size.",
+            "asks": "shape",
         },
         "resolution": {
             "type": "string",
@@ -134,6 +142,7 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "type": "string",
             "enum": ("png", "jpeg", "webp"),
             "description": "The file format of the images.",
+            "asks": "format",
         },
         "output_compression": {
             "type": "integer",
@@ -248,6 +257,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
                 "user",
             ),
             "parameters": {},
+            "asks": {"size": "shape"},
         },
         "nano-banana-2": {
             "reply": "either",
@@ -268,6 +278,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
                 "user",
             ),
             "parameters": {},
+            "asks": {"size": "shape"},
         },
         "nano-banana": {
             "reply": "either",
@@ -287,6 +298,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
                 "user",
             ),
             "parameters": {},
+            "asks": {"size": "shape"},
         },
         "nano-banana-edit": {
             "reply": "either",
@@ -306,6 +318,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
                 "user",
             ),
             "parameters": {},
+            "asks": {"size": "shape"},
         },
         "gemini-3-pro-image": {
             "reply": "either",
@@ -326,6 +339,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
                 "user",
             ),
             "parameters": {},
+            "asks": {"size": "shape"},
         },
         "gemini-3.1-flash-image": {
             "reply": "either",
@@ -346,6 +360,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
                 "user",
             ),
             "parameters": {},
+            "asks": {"size": "shape"},
         },
         "gemini-2.5-flash-image": {
             "reply": "either",
@@ -353,6 +368,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             "source": "L, T+",
             "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "user"),
             "parameters": {},
+            "asks": {"size": "shape"},
         },
         "grok-imagine-image": {
             "reply": "task",
@@ -405,6 +421,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             "source": "L",
             "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
             "parameters": {},
+            "asks": {"size": "shape"},
             "retired": {"since": "2026-06-27", "source": "T", "instead": "gemini-3-pro-image"},
         },
         "gemini-3.1-flash-image-preview": {
@@ -413,6 +430,7 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             "source": "L",
             "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "user"),
             "parameters": {},
+            "asks": {"size": "shape"},
             "retired": {"since": "2026-06-27", "source": "T", "instead": "gemini-3.1-flash-image"},
         },
         "gemini-2.0-flash-preview-image-generation": {
@@ -500,6 +518,7 @@ SOURCES: Final[Mapping[str, str]] = MappingProxyType(
         "T": "Pages of 2026-06-27 to 2026-07-02, under the name TokenLab",
         "T-spec": "The vendor's own openapi.json of 2026-07-11 to 2026-07-24",
         "T+": "The newest public pages and openapi.json, after 2026-07-20",
+        "SK": "The vendor's skill repositories of March to May 2026",
         "3P": "What others report in public, May 2026",
         "elsewhere": "Other gateways of this kind; no page of the vendor says it",
     }

@@ -10,7 +10,7 @@ from __future__ import annotations
 import os
 import re
 import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -23,6 +23,7 @@ from attrs import define, field, frozen
 from lemon_ext._core import Core, Validation
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._flow import Flow, Send, arun
+from lemon_ext._picture import SUFFIXES
 from lemon_ext._response import APIResponse
 from lemon_ext._signals import Terminated, terminations_as_interrupts
 from lemon_ext._warn import warn
@@ -30,13 +31,15 @@ from lemon_ext.client import AsyncLemon, Lemon
 from lemon_ext.errors import JournalError
 
 from . import journal as journals
+from .cells import convert as cell_value
+from .columns import Columns, stem
 from .engine import Engine, Options
 from .gallery import write_gallery
-from .journal import FILE, Entry, Journal
+from .journal import FILE, Entry, Incoming, Journal
 from .output import RESULTS, Progress, damage, export, outcome
 from .pictures import recognize
 from .rows import Row, read_rows
-from .validate import Requests, checked, spooled
+from .validate import Checks, Grid, Requests, checked, spooled
 
 __all__ = (
     "Plan",
@@ -44,9 +47,11 @@ __all__ = (
     "Row",
     "arun_batch",
     "batch_status",
+    "cell_value",
     "export_results",
     "plan_batch",
     "read_rows",
+    "rows_to_edit",
     "run_batch",
 )
 
@@ -72,7 +77,15 @@ class Plan:
 
 
 def plan_batch(
-    requests: Requests, *, defaults: Mapping[str, Any] | None = None, validation: Validation = "strict"
+    requests: Requests,
+    *,
+    defaults: Mapping[str, Any] | None = None,
+    prompt_column: str | None = None,
+    id_column: str | None = None,
+    carry: Sequence[str] = (),
+    strict_columns: bool = False,
+    grid: Grid | None = None,
+    validation: Validation = "strict",
 ) -> Plan:
     """Check every row and count what would be sent. Nothing is sent, written or billed.
 
@@ -80,9 +93,10 @@ def plan_batch(
     """
     rows = images = 0
     models: dict[str, int] = {}
-    for _, body, asked in checked(requests, defaults, validation):
-        rows, images = rows + 1, images + asked
-        models[body["model"]] = models.get(body["model"], 0) + 1
+    checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid)
+    for row in checked(requests, checks, validation):
+        rows, images = rows + 1, images + row.images
+        models[row.request["model"]] = models.get(row.request["model"], 0) + 1
     return Plan(rows, images, models)
 
 
@@ -92,12 +106,18 @@ def run_batch(
     *,
     client: Lemon | AsyncLemon | None = None,
     defaults: Mapping[str, Any] | None = None,
+    prompt_column: str | None = None,
+    id_column: str | None = None,
+    carry: Sequence[str] = (),
+    strict_columns: bool = False,
+    grid: Grid | None = None,
     deadline: float = 600.0,
     poll_interval: float | None = None,
     concurrency: int = 64,
     max_images: int | None = None,
     resend_refused: bool = False,
     resend_uncertain: bool = False,
+    resend_failed: bool = False,
     drop_unknown: bool = False,
     gallery: bool = True,
     on_progress: OnProgress | None = None,
@@ -105,10 +125,14 @@ def run_batch(
     """Generate the images of many requests into a folder. **Each row is billed once**, however often this is called.
 
     ``requests`` are dicts with ``prompt`` and any parameters of `Images.generate` (``defaults`` fill in what a row
-    leaves out); None goes on with what the folder holds. All rows are checked before the first is sent. The rows
-    are worked off while the iterator is read, and each outcome is a dict as it stands in ``results.jsonl``
-    (docs/batch.md): row, status (``saved``, ``failed``, ``uncertain``, ``waiting``, ``refused``), paths, task_id, error
-    and more. Rows that ended in an earlier run are not repeated, uncertain ones are reported again.
+    leaves out); None goes on with what the folder holds. What is no parameter is carried along into the results and
+    never sent, as `read_rows` explains: ``prompt_column``, ``id_column``, ``carry`` and ``strict_columns`` are for rows
+    that do not come from there. ``grid`` sends each row with each combination of values, such as ``{"size":
+    ["1024x1024", "1792x1024"]}``. All rows are checked before the first is sent.
+
+    The rows are worked off while the iterator is read, and each outcome is a dict as it stands in ``results.jsonl``
+    (docs/batch.md): row, id, status (``saved``, ``failed``, ``uncertain``, ``waiting``, ``refused``), paths, task_id,
+    extra, error and more. Rows that ended in an earlier run are not repeated, uncertain ones are reported again.
 
     The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``. ``client``: a
     client to use (None makes one from the environment). A `Lemon` is left open; an `AsyncLemon` is closed, because its
@@ -119,17 +143,19 @@ def run_batch(
     called with a `Progress` at every step, in another thread.
 
     Rows that were refused are sent again with ``resend_refused``: they were never billed. Rows whose answer was lost
-    are sent again only with ``resend_uncertain``: they may be billed twice. A task that the API does not know stays
-    ``waiting`` for another run, unless ``drop_unknown`` gives it up.
+    are sent again only with ``resend_uncertain``, and rows whose task failed only with ``resend_failed``: they may be
+    billed twice. A task that the API does not know stays ``waiting`` for another run, unless ``drop_unknown`` gives it
+    up. Rows may be added at the end of the input, and a refused row may be mended, which sends it anew.
 
     Leaving the loop early, Ctrl-C, and a signal that ends the program stop the sending, wait for what is on its way and
     keep the rest for another run. Rows of a file come from `read_rows`. Raises CapabilityError for bad rows (nothing
     was sent), JournalError if the folder cannot be used, is used by another process, holds another batch or a damaged
     journal (for single cells of it: at the end), and MissingKeyError.
     """
-    again = (resend_refused, resend_uncertain, drop_unknown)
+    again = (resend_refused, resend_uncertain, resend_failed, drop_unknown)
     options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery)
-    batch = _Batch(requests, Path(folder), client, defaults, options, on_progress)
+    checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid)
+    batch = _Batch(requests, Path(folder), client, checks, options, on_progress)
     batch.closes = not isinstance(client, Lemon)
     yield from _read(batch)
 
@@ -140,12 +166,18 @@ async def arun_batch(
     *,
     client: Lemon | AsyncLemon | None = None,
     defaults: Mapping[str, Any] | None = None,
+    prompt_column: str | None = None,
+    id_column: str | None = None,
+    carry: Sequence[str] = (),
+    strict_columns: bool = False,
+    grid: Grid | None = None,
     deadline: float = 600.0,
     poll_interval: float | None = None,
     concurrency: int = 64,
     max_images: int | None = None,
     resend_refused: bool = False,
     resend_uncertain: bool = False,
+    resend_failed: bool = False,
     drop_unknown: bool = False,
     gallery: bool = True,
     on_progress: OnProgress | None = None,
@@ -154,9 +186,10 @@ async def arun_batch(
 
     Read it within ``async with contextlib.aclosing(arun_batch(...)) as outcomes`` if you may leave the loop early.
     """
-    again = (resend_refused, resend_uncertain, drop_unknown)
+    again = (resend_refused, resend_uncertain, resend_failed, drop_unknown)
     options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery)
-    batch = _Batch(requests, Path(folder), client, defaults, options, on_progress)
+    checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid)
+    batch = _Batch(requests, Path(folder), client, checks, options, on_progress)
     send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
     errors: list[Exception] = []
 
@@ -198,6 +231,20 @@ def batch_status(folder: str | os.PathLike[str]) -> Progress:
     return Progress.of(counts, images)
 
 
+def rows_to_edit(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+    """Yield the rows that failed or were refused, flat, as a new input may have them: the id, the parameters, what was
+    carried along, and then ``row``, ``status`` and ``error``. Raises JournalError.
+    """
+    with Journal.read(Path(folder)) as journal:
+        for entry in journal.entries():
+            told = outcome(entry)
+            if told["status"] in ("failed", "refused") and entry.finished_at is not None:
+                known = {} if entry.id is None else {"id": entry.id}
+                error = (entry.error or {}).get("message")
+                ours = {"row": entry.row, "status": told["status"], "error": error}
+                yield known | entry.request | (entry.extra or {}) | ours
+
+
 def export_results(folder: str | os.PathLike[str]) -> Path:
     """Write ``results.jsonl`` from the journal, one row per input row and in its order. Returns its path."""
     with Journal.read(Path(folder)) as journal:
@@ -211,7 +258,7 @@ class _Batch:
     requests: Requests | None
     folder: Path
     given: Lemon | AsyncLemon | None
-    defaults: Mapping[str, Any] | None
+    checks: Checks
     options: Options
     on_progress: OnProgress | None
     client: Lemon | AsyncLemon = field(init=False)
@@ -288,12 +335,12 @@ class _Batch:
     def _open(self) -> Journal:
         """Check the rows, and open the folder with them in it."""
         core = self.client._core
-        with ExitStack() as undo, spooled(self.requests, self.defaults, core.validation) as rows:
+        with ExitStack() as undo, spooled(self.requests, self.checks, core.validation) as rows:
             if rows is not None:
                 _refuse_orphans(self.folder)
             journal = undo.enter_context(Journal.open(self.folder, create=rows is not None))
             if rows is not None:
-                journal.take_in(rows)
+                journal.take_in(rows if journal.count() else _spare_pictures(self.folder, rows))
             elif not journal.count():
                 raise JournalError(
                     f"The input of {self.folder} was not read to its end. Give it again: the same `lemon batch`, or "
@@ -303,7 +350,10 @@ class _Batch:
             remove_stale_parts(self.folder)
             recognize(journal)
             _note_address(journal, core.session.base_url)
-            journal.release(refused=self.options.resend_refused, uncertain=self.options.resend_uncertain)
+            options = self.options
+            journal.release(
+                refused=options.resend_refused, uncertain=options.resend_uncertain, failed=options.resend_failed
+            )
             undo.pop_all()
         return journal
 
@@ -355,6 +405,19 @@ def _refuse_orphans(folder: Path) -> None:
             "pictures again and replace them. Choose another folder, or move them away.",
             path=folder / FILE,
         )
+
+
+def _spare_pictures(folder: Path, rows: Iterator[Incoming]) -> Iterator[Incoming]:
+    """Yield the rows of a new batch, and refuse one whose pictures would replace a file that is not the batch's."""
+    there = {path.stem.rpartition("-")[0]: path.name for path in folder.iterdir() if path.suffix in SUFFIXES.values()}
+    for number, row in enumerate(rows, 1):
+        name = stem(row.id or number, row.request.get("prompt")) if there else ""
+        if name in there:
+            raise JournalError(
+                f"{folder} holds {there[name]}, which a picture of this batch would replace. Choose another folder.",
+                path=folder / FILE,
+            )
+        yield row
 
 
 def _note_address(journal: Journal, base_url: str) -> None:

@@ -23,7 +23,19 @@ from anyio.to_thread import run_sync
 from attrs import define, evolve, field, frozen
 
 from lemon_ext import _clock
-from lemon_ext._api import Accepted, Answer, Rejected, State, TryLater, Unknown, submission, submit_once
+from lemon_ext._api import (
+    Accepted,
+    Answer,
+    Bill,
+    Rejected,
+    State,
+    TryLater,
+    Unknown,
+    amount,
+    bill,
+    submission,
+    submit_once,
+)  # fmt: skip
 from lemon_ext._core import Core, check_waiting
 from lemon_ext._flow import Flow
 from lemon_ext._retry import Deadline, wait_before
@@ -42,7 +54,7 @@ from lemon_ext.errors import (
     UnreadableSubmissionError,
 )  # fmt: skip
 from lemon_ext.poll_schedule import Durations, Schedule
-from lemon_ext.tasks import Task, ending, next_delay, poll_once, remarks, timed_out
+from lemon_ext.tasks import Task, ending, next_delay, poll_once, timed_out
 
 from . import journal
 from .journal import Entry, Journal, Statement, Writer
@@ -81,6 +93,7 @@ class Options:
     max_images: int | None = None
     resend_refused: bool = False
     resend_uncertain: bool = False
+    resend_failed: bool = False
     drop_unknown: bool = False
     gallery: bool = True
 
@@ -364,7 +377,7 @@ class Engine:
             await self._finish(task, "submitting")
             return
         self._unwritten[entry.row] = f"was accepted as task {task.id}"
-        await self._write(entry.row, status="waiting", task_id=task.id, poll_url=task.poll_url)
+        await self._write(entry.row, status="waiting", task_id=task.id, poll_url=task.poll_url, **_billed(task))
         self._move("submitting", "waiting")
         await self._follow(task)
 
@@ -407,7 +420,8 @@ class Engine:
         self._doubts += 1
         if self._doubts >= DOUBTS:
             self.stop(f"{DOUBTS} submissions in a row were sent and their answers lost", leave=False)
-        await self._end(entry.row, "submitting", "uncertain", error)
+        known = bill(getattr(error, "response", None))
+        await self._end(entry.row, "submitting", "uncertain", error, **_cells(known))
 
     async def _put_back(self, entry: Entry, error: LemonError) -> None:
         await self._unsend(entry, error)
@@ -465,7 +479,7 @@ class Engine:
             answer = ending(task)
         except TaskFailedError as exc:
             if task._answer is None or not task._answer.images:
-                await self._end(task.row, before, "failed", exc)
+                await self._end(task.row, before, "failed", exc, **_billed(task))
                 return
             failure, answer = exc, task._answer
         entry = await self._writer.read(self._journal.entry, task.row)
@@ -473,7 +487,7 @@ class Engine:
         with anyio.CancelScope(shield=True):  # what came as data is nowhere else
             await self._store(pictures, data=True)
         if failure is None:
-            cells: dict[str, Any] = {"answer": without_data(answer), "note": " ".join(remarks(answer, task.n)) or None}
+            cells: dict[str, Any] = {"answer": without_data(answer), "note": pictures.note, **_billed(task)}
             cells |= {"task_id": answer.task_id or task.id, "paths": pictures.paths, "error": None}
             await self._write(task.row, status="completed", **cells)
             self._move(before, "completed")
@@ -493,13 +507,14 @@ class Engine:
         async with self._saves:
             await self._store(pictures, data=False)
         if failure is not None:
-            await self._end(row, before, "failed", failure, paths=pictures.paths)
+            await self._end(row, before, "failed", failure, paths=pictures.paths, note=pictures.note)
         elif pictures.error is None:
-            await self._write(row, status="saved", paths=pictures.paths, error=None, finished_at=_clock.wall())
+            cells = {"paths": pictures.paths, "note": pictures.note, "error": None}
+            await self._write(row, status="saved", **cells, finished_at=_clock.wall())
             self.images += len(pictures.paths)
             await self._ended_as(row, before, "saved")
         else:
-            await self._write(row, paths=pictures.paths, error=described(pictures.error))
+            await self._write(row, paths=pictures.paths, note=pictures.note, error=described(pictures.error))
             await self._ended_as(row, before, "failed")
 
     async def _end(self, row: int, before: str, status: str, error: Exception, **cells: Any) -> None:
@@ -530,7 +545,10 @@ class Engine:
         self._changed()
 
     def _task(self, entry: Entry) -> RowTask:
-        return RowTask(entry.task_id, entry.poll_url, entry.request.get("model"), entry.images, row=entry.row)
+        return RowTask(
+            entry.task_id, entry.poll_url, entry.request.get("model"), entry.images, row=entry.row,
+            request_id=entry.request_id, billing_id=entry.billing_id, cost=amount(entry.cost),
+        )  # fmt: skip
 
     def _learned(self) -> list[Statement]:
         return [journal.learned(m, d.to_json()) for m, d in self._schedule.durations.items() if m is not None]
@@ -549,3 +567,12 @@ class Engine:
                 (error or self._crash).add_note(note)
             if error is not None and told:
                 warn(" ".join(told))
+
+
+def _billed(task: Task) -> dict[str, Any]:
+    """Return the cells of what a row was billed as."""
+    return _cells(Bill(task.request_id, task.billing_id, task.cost))
+
+
+def _cells(known: Bill) -> dict[str, Any]:
+    return {**known._asdict(), "cost": None if known.cost is None else str(known.cost)}

@@ -14,11 +14,13 @@ import re
 import shlex
 from base64 import b64encode
 from collections.abc import Iterator
+from decimal import Decimal
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
+from lemon_ext._api import amount
 from lemon_ext._files import write_whole
 
 from .output import RESULTS
@@ -42,9 +44,9 @@ _ADVICE: Final = {
     "accepted": ("Accepted, not fetched yet. To go on:", "{resume}"),
     "unfetched": ("It is made and paid. To fetch it:", "{resume}"),
     "uncertain": ("Look at your account before you send it again:", "{resume} --resend-uncertain"),
-    "failed": ("It is not sent again. For another try, put it in a new batch.", ""),
+    "failed": ("It may have been billed all the same. For another try:", "{resume} --resend-failed"),
     "refused": (
-        "The API did not accept it, and it is not billed. Put a changed one in a new batch, or send it again:",
+        "The API did not accept it, and it is not billed. Mend it in the input, or send it again as it is:",
         "{resume} --resend-refused",
     ),
 }
@@ -66,6 +68,11 @@ _SHOWN: Final[tuple[tuple[str, str, Any, Any], ...]] = (
     ("finished", "finished_at", _NUMBER, None),
     ("seconds", "seconds", _NUMBER, None),
     ("note", "note", str, None),
+    ("id", "id", str, None),
+    ("extra", "extra", dict, {}),
+    ("cost", "cost", str, None),
+    ("request", "request_id", str, None),
+    ("billing", "billing_id", str, None),
 )
 
 
@@ -111,16 +118,20 @@ def _page(results: Iterator[bytes], name: str) -> Iterator[str]:
     }
     yield _json(facts).removesuffix("}") + ',"rows":['
     damaged = []
+    spent, billed = Decimal(0), 0
     comma = "\n"
     for number, line in enumerate(results, start=1):
         try:
-            row = _json(_row(json.loads(line)))
+            record = json.loads(line)
+            row = _json(_row(record))
         except (ValueError, RecursionError):
             damaged += [number] if line.strip() else []
         else:
             yield comma + row
             comma = ",\n"
-    yield f'\n],"damaged":{_json(damaged)}}}'
+            if (cost := amount(record.get("cost"))) is not None:
+                spent, billed = spent + cost, billed + 1
+    yield f'\n],"damaged":{_json(damaged)},"spent":{_json(f"{spent:f}" if billed else None)},"billed":{billed}}}'
     yield after
 
 

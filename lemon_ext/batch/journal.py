@@ -24,9 +24,10 @@ import sqlite3
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing, contextmanager
-from itertools import zip_longest
+from itertools import chain, repeat
 from pathlib import Path
-from typing import Any, Final, Self, TypeAlias, TypeVar
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple, Self, TypeAlias, TypeVar
 
 import anyio
 from anyio.to_thread import run_sync
@@ -34,7 +35,7 @@ from attrs import Attribute, define, field, fields, frozen
 
 from lemon_ext.errors import JournalError
 
-__all__ = ("Entry", "Journal", "Statement", "Writer")
+__all__ = ("Entry", "Incoming", "Journal", "Statement", "Writer")
 
 T = TypeVar("T")
 
@@ -42,8 +43,12 @@ FILE: Final = "journal.sqlite3"
 LOCK: Final = "journal.lock"
 #: "LEMN": tells our files from other people's databases.
 APPLICATION_ID: Final = 0x4C454D4E
-VERSION: Final = 1
+#: Version 1 had no columns for ids, for what is carried along, and for what a row was billed as.
+VERSION: Final = 2
 STATUSES: Final = ("unsent", "submitting", "waiting", "completed", "saved", "failed", "refused", "uncertain")
+#: Nothing was billed for a row in these states, unless an earlier try of it is in doubt.
+UNPAID: Final = ("unsent", "refused")
+_PAID: Final = {"waiting": "is paid for", "completed": "is paid for", "saved": "is paid for"}
 #: How deep JSON is stored; no answer that means anything is deeper.
 DEEPEST: Final = 64
 
@@ -54,6 +59,18 @@ Statement: TypeAlias = tuple[str, tuple[Any, ...]]
 def _sql(kind: type, sql: str, about: str, *, json: bool = False) -> dict[str, Any]:
     """Say what a column is. A cell of another kind is damage; NULL is read as nothing where SQL allows it."""
     return {"kind": kind, "sql": sql, "about": about, "json": json}
+
+
+class Incoming(NamedTuple):
+    """A row of the input: its line in a file, the JSON of its request, how many images that asks for, the row's id, and
+    what is carried along.
+    """
+
+    line: int | None
+    request: Mapping[str, Any]
+    images: int
+    id: str | None = None
+    extra: Mapping[str, Any] = MappingProxyType({})
 
 
 @frozen(repr=False)
@@ -73,18 +90,30 @@ class Entry:
     )
     error: dict[str, Any] | None = field(metadata=_sql(dict, "TEXT", "JSON: type, message, code...", json=True))
     note: str | None = field(metadata=_sql(str, "TEXT", "what stopped nothing, such as fewer images than asked for"))
-    doubts: int = field(metadata=_sql(int, "INTEGER NOT NULL DEFAULT 0", "earlier submissions whose answers were lost"))
+    doubts: int = field(metadata=_sql(int, "INTEGER NOT NULL DEFAULT 0", "earlier tries that may be billed"))
     submitted_at: float | None = field(metadata=_sql(float, "REAL", "Unix seconds"))
     finished_at: float | None = field(metadata=_sql(float, "REAL", "Unix seconds"))
+    id: str | None = field(metadata=_sql(str, "TEXT", "what the user calls the row"))
+    extra: dict[str, Any] | None = field(metadata=_sql(dict, "TEXT", "JSON: carried along, never sent", json=True))
+    request_id: str | None = field(metadata=_sql(str, "TEXT", "what the API calls the request"))
+    billing_id: str | None = field(metadata=_sql(str, "TEXT", "what the account's records call the charge"))
+    cost: str | None = field(metadata=_sql(str, "TEXT", "US dollars, an exact decimal"))
     damage: tuple[str, ...] = ()
+
+    @property
+    def answered(self) -> list[dict[str, Any]]:
+        """The images of the answer, without their data."""
+        images = (self.answer or {}).get("images")
+        return [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
 
     @classmethod
     def of(cls, found: sqlite3.Row) -> Entry:
         """Read a row as it stands in the file."""
         cells, damage = {}, []
+        there = found.keys()
         for column in _COLUMNS:
             try:
-                cells[column.name] = _cell(found[column.name], column)
+                cells[column.name] = _cell(found[column.name] if column.name in there else None, column)
             except (ValueError, TypeError, RecursionError):
                 damage.append(column.name)
                 cells[column.name] = _EMPTY.get(column.name)
@@ -216,19 +245,25 @@ class Journal:
                 for sql, values in statements
             ]
 
-    def take_in(self, rows: Iterable[tuple[int | None, Mapping[str, Any], int]]) -> None:
-        """Write down the input: (line, request, images) per row, all or none.
-
-        If there is one already, the input has to be the same: raises JournalError at the first difference.
+    def take_in(self, rows: Iterable[Incoming]) -> None:
+        """Write down the input, all or none. If there is one already, rows at its end are new, and a row that was not
+        sent, or refused, may have changed. Raises JournalError at the first other difference.
         """
         with _explained(self.path), self._transaction():
-            if self.count():
-                self._compare(rows)
-                return
-            self._database.executemany(
-                "INSERT INTO rows (row, line, request, images) VALUES (?, ?, ?, ?)",
-                ((row, line, dumps(request), images) for row, (line, request, images) in enumerate(rows, 1)),
-            )
+            # Read to its end before anything is appended.
+            old: Iterator[Entry | None] = chain(self.entries(), repeat(None))
+            row = 0
+            for row, new in enumerate(rows, 1):
+                if (entry := next(old)) is None:
+                    values = (row, new.line, dumps(new.request), new.images, new.id, _json_or_null(new.extra))
+                    self._database.execute(
+                        "INSERT INTO rows (row, line, request, images, id, extra) VALUES (?, ?, ?, ?, ?, ?)",
+                        [_storable(value) for value in values],
+                    )
+                else:
+                    self._compare(entry, new)
+            if next(old) is not None:
+                raise self._another(f"its row {row + 1} is gone")
 
     def count(self) -> int:
         """Return how many rows there are."""
@@ -275,11 +310,15 @@ class Journal:
         """Return how many images are saved."""
         return sum(len(entry.paths or ()) for entry in self.entries("saved"))
 
-    def release(self, *, refused: bool, uncertain: bool) -> None:
-        """Let rows be sent again because the user says so: refused ones, and those whose answer was lost."""
+    def release(self, *, refused: bool, uncertain: bool, failed: bool = False) -> None:
+        """Let rows be sent again because the user says so: refused ones, those whose answer was lost, and those whose
+        task failed. Both of the last may be billed already. A failed row keeps the pictures that came all the same.
+        """
         again = "UPDATE rows SET status = 'unsent', submitted_at = NULL, finished_at = NULL, error = NULL"
+        doubtful = f"{again}, doubts = doubts + 1, task_id = NULL, poll_url = NULL, answer = NULL, paths = NULL"
         statements = [f"{again} WHERE status = 'refused'"] if refused else []
-        statements += [f"{again}, doubts = doubts + 1 WHERE status = 'uncertain'"] if uncertain else []
+        statements += [f"{doubtful} WHERE status = 'uncertain'"] if uncertain else []
+        statements += [f"{doubtful} WHERE status = 'failed' AND coalesce(paths, '') NOT LIKE '%\"%'"] if failed else []
         self.commit((statement, ()) for statement in statements)
 
     def meta(self, name: str) -> str | None:
@@ -307,7 +346,19 @@ class Journal:
         if (found := self._one("PRAGMA quick_check(1)")[0]) != "ok":
             raise sqlite3.DatabaseError(found)
         self._database.execute("PRAGMA synchronous = FULL")
+        self._bring_up_to_date()
         self.commit([cut_off()])
+
+    def _bring_up_to_date(self) -> None:
+        """Add the columns that an earlier version did not have."""
+        if self._one("PRAGMA user_version")[0] == VERSION:
+            return
+        with self._transaction():
+            there = {column["name"] for column in self._database.execute("PRAGMA table_info(rows)")}
+            for column in _COLUMNS:
+                if column.name not in there:
+                    self._database.execute(f"ALTER TABLE rows ADD COLUMN {column.name} {column.metadata['sql']}")
+            self._database.execute(f"PRAGMA user_version = {VERSION}")
 
     def _is_empty(self) -> bool:
         return self._one("PRAGMA user_version")[0] == 0 and not self._one("SELECT count(*) FROM sqlite_master")[0]
@@ -315,9 +366,9 @@ class Journal:
     def _check(self) -> None:
         if self._one("PRAGMA application_id")[0] != APPLICATION_ID:
             raise JournalError(f"{self.path} is a database of something else. Choose another folder.", path=self.path)
-        if (version := self._one("PRAGMA user_version")[0]) != VERSION:
+        if not 1 <= (version := self._one("PRAGMA user_version")[0]) <= VERSION:
             raise JournalError(
-                f"{self.path} is a journal of version {version}, and this program reads version {VERSION}. "
+                f"{self.path} is a journal of version {version}, and this program reads versions up to {VERSION}. "
                 "Use the version of lemon-ext that wrote it.",
                 path=self.path,
             )
@@ -339,21 +390,34 @@ class Journal:
                     self._database.execute("ROLLBACK")
                 raise
 
-    def _compare(self, rows: Iterable[tuple[int | None, Mapping[str, Any], int]]) -> None:
-        for row, (old, new) in enumerate(zip_longest(self.entries(), rows), 1):
-            if old is None or new is None:
-                what = f"it has a row {row} now" if old is None else f"its row {row} is gone"
-            elif "request" in old.damage or (before := old.request) == (after := json.loads(dumps(new[1]))):
-                continue
-            else:
-                line = "" if new[0] is None else f" (line {new[0]})"
+    def _compare(self, old: Entry, new: Incoming) -> None:
+        """Take in what is new of a row that was there before."""
+        if "request" in old.damage:
+            return
+        before, after = {**old.request, "id": old.id}, {**json.loads(dumps(new.request)), "id": new.id}
+        changed: dict[str, Any] = {}
+        if (new.line, new.extra) != (old.line, old.extra or {}):
+            changed |= {"line": new.line, "extra": new.extra or None}
+        if before != after:
+            if old.status not in UNPAID or old.doubts or old.damage:
                 names = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
-                what = f"in row {row}{line} {', '.join(names)} differ{'s' if len(names) == 1 else ''}"
-            raise JournalError(
-                f"The input is not the one this folder was started with: {what}. "
-                "Use another folder for it, or go on with the old one: `lemon resume`.",
-                path=self.path,
-            )
+                line = "" if new.line is None else f" (line {new.line})"
+                paid = _PAID.get(old.status, "may be paid for")
+                raise self._another(
+                    f"in row {old.row}{line} {', '.join(names)} differ{'s' if len(names) == 1 else ''}, and it {paid}"
+                )
+            changed |= {"request": new.request, "images": new.images, "id": new.id, "status": "unsent", "error": None}
+            changed |= {"submitted_at": None, "finished_at": None}
+        if changed:
+            sql, values = change(old.row, **changed)
+            self._database.execute(sql, [_storable(value) for value in values])
+
+    def _another(self, what: str) -> JournalError:
+        return JournalError(
+            f"The input is not the one this folder was started with: {what}. Rows may be added at the end. "
+            "Use another folder for it, or go on with the old one: `lemon resume`.",
+            path=self.path,
+        )
 
 
 @define
@@ -509,6 +573,10 @@ def _explained(path: Path) -> Iterator[None]:
         raise JournalError(f"The journal {path} cannot be used: {exc}. It is left as it is.", path=path) from exc
     except OSError as exc:
         raise JournalError(f"The folder {path.parent} cannot be used: {exc.strerror or exc}.", path=path) from exc
+
+
+def _json_or_null(value: Mapping[str, Any]) -> str | None:
+    return dumps(dict(value)) if value else None
 
 
 def dumps(value: object) -> str:

@@ -64,22 +64,26 @@ class Progress:
 
 def outcome(entry: Entry) -> dict[str, Any]:
     """Return a row as it stands in the results."""
-    images = (entry.answer or {}).get("data")
-    pairs = zip(entry.paths or (), images if isinstance(images, list) else (), strict=False)
-    revised = [image.get("revised_prompt") for path, image in pairs if path is not None and isinstance(image, dict)]
+    pairs = zip(entry.paths or (), entry.answered, strict=False)
+    revised = [image.get("revised_prompt") for path, image in pairs if path is not None]
     began, ended = entry.submitted_at, entry.finished_at
     return {
         "row": entry.row,
+        "id": entry.id,
         "status": _status(entry),
         "model": entry.request.get("model"),
         "prompt": entry.request.get("prompt"),
         "request": entry.request,
+        "extra": entry.extra or {},
         "paths": [path for path in entry.paths or () if path is not None],
         "task_id": entry.task_id,
         "revised_prompt": next((text for text in revised if text), None),
         "revised_prompts": revised,
         "error": described(damage(entry)) if entry.damage else entry.error,
         "note": entry.note,
+        "request_id": entry.request_id,
+        "billing_id": entry.billing_id,
+        "cost": entry.cost,
         "submitted_at": began,
         "finished_at": ended,
         "seconds": None if began is None or ended is None else round(max(ended - began, 0.0), 3),

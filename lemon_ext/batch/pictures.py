@@ -9,16 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
+from lemon_client.task_table import FIELDS
 
 from lemon_ext import _clock
 from lemon_ext._api import Answer
 from lemon_ext._base64 import as_text
-from lemon_ext._files import file_stem, put_aside, write_whole
-from lemon_ext._response import APIResponse
+from lemon_ext._files import put_aside, write_whole
+from lemon_ext._response import APIResponse, value_of
+from lemon_ext.capabilities import asked
 from lemon_ext.errors import LemonError
-from lemon_ext.results import Image
-from lemon_ext.tasks import Task
+from lemon_ext.results import Image, noted
+from lemon_ext.tasks import Task, remarks
 
+from .columns import stem
 from .journal import Entry, Journal, change, dumps
 
 
@@ -28,6 +31,8 @@ class Pictures:
 
     entry: Entry
     images: list[Image]
+    #: What else is odd about the answer.
+    remarks: list[str] = field(factory=list)
     paths: list[str | None] = field(init=False)
     #: What stopped those that are missing, where it was tried.
     errors: dict[int, Exception] = field(factory=dict, init=False)
@@ -39,14 +44,14 @@ class Pictures:
     @classmethod
     def of(cls, entry: Entry, answer: Answer, task: Task, runner: Any) -> Pictures:
         """Those of an answer that came just now."""
-        return cls(entry, _images(entry, answer.images, task, runner))
+        return cls(
+            entry, _images(entry, answer.images, task, runner), remarks(answer, entry.images, asked(entry.request))
+        )
 
     @classmethod
     def known(cls, entry: Entry, task: Task, runner: Any) -> Pictures:
         """Those of an answer that an earlier run wrote down."""
-        images = (entry.answer or {}).get("data")
-        found = [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
-        return cls(entry, _images(entry, found, task, runner))
+        return cls(entry, _images(entry, entry.answered, task, runner), [entry.note] if entry.note else [])
 
     @property
     def fetchable(self) -> bool:
@@ -61,6 +66,11 @@ class Pictures:
             str(path or aside.get(index) or image.url or "data that could not be saved")
             for index, (path, image) in enumerate(zip(self.paths, self.images, strict=True))
         ]
+
+    @property
+    def note(self) -> str | None:
+        """What came otherwise than it was asked for."""
+        return " ".join([*self.remarks, *noted(self.images)]) or None
 
     @property
     def error(self) -> Exception | None:
@@ -90,6 +100,8 @@ def _images(entry: Entry, fields: Iterable[Mapping[str, Any]], task: Task, runne
         "prompt": str(entry.request.get("prompt")),
         "model": entry.request.get("model"),
         "task_id": task.id,
+        "asked": asked(entry.request),
+        "warns": False,  # a batch notes it in its results
         "task": owner,
         "runner": runner,
     }
@@ -97,10 +109,9 @@ def _images(entry: Entry, fields: Iterable[Mapping[str, Any]], task: Task, runne
 
 
 def names_of(entry: Entry, images: int) -> list[str]:
-    """Return the names of a row's files, without suffix: its number, the prompt's words, the image's number."""
-    prompt = entry.request.get("prompt")
-    stem = f"{entry.row:05d}-{file_stem(prompt if isinstance(prompt, str) else None)}"
-    return [f"{stem}-{number}" for number in range(1, images + 1)]
+    """Return the names of a row's files, without suffix: the last word is the image's number."""
+    first = stem(entry.id or entry.row, entry.request.get("prompt"))
+    return [f"{first}-{number}" for number in range(1, images + 1)]
 
 
 def recognize(found: Journal) -> None:
@@ -115,7 +126,8 @@ def recognize(found: Journal) -> None:
 
 def without_data(answer: Answer) -> dict[str, Any]:
     """Return an answer without its pictures: they are saved as files, and the journal stays small."""
-    return {**answer.body, "data": [_address_of(image) for image in answer.images]}
+    rest = {name: value for name, value in answer.body.items() if value is not value_of(answer.body, FIELDS.images)}
+    return {**rest, "images": [_address_of(image) for image in answer.images]}
 
 
 def _address_of(image: Mapping[str, Any]) -> dict[str, Any]:

@@ -5,34 +5,55 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable, Iterator, Mapping
+import unicodedata
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple
+from itertools import product
+from typing import Any
 
-from attrs import evolve
+from attrs import evolve, field, frozen
+from lemon_client.model_table import PARAMETERS
 
 from lemon_ext._core import Validation, prepare
-from lemon_ext.capabilities import Violation, describe
+from lemon_ext.capabilities import Violation
 from lemon_ext.errors import CapabilityError
 
-from .journal import dumps
-from .rows import RowsError
+from .cells import EXTRA
+from .columns import Columns, id_of, stem
+from .journal import Incoming, dumps
+from .source import Row, RowsError, grouped, listed
 
 Requests = Iterable[Mapping[str, Any]]
+#: Values of parameters; each row is sent with each of their combinations.
+Grid = Mapping[str, Sequence[Any]]
 
 
-class Checked(NamedTuple):
-    """A row that can be sent: its line in the input file, the JSON of its request, and the images it asks for."""
+def _some(given: Mapping[str, Any] | None) -> Mapping[str, Any]:
+    return given or {}
 
-    line: int | None
-    request: Mapping[str, Any]
-    images: int
+
+@frozen
+class Checks:
+    """How rows are read and checked. ``defaults`` fill in what a row leaves out, ``grid`` makes several of each."""
+
+    defaults: Mapping[str, Any] = field(default=None, converter=_some)
+    columns: Columns = field(factory=Columns)
+    grid: Grid = field(default=None, converter=_some)
+
+    def __attrs_post_init__(self) -> None:
+        for name, values in self.grid.items():
+            if name not in PARAMETERS or name == "prompt":
+                raise ValueError(f"{name!r} is no parameter that a grid can vary.")
+            if isinstance(values, str) or not values:
+                raise ValueError(f"The grid needs a list of values for {name!r}.")
+
+    def combinations(self) -> Iterator[dict[str, Any]]:
+        """Yield what the copies of a row differ in; nothing, once, without a grid."""
+        return (dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values()))
 
 
 @contextmanager
-def spooled(
-    requests: Requests | None, defaults: Mapping[str, Any] | None, validation: Validation
-) -> Iterator[Iterator[Checked] | None]:
+def spooled(requests: Requests | None, checks: Checks, validation: Validation) -> Iterator[Iterator[Incoming] | None]:
     """Check all rows, and then give them one by one; a file holds them meanwhile, however many they are."""
     if requests is None:
         yield None
@@ -43,43 +64,125 @@ def spooled(
             "run_batch(lemon_ext.read_rows(path), folder)."
         )
     with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
-        for row in checked(requests, defaults, validation):
+        for row in checked(requests, checks, validation):
             spool.write(dumps(row) + "\n")
         spool.seek(0)
-        yield (Checked(*json.loads(line)) for line in spool)
+        yield (Incoming(*json.loads(line)) for line in spool)
 
 
-def checked(requests: Requests, defaults: Mapping[str, Any] | None, validation: Validation) -> Iterator[Checked]:
+def checked(requests: Requests, checks: Checks, validation: Validation) -> Iterator[Incoming]:
     """Yield each row ready to be sent. Raises CapabilityError at the end, naming all that is wrong."""
-    wrong: list[Violation] = []
+    wrong: list[tuple[int, int | None, Violation]] = []
+    ids = _Ids()
     row = 0
     try:
-        for row, request in enumerate(requests, 1):
-            line = getattr(request, "line", None)
-            where = f"row {row}" if line is None else f"row {row} (line {line})"
+        for given in requests:
+            line = getattr(given, "line", None)
             try:
-                yield _prepared(line, request, defaults, validation)
-            except CapabilityError as exc:
-                wrong += [evolve(one, parameter=f"{where}: {one.parameter}") for one in exc.violations]
+                read = _told_apart(given, checks)
             except (TypeError, ValueError) as exc:
-                wrong.append(Violation(where, str(exc)))
+                row += 1
+                wrong.append((row, line, Violation("", str(exc))))
+                continue
+            for combination in checks.combinations():
+                row += 1
+                try:
+                    made = _prepared(read, combination, checks, validation)
+                    ids.take(row, made)
+                    yield made
+                except CapabilityError as exc:
+                    wrong += [(row, line, one) for one in exc.violations]
+                except (TypeError, ValueError) as exc:
+                    wrong.append((row, line, Violation("", str(exc))))
     except RowsError as exc:
         if not exc.faults:
             raise
-        wrong += [Violation(f"line {fault.line}", fault.message) for fault in exc.faults]
+        wrong += [(0, fault.line, Violation("", fault.message)) for fault in exc.faults]
     if wrong:
-        raise CapabilityError(describe(wrong), violations=wrong)
+        raise _error(wrong)
     if not row:
         raise CapabilityError("There are no rows. Nothing was sent.")
 
 
-def _prepared(
-    line: int | None, request: Mapping[str, Any], defaults: Mapping[str, Any] | None, validation: Validation
-) -> Checked:
-    if not isinstance(request, Mapping):
-        raise TypeError(f"a row is a dict of parameters, not {type(request).__name__}")
-    fields = {**(defaults or {}), **{k: v for k, v in request.items() if v is not None}}
-    prompt, model, extra = (fields.pop(name, None) for name in ("prompt", "model", "extra_body"))
+def _error(wrong: Sequence[tuple[int, int | None, Violation]]) -> CapabilityError:
+    """Return one error for all that is wrong; the same mistake in many rows is said once."""
+
+    def where(row: int, line: int | None) -> str:
+        return f"line {line}" if not row else f"row {row}" if line is None else f"row {row} (line {line})"
+
+    def said(one: Violation) -> str:
+        return f"{one.parameter}: {one.message}" if one.parameter else one.message
+
+    violations = [
+        evolve(one, parameter=f"{where(row, line)}: {one.parameter}" if one.parameter else where(row, line))
+        for row, line, one in wrong
+    ]
+    if len(violations) == 1:
+        return CapabilityError(f"Nothing was sent. {violations[0]}.", violations=violations)
+    told: dict[str, list[tuple[int, str]]] = {}
+    for (row, line, one), violation in zip(wrong, violations, strict=True):
+        told.setdefault(said(one), []).append((line if line is not None else row, str(violation)))
+    of_file = any(line is not None for _, line, _ in wrong)
+    lines = [
+        found[0][1] if len(found) == 1 else grouped(((n, text) for n, _ in found), "line" if of_file else "row")[0]
+        for text, found in told.items()
+    ]
+    return CapabilityError(listed(f"Nothing was sent. {len(wrong):,} things are wrong:", lines), violations=violations)
+
+
+def _told_apart(given: Mapping[str, Any], checks: Checks) -> Row:
+    """Return a row with what is sent, what is carried along, and its id."""
+    if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
+        raise TypeError(f"a row is a dict of parameters, not {type(given).__name__}")
+    line = getattr(given, "line", None)
+    read = isinstance(given, Row)  # its columns were told apart when it was read
+    parts, faults = (checks.columns if not read else Columns()).split(given, prompted="prompt" in checks.defaults)
+    if faults:
+        raise ValueError("; ".join(faults))
+    known = {**given.extra, **parts.extra} if isinstance(given, Row) else parts.extra
+    return Row(parts.values, line, parts.id or (given.id if isinstance(given, Row) else None), known)
+
+
+def _prepared(row: Row, combination: Mapping[str, Any], checks: Checks, validation: Validation) -> Incoming:
+    if twice := sorted(row.keys() & combination.keys()):
+        raise ValueError(f"sets {' and '.join(twice)}, and so does the grid; leave one out")
+    fields = {**checks.defaults, **row, **combination}
+    prompt, model, extra = (fields.pop(name, None) for name in ("prompt", "model", EXTRA))
     prepared = prepare(prompt, model, fields, extra, validation)
     assert isinstance(prepared.body, Mapping)  # noqa: S101 - a generation's
-    return Checked(line, prepared.body, min(prepared.n, 2**31))
+    name = row.id
+    if name is not None and combination:
+        name = id_of("-".join([name, *(_word(value) for value in combination.values())]))
+    return Incoming(row.line, prepared.body, min(prepared.n, 2**31), name, row.extra)
+
+
+def _word(value: Any) -> str:
+    """Return a value as it can stand in an id."""
+    return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in str(value))
+
+
+class _Ids:
+    """The ids so far. They are all different, and so are the names of the files that begin with them."""
+
+    def __init__(self) -> None:
+        self._rows: dict[int, int] = {}
+        self._any: bool | None = None
+
+    def take(self, row: int, made: Incoming) -> None:
+        """Raises ValueError for an id that cannot be one."""
+        if self._any is None:
+            self._any = made.id is not None
+        elif self._any is not (made.id is not None):
+            raise ValueError(
+                f"has {'no id' if self._any else 'an id'}, and the rows before have {'one' if self._any else 'none'}"
+            )
+        if made.id is None:
+            return
+        files = stem(made.id, made.request.get("prompt"))
+        # Many file systems do not tell small letters from capitals.
+        for text, what in ((made.id, "has the id"), (f"\0{files}", "would have the file names")):
+            key = hash(unicodedata.normalize("NFC", text).casefold())
+            if (before := self._rows.setdefault(key, row)) != row:
+                raise ValueError(
+                    f"{what} of row {before}, too; every row needs its own. To carry ids along: --carry id"
+                )

@@ -80,7 +80,7 @@ def run(requests: Sequence[Request], output: Output, options: Mapping[str, Any])
 
     async def start(lemon: AsyncLemon, request: Request) -> AsyncImageTask:
         core = lemon._core
-        return await core.arun(submitted(core, AsyncImageTask, request, core.limit(None)))
+        return await core.arun(*submitted(core, AsyncImageTask, request, core.limit(None)))
 
     def keep_on(task: AsyncImageTask) -> bool:
         # As JSON, a handle that is done already carries its images: `lemon task -` saves them like any other.

@@ -62,6 +62,14 @@ class Job:
         known = {"prompt": self.prompt} if self.prompt is not None else {}
         return {**known, "model": self.model, "task_id": self.id}
 
+    def _billed(self) -> dict[str, Any]:
+        """Return the JSON of what the request was billed as."""
+        task = self.task
+        if task is None:
+            return dict.fromkeys(("request_id", "billing_id", "cost"))
+        cost = None if task.cost is None else str(task.cost)
+        return {"request_id": task.request_id, "billing_id": task.billing_id, "cost": cost}
+
     def saved(self) -> dict[str, Any]:
         """Return the JSON of images that are saved, though the job failed."""
         return {"paths": [str(path) for path in self.paths]} if self.paths else {}
@@ -76,4 +84,6 @@ class Job:
             "revised_prompt": next((text for text in revised if text), None),
             "revised_prompts": revised,
             "seconds": round(self.seconds, 3),
+            "note": " ".join(self.result.notes) or None if self.result is not None else None,
+            **self._billed(),
         }

@@ -116,6 +116,11 @@ class Watch:
                 f"{progress.refused:,} refused, and not billed. If the rows were not to blame, send them again: "
                 f"{self.resume('--resend-refused')}"
             )
+        if progress.failed:
+            screen.note(
+                f"{progress.failed:,} failed. A failed task may have been billed. To send them again all the same: "
+                f"{self.resume('--resend-failed')}"
+            )
         return failure.exit_code if failure is not None and (progress.open or progress.uncertain) else PARTLY
 
     def _tell_the_rest(self) -> None:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import csv
+import io
+import json
+import math
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from functools import partial
@@ -10,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from ._contract import ApiCommand, api_fields, api_options
+from ._contract import ApiCommand, api_fields, api_options, table
 from ._options import (
     SECONDS,
     base_url_option,
@@ -31,6 +35,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 #: The counts of a `Progress`, in the order in which a row goes through them.
 COUNTS: Final = ("unsent", "submitting", "waiting", "saved", "failed", "refused", "uncertain")
+#: What `read_rows` is told of the columns.
+_COLUMNS: Final = ("prompt_column", "id_column", "carry", "strict_columns", "sheet", "comments")
 _CODES: Final = (
     "Exit codes: 0 all rows saved, 2 nothing was sent, 7 partly done, 130 interrupted.\n\n"
     "All of them: lemon docs command-line"
@@ -74,6 +80,12 @@ def run_options(function: F) -> F:
                 help="Send rows again whose answer was lost. They may be billed twice: look at your account first.",
             ),
             click.option(
+                "--resend-failed",
+                is_flag=True,
+                help="Send rows again whose task failed. A failed task may have been billed, so they may be billed "
+                "twice.",
+            ),
+            click.option(
                 "--drop-unknown",
                 is_flag=True,
                 help="Give up tasks that the API does not know. Without it they are polled again in every run.",
@@ -88,16 +100,76 @@ def run_options(function: F) -> F:
     return function
 
 
+def column_options(function: F) -> F:
+    """Give a command the options that say which column is what."""
+    for option in reversed(
+        (
+            click.option(
+                "--format",
+                "file_format",
+                type=click.Choice(["jsonl", "json", "csv", "tsv", "txt", "xlsx", "ods", "parquet"]),
+                help="The format of FILE. [default: taken from its name or its first line]",
+            ),
+            click.option("--prompt-column", metavar="NAME", help="The column of the prompts. [default: prompt]"),
+            click.option(
+                "--id-column",
+                metavar="NAME",
+                help="The column of the ids, which begin the file names and stand in the results. All have to be "
+                "different. [default: id, if it is there]",
+            ),
+            click.option(
+                "--carry",
+                metavar="NAME",
+                multiple=True,
+                help="Carry a column along into the results and do not send it, though it is a parameter or almost "
+                "called like one. Repeatable.",
+            ),
+            click.option(
+                "--strict-columns",
+                is_flag=True,
+                help="Refuse columns that are no parameters. Without it they are carried along and never sent.",
+            ),
+            click.option("--sheet", metavar="NAME", help="The sheet of a spreadsheet with several."),
+            click.option("--comments", is_flag=True, help="In a .txt file, skip lines that begin with #."),
+            click.option(
+                "--grid",
+                metavar="NAME=A,B",
+                multiple=True,
+                callback=_read_grid,
+                help="Send each row with each of these values of a parameter. Repeatable: each row is sent with each "
+                "combination.",
+            ),
+        )
+    ):
+        function = option(function)
+    return function
+
+
+def _read_grid(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, list[Any]]:
+    from lemon_ext.batch import cell_value
+
+    grid: dict[str, list[Any]] = {}
+    for text in given:
+        name, equals, values = text.partition("=")
+        found = [value.strip() for value in values.split(",")]
+        if not equals or not all(found):
+            raise click.BadParameter(f"{text!r} is not of the form NAME=A,B.")
+        if name not in table().PARAMETERS or name == "prompt":
+            raise click.BadParameter(f"{name!r} is no parameter that a grid can vary.")
+        if name in grid or len(set(found)) < len(found):
+            raise click.BadParameter(f"{name!r} has a value twice.")
+        try:
+            grid[name] = [cell_value(name, value) for value in found]
+        except ValueError as exc:
+            raise click.BadParameter(f"{name} {exc}.") from None
+    return grid
+
+
 @click.command(cls=ApiCommand, epilog=_CODES)
 @click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
 @api_options
 @click.option("-o", "--output", metavar="DIR", help="The folder of the batch. It is created if it is missing.")
-@click.option(
-    "--format",
-    "file_format",
-    type=click.Choice(["jsonl", "csv", "txt"]),
-    help="The format of FILE. [default: taken from its name or its first line]",
-)
+@column_options
 @click.option("--dry-run", is_flag=True, help="Check all rows and count the images. Nothing is sent.")
 @click.option(
     "--validation",
@@ -107,24 +179,43 @@ def run_options(function: F) -> F:
     "does not check. [default: strict]",
 )
 @run_options
-def batch(file: str, output: str | None, file_format: Any, dry_run: bool, validation: Any, **options: Any) -> int:
+def batch(file: str, output: str | None, dry_run: bool, validation: Any, grid: Any, **options: Any) -> int:
     """Generate images for every row of a file. A batch can be stopped and resumed at any time.
 
-    FILE is JSONL or CSV with the API's parameter names as fields, or text with one prompt per line. `-` is stdin. The
-    parameters below apply to rows that do not set them. All rows are checked before the first is sent. Run the same
-    command again to continue a batch, however the last run ended: no row is paid twice.
+    FILE is a table (CSV, TSV, XLSX, ODS, Parquet) or JSON (one object a line, or a list) with the API's parameter names
+    as columns, or text with one prompt per line. `-` is stdin. Other columns are carried along into the results and
+    never sent. The parameters below apply to rows that do not set them. All rows are checked before the first is sent.
+    Run the same command again to continue a batch, however the last run ended: no row is paid twice.
     """
     from lemon_ext.rows import read_rows
 
     if file == "-":
         check_stdin()
-    rows = read_rows(file, format=file_format)
-    defaults = api_fields(options)
+    rows: Iterable[Mapping[str, Any]] = read_rows(
+        file, format=options["file_format"], **{name: options[name] for name in _COLUMNS if options[name] is not None}
+    )
+    settings = {"defaults": api_fields(options), "grid": grid, "validation": validation}
     if dry_run:
-        return _plan(rows, defaults, validation)
+        return _plan(rows, settings)
     if output is None:
         raise click.UsageError("Give the folder of the batch with -o DIR, or --dry-run to only check it.")
-    return _work(rows, Path(output), {**options, "defaults": defaults, "validation": validation})
+    if grid:
+        rows = _counted(rows, settings)
+    return _work(rows, Path(output), {**options, **settings})
+
+
+def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
+    """Say how many rows a grid makes, because each one is billed, and hand the rows on."""
+    from lemon_ext.batch import plan_batch
+
+    held = list(rows)
+    plan = plan_batch(held, **{**settings, "validation": "off"})  # they are checked in a moment
+    times = math.prod(map(len, settings["grid"].values()))
+    screen.note(
+        f"{len(held):,} rows, each {times:,} times: {plan.rows:,} rows for {plan.images:,} images, and each image is "
+        "billed. The contract names no prices."
+    )
+    return held
 
 
 @click.command(epilog=_CODES)
@@ -132,18 +223,32 @@ def batch(file: str, output: str | None, file_format: Any, dry_run: bool, valida
 @run_options
 def resume(folder: Path, **options: Any) -> int:
     """Continue a batch: poll its tasks, fetch their images, send the rest."""
-    return _work(None, folder, {**options, "defaults": {}, "validation": "strict"})
+    return _work(None, folder, {**options, "defaults": {}, "grid": {}, "validation": "strict"})
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.option("--failed", is_flag=True, help="Print the rows that failed or were refused instead, to be edited.")
+@click.option(
+    "--format",
+    "rows_format",
+    type=click.Choice(["csv", "jsonl"]),
+    help="The format of these rows. [default: csv]",
+)
 @json_option("Print JSON.")
-def status(folder: Path) -> int:
-    """Show the progress of a batch. The batch may be running."""
+def status(folder: Path, failed: bool, rows_format: str | None) -> int:
+    """Show the progress of a batch. The batch may be running.
+
+    `lemon status DIR --failed --format csv > again.csv` writes what failed as the input of a new batch.
+    """
     from attrs import asdict
 
     from lemon_ext.batch import batch_status
 
+    if failed:
+        return _write_rows(folder, rows_format or ("jsonl" if screen.as_json else "csv"))
+    if rows_format is not None:
+        raise click.UsageError("--format goes with --failed.")
     progress = batch_status(folder)
     if not progress.total:
         screen.note(f"The batch in {folder} had not begun: nothing was sent. The same `lemon batch` begins it.")
@@ -159,10 +264,34 @@ def status(folder: Path) -> int:
     return 0
 
 
-def _plan(rows: Iterable[Mapping[str, Any]], defaults: Mapping[str, Any], validation: Any) -> int:
+def _write_rows(folder: Path, form: str) -> int:
+    """Print rows that failed as a table with all their columns, or as JSON."""
+    from lemon_ext.batch import rows_to_edit
+
+    rows = list(rows_to_edit(folder))
+    if form == "jsonl":
+        for row in rows:
+            screen.json(row)
+        return 0
+    names = dict.fromkeys(name for row in rows for name in row)
+    last = ("row", "status", "error")
+    text = io.StringIO()
+    writer = csv.DictWriter(text, [*(name for name in names if name not in last), *last], lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: _cell(value) for name, value in row.items()})
+    screen.out(text.getvalue().removesuffix("\n"))
+    return 0
+
+
+def _cell(value: Any) -> Any:
+    return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value
+
+
+def _plan(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> int:
     from lemon_ext.batch import plan_batch
 
-    plan = plan_batch(rows, defaults=defaults, validation=validation)
+    plan = plan_batch(rows, **settings)
     if screen.as_json:
         screen.json({"rows": plan.rows, "images": plan.images, "models": dict(plan.models)})
         return 0
@@ -192,12 +321,14 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
             folder,
             client=client,
             defaults=options["defaults"],
+            grid=options["grid"],
             deadline=options["deadline"],
             poll_interval=options["poll_interval"],
             concurrency=options["concurrency"],
             max_images=options["max_images"],
             resend_refused=options["resend_refused"],
             resend_uncertain=options["resend_uncertain"],
+            resend_failed=options["resend_failed"],
             drop_unknown=options["drop_unknown"],
             on_progress=watch.update,
         )  # typed as an iterator, in truth a generator to be closed

@@ -448,11 +448,12 @@ class Emulator:
     def _draw(self, job: Job, index: int) -> bytes:
         from .pictures import change, draw
 
-        words = job.prompt or job.operation.replace("_", " ")
+        size = max(job.size[0] // job.plan.smaller, 1), max(job.size[1] // job.plan.smaller, 1)
+        kind, words = job.plan.format or job.format, job.prompt or job.operation.replace("_", " ")
         if job.source is None:
-            return draw(words, model=job.model, size=job.size, seed=self.seed, index=index, kind=job.format)
+            return draw(words, model=job.model, size=size, seed=self.seed, index=index, kind=kind)
         dice = f"{self.seed}/{index}/{words}"
-        return change(job.source, words, mask=job.mask, model=job.model, size=job.size, dice=dice, kind=job.format)
+        return change(job.source, words, mask=job.mask, model=job.model, size=size, dice=dice, kind=kind)
 
     @cached_property
     def transport(self) -> EmulatorTransport:

@@ -38,6 +38,9 @@ class Plan:
     #: Which issue of the image addresses is good; the ones before have expired.
     issue: int = 0
     blank: bool = False
+    #: How pictures differ from what was asked for: how many times smaller, and of which format.
+    smaller: int = 1
+    format: str | None = None
 
 
 @frozen
@@ -148,7 +151,7 @@ def _error_503(retryable: bool | None) -> Any:
             headers["retry-after"] = str(hints["retry_after"])
         return refuse(
             503, "All channels of that model failed", None, "all_channels_failed", headers=headers,
-            alternatives=[{"id": "flux-schnell", "status": "available", "tags": []}], **hints,
+            alternatives=[{"id": "flux-pro", "status": "available", "tags": []}], **hints,
         )  # fmt: skip
 
     return answer
@@ -215,7 +218,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("error_402", "402, the balance is too low", _API,
               instead=_error(402, "Your balance does not cover this request", "insufficient_balance",
                              "insufficient_balance", balance_usd=0.02, estimated_cost_usd=0.04,
-                             suggestions=[{"id": "dall-e-2"}])),
+                             suggestions=[{"id": "flux-pro"}])),
         Fault("error_403", "403, the key may not use the model", _API,
               instead=_error(403, "This key may not use that model", "access_denied", "model_not_allowed",
                              param="model")),
@@ -239,9 +242,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
               instead=_error_503(True)),
         Fault("error_503_final", "503 with retryable false", PLACES, instead=_error_503(False)),
         Fault("model_not_found", "400, the model does not exist, with the documented suggestions", _SUBMIT,
-              instead=_error(400, "The model `dalle-3` does not exist", "invalid_request_error", "model_not_found",
-                             param="model", did_you_mean="dall-e-3",
-                             suggestions=[{"id": "dall-e-3"}, {"id": "dall-e-2"}],
+              instead=_error(400, "The model `gpt-image2` does not exist", "invalid_request_error", "model_not_found",
+                             param="model", did_you_mean="gpt-image-2",
+                             suggestions=[{"id": "gpt-image-2"}, {"id": "nano-banana-pro"}],
                              hint="Use did_you_mean, or list the models with GET /v1/models")),
         Fault("html_502", "502 with an HTML page, as a proxy gives it",
               instead=lambda details: _page(502, "Bad Gateway")),
@@ -275,6 +278,8 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("foreign_poll_url", "a task with poll_url on another host", _SUBMIT,
               plan=_set(reply="task", poll_url="https://elsewhere.example/v1/images/generations/{task_id}")),
         Fault("fewer_images", "one image fewer than asked for", _SUBMIT, plan=_fewer),
+        Fault("other_size", "pictures half as wide and high as asked for", _SUBMIT, plan=_set(smaller=2)),
+        Fault("other_format", "pictures in WebP, whatever was asked for", _SUBMIT, plan=_set(format="webp")),
         Fault("no_images", "complete, without an image", _SUBMIT, plan=_set(n=0)),
         Fault("empty_url", "complete, with empty addresses", _SUBMIT, plan=_set(blank=True)),
         # pictures

@@ -42,6 +42,7 @@ ERROR_CODES: Final[Mapping[str, ErrorCode]] = MappingProxyType(
         "quota_exceeded": ErrorCode("money", (402,), "E"),
         "access_denied": ErrorCode("permission", (403,), "E"),
         "model_not_allowed": ErrorCode("permission", (403,), "E"),
+        "async_task_not_found": ErrorCode("task", (404,), "L"),
         "payload_too_large": ErrorCode("size", (413,), "E"),
         "rate_limit_exceeded": ErrorCode("rate", (429,), "E"),
         "all_channels_failed": ErrorCode("capacity", (503,), "E"),
@@ -50,5 +51,7 @@ ERROR_CODES: Final[Mapping[str, ErrorCode]] = MappingProxyType(
         "content_policy": ErrorCode("moderation", (), "elsewhere"),
         "content_policy_violation": ErrorCode("moderation", (400,), "elsewhere"),
         "moderation_blocked": ErrorCode("moderation", (400,), "elsewhere"),
+        "insufficient_user_quota": ErrorCode("money", (403,), "elsewhere"),
+        "billing_hard_limit_reached": ErrorCode("money", (400,), "elsewhere"),
     }
 )

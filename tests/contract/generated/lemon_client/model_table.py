@@ -5,7 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NamedTuple, NotRequired, TypedDict
+from typing import Any, Final, Literal, NamedTuple, NotRequired, TypeAlias, TypedDict
+
+#: What a parameter asks of a picture, so that the picture can be compared with it.
+Asks: TypeAlias = Literal["pixels", "shape", "format", "count"]
 
 
 class Pixels(TypedDict, total=False):
@@ -39,6 +42,7 @@ class Rule(TypedDict, total=False):
     example: str | int | float | bool
     deprecated: bool
     alias_of: str
+    asks: Asks
 
 
 class Retired(TypedDict):
@@ -53,7 +57,7 @@ class ModelRow(TypedDict):
     """What is documented of one model. A parameter that maps to False, or is missing in `takes`, is not taken.
 
     A rule in `parameters` is whole: it stands in the place of the general one. `defaults` is what the server uses for
-    this model; it is never sent.
+    this model; it is never sent. `asks` is what a parameter asks of this model's pictures, where that is another thing.
     """
 
     reply: Literal["inline", "task", "either"]
@@ -62,6 +66,7 @@ class ModelRow(TypedDict):
     parameters: Mapping[str, Rule | Literal[False]]
     takes: NotRequired[tuple[str, ...]]
     defaults: NotRequired[Mapping[str, str | int | float | bool]]
+    asks: NotRequired[Mapping[str, Asks]]
     retired: NotRequired[Retired]
 
 
@@ -87,6 +92,7 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "maximum": 10,
             "description": "How many images to generate. Documented as 1 to 4, depending on the model.",
             "default": 1,
+            "asks": "count",
         },
         "size": {
             "type": "string",
@@ -94,6 +100,7 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "pattern": "^(auto|[1-9][0-9]*x[1-9][0-9]*)$",
             "description": "Width and height in pixels, as WIDTHxHEIGHT. Which sizes exist depends on the model.",
             "default": "1024x1024",
+            "asks": "pixels",
         },
         "quality": {
             "type": "string",

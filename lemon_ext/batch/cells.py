@@ -1,0 +1,170 @@
+"""What a cell of a table means: the value of a parameter, or something that is carried along as JSON."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from collections.abc import Callable, Mapping, Sequence
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from typing import Any, Final
+
+from lemon_client.model_table import PARAMETERS
+
+#: Passes through what the contract does not know.
+EXTRA: Final = "extra_body"
+
+
+class BadValueError(ValueError):
+    """Why a value is not what it has to be. The value itself is not part of the message."""
+
+
+def is_empty(cell: Any) -> bool:
+    """Tell whether a cell holds nothing: then what it stands for is not given."""
+    return (
+        cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and math.isnan(cell))
+    )
+
+
+def convert(name: str, cell: Any) -> Any:
+    """Return the value of a parameter from a cell. Raises BadValueError."""
+    kind = "object" if name == EXTRA else PARAMETERS[name].get("type", "string")
+    if (kind, type(cell)) in (("array", list), ("object", dict)):
+        return carried(cell)
+    return _CONVERTERS[kind](as_text(cell) if name == "prompt" else as_text(cell).strip())
+
+
+def as_text(cell: Any) -> str:
+    """Return a cell as a person would type it. Raises BadValueError for what has no one way to be typed."""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return "true" if cell else "false"
+    if isinstance(cell, int | Decimal):
+        return str(cell)
+    if isinstance(cell, float):
+        # Spreadsheets have no whole numbers.
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 2**53 else repr(cell)
+    if isinstance(cell, date | time | timedelta):
+        raise BadValueError("is a date or a time; format the column as text")
+    raise BadValueError(f"is {_NAMES.get(type(cell), type(cell).__name__)}, and has to be one value")
+
+
+def carried(value: Any) -> Any:
+    """Return a value as JSON has it, to be carried along. Raises BadValueError where there is no such thing."""
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            return None
+        return int(value) if value.is_integer() and abs(value) < 2**53 else value
+    if value is None or isinstance(value, str | bool | int):
+        return value
+    if isinstance(value, datetime | date | time):
+        return value.isoformat()
+    if isinstance(value, timedelta | Decimal):
+        return str(value)
+    if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
+        return {name: carried(one) for name, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [carried(one) for one in value]
+    raise BadValueError(
+        f"holds {type(value).__name__}, which cannot be carried along: text, numbers, lists and dicts can"
+    )
+
+
+def _integer(cell: str) -> int:
+    # Spreadsheets and data frames write 1.0 where a column has empty cells.
+    if not re.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?", cell):
+        raise BadValueError("must be a whole number")
+    return int(cell.partition(".")[0])
+
+
+def _number(cell: str) -> float:
+    if not re.fullmatch(r"[+-]?([0-9]{1,18}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?", cell):
+        raise BadValueError("must be a number, with a point and not a comma for the fraction")
+    return float(cell)
+
+
+def _boolean(cell: str) -> bool:
+    value = {"true": True, "1": True, "false": False, "0": False}.get(cell.lower())
+    if value is None:
+        raise BadValueError("must be true or false")
+    return value
+
+
+def _array(cell: str) -> list[Any]:
+    value = parse_json(cell)
+    if not isinstance(value, list):
+        raise BadValueError('must be a JSON list, for example ["a", "b"]')
+    return value
+
+
+def _object(cell: str) -> dict[str, Any]:
+    value = parse_json(cell)
+    if not isinstance(value, dict):
+        raise BadValueError("must be a JSON object")
+    return value
+
+
+_CONVERTERS: Final[Mapping[str, Callable[[str], Any]]] = {
+    "string": str,
+    "integer": _integer,
+    "number": _number,
+    "boolean": _boolean,
+    "array": _array,
+    "object": _object,
+}
+
+
+def parse_json(text: str) -> Any:
+    """Parse strictly: a key given twice, NaN and half a character are mistakes here, and costly ones later."""
+    if text.strip() in ("{", "["):
+        raise BadValueError("begins JSON that goes on over several lines; each line must hold one whole object")
+    return _strictly(lambda: (DECODER.decode(text), len(text)), text)[0]
+
+
+def parse_json_at(text: str, start: int) -> tuple[Any, int]:
+    """Parse the JSON value that begins there, and return it and where it ends."""
+    return _strictly(lambda: DECODER.raw_decode(text, start), text, start)
+
+
+def _strictly(decode: Callable[[], tuple[Any, int]], text: str, start: int = 0) -> tuple[Any, int]:
+    try:
+        value, end = decode()
+        if text.find("\\u", start, end) >= 0:
+            json.dumps(value, ensure_ascii=False).encode()
+    except json.JSONDecodeError as exc:
+        raise BadValueError(f"is not valid JSON ({exc.msg}, at character {exc.pos - start + 1})") from None
+    except UnicodeEncodeError:
+        raise BadValueError("holds half a character (a lone surrogate such as \\ud83d)") from None
+    except RecursionError:
+        raise BadValueError("is nested too deeply") from None
+    except BadValueError:
+        raise
+    except ValueError:  # an integer with more digits than Python converts
+        raise BadValueError("holds a number with too many digits") from None
+    return value, end
+
+
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for name in twice([name for name, _ in pairs]):
+        raise BadValueError(f"has the key {name!r} twice" if plain(name) else "has a key twice")
+    return dict(pairs)
+
+
+def _no_constant(name: str) -> Any:
+    raise BadValueError(f"holds {name}, which JSON does not have")
+
+
+DECODER: Final = json.JSONDecoder(object_pairs_hook=_once, parse_constant=_no_constant)
+_NAMES: Final[Mapping[type, str]] = {list: "a list", dict: "an object", bytes: "binary data"}
+
+
+def plain(name: str) -> bool:
+    """Tell whether a name is one, and not text that belongs elsewhere and must not be repeated."""
+    return re.fullmatch(r"[A-Za-z_][A-Za-z0-9_.-]{0,39}", name) is not None
+
+
+def twice(names: Sequence[str]) -> list[str]:
+    """Return the names that are there more than once."""
+    return sorted({name for name in names if names.count(name) > 1})

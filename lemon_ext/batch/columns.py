@@ -1,0 +1,243 @@
+"""Which column of a table is what: the prompt, a parameter, the id of the row, or something that is carried along.
+
+What is carried stands in the results and in the gallery, and is never sent. A name that is almost a parameter's is
+refused: a size that is carried and not sent is a wrong picture, paid for.
+"""
+
+from __future__ import annotations
+
+import keyword
+import re
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from functools import lru_cache
+from typing import Any, Final, NamedTuple
+
+from attrs import field, frozen
+from lemon_client.model_table import PARAMETERS
+
+from lemon_ext._files import file_stem
+
+from .cells import EXTRA, BadValueError, carried, plain, twice
+
+PROMPT: Final = "prompt"
+ID: Final = "id"
+#: Below, every short name is a letter away from a parameter's.
+SHORTEST_NEAR: Final = 4
+#: What an id may not hold, because it stands in file names.
+_UNSAFE: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029]')
+LONGEST_ID: Final = 100
+#: What prompts are called where they are not called so.
+_ELSEWHERE: Final = ("caption", "text", "description", "instruction", "sentence", "title")
+
+
+class Role(NamedTuple):
+    """What a column is: a parameter's name (``prompt`` among them), the row's id, or neither."""
+
+    parameter: str | None = None
+    is_id: bool = False
+
+
+class Roles(NamedTuple):
+    """What the columns of a row are, by their names, and what is wrong with them."""
+
+    of: Mapping[str, Role]
+    faults: tuple[str, ...]
+
+
+class Parts(NamedTuple):
+    """A row, told apart: what is sent, what is carried along, and its id."""
+
+    values: dict[str, Any]
+    extra: dict[str, Any]
+    id: str | None
+
+
+def _names(names: Collection[str] | str) -> tuple[str, ...]:
+    return (names,) if isinstance(names, str) else tuple(names)
+
+
+@frozen
+class Columns:
+    """Who says which column is what. ``strict``: a column that is no parameter is refused, unless it is named here."""
+
+    prompt: str | None = None
+    id: str | None = None
+    carry: tuple[str, ...] = field(default=(), converter=_names)
+    strict: bool = False
+
+    def roles(self, names: Sequence[str]) -> Roles:
+        """Tell what columns of these names are."""
+        return _roles(self, tuple(names))
+
+    def split(self, row: Mapping[str, Any], *, prompted: bool = False) -> tuple[Parts, list[str]]:
+        """Tell a row with values of the right kinds apart, and what is wrong with it. None is not given.
+
+        ``prompted``: the prompt comes from elsewhere, if the row has none.
+        """
+        given = {name: value for name, value in row.items() if value is not None}
+        of, faults = self.roles(tuple(given))
+        wrong = [one for one in faults if not (prompted and one.startswith(_NO_PROMPT))]
+        values: dict[str, Any] = {}
+        extra: dict[str, Any] = {}
+        identity = None
+        for name, value in given.items():
+            role = of[name]
+            try:
+                if role.is_id:
+                    identity = id_of(value)
+                elif role.parameter is not None:
+                    values[role.parameter] = _sendable(role.parameter, value)
+                else:
+                    extra[name] = carried(value)
+            except BadValueError as exc:
+                wrong.append(f"{name if plain(name) else 'a column'} {exc}")
+        return Parts(values, extra, identity), wrong
+
+
+def _sendable(parameter: str, value: Any) -> Any:
+    if parameter == EXTRA and not isinstance(value, Mapping):
+        raise BadValueError("must be a JSON object")
+    return value
+
+
+@lru_cache(256)  # the rows of a file have the same columns, or nearly
+def _roles(columns: Columns, names: tuple[str, ...]) -> Roles:
+    found: dict[str, Role] = {}
+    prompt, identity = _named(columns.prompt, names), _named(columns.id, names)
+    for name in names:
+        parameter = known().get(name.strip().lower())
+        if name == prompt:
+            found[name] = Role(PROMPT)
+        elif name == identity:
+            found[name] = Role(is_id=True)
+        elif name in columns.carry or (parameter == PROMPT and columns.prompt is not None):
+            found[name] = Role()
+        elif parameter is not None:
+            found[name] = Role(parameter)
+        else:
+            found[name] = Role(is_id=columns.id is None and not columns.strict and name.strip().lower() == ID)
+    return Roles(found, tuple(_faults(columns, names, found)))
+
+
+def _faults(columns: Columns, names: tuple[str, ...], found: Mapping[str, Role]) -> Iterator[str]:
+    taken = [role.parameter for role in found.values() if role.parameter is not None]
+    for parameter in twice(taken):
+        same = [shown(name) for name, role in found.items() if role.parameter == parameter]
+        yield f"{' and '.join(same)} are both {parameter!r}; leave one out, or carry it along with --carry"
+    if len([name for name, role in found.items() if role.is_id]) > 1:
+        yield "there are two columns for the id; say which with --id-column"
+    for option, name in (("--prompt-column", columns.prompt), ("--id-column", columns.id)):
+        if name is not None and _named(name, names) is None:
+            listed = ", ".join(repr(one) for one in names if plain(one))
+            yield f"there is no column {name!r}, which {option} asks for{f'; there are {listed}' if listed else ''}"
+    for name, role in found.items():
+        if role != Role() or name in columns.carry or known().get(name.strip().lower()) == PROMPT:
+            continue
+        near = _near(name, taken)
+        if columns.strict:
+            yield _strange(name)
+        elif near is not None and near != PROMPT:
+            yield f"{shown(name)} is no parameter; did you mean {near!r}? To carry it along instead: --carry {name}"
+    if PROMPT not in taken and columns.prompt is None and (likely := _likeliest(names, found, columns)) is not None:
+        yield f"{_NO_PROMPT}; to take {likely!r} for it: --prompt-column {_quoted(likely)}"
+
+
+_NO_PROMPT: Final = "there is no column 'prompt'"
+
+
+def no_prompt() -> str:
+    """Say that nothing looks like a prompt."""
+    return f"{_NO_PROMPT}; the first line names the columns. For one prompt a line: --format txt"
+
+
+def _strange(name: str) -> str:
+    if not plain(name):  # without a header line, prompts stand where names should
+        return f"a column has a name that is no parameter's; the names are: {', '.join((*PARAMETERS, EXTRA))}"
+    names = known()
+    near = get_close_matches(name.lower(), names, n=1, cutoff=0.6)
+    hint = f"did you mean {names[near[0]]!r}?" if near else f"what the API takes beyond these goes into {EXTRA!r}"
+    return f"{name!r} is no parameter; {hint}"
+
+
+def known() -> dict[str, str]:
+    """Return the parameters by their names in small letters; also as Python has to write some."""
+    names = {name.lower(): name for name in (*PARAMETERS, EXTRA)}
+    return names | {f"{name}_": name for name in PARAMETERS if keyword.iskeyword(name)}
+
+
+def _named(wanted: str | None, names: Sequence[str]) -> str | None:
+    """Return the column that is called so, or so but for capitals and blanks."""
+    if wanted is None or wanted in names:
+        return wanted
+    return next((name for name in names if name.strip().lower() == wanted.strip().lower()), None)
+
+
+def _near(name: str, taken: Collection[str]) -> str | None:
+    """Return the parameter that a name is one letter or one swap away from, and that is no column itself."""
+    mine = name.strip().lower()
+    near = (
+        one for one in PARAMETERS if len(one) >= SHORTEST_NEAR and one not in taken and _one_away(mine, one.lower())
+    )
+    return next(near, None)
+
+
+def _one_away(one: str, other: str) -> bool:
+    if len(one) == len(other):
+        differ = [index for index, (a, b) in enumerate(zip(one, other, strict=True)) if a != b]
+        if len(differ) == 2 and differ[1] == differ[0] + 1:
+            return one[differ[0]] == other[differ[1]] and one[differ[1]] == other[differ[0]]
+        return len(differ) == 1
+    short, long = sorted((one, other), key=len)
+    return len(long) == len(short) + 1 and any(long[:i] + long[i + 1 :] == short for i in range(len(long)))
+
+
+def _likeliest(names: Sequence[str], found: Mapping[str, Role], columns: Columns) -> str | None:
+    """Return the column that is probably the prompt. Text that is no name is never returned."""
+    free = [name for name in names if found[name] == Role() and name not in columns.carry]
+
+    def rank(name: str) -> int | None:
+        words = re.findall(r"[a-z]+", name.lower())
+        if len(name) > 30 or not words or len(words) > 3 or not re.fullmatch(r"[\w .()-]+", name):
+            return None
+        if _one_away(name.strip().lower(), PROMPT):
+            return 0
+        if words[0] in ("prompt", "prompts") or words[-1] in ("prompt", "prompts"):
+            return 9 if {"negative", "nsfw", "neg", "id", "hash", "length", "system"} & set(words) else 1
+        return 2 + _ELSEWHERE.index(words[0]) if len(words) < 3 and words[0] in _ELSEWHERE else None
+
+    ranked = [(order, index, name) for index, name in enumerate(free) if (order := rank(name)) is not None]
+    return min(ranked)[2] if ranked else None
+
+
+def id_of(value: Any) -> str:
+    """Return a row's id. Raises BadValueError for what cannot stand at the beginning of a file name."""
+    if isinstance(value, float) and value.is_integer():
+        value = int(value)
+    if isinstance(value, bool) or not isinstance(value, str | int):
+        raise BadValueError("must be text or a whole number, because it is the row's id")
+    text = str(value).strip()
+    if not text:
+        raise BadValueError("is empty, and every row needs an id")
+    if len(text) > LONGEST_ID or len(text.encode("utf-8", "replace")) > 2 * LONGEST_ID:
+        raise BadValueError(f"is longer than {LONGEST_ID} characters, and an id stands in file names")
+    if found := _UNSAFE.search(text):
+        raise BadValueError(f"holds {found[0]!r}, and an id stands in file names")
+    if text.startswith((".", "~", "-")) or text.endswith("."):
+        raise BadValueError("begins with . ~ or -, or ends with a point, and an id stands in file names")
+    return text
+
+
+def stem(name: str | int, prompt: object) -> str:
+    """Return what the names of a row's files begin with: its id or its number, and the prompt's words."""
+    first = f"{name:05d}" if isinstance(name, int) else name
+    return f"{first}-{file_stem(prompt if isinstance(prompt, str) else None)}"
+
+
+def shown(name: str) -> str:
+    """Return a column's name for a message; what is no name is not repeated."""
+    return repr(name) if plain(name) else "a column"
+
+
+def _quoted(name: str) -> str:
+    return name if re.fullmatch(r"[\w.-]+", name) else f'"{name}"'

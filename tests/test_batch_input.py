@@ -1,0 +1,254 @@
+"""The input of a batch: what is carried along and never sent, ids, grids, and an input that grows or is mended."""
+
+# ruff: noqa: F811 - fixtures are imported, and named again as arguments
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sqlite3
+from pathlib import Path
+
+import pytest
+
+from lemon_ext import CapabilityError, JournalError, arun_batch, run_batch
+from lemon_ext.batch import batch_status, plan_batch, rows_to_edit
+from lemon_ext.batch.journal import Journal
+from tests.cli import emulator, lemon, server  # noqa: F401 - fixtures
+from tests.gateway import Gateway, results, statuses
+
+TABLE = "id,prompt,size,shelf\nSKU-00015,a white cat,1024x1024,A7\nSKU-00016,a dog,,B1\n"
+FAST = ("--poll-interval", "0.02")
+
+
+def go(gateway, requests, folder, **options):
+    return list(run_batch(requests, folder, client=gateway.client(), **options))
+
+
+def sent(emulator):
+    """Return what was asked for, in any order: the longest requests first."""
+    asked = [{name: value for name, value in one.request.items() if name != "model"} for one in emulator.ledger]
+    return sorted(asked, key=lambda one: (-len(one), -len(one["prompt"])))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.glob("*.png"))
+
+
+# ---- columns ----
+
+
+def test_a_table_of_a_shop_keeps_its_ids_and_its_columns(emulator, tmp_path):
+    Path("shop.csv").write_text(TABLE)
+    assert lemon("batch", "shop.csv", "-o", "out").exit_code == 0
+    requests = [{"prompt": "a white cat", "size": "1024x1024"}, {"prompt": "a dog"}]
+    assert sent(emulator) == requests
+    assert names(Path("out")) == ["SKU-00015-a-white-cat-1.png", "SKU-00016-a-dog-1.png"]
+    found = results(Path("out"))
+    assert [(row["id"], row["extra"]) for row in found] == [
+        ("SKU-00015", {"shelf": "A7"}),
+        ("SKU-00016", {"shelf": "B1"}),
+    ]
+    with Journal.read(Path("out")) as journal:
+        assert [(entry.id, entry.extra) for entry in journal.entries()] == [(row["id"], row["extra"]) for row in found]
+    assert '"SKU-00015",{"shelf":"A7"}]' in Path("out/index.html").read_text()
+    assert lemon("batch", "shop.csv", "-o", "strict", "--strict-columns").exit_code == 2
+    assert lemon("batch", "shop.csv", "-o", "else", "--carry", "size", "--id-column", "shelf").exit_code == 0
+    assert names(Path("else")) == ["A7-a-white-cat-1.png", "B1-a-dog-1.png"]
+    assert sent(emulator) == [requests[0], {"prompt": "a white cat"}, *[requests[1]] * 2]
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_rows_from_python_are_told_apart_in_the_same_way(tmp_path, backend):
+    rows = [{"Text": "a cat", "sku": 7, "Prompt": "old", "model": "midjourney", "sise": (1, 2), "note": None}]
+    how = {"prompt_column": "Text", "id_column": "sku", "carry": ["sise"]}
+    gateway = Gateway()
+    go(gateway, rows, tmp_path / "one", **how)
+
+    async def work():
+        return [row async for row in arun_batch(rows, tmp_path / "two", client=gateway.client(), **how)]
+
+    import anyio
+
+    anyio.run(work, backend=backend)
+    for folder in ("one", "two"):
+        (row,) = results(tmp_path / folder)
+        assert row["request"] == {"model": "midjourney", "prompt": "a cat"}
+        assert (row["id"], row["extra"]) == ("7", {"Prompt": "old", "sise": [1, 2]})
+        assert row["paths"] == ["7-a-cat-1.png"]
+    assert plan_batch(rows, **how).rows == 1
+
+
+X = {"prompt": "x"}
+
+
+@pytest.mark.parametrize(
+    ("rows", "how", "said"),
+    [
+        ([{**X, "sise": "1"}], {}, "row 1: 'sise' is no parameter; did you mean 'size'?"),
+        ([{**X, "note": "1"}], {"strict_columns": True}, "row 1: 'note' is no parameter"),
+        ([{"caption": "x"}], {}, "row 1: there is no column 'prompt'; to take 'caption' for it"),
+        ([{**X, "note": object()}], {}, "row 1: note holds object, which cannot be carried along"),
+        ([{1: "x"}], {}, "row 1: a row is a dict of parameters"),
+        ([{**X, "id": 1}, {**X, "id": 2}, {**X, "id": 1}], {}, "row 3: has the id of row 1, too"),
+        ([{**X, "id": "a"}, {**X, "id": "A"}], {}, "row 2: has the id of row 1, too"),
+        ([{**X, "id": 1}, X], {}, "row 2: has no id, and the rows before have one"),
+        ([X, {**X, "id": 1}], {}, "row 2: has an id, and the rows before have none"),
+        ([{**X, "id": " "}], {}, "row 1: id is empty, and every row needs an id"),
+        ([{**X, "id": "a/b"}], {}, "row 1: id holds '/'"),
+        ([{**X, "id": "..x"}], {}, "row 1: id begins with"),
+        ([{**X, "id": "é" * 300}], {}, "row 1: id is longer than 100 characters"),
+        ([{**X, "id": [1]}], {}, "row 1: id must be text or a whole number"),
+        (
+            [{"id": "a", "prompt": "b c"}, {"id": "a-b", "prompt": "c"}],
+            {},
+            "row 2: would have the file names of row 1, too",
+        ),
+        ([{**X, "n": 99}] * 2000, {}, "2,000 things are wrong:\n  - rows 1, 2, 3, 4, 5 and 1,995 more: n: 99 is out"),
+        ([{**X, "size": "1024x1024"}], {"grid": {"size": ["1024x1024"]}}, "row 1: sets size, and so does the grid"),
+    ],
+)
+def test_what_a_row_cannot_be_is_said_and_nothing_is_sent(tmp_path, rows, how, said):
+    gateway = Gateway()
+    with pytest.raises(CapabilityError) as caught:
+        go(gateway, rows, tmp_path / "out", **how)
+    assert said in str(caught.value)
+    assert gateway.posts == []
+    assert not (tmp_path / "out").exists()
+
+
+def test_pictures_of_somebody_else_are_not_replaced(tmp_path):
+    (tmp_path / "A-x-1.png").write_bytes(b"mine")
+    for _ in range(2):
+        with pytest.raises(JournalError, match=r"holds A-x-1\.png, which a picture of this batch would replace"):
+            go(Gateway(), [{**X, "id": "A"}], tmp_path)
+    assert (tmp_path / "A-x-1.png").read_bytes() == b"mine"
+
+
+# ---- grids ----
+
+
+def test_a_grid_sends_every_combination(emulator):
+    Path("shop.csv").write_text("id,prompt\nA,a cat\nB,a dog\n")
+    command = ("batch", "shop.csv", "--grid", "size=1024x1024,1792x1024", "--grid", "n=1,2")
+    assert "8 rows for 12 images" in lemon(*command, "--dry-run").stdout
+    result = lemon(*command, "-o", "out", "-m", "dall-e-3")
+    assert result.exit_code == 0
+    assert result.stderr.splitlines()[0] == (
+        "lemon: 2 rows, each 4 times: 8 rows for 12 images, and each image is billed. The contract names no prices."
+    )
+    assert emulator.charges == 8
+    assert [row["id"] for row in results(Path("out"))][:5] == [
+        "A-1024x1024-1", "A-1024x1024-2", "A-1792x1024-1", "A-1792x1024-2", "B-1024x1024-1",
+    ]  # fmt: skip
+    assert results(Path("out"))[3]["request"] == {"model": "dall-e-3", "prompt": "a cat", "size": "1792x1024", "n": 2}
+    for wrong, said in (
+        ("hat=1", "'hat' is no parameter"),
+        ("n=1,x", "n must be a whole"),
+        ("n", "is not of the form"),
+    ):
+        result = lemon("batch", "shop.csv", "-o", "no", "--grid", wrong)
+        assert (result.exit_code, said in result.stderr) == (2, True)
+
+
+# ---- another input for the same folder ----
+
+
+def test_an_input_may_grow_and_what_was_refused_may_be_mended(emulator):
+    table = Path("in.csv")
+    table.write_text("prompt,note\na cat,1\nbad [fault:error_403],2\n")
+    assert lemon("batch", "in.csv", "-o", "out").exit_code == 7
+    table.write_text("prompt,note\na cat,one\nbad [fault:error_403],2\na bird,3\n")
+    assert lemon("batch", "in.csv", "-o", "out").exit_code == 7
+    assert emulator.charges == 2  # what was refused, and was not mended, was not sent again
+    table.write_text("prompt,note\na cat,one\na good dog,2\na bird,3\n")
+    assert lemon("batch", "in.csv", "-o", "out").exit_code == 0
+    assert emulator.charges == 3
+    assert names(Path("out")) == ["00001-a-cat-1.png", "00002-a-good-dog-1.png", "00003-a-bird-1.png"]
+    assert [row["extra"] for row in results(Path("out"))] == [{"note": "one"}, {"note": "2"}, {"note": "3"}]
+    table.write_text("prompt,note\nnew,0\na cat,one\na good dog,2\na bird,3\n")
+    result = lemon("batch", "in.csv", "-o", "out")
+    assert result.exit_code == 2
+    assert "in row 1 (line 2) prompt differs, and it is paid for. Rows may be added at the end." in result.stderr
+    assert emulator.charges == 3
+
+
+@pytest.mark.parametrize(
+    ("status", "doubts", "what"),
+    [
+        ("unsent", 0, None),
+        ("refused", 0, None),
+        ("unsent", 1, "may be paid for"),
+        ("waiting", 0, "is paid for"),
+        ("completed", 0, "is paid for"),
+        ("failed", 0, "may be paid for"),
+        ("uncertain", 0, "may be paid for"),
+        ("saved", 0, "is paid for"),
+    ],
+)
+@pytest.mark.parametrize("changed", [{"prompt": "b", "id": "1"}, {"prompt": "a", "id": "2"}])
+def test_only_a_row_that_cost_nothing_may_change(tmp_path, changed, status, doubts, what):
+    gateway = Gateway()
+    go(gateway, [{"prompt": "a", "id": "1"}], tmp_path, max_images=0)
+    with sqlite3.connect(tmp_path / "journal.sqlite3") as database:
+        database.execute("UPDATE rows SET status = ?, doubts = ?", (status, doubts))
+    database.close()
+    if what is None:
+        go(gateway, [changed], tmp_path)
+        assert gateway.posts == [changed["prompt"]]
+        return
+    with pytest.raises(JournalError, match=f"in row 1 (prompt|id) differs, and it {what}"):
+        go(gateway, [changed], tmp_path)
+    assert gateway.posts == []
+
+
+def test_a_journal_of_the_first_version_goes_on(tmp_path):
+    gateway = Gateway()
+    go(gateway, [{"prompt": "a"}, {"prompt": "b"}], tmp_path, max_images=1)
+    with sqlite3.connect(tmp_path / "journal.sqlite3") as database:
+        database.executescript("ALTER TABLE rows DROP id; ALTER TABLE rows DROP extra; PRAGMA user_version = 1")
+    database.close()
+    assert batch_status(tmp_path).saved == 1
+    assert [row["extra"] for row in go(gateway, None, tmp_path)] == [{}]
+    assert statuses(results(tmp_path)) == {1: "saved", 2: "saved"}
+    assert len(gateway.posts) == 2
+
+
+# ---- what failed ----
+
+
+def test_failed_rows_are_sent_again_only_when_told_to_and_can_be_written_out(emulator):
+    Path("in.jsonl").write_text(
+        '{"id": "A", "prompt": "a [fault:task_failed:1]", "n": 1, "shelf": ["x"]}\n'
+        '{"id": "B", "prompt": "b, [fault:error_403:1]", "note": "é"}\n{"id": "C", "prompt": "c"}\n'
+    )
+    assert lemon("batch", "in.jsonl", "-o", "out", *FAST).exit_code == 7
+    written = lemon("status", "out", "--failed", "--format", "csv").stdout
+    found = list(csv.DictReader(io.StringIO(written)))
+    assert [(row["id"], row["prompt"], row["n"], row["shelf"], row["note"], row["status"]) for row in found] == [
+        ("A", "a [fault:task_failed:1]", "1", '["x"]', "", "failed"),
+        ("B", "b, [fault:error_403:1]", "", "", "é", "refused"),
+    ]
+    assert [json.loads(line)["id"] for line in lemon("status", "out", "--failed", "--json").stdout.splitlines()] == [
+        "A", "B",
+    ]  # fmt: skip
+    assert lemon("status", "out", "--format", "csv").exit_code == 2
+    assert lemon("resume", "out", *FAST).exit_code == 7
+    assert lemon("resume", "out", "--resend-failed", "--resend-refused", *FAST).exit_code == 0
+    assert list(rows_to_edit("out")) == []
+    assert lemon("batch", "-", "--format", "csv", "-o", "again", *FAST, input=written).exit_code == 0
+    assert [row["id"] for row in results(Path("again"))] == ["A", "B"]
+
+
+def test_a_failed_row_keeps_the_pictures_that_came(tmp_path):
+    gateway = Gateway()
+    go(gateway, [{"prompt": "a"}, {"prompt": "b"}], tmp_path)
+    with sqlite3.connect(tmp_path / "journal.sqlite3") as database:
+        database.execute("UPDATE rows SET status = 'failed'")
+        database.execute("UPDATE rows SET paths = '[null]' WHERE row = 2")
+    database.close()
+    go(gateway, None, tmp_path, resend_failed=True)
+    assert gateway.posts == ["a", "b", "b"]
+    with Journal.read(tmp_path) as journal:
+        assert [entry.doubts for entry in journal.entries()] == [0, 1]  # the first try counts as images, too
