@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 from lemon_client.model_table import LIVE
 
-from ._api import Record, ask, get_balance, get_model, get_model_pricing, list_models, valid_id
+from ._api import Record, ask, get_balance, get_model, list_models, valid_id
 from ._core import Core, Request
 from ._flow import Call, Flow, Work
 from ._inputs import Form
@@ -41,11 +41,6 @@ def live_models(core: Core, deadline: Deadline) -> Flow[list[ModelCapabilities]]
 def live_model(core: Core, model: str, deadline: Deadline) -> Flow[ModelCapabilities]:
     """Return what the table says of a model, with what the API says of it now."""
     return live(model, (yield from ask(core.session, get_model(model), deadline)))
-
-
-def priced(core: Core, model: str, deadline: Deadline) -> Flow[Record]:
-    """Return what a model costs."""
-    return (yield from ask(core.session, get_model_pricing(model), deadline))
 
 
 def balance(core: Core, deadline: Deadline) -> Flow[Record]:

@@ -72,7 +72,7 @@ def read_pictures(operation: str, given: Mapping[str, object]) -> tuple[Pictures
             continue
         for place, one in enumerate(several, 1):
             which = f"picture {place}: " if len(several) > 1 else ""
-            if isinstance(one, str) and _ADDRESS.match(one):
+            if isinstance(one, str) and is_address(one):
                 addresses.setdefault(name, []).append(one.strip())
                 fault = _wrong_address(one.strip(), rule)
             else:
@@ -99,6 +99,11 @@ def form(operation: str, fields: Mapping[str, Any], pictures: Pictures) -> Form:
             inner = inner.setdefault(key, {})
         inner[last] = list(addresses) if rule.many else addresses[0]
     return Form(operation, fields, body)
+
+
+def is_address(text: str) -> bool:
+    """Tell whether a text is meant as an http(s) address, and not as a path."""
+    return _ADDRESS.match(text) is not None
 
 
 def _listed(given: object) -> list[object]:

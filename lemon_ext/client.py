@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, Unpack
 from attrs import define, field, frozen
 
 from . import _generate
-from ._api import Record
+from ._api import Record, ask, get_model_pricing
 from ._core import (
     AsyncCore,
     BlockingCore,
@@ -429,7 +429,7 @@ class Models:
 
     def pricing(self, model: str, *, deadline: float | None = None) -> Record:
         """Ask what a model costs, and return the answer as it came: the fields depend on the model."""
-        return self._core.run(_generate.priced(self._core, model, self._core.limit(deadline)))
+        return self._core.run(ask(self._core.session, get_model_pricing(model), self._core.limit(deadline)))
 
     if not TYPE_CHECKING:  # a type checker would take any name for granted
         __getattr__ = named_otherwise("lemon.models", retrieve="get(model)")
@@ -463,7 +463,7 @@ class AsyncModels:
 
     async def pricing(self, model: str, *, deadline: float | None = None) -> Record:
         """Async twin of `Models.pricing`."""
-        return await self._core.arun(_generate.priced(self._core, model, self._core.limit(deadline)))
+        return await self._core.arun(ask(self._core.session, get_model_pricing(model), self._core.limit(deadline)))
 
     if not TYPE_CHECKING:  # a type checker would take any name for granted
         __getattr__ = named_otherwise("lemon.models", retrieve="get(model)")
