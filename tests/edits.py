@@ -14,7 +14,7 @@ WHOLE = (ROOT / "tests" / "contract" / "openapi.yaml").read_text(encoding="utf-8
 MORE = re.compile(r"^ *# >>> more\n.*?^ *# <<<\n", re.DOTALL | re.MULTILINE)
 ANCHORS = re.compile(r"^(        (\w+):) &\2$", re.MULTILINE)
 #: The contract without the operations that hardly a test edits, and without what only they refer to.
-TEXT = ANCHORS.sub(r"\1", MORE.sub("", WHOLE))
+TEXT = re.sub(r"- &\w+\n +name:", "- name:", ANCHORS.sub(r"\1", MORE.sub("", WHOLE)))
 
 
 def edit(*replacements: tuple[str, str], whole: bool = False) -> str:

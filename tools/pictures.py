@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from contract import Contract, Finding, place_of
+from contract import GENERATION, Contract, Finding, place_of
 
 FORM = "multipart/form-data"
 JSON = "application/json"
@@ -52,10 +52,13 @@ FORMS: Final[Mapping[str, Form]] = MappingProxyType({
 
 
 def forms(contract: Contract) -> Iterator[tuple[str, str, dict[str, Any]]]:
-    """Yield the operations that take files: where, the operation's name, and the schema of the form."""
+    """Yield the operations that take files: where, the operation's name, and the schema of the form.
+
+    A generation's own form is left out: it says what its JSON says.
+    """
     for path, method, operation in contract.operations():
         media = contract.resolve(operation.get("requestBody", {})).get("content", {}).get(FORM)
-        if media is not None:
+        if media is not None and operation["operationId"] != GENERATION:
             place = place_of(["paths", path, method])
             yield f"{place}.requestBody", operation["operationId"], contract.resolve(media["schema"])
 

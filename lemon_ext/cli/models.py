@@ -34,7 +34,7 @@ REPLIES: Final = {"inline": "at once", "task": "as a task", "either": "either wa
 @json_option("Print JSON.")
 @asking_options
 def models(model: str | None, live: bool, prices: bool, **options: Any) -> int:
-    """List the models, or show what one of them takes.
+    """List the models, or show what one of them takes or costs.
 
     The list is the table of the contract. A model that is not in it can be used, too: the API decides. Without --live
     and --prices, no key and no network are needed.
