@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import sys
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final, Self
 
 import aiohttp
 import httpx
@@ -15,16 +14,27 @@ import yarl
 _trace: ContextVar[Any] = ContextVar("trace")
 
 
+#: Bytes of one header of an answer.
+LONGEST_HEADER: Final = 100 * 1024
+
+
+class _Response(aiohttp.ClientResponse):
+    """An answer without its reason phrase: nobody reads it, and one with a byte that is not UTF-8 loses the answer."""
+
+    async def start(self, connection: Any) -> Self:
+        await super().start(connection)
+        self.reason = None
+        return self
+
+
 class Transport(httpx_aiohttp.AiohttpTransport):
     """Keeps no cookies, sends addresses as they are, and has no pool to wait in: a limiter stands before it.
 
     With ``traced``, a request tells its ``trace`` extension how far it is.
     """
 
-    #: aiohttp drops a connection whose request was cancelled, so the others stay good.
-    survives_cancellation = True
-    #: One serves any number of requests.
-    share = sys.maxsize
+    #: Any number of requests use it at once: aiohttp drops the connection of one that was cancelled, and no other.
+    shared = True
 
     def __init__(self, *, traced: bool, **options: Any) -> None:
         super().__init__(**options)
@@ -41,6 +51,11 @@ class Transport(httpx_aiohttp.AiohttpTransport):
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=[_tracing()] if self._traced else None,
                 requote_redirect_url=False,
+                # A paid answer is not lost for a long header. These are about as generous as httpx's own transport is.
+                max_line_size=LONGEST_HEADER,
+                max_field_size=LONGEST_HEADER,
+                max_headers=1000,
+                response_class=_Response,
             )
         return self
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Container, Iterator, Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from enum import Enum
 from functools import cache, lru_cache
 from io import BytesIO
@@ -29,6 +29,7 @@ from lemon_client.task_table import FIELDS, POLLS, STATES
 
 from . import _clock
 from ._address import origin
+from ._amount import amount
 from ._base64 import Picture, as_text
 from ._flow import Flow, Send, Sleep, TransportFault, send
 from ._inputs import Form
@@ -171,17 +172,6 @@ def _bill(headers: Mapping[str, str], body: Mapping[str, Any]) -> Bill:
     return Bill(
         _identifier(told(BILLING.request_id)), _identifier(told(BILLING.billing_id)), amount(told(BILLING.cost))
     )
-
-
-def amount(value: object) -> Decimal | None:
-    """Return an exact amount of money, or None for what is none."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        return None
-    try:
-        exact = Decimal(str(value).strip())
-    except InvalidOperation:
-        return None
-    return exact if exact.is_finite() and 0 <= exact < 10**9 and -exact.as_tuple().exponent <= 12 else None  # type: ignore[operator]  # it is finite
 
 
 class Transient(NamedTuple):

@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 Validation: TypeAlias = Literal["strict", "warn", "off"]
-Tell: TypeAlias = Callable[[BaseException], None]
+#: A flow, and what tells whoever leaves it what is paid for.
+Told: TypeAlias = tuple[_flow.Flow[T], Callable[[BaseException], None]]
 #: As httpx writes a body.
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
@@ -70,13 +71,21 @@ class BlockingCore(Core):
 
     http: Http
 
-    def run(self, flow: _flow.Flow[T], tell: Tell | None = None) -> T:
-        """Drive a flow. Whatever ends it early is given to ``tell`` on its way out."""
+    def run(self, flow: _flow.Flow[T]) -> T:
+        """Drive a flow."""
+        return _flow.run(flow, self.http.exchange)
+
+    def call(self, told: Told[T]) -> T:
+        """Drive a flow, and give whatever ends it early to what belongs to it, on its way out."""
+        flow, tell = told
         try:
             return _flow.run(flow, self.http.exchange)
         except BaseException as exc:
-            if tell is not None:
+            try:
                 tell(exc)
+            except KeyboardInterrupt as again:  # a second one, at that very moment
+                tell(again)
+                raise
             raise
 
 
@@ -86,13 +95,21 @@ class AsyncCore(Core):
 
     http: AsyncHttp
 
-    async def arun(self, flow: _flow.Flow[T], tell: Tell | None = None) -> T:
-        """Async twin of `BlockingCore.run`."""
+    async def arun(self, flow: _flow.Flow[T]) -> T:
+        """Drive a flow."""
+        return await _flow.arun(flow, self.http.exchange)
+
+    async def acall(self, told: Told[T]) -> T:
+        """Async twin of `BlockingCore.call`."""
+        flow, tell = told
         try:
             return await _flow.arun(flow, self.http.exchange)
         except BaseException as exc:
-            if tell is not None:
+            try:
                 tell(exc)
+            except KeyboardInterrupt as again:
+                tell(again)
+                raise
             raise
 
 

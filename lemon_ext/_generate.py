@@ -8,9 +8,9 @@ from typing import Any, TypeVar
 from lemon_client.model_table import LIVE
 
 from ._api import Record, ask, get_balance, get_model, list_models, valid_id
-from ._core import Core, Request
+from ._core import Core, Request, Told
 from ._flow import Call, Flow, Work
-from ._inputs import Form
+from ._inputs import told
 from ._retry import Deadline
 from .capabilities import ModelCapabilities, asked, live, live_list
 from .errors import AuthenticationError, TaskFailedError
@@ -19,9 +19,6 @@ from .tasks import Leaving, Task, cancel, next_change, refresh, submit_task, unt
 
 TaskT = TypeVar("TaskT", bound=Task)
 OnChange = Callable[[Any], object] | None
-T = TypeVar("T")
-#: A flow, and what tells whoever leaves it what is paid for.
-Told = tuple[Flow[T], Callable[[BaseException], None]]
 #: A request that is ready, or what reads its pictures and makes it ready.
 Prepared = Request | Callable[[], Request]
 
@@ -107,7 +104,7 @@ def _submit(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline
     ready: Request = (yield Work(request)) if callable(request) else request
 
     def new() -> TaskT:
-        wanted = asked(ready.body.fields if isinstance(ready.body, Form) else ready.body) or None
+        wanted = asked(told(ready.body)) or None
         return kind(None, None, ready.model, ready.n, ready.prompt, wanted, core=core)  # type: ignore[call-arg]  # as above
 
     return (yield from submit_task(core.session, new, ready.body, deadline, leaving))

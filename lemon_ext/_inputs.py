@@ -54,6 +54,15 @@ class Form:
     content_type: str | None = None
 
 
+#: Says in the JSON of a request that it is no generation. No field of the API has such a name.
+OPERATION: Final = "lemon.operation"
+
+
+def told(body: Mapping[str, Any] | Form) -> Mapping[str, Any]:
+    """Return what is asked for besides pictures, for whoever does not send it."""
+    return {OPERATION: body.operation, **body.fields} if isinstance(body, Form) else body
+
+
 def read_pictures(operation: str, given: Mapping[str, object]) -> tuple[Pictures, list[tuple[str, str]]]:
     """Read what is given by field. Returns the pictures, and what is wrong as pairs of field and reason.
 

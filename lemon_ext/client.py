@@ -72,7 +72,7 @@ class ImageTask(Task):
         Raises TaskNotFoundError, TaskTimeoutError, APIStatusError.
         """
         core = bound(self._core)
-        core.run(*_generate.refreshed(core, self, core.limit(None)))
+        core.call(_generate.refreshed(core, self, core.limit(None)))
         return self
 
     def result(
@@ -86,7 +86,7 @@ class ImageTask(Task):
         """
         core = bound(self._core)
         check_waiting(poll_interval, on_update, blocking=True)
-        return core.run(*_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
+        return core.call(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
 
     def updates(self, *, deadline: float | None = None, poll_interval: float | None = None) -> Iterator[Self]:
         """Wait until the task is done, giving the handle each time its status or progress changes.
@@ -97,7 +97,7 @@ class ImageTask(Task):
         check_waiting(poll_interval)
         limit = core.limit(deadline)
         while not self.done:
-            if not core.run(*_generate.changed(core, self, limit, poll_interval)):
+            if not core.call(_generate.changed(core, self, limit, poll_interval)):
                 return
             yield self
 
@@ -111,7 +111,7 @@ class AsyncImageTask(Task):
     async def refresh(self) -> Self:
         """Async twin of `ImageTask.refresh`."""
         core = bound(self._core)
-        await core.arun(*_generate.refreshed(core, self, core.limit(None)))
+        await core.acall(_generate.refreshed(core, self, core.limit(None)))
         return self
 
     async def result(
@@ -124,7 +124,7 @@ class AsyncImageTask(Task):
         """Async twin of `ImageTask.result`; ``on_update`` may be async."""
         core = bound(self._core)
         check_waiting(poll_interval, on_update)
-        return await core.arun(*_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
+        return await core.acall(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
 
     async def updates(
         self, *, deadline: float | None = None, poll_interval: float | None = None
@@ -134,7 +134,7 @@ class AsyncImageTask(Task):
         check_waiting(poll_interval)
         limit = core.limit(deadline)
         while not self.done:
-            if not await core.arun(*_generate.changed(core, self, limit, poll_interval)):
+            if not await core.acall(_generate.changed(core, self, limit, poll_interval)):
                 return
             yield self
 
@@ -172,7 +172,7 @@ class Images:
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
         told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
-        return self._core.run(*told)
+        return self._core.call(told)
 
     def submit(
         self,
@@ -189,7 +189,7 @@ class Images:
         """
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        return self._core.run(*_generate.submitted(self._core, ImageTask, request, limit))
+        return self._core.call(_generate.submitted(self._core, ImageTask, request, limit))
 
     def edit(
         self,
@@ -216,7 +216,7 @@ class Images:
         how = (pictures, prompt, model, params, extra_body, self._core.validation)
         request = partial(prepare_pictures, "edit_image", *how)
         told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
-        return self._core.run(*told)
+        return self._core.call(told)
 
     def create_variation(
         self,
@@ -235,7 +235,7 @@ class Images:
         how = ({"image": image}, None, model, params, extra_body, self._core.validation)
         request = partial(prepare_pictures, "create_variation", *how)
         told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
-        return self._core.run(*told)
+        return self._core.call(told)
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> ImageTask:
         """Return the handle of a task by its id. No request is made. Raises ValueError for what cannot be an id."""
@@ -271,7 +271,7 @@ class AsyncImages:
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
         told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
-        return await self._core.arun(*told)
+        return await self._core.acall(told)
 
     async def submit(
         self,
@@ -285,7 +285,7 @@ class AsyncImages:
         """Async twin of `Images.submit`."""
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        return await self._core.arun(*_generate.submitted(self._core, AsyncImageTask, request, limit))
+        return await self._core.acall(_generate.submitted(self._core, AsyncImageTask, request, limit))
 
     async def edit(
         self,
@@ -306,7 +306,7 @@ class AsyncImages:
         how = (pictures, prompt, model, params, extra_body, self._core.validation)
         request = partial(prepare_pictures, "edit_image", *how)
         told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
-        return await self._core.arun(*told)
+        return await self._core.acall(told)
 
     async def create_variation(
         self,
@@ -325,7 +325,7 @@ class AsyncImages:
         how = ({"image": image}, None, model, params, extra_body, self._core.validation)
         request = partial(prepare_pictures, "create_variation", *how)
         told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
-        return await self._core.arun(*told)
+        return await self._core.acall(told)
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> AsyncImageTask:
         """As `Images.task`; not async, because no request is made."""
@@ -348,7 +348,7 @@ class Tasks:
     def get(self, task_id: str, *, deadline: float | None = None) -> ImageTask:
         """Ask for the present state of a task and return its handle. Raises as `ImageTask.refresh` does."""
         task = _generate.handle(self._core, ImageTask, task_id, None)
-        self._core.run(*_generate.refreshed(self._core, task, self._core.limit(deadline)))
+        self._core.call(_generate.refreshed(self._core, task, self._core.limit(deadline)))
         return task
 
     def wait(
@@ -370,7 +370,7 @@ class Tasks:
         PermissionDeniedError if it is another key's, TaskNotFoundError if there is none; then nothing has changed.
         """
         task = _generate.handle(self._core, ImageTask, task_id, None)
-        self._core.run(*_generate.cancelled(self._core, task, self._core.limit(deadline)))
+        self._core.call(_generate.cancelled(self._core, task, self._core.limit(deadline)))
         return task
 
 
@@ -383,7 +383,7 @@ class AsyncTasks:
     async def get(self, task_id: str, *, deadline: float | None = None) -> AsyncImageTask:
         """Async twin of `Tasks.get`."""
         task = _generate.handle(self._core, AsyncImageTask, task_id, None)
-        await self._core.arun(*_generate.refreshed(self._core, task, self._core.limit(deadline)))
+        await self._core.acall(_generate.refreshed(self._core, task, self._core.limit(deadline)))
         return task
 
     async def wait(
@@ -401,7 +401,7 @@ class AsyncTasks:
     async def cancel(self, task_id: str, *, deadline: float | None = None) -> AsyncImageTask:
         """Async twin of `Tasks.cancel`."""
         task = _generate.handle(self._core, AsyncImageTask, task_id, None)
-        await self._core.arun(*_generate.cancelled(self._core, task, self._core.limit(deadline)))
+        await self._core.acall(_generate.cancelled(self._core, task, self._core.limit(deadline)))
         return task
 
 

@@ -16,6 +16,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import define, field
 
+from ._amount import amount
 from ._api import (
     Accepted,
     Answer,
@@ -24,8 +25,8 @@ from ._api import (
     State,
     Transient,
     TryLater,
+    Unknown,
     acquire,
-    amount,
     ask,
     cancel_image_task,
     poll,
@@ -199,7 +200,7 @@ class Leaving:
     def _words(self) -> str | None:
         task = self.task
         if task is not None and task.id is not None:
-            how = f"lemon.images.task({task.id!r}).result(), or `lemon task --wait -- {task.id}`"
+            how = _resumed_with(task.id)
             if task.done:
                 return f"The task {task.id} has ended and is paid for; get its images with {how}."
             return f"The task {task.id} is accepted and paid for; resume it with {how}."
@@ -226,6 +227,8 @@ def submit(session: Session, body: Body, deadline: Deadline, leaving: Leaving) -
         outcome = yield from submit_once(session, leaving.post)
         if isinstance(outcome, Accepted):
             return outcome.answer
+        if isinstance(outcome, Unknown):
+            raise outcome.error
         leaving.post = None
         attempt += 1
         if not isinstance(outcome, TryLater) or attempt > session.max_retries:
@@ -464,11 +467,17 @@ def timed_out(task: Task, retry_after: float | None = None) -> TaskTimeoutError:
     wait = f" The server asks to wait {retry_after:g} s." if retry_after is not None else ""
     return TaskTimeoutError(
         f"The deadline passed and the task {task.id} has not ended (status {task.status or 'unknown'}).{why}{wait} "
-        f"It is accepted and paid for. Resume it: lemon.images.task({task.id!r}).result(), or "
-        f"`lemon task --wait -- {task.id}`.",
+        f"It is accepted and paid for. Resume it: {_resumed_with(str(task.id))}.",
         task=task,
         retry_after=retry_after,
     )
+
+
+def _resumed_with(task_id: str) -> str:
+    """Say how to go on with a task. The command is safe to run whatever a server calls a task."""
+    from shlex import quote  # for these messages only
+
+    return f"lemon.images.task({task_id!r}).result(), or `lemon task --wait -- {quote(task_id)}`"
 
 
 def _warn_of_foreign_poll_url(session: Session, task: Task) -> None:

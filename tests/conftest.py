@@ -87,7 +87,7 @@ def _setups() -> Iterator[None]:
 def tools() -> Iterator[SimpleNamespace]:
     """The regeneration tool. Not imported at the top: it needs the generator, which the light environment lacks."""
     sys.path.insert(0, str(ROOT / "tools"))
-    names = ("codes", "contract", "derive", "drift", "follow", "impact", "lint", "regen", "waiting")
+    names = ("codes", "contract", "derive", "drift", "follow", "impact", "lint", "money", "regen", "waiting")
     modules = SimpleNamespace(**{name: importlib.import_module(name) for name in names})
     from tests.edits import TEXT  # it asks this module where the project is
 

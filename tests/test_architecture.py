@@ -284,7 +284,7 @@ def test_every_error_survives_a_pickle(kind):
         ("AuthenticationError", 3), ("InsufficientBalanceError", 3), ("PermissionDeniedError", 3),
         ("NotFoundError", 3), ("ConflictError", 3), ("PayloadTooLargeError", 3), ("RateLimitError", 3),
         ("ServerError", 3), ("ResponseError", 3), ("TaskNotFoundError", 3),
-        ("TaskError", 4), ("TaskFailedError", 4), ("TaskCancelledError", 4),
+        ("BudgetError", 2), ("TaskError", 4), ("TaskFailedError", 4), ("TaskCancelledError", 4),
         ("ModerationError", 1), ("ModerationStatusError", 3), ("ModerationTaskError", 4),
         ("TaskTimeoutError", 5), ("DownloadError", 5), ("SaveError", 5),
         ("SubmissionUncertainError", 6), ("UnreadableSubmissionError", 6), ("LemonError", 1),

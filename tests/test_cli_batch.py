@@ -112,10 +112,13 @@ def test_a_dry_run_counts_and_sends_nothing(rows, emulator, monkeypatch):
     file = rows({"prompt": "a"}, {"prompt": "b", "model": "flux-pro", "n": 3})
     result = lemon("batch", file, "--dry-run", "-o", "out")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == (
-        "2 rows for 4 images; all of them can be sent. Nothing was sent.\ndall-e-3  1\nflux-pro  1\n"
+    counted, cost = result.stdout.split("The cost is ")
+    assert counted == "2 rows for 4 images; all of them can be sent. Nothing was sent.\ndall-e-3  1\nflux-pro  1\n"
+    assert cost.startswith(
+        "about $0.145.\n  dall-e-3: $0.04 per image for size 1024x1024, quality standard (E, 2026-01, "
     )
     shown = json.loads(lemon("batch", file, "--dry-run", "--json").stdout)
+    assert shown.pop("cost") == {"usd": "0.145", "about": True, "unknown": 0, "unknown_models": []}
     assert shown == {"rows": 2, "images": 4, "models": {"dall-e-3": 1, "flux-pro": 1}}
     assert emulator.requests == []
     assert not Path("out").exists()

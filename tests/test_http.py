@@ -385,6 +385,27 @@ def test_a_header_of_any_bytes_is_kept_as_text(wired):
     assert headers["x-note"].startswith("caf")
 
 
+@pytest.mark.parametrize(
+    "answered",
+    [
+        [b"X-Policy: " + b"a" * 60_000],
+        [b"X-%d: a" % number for number in range(300)],
+        ["200 Réussi".encode("latin-1")],
+    ],
+    ids=["a long header", "many headers", "a reason that is not UTF-8"],
+)
+def test_no_answer_is_lost_for_a_head_that_is_large_or_strange(wired, answered):
+    """Over aiohttp, each of these lost the answer to a paid request."""
+    status, headers = (answered[0], []) if answered[0].startswith(b"200") else (b"200 OK", answered)
+
+    def serve(connection, number):
+        while request_line(connection) is not None:
+            reply(connection, b'{"task_id": "t1"}', *headers, status=status)
+
+    with listening(serve) as address:
+        assert wired(address).send("POST", address, {}).json() == {"task_id": "t1"}
+
+
 # ---- the environment: proxies and certificates ----
 
 
@@ -573,7 +594,7 @@ def test_the_generated_client_borrows_our_connections_and_gives_them_back(backen
                 assert (await get_image_task.asyncio("img_1", client=raw)).status == "pending"
             await raw.get_async_httpx_client().aclose()
             assert (await lemon.images.task("img_1").refresh()).status == "pending"
-            assert all(not lease.users for lease in lemon._core.http.connections["poll"]._all)
+            assert len(lemon._core.http.connections["poll"]._idle) == 1
 
     with listening(serve) as address:
         if backend == "blocking":
@@ -583,7 +604,7 @@ def test_the_generated_client_borrows_our_connections_and_gives_them_back(backen
                     assert get_image_task.sync("img_1", client=lemon.raw).status == "pending"
                 lemon.raw.get_httpx_client().close()
                 assert lemon.images.task("img_1").refresh().status == "pending"
-                assert all(not lease.users for lease in lemon._core.http.connections["poll"]._all)
+                assert len(lemon._core.http.connections["poll"]._idle) == 1
         else:
             anyio.run(main, address, backend=backend)
     assert heads == [(1, True, False)] * 5

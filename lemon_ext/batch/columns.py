@@ -27,6 +27,7 @@ SHORTEST_NEAR: Final = 4
 #: What an id may not hold, because it stands in file names.
 _UNSAFE: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029]')
 LONGEST_ID: Final = 100
+LONGEST_ID_BYTES: Final = 150
 #: What prompts are called where they are not called so.
 _ELSEWHERE: Final = ("caption", "text", "description", "instruction", "sentence", "title")
 
@@ -221,8 +222,9 @@ def id_of(value: Any) -> str:
     text = str(value).strip()
     if not text:
         raise BadValueError("is empty, and every row needs an id")
-    if len(text) > LONGEST_ID or len(text.encode("utf-8", "replace")) > 2 * LONGEST_ID:
-        raise BadValueError(f"is longer than {LONGEST_ID} characters, and an id stands in file names")
+    if len(text) > LONGEST_ID or len(text.encode("utf-8", "replace")) > LONGEST_ID_BYTES:
+        most = f"{LONGEST_ID} characters or {LONGEST_ID_BYTES} bytes"
+        raise BadValueError(f"is longer than {most}, and an id stands in file names")
     if found := _UNSAFE.search(text):
         raise BadValueError(f"holds {found[0]!r}, and an id stands in file names")
     if text.startswith((".", "~", "-")) or text.endswith("."):

@@ -13,14 +13,12 @@ from typing import Any, Final
 from lemon_client.picture_table import FORMS
 
 from lemon_ext._core import Request, Validation, prepare_pictures
-from lemon_ext._inputs import Form, form, is_address, read_pictures
+from lemon_ext._inputs import OPERATION, Form, form, is_address, read_pictures, told
 from lemon_ext.errors import LemonError
 
 from .cells import PICTURES
 
 EDIT: Final = "edit_image"
-#: Says in the journal that a request is no generation. No field of the API has such a name.
-OPERATION: Final = "lemon.operation"
 
 
 def prepared(
@@ -37,8 +35,7 @@ def prepared(
         request = prepare_pictures(EDIT, found, prompt, model, params, extra_body, validation)
     except OSError as exc:
         raise ValueError(f"a picture cannot be read: {exc.strerror or exc}") from None
-    assert isinstance(request.body, Form)  # noqa: S101 - it has pictures
-    return request, {OPERATION: EDIT, **found, **request.body.fields}
+    return request, {**told(request.body), **found}
 
 
 def body_of(request: Mapping[str, Any]) -> Mapping[str, Any] | Form:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from lemon_ext._api import amount
+from lemon_ext._amount import amount
 from lemon_ext._files import write_whole
 
 from .output import RESULTS

@@ -17,9 +17,10 @@ from lemon_client.model_table import PARAMETERS
 from lemon_ext._core import Validation, prepare
 from lemon_ext.capabilities import Violation
 from lemon_ext.errors import CapabilityError
+from lemon_ext.money import Estimate
 
 from . import edits
-from .cells import EXTRA, PICTURES
+from .cells import EXTRA, PICTURES, BadValueError
 from .columns import Columns, id_of, stem
 from .journal import Incoming, dumps
 from .source import Row, RowsError, grouped, listed
@@ -54,8 +55,12 @@ class Checks:
 
 
 @contextmanager
-def spooled(requests: Requests | None, checks: Checks, validation: Validation) -> Iterator[Iterator[Incoming] | None]:
-    """Check all rows, and then give them one by one; a file holds them meanwhile, however many they are."""
+def spooled(
+    requests: Requests | None, checks: Checks, validation: Validation, planned: Estimate
+) -> Iterator[Iterator[Incoming] | None]:
+    """Check all rows, count what they cost, and then give them one by one; a file holds them meanwhile, however many
+    they are.
+    """
     if requests is None:
         yield None
         return
@@ -66,6 +71,7 @@ def spooled(requests: Requests | None, checks: Checks, validation: Validation) -
         )
     with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
         for row in checked(requests, checks, validation):
+            planned.add(row.request, row.images)
             spool.write(dumps(row) + "\n")
         spool.seek(0)
         yield (Incoming(*json.loads(line)) for line in spool)
@@ -158,7 +164,10 @@ def _prepared(row: Row, combination: Mapping[str, Any], checks: Checks, validati
         kept = prepared.body
     name = row.id
     if name is not None and combination:
-        name = id_of("-".join([name, *(_word(value) for value in combination.values())]))
+        try:
+            name = id_of("-".join([name, *(_word(value) for value in combination.values())]))
+        except BadValueError as exc:
+            raise ValueError(f"the id with the grid's values {exc}") from None
     return Incoming(row.line, kept, min(prepared.n, 2**31), name, row.extra)
 
 

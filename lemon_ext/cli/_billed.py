@@ -9,10 +9,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from lemon_ext._inputs import told
+
 from ._contract import table
 from ._errors import DONE, Resume
 from ._options import (
     base_url_option,
+    budget_option,
     connection,
     deadline_option,
     emulator_option,
@@ -22,15 +25,17 @@ from ._options import (
     poll_interval_option,
     private_images_option,
     read_stdin,
+    unknown_price_option,
 )
+from ._output import Output
 from ._screen import screen
 
 if TYPE_CHECKING:
     from lemon_ext._core import Request
     from lemon_ext.client import AsyncImageTask, AsyncLemon
+    from lemon_ext.money import Budget, Estimate
 
     from ._job import Job
-    from ._output import Output
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -56,6 +61,9 @@ _OPTIONS: Final = (
     click.option(
         "--extra", metavar="KEY=JSON", multiple=True, help="Send a field that is not in the contract. Repeatable."
     ),
+    click.option("--dry-run", is_flag=True, help="Check the requests and say what they cost. Nothing is sent."),
+    budget_option,
+    unknown_price_option,
     json_option("Print one JSON object per result or error."),
     emulator_option,
     base_url_option,
@@ -70,17 +78,69 @@ def billed_options(function: F) -> F:
     return function
 
 
-def run(requests: Sequence[Request], output: Output, options: Mapping[str, Any]) -> int:
+def plan(requests: Sequence[Request]) -> int:
+    """Say what requests would cost. Returns the exit code."""
+    from . import _prices
+
+    planned, images = _estimate(requests), sum(request.n for request in requests)
+    if screen.as_json:
+        screen.json({"requests": len(requests), "images": images, "cost": _prices.cost(planned)})
+        return 0
+    many = len(requests) != 1
+    screen.out(f"{len(requests)} request{'s' if many else ''} for {images} images; nothing was sent.")
+    for line in _prices.lines(planned, dict.fromkeys(request.model for request in requests)):
+        screen.out(line)
+    return 0
+
+
+def _estimate(requests: Sequence[Request]) -> Estimate:
+    from lemon_ext.money import Estimate
+
+    planned = Estimate()
+    for request in requests:
+        planned.add(told(request.body), request.n)
+    return planned
+
+
+def _budget(requests: Sequence[Request], options: Mapping[str, Any]) -> Budget | None:
+    """Return the budget, if there is one. Raises BudgetError if it does not cover all requests together."""
+    if options["budget"] is None:
+        return None
+    from lemon_ext.money import Budget
+
+    budget = Budget(options["budget"], allow_unknown=options["allow_unknown_price"])
+    budget.check(_estimate(requests), whole=True)
+    return budget
+
+
+def run(requests: Sequence[Request], options: Mapping[str, Any]) -> int:
     """Send requests, wait, save the images, and return the exit code."""
     from lemon_ext._generate import submitted
     from lemon_ext.client import AsyncImageTask, AsyncLemon
+    from lemon_ext.errors import APIConnectionError, APIStatusError, BudgetError
+    from lemon_ext.money import quote
 
     from ._job import Job
     from ._jobs import Runner
 
+    output = Output(options["output"], overwrite=options["overwrite"])
+    output.check(sum(request.n for request in requests))
+    budget = _budget(requests, options)
+
     async def start(lemon: AsyncLemon, request: Request) -> AsyncImageTask:
         core = lemon._core
-        return await core.arun(*submitted(core, AsyncImageTask, request, core.limit(None)))
+        cost = quote(told(request.body), request.n).usd
+        if budget is not None and not budget.reserve(request, cost):
+            raise BudgetError(f"Nothing was sent: {budget.refusal(cost)}.")
+        try:
+            task = await core.acall(submitted(core, AsyncImageTask, request, core.limit(None)))
+        except (APIConnectionError, APIStatusError):  # certainly not accepted
+            if budget is not None:
+                budget.release(request)
+            raise
+        if budget is not None and task.cost is not None:
+            budget.settle(request, task.cost)
+        return task
 
     def keep_on(task: AsyncImageTask) -> bool:
         # As JSON, a handle that is done already carries its images: `lemon task -` saves them like any other.
@@ -91,7 +151,12 @@ def run(requests: Sequence[Request], output: Output, options: Mapping[str, Any])
             screen.json(job.task.to_dict()) if screen.as_json else screen.out(str(job.id))
 
     jobs = [
-        Job(" ".join((one.prompt or "variation").split()), partial(start, request=one), one.model, one.prompt or "")
+        Job(
+            " ".join((one.prompt or "variation").split()),
+            partial(start, request=one),
+            model=one.model,
+            prompt=one.prompt or "",
+        )
         for one in requests
     ]
     private = options["allow_private_images"]

@@ -38,6 +38,16 @@ output_option = click.option(
     default=".",
     help="The folder to save in, or a file name for a single image. [default: the current folder]",
 )
+budget_option = click.option(
+    "--budget",
+    metavar="USD",
+    help="Spend no more than this: a request that would exceed it is not sent. See `lemon docs money`.",
+)
+unknown_price_option = click.option(
+    "--allow-unknown-price",
+    is_flag=True,
+    help="With --budget, send requests whose price is not known, too. They count as nothing.",
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file given with -o.")
 poll_interval_option = click.option(
     "--poll-interval",

@@ -18,6 +18,7 @@ from ._contract import ApiCommand, api_fields, api_options, table
 from ._options import (
     SECONDS,
     base_url_option,
+    budget_option,
     check_stdin,
     connection,
     deadline_option,
@@ -25,6 +26,7 @@ from ._options import (
     json_option,
     poll_interval_option,
     private_images_option,
+    unknown_price_option,
 )
 from ._screen import screen
 
@@ -53,6 +55,8 @@ def run_options(function: F) -> F:
                 type=click.IntRange(min=0),
                 help="Request at most N images for this folder, in all runs together.",
             ),
+            budget_option,
+            unknown_price_option,
             click.option(
                 "--concurrency",
                 metavar="N",
@@ -170,7 +174,9 @@ def _read_grid(_ctx: click.Context, _param: click.Parameter, given: tuple[str, .
 @api_options
 @click.option("-o", "--output", metavar="DIR", help="The folder of the batch. It is created if it is missing.")
 @column_options
-@click.option("--dry-run", is_flag=True, help="Check all rows and count the images. Nothing is sent.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check all rows, count the images, and say what they cost. Nothing is sent."
+)
 @click.option(
     "--validation",
     type=click.Choice(["strict", "warn", "off"]),
@@ -205,16 +211,16 @@ def batch(file: str, output: str | None, dry_run: bool, validation: Any, grid: A
 
 
 def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Say how many rows a grid makes, because each one is billed, and hand the rows on."""
+    """Say how many rows a grid makes and what they cost, and hand the rows on."""
     from lemon_ext.batch import plan_batch
+
+    from . import _prices
 
     held = list(rows)
     plan = plan_batch(held, **{**settings, "validation": "off"})  # they are checked in a moment
     times = math.prod(map(len, settings["grid"].values()))
-    screen.note(
-        f"{len(held):,} rows, each {times:,} times: {plan.rows:,} rows for {plan.images:,} images, and each image is "
-        "billed. The contract names no prices."
-    )
+    screen.note(f"{len(held):,} rows, each {times:,} times: {plan.rows:,} rows for {plan.images:,} images.")
+    screen.note(_prices.lines(plan.cost, ())[0])
     return held
 
 
@@ -291,14 +297,19 @@ def _cell(value: Any) -> Any:
 def _plan(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> int:
     from lemon_ext.batch import plan_batch
 
+    from . import _prices
+
     plan = plan_batch(rows, **settings)
     if screen.as_json:
-        screen.json({"rows": plan.rows, "images": plan.images, "models": dict(plan.models)})
+        known = {"rows": plan.rows, "images": plan.images, "models": dict(plan.models)}
+        screen.json({**known, "cost": _prices.cost(plan.cost)})
         return 0
     screen.out(f"{plan.rows:,} rows for {plan.images:,} images; all of them can be sent. Nothing was sent.")
     width = max(map(len, plan.models))
     for model, count in plan.models.items():
         screen.out(f"{model:<{width}}  {count:,}")
+    for line in _prices.lines(plan.cost, plan.models):
+        screen.out(line)
     return 0
 
 
@@ -326,6 +337,8 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
             poll_interval=options["poll_interval"],
             concurrency=options["concurrency"],
             max_images=options["max_images"],
+            budget=options["budget"],
+            allow_unknown_price=options["allow_unknown_price"],
             resend_refused=options["resend_refused"],
             resend_uncertain=options["resend_uncertain"],
             resend_failed=options["resend_failed"],
@@ -342,4 +355,6 @@ def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str
     from ._errors import address, command
 
     where = address(options.get("base_url"), options.get("allow_private_images", False))
-    return command("resume", [*more, *where], [str(folder)])
+    budget = ["--budget", options["budget"]] if options.get("budget") is not None else []
+    unknown = ["--allow-unknown-price"] if options.get("allow_unknown_price") else []
+    return command("resume", [*more, *budget, *unknown, *where], [str(folder)])

@@ -9,10 +9,9 @@ from typing import Any
 import click
 from lemon_client.picture_table import FORMS
 
-from ._billed import EPILOG, billed_options, extra_fields, prompt_of, run
+from ._billed import EPILOG, billed_options, extra_fields, plan, prompt_of, run
 from ._contract import ApiCommand, api_fields, api_options_of
 from ._options import check_stdin
-from ._output import Output
 
 _IMAGE = "A picture: a path, an http(s) address where the API takes one, or - for stdin."
 
@@ -48,9 +47,7 @@ def _run(operation: str, pictures: Mapping[str, object], prompt: str | None, opt
     fields, extra = api_fields(options), extra_fields(options["extra"])
     model = fields.pop("model", None)
     request = prepare_pictures(operation, pictures, prompt, model, fields, extra, options["validation"])
-    output = Output(options["output"], overwrite=options["overwrite"])
-    output.check(request.n)
-    return run([request], output, options)
+    return plan([request]) if options["dry_run"] else run([request], options)
 
 
 def _picture(given: str) -> str | bytes:

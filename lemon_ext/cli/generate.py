@@ -8,9 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._billed import EPILOG, billed_options, extra_fields, prompt_of, run
+from ._billed import EPILOG, billed_options, extra_fields, plan, prompt_of, run
 from ._contract import ApiCommand, api_fields, api_options
-from ._output import Output
 
 if TYPE_CHECKING:
     from lemon_ext._core import Request
@@ -28,10 +27,10 @@ def generate(prompts: tuple[str, ...], **options: Any) -> int:
     """
     texts = [prompt_of(prompt) for prompt in prompts]
     requests = _checked(texts, api_fields(options), extra_fields(options["extra"]), options["validation"])
+    if options["dry_run"]:
+        return plan(requests)
     _ask_about_words(texts)
-    output = Output(options["output"], overwrite=options["overwrite"])
-    output.check(sum(request.n for request in requests))
-    return run(requests, output, options)
+    return run(requests, options)
 
 
 def _checked(
