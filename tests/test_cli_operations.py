@@ -68,7 +68,7 @@ def test_a_task_of_an_edit_can_be_left_and_fetched(pictures):
         (["edit", "x"], "Missing option '--image'"),
         (["vary", "--image", "http://x.org/a.png"], "image: is an address, and this takes files alone"),
         (["task", "--cancel", "--wait", "img_1"], "--cancel and --wait exclude each other"),
-        (["models", "--prices"], "--prices goes with a MODEL"),
+        (["models", "--live", "--prices"], "--live --prices goes with a MODEL"),
         (["balance"], "set LEMONDATA_MANAGEMENT_TOKEN"),
     ],
 )
@@ -78,6 +78,15 @@ def test_what_is_wrong_is_said_before_anything_is_sent(pictures, monkeypatch, ar
     assert result.exit_code == 2
     assert message in result.stderr
     assert pictures.requests == []
+
+
+def test_what_an_edit_costs_is_not_published(pictures):
+    planned = lemon("edit", "x", "--image", "a.png", "-m", "dall-e-3", "--dry-run")
+    assert (planned.exit_code, "no price is known of dall-e-3" in planned.stdout) == (0, True)
+    refused = lemon("edit", "x", "--image", "a.png", "-m", "dall-e-3", "--budget", "1")
+    assert (refused.exit_code, pictures.charges) == (2, 0)
+    allowed = lemon("edit", "x", "--image", "a.png", "-m", "dall-e-2", "--budget", "1", "--allow-unknown-price")
+    assert (allowed.exit_code, pictures.charges) == (0, 1)
 
 
 def test_a_picture_from_stdin(pictures):
@@ -124,9 +133,9 @@ def test_models_live_and_their_prices(emulator):
     as_json = [json.loads(line) for line in lemon("models", "--live", "--json").stdout.splitlines()]
     assert {one["id"] for one in as_json if one["origin"]} == {"dall-e-3", "flux-pro", "live-only"}
     assert lemon("models", "--live", "nonsense").exit_code == 3
-    prices = lemon("models", "--prices", "dall-e-3")
+    prices = lemon("models", "--live", "--prices", "dall-e-3")
     assert "pricing_summary      $0.04 an image\n" in prices.stdout
-    assert json.loads(lemon("models", "--prices", "dall-e-3", "--json").stdout)["scalar_pricing"] == {
+    assert json.loads(lemon("models", "--live", "--prices", "dall-e-3", "--json").stdout)["scalar_pricing"] == {
         "per_image": "0.04"
     }
     emulator.inject("error_501")
