@@ -7,7 +7,6 @@ import os
 import signal
 import sqlite3
 import stat
-import subprocess
 import sys
 import time
 
@@ -16,6 +15,7 @@ import pytest
 
 from lemon_ext import Lemon, LemonWarning, errors
 from lemon_ext.ledger import KEPT, Ledger
+from tests.children import child
 from tests.cli import emulator, lemon, process, server  # noqa: F401 - fixtures
 from tests.conftest import KEY, ROOT
 from tests.gateway import Gateway
@@ -135,10 +135,10 @@ def test_many_processes_write_at_once_and_nothing_is_lost(path):
         "    ledger.change(ledger.submitting('https://x', {'model': sys.argv[2]}, 1, {}), None, status='saved')"
     )
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'generated'}{os.pathsep}{ROOT}"}
-    many = [
-        subprocess.Popen([sys.executable, "-W", "error", "-c", code, path, str(n)], env=environment) for n in range(6)
-    ]
-    assert [one.wait(60) for one in many] == [0] * 6
+    with ExitStack() as stack:
+        command = (sys.executable, "-W", "error", "-c", code, path)
+        many = [stack.enter_context(child(*command, str(n), env=environment)) for n in range(6)]
+        assert [one.wait(60) for one in many] == [0] * 6
     calls = list(Ledger(path).calls())
     assert len(calls) == 150
     assert {call.status for call in calls} == {"saved"}
