@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, TypeVar
 from weakref import WeakSet
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 from lemon_client.model_table import DEFAULT_MODEL, PARAMETERS, SERVERS
 from lemon_client.picture_table import FORMS
 
@@ -30,6 +30,8 @@ from .rate_limit import RateLimit
 
 if TYPE_CHECKING:
     import httpx
+
+    from .ledger import Ledger
 
 T = TypeVar("T")
 
@@ -57,6 +59,7 @@ class Core:
     session: Session
     deadline: float
     validation: Validation
+    ledger: Ledger | None = field(default=None, kw_only=True)
     run: ClassVar[Any] = None
     arun: ClassVar[Any] = None
 
@@ -152,12 +155,16 @@ def borrowed(client: Any, deadline: float) -> tuple[Session, float, Validation, 
     return (*_session(credentials, deadline, 2, 1000, "strict"), credentials)
 
 
+def address_of(base_url: str | None) -> str:
+    """Return the address that is used where this is given. Raises ConfigurationError or ValueError."""
+    return parse_base_url(base_url if base_url is not None else os.environ.get("LEMONDATA_BASE_URL") or SERVERS[0])
+
+
 def _credentials(
     api_key: str | None, base_url: str | None, timeout: float | None, allow_private_images: bool
 ) -> Credentials:
-    address = base_url if base_url is not None else os.environ.get("LEMONDATA_BASE_URL") or SERVERS[0]
     key = api_key if api_key is not None else os.environ.get("LEMONDATA_API_KEY", "")
-    return Credentials(ApiKey(key), parse_base_url(address), _checked_timeout(timeout), bool(allow_private_images))
+    return Credentials(ApiKey(key), address_of(base_url), _checked_timeout(timeout), bool(allow_private_images))
 
 
 def _checked_timeout(timeout: float | None) -> float | None:
@@ -330,12 +337,22 @@ def _count(n: Any) -> int:
         return 1
 
 
+#: What a call of openai's takes beside the API's parameters, and what there is here.
+_OPENAIS: Final = {
+    "timeout": "Here it is deadline=SECONDS, for the whole call.",
+    "extra_headers": "Give headers to an httpx client of yours: Lemon(http_client=httpx.Client(headers=...)).",
+    "extra_query": "There is no such thing here.",
+}
+
+
 def _wire_name(name: str, known: Collection[str]) -> str:
     """Return the API's name of a parameter: ``async_`` is Python's way to write ``async``."""
     bare = name.removesuffix("_")
     wire = bare if keyword.iskeyword(bare) else name
     if wire in known:
         return wire
+    if name in _OPENAIS:
+        raise TypeError(f"{name!r} is openai's name. {_OPENAIS[name]}")
     from difflib import get_close_matches  # for a mistake only
 
     near = get_close_matches(name, known, n=1)

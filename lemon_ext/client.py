@@ -33,11 +33,14 @@ from .results import ImageResult
 from .tasks import Task, restore
 
 if TYPE_CHECKING:
+    import os
+
     import httpx
     from lemon_client import AuthenticatedClient
     from lemon_client.image_params import CreateVariationParams, EditImageParams, ImageParams, KnownModel
 
     from ._inputs import Picture
+    from .ledger import Ledger
 
 __all__ = (
     "AsyncImageTask",
@@ -478,7 +481,8 @@ class Lemon:
     call, retries, waiting and downloads included. ``max_retries``: how often a submission that was certainly not
     accepted is sent again. ``requests_per_minute``: what this client may use of the account's rate limit (None: no
     bound). ``validation``: "strict" raises before sending, "warn" warns and sends, "off" neither. ``http_client``: an
-    ``httpx.Client`` of your own, which is left open.
+    ``httpx.Client`` of your own, which is left open. ``ledger``: True writes single calls down in the user's own
+    ledger, a path in that file (docs/money.md).
 
     Raises MissingKeyError without a key, and ValueError or TypeError for arguments that make no sense.
     """
@@ -495,9 +499,11 @@ class Lemon:
         validation: Validation = "strict",
         http_client: httpx.Client | None = None,
         allow_private_images: bool = False,
+        ledger: bool | str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
         options = (deadline, max_retries, requests_per_minute, validation)
         self._core = blocking_core(api_key, base_url, timeout, http_client, allow_private_images, options)
+        self._core.ledger = _ledger(ledger)
 
     @property
     def images(self) -> Images:
@@ -556,9 +562,11 @@ class AsyncLemon:
         validation: Validation = "strict",
         http_client: httpx.AsyncClient | None = None,
         allow_private_images: bool = False,
+        ledger: bool | str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
         options = (deadline, max_retries, requests_per_minute, validation)
         self._core = async_core(api_key, base_url, timeout, http_client, allow_private_images, options)
+        self._core.ledger = _ledger(ledger)
 
     @property
     def images(self) -> AsyncImages:
@@ -600,6 +608,14 @@ class AsyncLemon:
 
     def __repr__(self) -> str:
         return _shown(self)
+
+
+def _ledger(given: bool | str | os.PathLike[str] | Ledger | None) -> Ledger | None:
+    if given is None or given is False:
+        return None
+    from .ledger import opened  # for those who want one: it brings the database
+
+    return opened(given)
 
 
 def _twin(lemon: LemonT, core: Any) -> LemonT:

@@ -97,6 +97,8 @@ class Task:
     _polled: float | None = field(default=None, init=False)
     _ours: bool = field(default=False, init=False)
     _seen: bool = field(default=False, init=False)
+    #: Its line in the ledger, if this process wrote that.
+    _line: int | None = field(default=None, init=False)
     _trouble: Transient | None = field(default=None, init=False)
     _troubles: int = field(default=0, init=False)
 

@@ -78,6 +78,12 @@ class Colour:
 
 
 @pytest.fixture(autouse=True)
+def _no_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the tests, and the programs that they start, out of the user's own ledger."""
+    monkeypatch.setenv("LEMONDATA_LEDGER", "off")
+
+
+@pytest.fixture(autouse=True)
 def _setups() -> Iterator[None]:
     yield
     setups.close()

@@ -26,6 +26,7 @@ COMMANDS: Final = MappingProxyType(
         "edit": "Change pictures by a prompt, wait until that is done, and save what came of it.",
         "vary": "Make variations of a picture, wait until they are done, and save them.",
         "task": "Poll or cancel tasks, and save the images of those that are done.",
+        "tasks": "List the requests that were sent from here: their ids, states and costs.",
         "batch": "Generate images for every row of a file. A batch can be stopped and resumed at any time.",
         "resume": "Continue a batch: poll its tasks, fetch their images, send the rest.",
         "status": "Show the progress of a batch.",

@@ -26,6 +26,7 @@ from ._options import (
     private_images_option,
     read_stdin,
     unknown_price_option,
+    user_ledger,
 )
 from ._output import Output
 from ._screen import screen
@@ -160,9 +161,10 @@ def run(requests: Sequence[Request], options: Mapping[str, Any]) -> int:
         for one in requests
     ]
     private = options["allow_private_images"]
+    ledger = None if options["emulator"] else user_ledger()  # an emulator's tasks end with the command
     with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
         return Runner(
-            client=partial(AsyncLemon, **address, deadline=options["deadline"]),
+            client=partial(AsyncLemon, **address, deadline=options["deadline"], ledger=ledger),
             save=output.save,
             keep=output.keep,
             deadline=options["deadline"],
