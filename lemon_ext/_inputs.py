@@ -12,7 +12,7 @@ import re
 import secrets
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Final, TypeAlias
+from typing import Any, BinaryIO, Final, TypeAlias
 
 from attrs import field, frozen
 from lemon_client.picture_table import FORMS, Files
@@ -20,7 +20,8 @@ from lemon_client.picture_table import FORMS, Files
 from ._address import origin
 from ._picture import examine
 
-Picture: TypeAlias = Any  # a path, bytes, a binary file, or an address
+#: A path or an address, bytes, or a file that is open for reading bytes.
+Picture: TypeAlias = str | os.PathLike[str] | bytes | bytearray | memoryview | BinaryIO
 
 _ADDRESS: Final = re.compile(r"https?://", re.IGNORECASE)
 
