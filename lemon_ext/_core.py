@@ -292,12 +292,22 @@ def _count(n: Any) -> int:
         return 1
 
 
+#: What a call of openai's takes beside the API's parameters, and what there is here.
+_OPENAIS: Final = {
+    "timeout": "Here it is deadline=SECONDS, for the whole call.",
+    "extra_headers": "Give headers to an httpx client of yours: Lemon(http_client=httpx.Client(headers=...)).",
+    "extra_query": "There is no such thing here.",
+}
+
+
 def _wire_name(name: str) -> str:
     """Return the API's name of a parameter: ``async_`` is Python's way to write ``async``."""
     bare = name.removesuffix("_")
     wire = bare if keyword.iskeyword(bare) else name
     if wire in PARAMETERS:
         return wire
+    if name in _OPENAIS:
+        raise TypeError(f"{name!r} is openai's name. {_OPENAIS[name]}")
     from difflib import get_close_matches  # for a mistake only
 
     near = get_close_matches(name, PARAMETERS, n=1)

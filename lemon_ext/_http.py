@@ -453,7 +453,8 @@ def _route(url: str) -> str:
     words = []
     if names and not proxy_bypass(parts.hostname or ""):
         words.append(f"through the proxy in {names[0].upper()}_PROXY")
-    words += [f"with the certificates in {name}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+    if ours := [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]:
+        words.append(f"with the certificates in {' and '.join(ours)}")
     return f", {' and '.join(words)}" if words else ""
 
 

@@ -254,3 +254,59 @@ def test_a_failed_row_keeps_the_pictures_that_came(tmp_path):
     assert gateway.posts == ["a", "b", "b"]
     with Journal.read(tmp_path) as journal:
         assert [entry.doubts for entry in journal.entries()] == [0, 1]  # the first try counts as images, too
+
+
+# ---- other forms of the results ----
+
+
+@pytest.fixture
+def sold(emulator):
+    """Make a batch whose columns are of every kind, and return its folder."""
+    Path("in.jsonl").write_text(
+        '{"id": 1, "prompt": "=cat", "n": 2, "price": 3, "tags": ["a"], "mixed": 1, "status": "sold"}\n'
+        '{"id": 2, "prompt": "b [fault:error_403]", "price": 1.5, "mixed": "x", "ok": true}\n'
+    )
+    lemon("batch", "in.jsonl", "-o", "out", "--also", "csv,imagefolder", *FAST)
+    return Path("out")
+
+
+def test_the_results_are_a_table_for_a_spreadsheet(sold):
+    text = (sold / "results.csv").read_text(encoding="utf-8-sig")
+    first, second = csv.DictReader(io.StringIO(text))
+    names = ("id", "status", "prompt", "n", "price", "tags", "mixed", "extra.status")
+    assert {name: first[name] for name in names} == {
+        "id": "1", "status": "saved", "prompt": "'=cat", "n": "2", "price": "3.0", "tags": '["a"]', "mixed": "1",
+        "extra.status": "sold",
+    }  # fmt: skip
+    assert first["paths"] == "1-cat-1.png; 1-cat-2.png"
+    assert (second["status"], second["ok"], second["paths"]) == ("refused", "True", "")
+    assert second["error"]
+
+
+def test_the_folder_is_a_data_set(sold):
+    pictures = [json.loads(line) for line in (sold / "metadata.jsonl").read_text().splitlines()]
+    assert [(one["file_name"], one["prompt"], one["extra.status"]) for one in pictures] == [
+        ("1-cat-1.png", "=cat", "sold"), ("1-cat-2.png", "=cat", "sold"),
+    ]  # fmt: skip
+    datasets = pytest.importorskip("datasets", reason="the package 'datasets' is not installed; it is no extra of ours")
+    found = datasets.load_dataset("imagefolder", data_dir=str(sold), cache_dir="cache")["train"]
+    assert (len(found), found[0]["prompt"], found[0]["image"].size) == (2, "=cat", (1024, 1024))
+
+
+def test_the_results_are_a_parquet_file(sold):
+    pq = pytest.importorskip("pyarrow.parquet", reason="the extra 'parquet' is not installed")
+    assert "--also csv,parquet" in lemon("resume", "out", "--also", "csv,parquet").stderr
+    first, second = pq.read_table(sold / "results.parquet").to_pylist()
+    assert (first["price"], first["tags"], first["n"], first["extra.status"]) == (3.0, '["a"]', 2, "sold")
+    assert (second["price"], second["ok"], second["status"]) == (1.5, True, "refused")
+
+
+def test_a_form_that_there_is_not_is_refused_before_anything_is_sent(emulator, tmp_path, monkeypatch):
+    Path("in.txt").write_text("a cat")
+    result = lemon("batch", "in.txt", "-o", "out", "--also", "csv,hat")
+    assert (result.exit_code, emulator.requests) == (2, [])
+    assert "also can be csv, parquet, imagefolder, and not 'hat'." in result.stderr
+    monkeypatch.setattr("lemon_ext.batch.also.find_spec", lambda _: None)
+    result = lemon("batch", "in.txt", "-o", "out", "--also", "parquet")
+    assert (result.exit_code, emulator.requests) == (2, [])
+    assert "pip install 'lemon-ext[parquet]'" in result.stderr

@@ -210,7 +210,7 @@ class Engine:
             self._schedule.submitted(task.model, now)
             self._queue.poll_at(task, now)
         for entry in await self._entries("completed"):
-            before = "completed" if entry.error is None else "failed"
+            before = "completed" if entry.error is None else "unfetched"
             pictures = Pictures.known(entry, self._task(entry), self._core)
             if pictures.fetchable:
                 self._move(before, "completed")
@@ -534,8 +534,11 @@ class Engine:
             self.images += len(pictures.paths)
             await self._ended_as(row, before, "saved")
         else:
-            await self._write(row, paths=pictures.paths, note=pictures.note, error=described(pictures.error))
-            await self._ended_as(row, before, "failed")
+            kept = await self._writer.read(self._journal.entry, row)
+            again = pictures.fetchable or kept.task_id is not None
+            error, end = described(pictures.error), None if again else _clock.wall()
+            await self._write(row, paths=pictures.paths, note=pictures.note, error=error, finished_at=end)
+            await self._ended_as(row, before, "unfetched" if again else "failed")
 
     async def _end(self, row: int, before: str, status: str, error: Exception, **cells: Any) -> None:
         if isinstance(error, UnreadableSubmissionError) and error.response is not None:
@@ -584,7 +587,8 @@ class Engine:
             await run_sync(self._writer.flush, [*cut, *self._learned()])
         except JournalError as exc:
             self._crash = self._crash or exc
-            told = [f"Row {row} {what}; note it: it is not on disk." for row, what in sorted(self._unwritten.items())]
+            told = [f"Row {row} {what}." for row, what in sorted(self._unwritten.items())]
+            told = ["Note what follows, it is paid for and not on disk:", *told] if told else []
             for note in told:
                 (error or self._crash).add_note(note)
             if error is not None and told:

@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: The counts of a `Progress`, in the order in which a row goes through them.
-COUNTS: Final = ("unsent", "submitting", "waiting", "saved", "failed", "refused", "uncertain")
+COUNTS: Final = ("unsent", "submitting", "waiting", "unfetched", "saved", "failed", "refused", "uncertain")
 #: What `read_rows` is told of the columns.
 _COLUMNS: Final = ("prompt_column", "id_column", "carry", "strict_columns", "sheet", "comments")
 _CODES: Final = (
@@ -95,6 +95,13 @@ def run_options(function: F) -> F:
                 is_flag=True,
                 help="Give up tasks that the API does not know. Without it they are polled again in every run.",
             ),
+            click.option(
+                "--also",
+                metavar="FORMS",
+                callback=_read_forms,
+                help="Write the results in these forms, too: csv (results.csv), parquet (results.parquet), imagefolder "
+                "(metadata.jsonl, which makes the folder a data set). Commas between them.",
+            ),
             json_option("Print one JSON object per row when it ends, as in results.jsonl."),
             emulator_option,
             base_url_option,
@@ -103,6 +110,17 @@ def run_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def _read_forms(_ctx: click.Context, _param: click.Parameter, given: str | None) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    from lemon_ext.batch import as_kinds
+
+    try:
+        return as_kinds([form.strip() for form in given.split(",")])
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from None
 
 
 def column_options(function: F) -> F:
@@ -171,7 +189,7 @@ def _read_grid(_ctx: click.Context, _param: click.Parameter, given: tuple[str, .
 
 
 @click.command(cls=ApiCommand, epilog=_CODES)
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @api_options
 @click.option("-o", "--output", metavar="DIR", help="The folder of the batch. It is created if it is missing.")
 @column_options
@@ -237,6 +255,20 @@ def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
     """
     if folder is None:
         return _resume_calls(ctx, options)
+    from lemon_ext.batch import batch_status, export_results
+    from lemon_ext.errors import JournalError
+    from lemon_ext.gallery import write_gallery
+
+    from ._watch import Watch
+
+    known = batch_status(folder)  # no batch there is said before a missing key
+    if known.total and known.saved == known.total:  # nothing is left that needs one
+        try:
+            export_results(folder)
+            write_gallery(folder)
+        except (OSError, JournalError) as exc:
+            screen.warn(f"The results could not be written: {exc}.")
+        return Watch(folder, partial(_resume_command, folder, options)).conclude()
     return _work(None, folder, {**options, "defaults": {}, "grid": {}, "validation": "strict"})
 
 
@@ -351,6 +383,7 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
             resend_uncertain=options["resend_uncertain"],
             resend_failed=options["resend_failed"],
             drop_unknown=options["drop_unknown"],
+            also=options["also"],
             on_progress=watch.update,
         )  # typed as an iterator, in truth a generator to be closed
         with watch, closing(outcomes):
@@ -387,4 +420,5 @@ def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str
     where = address(options.get("base_url"), options.get("allow_private_images", False))
     budget = ["--budget", options["budget"]] if options.get("budget") is not None else []
     unknown = ["--allow-unknown-price"] if options.get("allow_unknown_price") else []
-    return command("resume", [*more, *budget, *unknown, *where], [str(folder)])
+    also = ["--also", ",".join(options["also"])] if options.get("also") else []
+    return command("resume", [*more, *budget, *unknown, *also, *where], [str(folder)])

@@ -207,7 +207,8 @@ def _ask_about_words(texts: Sequence[str]) -> None:
         question = (
             f"{len(texts)} prompts of one word each, so {len(texts)} requests. Send them (or are quotes missing)?"
         )
-        click.confirm(question, abort=True, err=True)
+        if not click.confirm(question, err=True):
+            raise click.ClickException("Nothing was sent.")
 
 
 def _read(prompt: str) -> str:
