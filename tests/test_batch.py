@@ -274,7 +274,7 @@ def test_a_missing_key_is_said_before_anything_is_written(tmp_path):
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(JournalError, match="out is a file. Give a folder."):
+    with pytest.raises(JournalError, match=r"out is a file\. Give a folder\."):
         go(Gateway(), rows(1), tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
 
