@@ -64,7 +64,12 @@ def balance(core: Core, deadline: Deadline) -> Flow[Record]:
 
 def cancelled(core: Core, task: Task, deadline: Deadline) -> Told[None]:
     """Cancel a task."""
-    return cancel(core.session, task, deadline), Leaving(task).tell
+
+    def flow() -> Flow[None]:
+        yield from cancel(core.session, task, deadline)
+        _note_end(core, task)
+
+    return flow(), Leaving(task).tell
 
 
 def submitted(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline) -> Told[TaskT]:

@@ -18,7 +18,7 @@ from lemon_ext.ledger import KEPT, Ledger
 from tests.children import child
 from tests.cli import emulator, lemon, process, server  # noqa: F401 - fixtures
 from tests.conftest import KEY, ROOT
-from tests.gateway import Gateway
+from tests.gateway import PNG, Gateway
 
 
 @pytest.fixture
@@ -210,3 +210,17 @@ def test_a_killed_terminal_leaves_a_trail(emulator, path):  # noqa: F811
     (line,) = Ledger(path).calls()
     assert (line.status, line.prompt) == ("uncertain", "a cat")
     assert "may be billed" in line.error
+
+
+def test_an_edit_is_written_down_too(emulator, path, tmp_path):  # noqa: F811
+    (tmp_path / "cat.png").write_bytes(PNG)
+    assert lemon("edit", "with a hat", "--image", "cat.png", "-m", "dall-e-2").exit_code == 0
+    assert lines(path) == [("saved", None, "dall-e-2", "with a hat")]
+
+
+def test_a_task_that_is_cancelled_is_written_down_as_ended(emulator, path):  # noqa: F811
+    emulator.task_seconds = 60
+    task_id = lemon("generate", "x", "-m", "flux-pro", "--no-wait").stdout.strip()
+    assert lemon("task", "--cancel", "--", task_id).exit_code == 0
+    assert [line[0] for line in lines(path)] == ["failed"]
+    assert "No task waits" in lemon("resume").stderr

@@ -122,7 +122,10 @@ def _cancel(handles: Iterable[Mapping[str, Any]], options: Mapping[str, Any]) ->
     from ._errors import DONE, REJECTED, Failure, Resume, explain
 
     resume, worst = Resume(None, options["base_url"]), DONE
-    with connection(options["base_url"]) as address, Lemon(**address, deadline=options["deadline"]) as lemon:
+    with (
+        connection(options["base_url"]) as address,
+        Lemon(**address, deadline=options["deadline"], ledger=user_ledger()) as lemon,
+    ):
         for handle in handles:
             head = {"task_id": handle.get("id")}
             try:
