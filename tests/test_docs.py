@@ -22,6 +22,7 @@ def examples(page):
     [
         ("README.md", 0, "out/a-white-cat.png"),
         ("README.md", 1, "out/a-white-cat.png"),
+        ("docs/openai.md", 0, "out/a-white-cat.png"),
         ("docs/batch.md", 0, "out/index.html"),
     ],
 )

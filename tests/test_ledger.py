@@ -9,6 +9,7 @@ import sqlite3
 import stat
 import sys
 import time
+from contextlib import ExitStack
 
 import httpx
 import pytest

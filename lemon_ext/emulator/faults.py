@@ -283,7 +283,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("no_images", "complete, without an image", _SUBMIT, plan=_set(n=0)),
         Fault("empty_url", "complete, with empty addresses", _SUBMIT, plan=_set(blank=True)),
         # pictures
-        Fault("image_expired", "the address has expired; the next look at the task gives a fresh one", _IMAGE,
+        Fault("image_expired", "the address has expired; the next poll of the task gives a fresh one", _IMAGE,
               plan=_expire),
         Fault("image_truncated", "the connection breaks off in the middle of the picture", _IMAGE,
               answer=lambda response, details: evolve(response, cut="body")),
