@@ -365,7 +365,7 @@ class _Batch:
                 if self.options.gallery:
                     write_gallery(self.folder)
             except (OSError, JournalError) as exc:
-                warn(f"The results could not be written: {exc}.")
+                warn(f"The results could not be written: {str(exc).rstrip('.')}.")
             with suppress(JournalError):
                 self.left = _left(journal)
 
