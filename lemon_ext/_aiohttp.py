@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final, Self
 
 import aiohttp
 import httpx
@@ -12,6 +12,19 @@ import yarl
 
 #: Hears how far the submission of this task has come, as httpcore's trace would tell it.
 _trace: ContextVar[Any] = ContextVar("trace")
+
+
+#: Bytes of one header of an answer.
+LONGEST_HEADER: Final = 100 * 1024
+
+
+class _Response(aiohttp.ClientResponse):
+    """An answer without its reason phrase: nobody reads it, and one with a byte that is not UTF-8 loses the answer."""
+
+    async def start(self, connection: Any) -> Self:
+        await super().start(connection)
+        self.reason = None
+        return self
 
 
 class Transport(httpx_aiohttp.AiohttpTransport):
@@ -38,6 +51,11 @@ class Transport(httpx_aiohttp.AiohttpTransport):
                 cookie_jar=aiohttp.DummyCookieJar(),
                 trace_configs=[_tracing()] if self._traced else None,
                 requote_redirect_url=False,
+                # A paid answer is not lost for a long header. These are about as generous as httpx's own transport is.
+                max_line_size=LONGEST_HEADER,
+                max_field_size=LONGEST_HEADER,
+                max_headers=1000,
+                response_class=_Response,
             )
         return self
 

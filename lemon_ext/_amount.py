@@ -8,7 +8,7 @@ _CENT = Decimal("0.01")
 
 
 def amount(value: object) -> Decimal | None:
-    """Return an exact amount, or None for what is none: below zero, no number, or beyond all sense."""
+    """Return an exact amount, or None for what is none: below zero, no number, or beyond all sense (0E+999999999)."""
     if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
         return None
     try:
@@ -16,7 +16,7 @@ def amount(value: object) -> Decimal | None:
     except (InvalidOperation, ValueError):
         return None
     exponent = exact.as_tuple().exponent
-    return exact if isinstance(exponent, int) and -exponent <= 12 and 0 <= exact < 10**9 else None
+    return exact if isinstance(exponent, int) and abs(exponent) <= 12 and 0 <= exact < 10**9 else None
 
 
 def dollars(exact: Decimal) -> str:

@@ -224,11 +224,11 @@ class PartFile(Target):
                 raise
 
 
-def write_whole(path: Path, content: str | Iterable[str]) -> None:
-    """Write a text file whole or not at all, in the place of whatever has its name. A link is never followed."""
+def write_whole(path: Path, content: str | Iterable[str | bytes]) -> None:
+    """Write a file whole or not at all, in the place of whatever has its name. A link is never followed."""
     with PartFile(path) as part:
         for text in [content] if isinstance(content, str) else content:
-            part.write(text.encode("utf-8", "replace"))
+            part.write(text if isinstance(text, bytes) else text.encode("utf-8", "replace"))
         part.replace()
 
 

@@ -347,9 +347,12 @@ class Credentials:
         keyed = effect.kind != "picture" and origin(effect.url) == origin(self.base_url)
         if keyed and self.key is not None:
             headers["Authorization"] = self.key.header
+        body: dict[str, Any] = {"json": effect.json}
+        if effect.content is not None and effect.content_type is not None:
+            headers["Content-Type"], body = effect.content_type, {"content": effect.content}
         try:
             request: httpx.Request = client.build_request(
-                effect.method, _parsed(effect.url), headers=headers, json=effect.json, extensions=extensions
+                effect.method, _parsed(effect.url), headers=headers, extensions=extensions, **body
             )
         except Exception as exc:
             raise TransportFault(
@@ -453,7 +456,8 @@ def _route(url: str) -> str:
     words = []
     if names and not proxy_bypass(parts.hostname or ""):
         words.append(f"through the proxy in {names[0].upper()}_PROXY")
-    words += [f"with the certificates in {name}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+    if ours := [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]:
+        words.append(f"with the certificates in {' and '.join(ours)}")
     return f", {' and '.join(words)}" if words else ""
 
 

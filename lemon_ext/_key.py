@@ -14,10 +14,21 @@ from .errors import ConfigurationError, MissingKeyError
 SHORTEST_SECRET: Final = 8
 
 
+#: What stands in a body that spells characters as JSON, pages and addresses may, or that is UTF-16.
+_DISGUISES: Final = (b"\\u", b"&#", b"%", b"\0")
+
+
+def _spellings(character: str) -> bytes:
+    """Return a pattern of the ways in which a body may spell a character."""
+    code = ord(character)
+    spelled = re.escape(character) if character.isalnum() else rf"\\?{re.escape(character)}"
+    return rf"(?:{spelled}|\\u00{code:02x}|&#0{{0,6}}{code};?|&#x0{{0,6}}{code:x};?|%{code:02x})".encode()
+
+
 class ApiKey:
     """A key. Raises MissingKeyError for none, ConfigurationError for what cannot be one."""
 
-    __slots__ = ("_echoes", "_secret", "header")
+    __slots__ = ("_disguised", "_echoes", "_secret", "header")
 
     def __init__(self, key: str) -> None:
         if not isinstance(key, str):
@@ -40,6 +51,7 @@ class ApiKey:
         self._secret = key
         echoes = {key, key.replace("/", "\\/")} if len(key) >= SHORTEST_SECRET else set()
         self._echoes = tuple(sorted(echoes, key=len, reverse=True))
+        self._disguised = re.compile(b"\0*".join(map(_spellings, key)), re.IGNORECASE) if echoes else None
 
     def __repr__(self) -> str:
         return "ApiKey(***)"
@@ -55,7 +67,9 @@ class ApiKey:
                 body = body.replace(echo_bytes, b"***")
             if any(echo in value for value in headers.values()):
                 headers = {name: value.replace(echo, "***") for name, value in headers.items()}
-        if body is response.body and headers is response.headers:
+        if self._disguised is not None and any(mark in body for mark in _DISGUISES):
+            body = self._disguised.sub(b"***", body)
+        if body == response.body and headers is response.headers:
             return response
         return evolve(response, headers=headers, body=body)
 

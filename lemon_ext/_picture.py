@@ -263,6 +263,7 @@ def _gif(reader: _Reader) -> _Found:
     width, height, flags = reader.unpack("<HHBxx")
     reader.skip(_colours(flags))
     frames = 0
+    left = _MOST_PARTS + reader.length // 128  # a block holds up to 255 bytes
     while (block := reader.take(1)) != b"\x3b":
         if block == b"\x21":
             reader.skip(1)
@@ -272,7 +273,11 @@ def _gif(reader: _Reader) -> _Found:
             frames += 1
         else:
             raise _FaultError("a part of it is damaged")
-        while length := reader.take(1)[0]:
+        length = 1
+        while length:
+            left -= 1
+            _need(left, "it has too many parts")
+            (length,) = reader.take(1)
             reader.skip(length)
     _need(frames, "it holds no pixels")
     return (width, height), []

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import unescape
 from typing import Any, Final
 
@@ -25,6 +25,12 @@ _WORDS: Final = (
     "description", "error", "errors", "validation_errors", "code",
 )  # fmt: skip
 _PLACES: Final = ("loc", "field", "param", "path")
+# None of them runs over the same text twice: a page of nothing but "<" would take longer than any deadline.
+_TITLE: Final = re.compile(r"<title[^<>]*>([^<]*)</title", re.IGNORECASE)
+_MARKUP: Final = re.compile(r"<(script|style)\b(?:(?!<\1).)*?</\1[^<>]*>|<[^<>]*>", re.DOTALL | re.IGNORECASE)
+#: A number for a character that is longer than any is. Python refuses to read one of 5,000 digits.
+_NO_CHARACTER: Final = re.compile(r"&#[0-9]{10,};?")
+_HALVES: Final = re.compile("[\ud800-\udfff]")
 
 
 @frozen
@@ -98,10 +104,21 @@ def error_detail(response: APIResponse) -> dict[str, Any]:
     return detail
 
 
+def value_of(body: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> Any:
+    """Return the first value that an answer has at one of these paths of keys, or None."""
+    for path in paths:
+        value: Any = body
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value is not None and value != "":
+            return value
+    return None
+
+
 def words(value: object, depth: int = 0) -> str | None:
     """Return what a parsed body says to people, whatever envelope it comes in. None if it says nothing."""
     if isinstance(value, str):
-        return shorten(" ".join(value.split())) or None
+        return shorten(_HALVES.sub("\ufffd", " ".join(value.split()))) or None
     if depth > 4:
         return None
     if isinstance(value, list):
@@ -118,12 +135,16 @@ def words(value: object, depth: int = 0) -> str | None:
 def excerpt(response: APIResponse) -> str:
     """Return the title of a page, or how a text begins."""
     text = response.body[: 64 * 1024].decode("utf-8", "replace")
-    if title := re.search(r"<title[^>]*>(.*?)</title>", text, re.DOTALL | re.IGNORECASE):
-        text = unescape(title[1])
+    if title := _TITLE.search(text):
+        text = _unescaped(title[1])
     elif response.is_page:
-        text = unescape(re.sub(r"<(script|style)\b.*?</\1>|<[^>]*>", " ", text, flags=re.DOTALL | re.IGNORECASE))
+        text = _unescaped(_MARKUP.sub(" ", text))
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
     return text if len(text) <= LONGEST_EXCERPT else text[: LONGEST_EXCERPT - 1] + "…"
+
+
+def _unescaped(text: str) -> str:
+    return unescape(_NO_CHARACTER.sub("\ufffd", text))
 
 
 def shorten(text: str) -> str:

@@ -20,12 +20,15 @@ from ._amount import amount
 from ._api import (
     Accepted,
     Answer,
+    Body,
     Session,
     State,
     Transient,
     TryLater,
     Unknown,
     acquire,
+    ask,
+    cancel_image_task,
     poll,
     poll_target,
     read_answer,
@@ -39,8 +42,10 @@ from ._retry import Deadline, backoff, wait_before
 from ._warn import warn
 from .errors import (
     APITimeoutError,
+    ConflictError,
     LemonError,
     ModerationTaskError,
+    NotFoundError,
     ResponseError,
     TaskCancelledError,
     TaskFailedError,
@@ -92,6 +97,8 @@ class Task:
     _polled: float | None = field(default=None, init=False)
     _ours: bool = field(default=False, init=False)
     _seen: bool = field(default=False, init=False)
+    #: Its line in the ledger, if this process wrote that.
+    _line: int | None = field(default=None, init=False)
     _trouble: Transient | None = field(default=None, init=False)
     _troubles: int = field(default=0, init=False)
 
@@ -195,7 +202,7 @@ class Leaving:
     def _words(self) -> str | None:
         task = self.task
         if task is not None and task.id is not None:
-            how = f"lemon.images.task({task.id!r}).result(), or `lemon task --wait -- {task.id}`"
+            how = _resumed_with(task.id)
             if task.done:
                 return f"The task {task.id} has ended and is paid for; get its images with {how}."
             return f"The task {task.id} is accepted and paid for; resume it with {how}."
@@ -209,7 +216,7 @@ class Leaving:
         return None
 
 
-def submit(session: Session, body: Mapping[str, Any], deadline: Deadline, leaving: Leaving) -> Flow[Answer]:
+def submit(session: Session, body: Body, deadline: Deadline, leaving: Leaving) -> Flow[Answer]:
     """Send the billable POST, again only if it certainly was not accepted.
 
     Raises SubmissionUncertainError where that cannot be told, APIStatusError for a refusal, APIConnectionError if the
@@ -235,7 +242,7 @@ def submit(session: Session, body: Mapping[str, Any], deadline: Deadline, leavin
 
 
 def submit_task(
-    session: Session, new: Callable[[], TaskT], body: Mapping[str, Any], deadline: Deadline, leaving: Leaving
+    session: Session, new: Callable[[], TaskT], body: Body, deadline: Deadline, leaving: Leaving
 ) -> Flow[TaskT]:
     """Submit a request and return its handle, done already if the API answered with images.
 
@@ -311,6 +318,43 @@ def refresh(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
         yield Sleep(delay)
 
 
+def cancel(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
+    """Cancel a task, and learn what became of it.
+
+    Raises TaskNotFoundError; BadRequestError where the model's tasks cannot be cancelled, ConflictError where it is too
+    late, PermissionDeniedError where the task is another key's.
+    """
+    if task.id is None:
+        raise LemonError("This request was answered at once: there is no task to cancel.")
+    try:
+        record = yield from ask(session, cancel_image_task(task.id), deadline)
+    except NotFoundError as exc:
+        raise _not_found(task, str(exc)) from exc
+    except ConflictError as exc:
+        # Perhaps it is an earlier try, whose answer was lost, that has cancelled it.
+        yield from refresh(session, task, deadline)
+        if task._answer is None or task._answer.state is not State.CANCELLED:
+            exc.task = task
+            raise
+        return
+    except LemonError as exc:
+        exc.task = task
+        raise
+    answer = read_answer(record.response)
+    if answer is not None and answer.status is not None:
+        task._take(answer)
+    else:
+        yield from refresh(session, task, deadline)
+
+
+def _not_found(task: Task, reason: str) -> TaskNotFoundError:
+    return TaskNotFoundError(
+        f"The API does not know the task {task.id} ({reason}) "
+        "Check the id, and that the key is of the account that submitted it.",
+        task=task,
+    )
+
+
 def _acquire(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
     try:
         yield from acquire(session, deadline)
@@ -335,11 +379,7 @@ def poll_once(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
         outcome = Transient("an answer without a status", outcome.retry_after)
     if isinstance(outcome, Transient):
         if outcome.status_code == 404 and not (task._ours and not task._seen and now - task._born < FRESH):
-            raise TaskNotFoundError(
-                f"The API does not know the task {task.id} ({outcome.reason}) "
-                "Check the id, and that the key is of the account that submitted it.",
-                task=task,
-            )
+            raise _not_found(task, outcome.reason)
         task._trouble, task._hint = outcome, outcome.retry_after
         task._troubles += 1
         return
@@ -429,11 +469,17 @@ def timed_out(task: Task, retry_after: float | None = None) -> TaskTimeoutError:
     wait = f" The server asks to wait {retry_after:g} s." if retry_after is not None else ""
     return TaskTimeoutError(
         f"The deadline passed and the task {task.id} has not ended (status {task.status or 'unknown'}).{why}{wait} "
-        f"It is accepted and paid for. Resume it: lemon.images.task({task.id!r}).result(), or "
-        f"`lemon task --wait -- {task.id}`.",
+        f"It is accepted and paid for. Resume it: {_resumed_with(str(task.id))}.",
         task=task,
         retry_after=retry_after,
     )
+
+
+def _resumed_with(task_id: str) -> str:
+    """Say how to go on with a task. The command is safe to run whatever a server calls a task."""
+    from shlex import quote  # for these messages only
+
+    return f"lemon.images.task({task_id!r}).result(), or `lemon task --wait -- {quote(task_id)}`"
 
 
 def _warn_of_foreign_poll_url(session: Session, task: Task) -> None:

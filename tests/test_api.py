@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 
@@ -23,6 +24,7 @@ from lemon_ext._api import (
     request_body,
 )
 from lemon_ext._flow import TransportFault
+from lemon_ext._response import APIResponse, excerpt
 from lemon_ext.errors import (
     APIConnectionError,
     APIStatusError,
@@ -219,6 +221,8 @@ def test_the_hints_of_the_documented_envelope_are_kept(clock):
         (b"<html><head><title>Blocked &amp; logged</title></head>", 'page that is not the API\'s: "Blocked & logged"'),
         (b"<p>Sign in\x1b[31m first</p>", 'page that is not the API\'s: "Sign in [31m first"'),
         (b"x" * 5000, "x" * 199 + "\u2026"),
+        (b'{"message": "half a \\ud800 character"}', "half a \ufffd character"),
+        (b"<p>&#" + b"0" * 5000 + b"65; of 5,000 digits", "\ufffd of 5,000 digits"),
         (b"", "no message"),
     ],
 )
@@ -228,6 +232,14 @@ def test_the_server_s_own_words_are_quoted_whatever_envelope_they_come_in(clock,
     assert words in str(caught.value)
     assert len(str(caught.value)) < 600
     assert "(see .body)" not in str(caught.value)
+
+
+@pytest.mark.parametrize("piece", [b"<", b"<title>", b"<script ", b"<style>x", b"<!--", b"&", b"&#9"])
+def test_a_page_of_any_bytes_is_read_in_no_time(piece):
+    """The words of a 500 took ten seconds in which every other request stood still."""
+    begun = time.process_time()
+    assert len(excerpt(APIResponse(500, {"content-type": "text/html"}, piece * (65536 // len(piece))))) <= 200
+    assert time.process_time() - begun < 1
 
 
 @pytest.mark.parametrize("lost", [LOST, answer(500, {}), answer(502, b"<html>"), answer(504, {}), answer(503, {})])

@@ -141,6 +141,8 @@ TABLE = [
     ("image_expired", "dall-e-2", "DownloadError", 1),
     ("image_truncated", "dall-e-2", "ok", 1),
     ("image_page", "dall-e-2", "ok", 1),
+    ("other_size", "dall-e-2", "ok, LemonWarning", 1),
+    ("other_format", "dall-e-2", "ok", 1),
     ("image_page:*", "dall-e-2", "DownloadError", 1),
     *((f"{name}@image:2", "dall-e-2", "ok", 1) for name in (
         "error_500", "error_503", "html_502", "no_connection", "drop_before", "drop_after", "empty_body", "slow",

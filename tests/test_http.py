@@ -385,6 +385,27 @@ def test_a_header_of_any_bytes_is_kept_as_text(wired):
     assert headers["x-note"].startswith("caf")
 
 
+@pytest.mark.parametrize(
+    "answered",
+    [
+        [b"X-Policy: " + b"a" * 60_000],
+        [b"X-%d: a" % number for number in range(300)],
+        ["200 Réussi".encode("latin-1")],
+    ],
+    ids=["a long header", "many headers", "a reason that is not UTF-8"],
+)
+def test_no_answer_is_lost_for_a_head_that_is_large_or_strange(wired, answered):
+    """Over aiohttp, each of these lost the answer to a paid request."""
+    status, headers = (answered[0], []) if answered[0].startswith(b"200") else (b"200 OK", answered)
+
+    def serve(connection, number):
+        while request_line(connection) is not None:
+            reply(connection, b'{"task_id": "t1"}', *headers, status=status)
+
+    with listening(serve) as address:
+        assert wired(address).send("POST", address, {}).json() == {"task_id": "t1"}
+
+
 # ---- the environment: proxies and certificates ----
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 import traceback
+from urllib.parse import unquote
 
 import httpx
 import pytest
@@ -14,6 +15,7 @@ from lemon_ext import (
     AuthenticationError,
     ConfigurationError,
     Lemon,
+    LemonError,
     MissingKeyError,
     SubmissionUncertainError,
 )
@@ -82,6 +84,27 @@ def test_a_key_with_slashes_is_masked_as_json_may_write_it(colour):
     lemon = colour.client(lambda request: httpx.Response(401, content=body), api_key="sk-a/b/c-0123456789")
     with pytest.raises(AuthenticationError, match=r"bad key \*\*\*"):
         colour.call(lemon.images.generate, "a cat")
+
+
+@pytest.mark.parametrize(
+    "spelled",
+    [
+        f'{{"error": {{"message": "bad key {"".join(f"{chr(92)}u{ord(c):04X}" for c in KEY)}"}}}}'.encode(),
+        f'{{"error": {{"message": "bad key {KEY[:5]}{chr(92)}u{ord(KEY[5]):04x}{KEY[6:]}"}}}}'.encode(),
+        f'{{"error": {{"message": "bad key {KEY}"}}}}'.encode("utf-16"),
+        f"<title>bad key {''.join(f'&#{ord(c)};' for c in KEY)}</title>".encode(),
+        f"<p>bad key {''.join(f'&#X{ord(c):x}' for c in KEY[:-4])};{KEY[-4:]}</p>".encode(),
+        f"bad key {''.join(f'%{ord(c):02X}' for c in KEY)}".encode(),
+    ],
+    ids=["json", "one character of json", "utf-16", "a title", "a page", "an address"],
+)
+def test_a_key_is_masked_however_the_answer_spells_it(colour, spelled):
+    lemon = colour.client(lambda request: httpx.Response(401, content=spelled))
+    with pytest.raises(LemonError) as caught:
+        colour.call(lemon.images.generate, "a cat")
+    response = caught.value.response
+    assert KEY not in str(caught.value) + repr(caught.value.__dict__) + unquote(response.text.replace("\0", ""))
+    assert "bad key" in str(caught.value)
 
 
 def test_a_local_gateway_s_short_key_changes_no_answer(colour):

@@ -109,6 +109,8 @@ def test_no_bytes_are_an_error_and_what_is_built_of_nothing_but_parts_ends():
     empty_parts = b"\0\0\0\0teXt" + struct.pack(">I", 0x8F2B8F0C)
     assert examine(PNG[:33] + empty_parts * 10).fault is not None
     assert examine(b"\xff\xd8" + b"\xff\x01" * 300_000).fault == "it has too many parts"
+    for block in (b"\x21\xf9\0", b"\x21\xf9" + b"\1\0" * 9 + b"\0"):
+        assert examine(b"GIF89a\1\0\1\0\0\0\0" + block * 300_000).fault == "it has too many parts"
 
 
 def test_text_has_no_control_characters():

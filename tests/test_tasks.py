@@ -80,6 +80,11 @@ def test_a_handle_made_from_an_id_is_polled_at_once(clock):
     assert wait(clock, Task("img_1"), DONE)[2] == [0.0]
 
 
+def test_the_command_that_an_error_names_is_safe_to_run_whatever_the_task_is_called(clock):
+    with pytest.raises(TaskTimeoutError, match=r"`lemon task --wait -- 'a; rm -rf ~'`"):
+        wait(clock, Task("a; rm -rf ~"), deadline=0.0)
+
+
 def test_every_change_is_told_once(clock):
     seen = []
     task = submitted(clock)

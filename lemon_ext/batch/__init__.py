@@ -34,6 +34,7 @@ from lemon_ext.errors import JournalError
 from lemon_ext.money import Budget, Estimate, quote
 
 from . import journal as journals
+from .also import as_kinds, write_also
 from .cells import convert as cell_value
 from .columns import Columns, stem
 from .engine import Engine, Options
@@ -49,6 +50,7 @@ __all__ = (
     "Progress",
     "Row",
     "arun_batch",
+    "as_kinds",
     "batch_status",
     "cell_value",
     "export_results",
@@ -128,6 +130,7 @@ def run_batch(
     resend_failed: bool = False,
     drop_unknown: bool = False,
     gallery: bool = True,
+    also: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Generate the images of many requests into a folder. **Each row is billed once**, however often this is called.
@@ -139,10 +142,12 @@ def run_batch(
     ["1024x1024", "1792x1024"]}``. All rows are checked before the first is sent.
 
     The rows are worked off while the iterator is read, and each outcome is a dict as it stands in ``results.jsonl``
-    (docs/batch.md): row, id, status (``saved``, ``failed``, ``uncertain``, ``waiting``, ``refused``), paths, task_id,
-    extra, error and more. Rows that ended in an earlier run are not repeated, uncertain ones are reported again.
+    (docs/batch.md): row, id, status (``saved``, ``failed``, ``unfetched``, ``uncertain``, ``waiting``, ``refused``),
+    paths, task_id, extra, error and more. Rows that ended in an earlier run are not repeated, uncertain ones are
+    reported again.
 
-    The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``. ``client``: a
+    The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``; ``also`` names
+    other forms of the results: ``"csv"``, ``"parquet"``, ``"imagefolder"`` (docs/batch.md). ``client``: a
     client to use (None makes one from the environment). A `Lemon` is left open; an `AsyncLemon` is closed, because its
     connections end with the event loop of this call. A task that runs longer than ``deadline`` seconds stays
     ``waiting`` for another run. ``poll_interval`` fixes the seconds between two polls of a task; without it the
@@ -166,7 +171,7 @@ def run_batch(
     money = Budget.of(budget, allow_unknown_price)
     options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money)
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid)
-    batch = _Batch(requests, Path(folder), client, checks, options, on_progress)
+    batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also)
     batch.closes = not isinstance(client, Lemon)
     yield from _read(batch)
 
@@ -193,6 +198,7 @@ async def arun_batch(
     resend_failed: bool = False,
     drop_unknown: bool = False,
     gallery: bool = True,
+    also: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
     """Async twin of `run_batch`. ``on_progress`` is called in the event loop.
@@ -203,7 +209,7 @@ async def arun_batch(
     money = Budget.of(budget, allow_unknown_price)
     options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money)
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid)
-    batch = _Batch(requests, Path(folder), client, checks, options, on_progress)
+    batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also)
     send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
     errors: list[Exception] = []
 
@@ -275,6 +281,8 @@ class _Batch:
     checks: Checks
     options: Options
     on_progress: OnProgress | None
+    #: In which other forms the results are written.
+    also: Sequence[str] = field(converter=as_kinds)
     client: Lemon | AsyncLemon = field(init=False)
     #: Whether the client is closed at the end.
     closes: bool = field(init=False)
@@ -383,6 +391,7 @@ class _Batch:
                 export(journal)
                 if self.options.gallery:
                     write_gallery(self.folder)
+                write_also(journal, self.also)
             except (OSError, JournalError) as exc:
                 warn(f"The results could not be written: {exc}.")
             with suppress(JournalError):
@@ -392,7 +401,7 @@ class _Batch:
 def _left(journal: Journal) -> str | None:
     """Say what is paid for, or may be, and has not ended."""
     counts = journal.counts()
-    waiting = counts.get("waiting", 0) + counts.get("completed", 0)
+    waiting = sum(counts.get(status, 0) for status in ("waiting", "completed", "unfetched"))
     uncertain = [str(entry.row) for entry in journal.entries("uncertain", limit=NAMED)]
     parts = []
     if uncertain:

@@ -15,6 +15,7 @@ from ._screen import screen
 
 if TYPE_CHECKING:
     from lemon_ext.emulator import Emulator
+    from lemon_ext.ledger import Ledger
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -75,6 +76,21 @@ def json_option(text: str) -> Callable[[F], F]:
         screen.as_json = value
 
     return click.option("--json", is_flag=True, is_eager=True, expose_value=False, callback=choose, help=text)
+
+
+def user_ledger() -> Ledger | None:
+    """Return the ledger of this user, as LEMONDATA_LEDGER says: off, no-prompts, or the path of the file."""
+    from lemon_ext.errors import ConfigurationError
+    from lemon_ext.ledger import Ledger
+
+    told = os.environ.get("LEMONDATA_LEDGER", "")
+    if told == "off":
+        return None
+    try:
+        return Ledger(prompts=False) if told == "no-prompts" else Ledger(told or None)
+    except (ConfigurationError, RuntimeError, OSError) as exc:  # no home, for example
+        screen.warn(f"Calls are not written down: {exc}")
+        return None
 
 
 def check_stdin() -> None:
