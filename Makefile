@@ -23,7 +23,7 @@ check: lint types layers regen-check lint-contract $(VENV)/dev.stamp ## everythi
 	@$(RUN) -m pytest -n auto --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 random-run: $(VENV)/test.stamp ## thousands of random interruptions against the emulator: nothing paid twice, nothing lost (minutes)
-	@$(SOURCES) $(RUN) tools/random_run --episodes 5000 --seed 1
+	@$(SOURCES) $(RUN) tools/random_run --episodes 5000 --seed 1 --jobs 2
 
 lint: $(VENV)/dev.stamp ## style and format
 	@$(VENV)/bin/ruff check .

@@ -48,6 +48,9 @@ class Send:
     method: str
     url: str
     json: Any = field(default=None, repr=False)
+    #: A body that is no JSON, and what it is.
+    content: bytes | None = field(default=None, repr=False)
+    content_type: str | None = None
     kind: Literal["submit", "poll", "picture"] = "poll"
     within: float = 60.0
     sink: Sink | None = None

@@ -6,11 +6,14 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ._api import State, bill, valid_id
+from lemon_client.model_table import LIVE
+
+from ._api import Record, State, ask, bill, get_balance, get_model, list_models, valid_id
 from ._core import Core, Request, Told
 from ._flow import Call, Flow, Work
+from ._inputs import told
 from ._retry import Deadline
-from .capabilities import asked
+from .capabilities import ModelCapabilities, asked, live, live_list
 from .errors import (
     APIStatusError,
     AuthenticationError,
@@ -22,13 +25,15 @@ from .errors import (
     TaskFailedError,
 )
 from .results import ImageResult
-from .tasks import Leaving, Task, next_change, refresh, submit_task, until_done
+from .tasks import Leaving, Task, cancel, next_change, refresh, submit_task, until_done
 
 if TYPE_CHECKING:
     from .ledger import Ledger
 
 TaskT = TypeVar("TaskT", bound=Task)
 OnChange = Callable[[Any], object] | None
+#: A request that is ready, or what reads its pictures and makes it ready.
+Prepared = Request | Callable[[], Request]
 
 
 def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) -> TaskT:
@@ -38,7 +43,36 @@ def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) ->
     return kind(task_id, poll_url, core=core)  # type: ignore[call-arg]  # the handles of both colours have a core
 
 
-def submitted(core: Core, kind: type[TaskT], request: Request, deadline: Deadline) -> Told[TaskT]:
+def live_models(core: Core, deadline: Deadline) -> Flow[list[ModelCapabilities]]:
+    """Return the models of the table, with what the API says of each now, and those that it has besides."""
+    return live_list((yield from ask(core.session, list_models(LIVE.query), deadline)))
+
+
+def live_model(core: Core, model: str, deadline: Deadline) -> Flow[ModelCapabilities]:
+    """Return what the table says of a model, with what the API says of it now."""
+    return live(model, (yield from ask(core.session, get_model(model), deadline)))
+
+
+def balance(core: Core, deadline: Deadline) -> Flow[Record]:
+    """Return how much money is left."""
+    try:
+        return (yield from ask(core.session, get_balance(), deadline))
+    except AuthenticationError as exc:
+        exc.add_note("The balance takes a management token in the place of the API key.")
+        raise
+
+
+def cancelled(core: Core, task: Task, deadline: Deadline) -> Told[None]:
+    """Cancel a task."""
+
+    def flow() -> Flow[None]:
+        yield from cancel(core.session, task, deadline)
+        _note_end(core, task)
+
+    return flow(), Leaving(task).tell
+
+
+def submitted(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline) -> Told[TaskT]:
     """Send the billable POST and return the handle."""
     leaving = Leaving()
     return _submit(core, kind, request, deadline, leaving), leaving.tell
@@ -47,7 +81,7 @@ def submitted(core: Core, kind: type[TaskT], request: Request, deadline: Deadlin
 def generated(
     core: Core,
     kind: type[TaskT],
-    request: Request,
+    request: Prepared,
     deadline: Deadline,
     poll_interval: float | None,
     on_update: OnChange,
@@ -84,19 +118,21 @@ def refreshed(core: Core, task: Task, deadline: Deadline) -> Told[None]:
     return refresh(core.session, task, deadline), Leaving(task).tell
 
 
-def _submit(core: Core, kind: type[TaskT], request: Request, deadline: Deadline, leaving: Leaving) -> Flow[TaskT]:
-    def new() -> TaskT:
-        wanted = asked(request.body) or None
-        return kind(None, None, request.model, request.n, request.prompt, wanted, core=core)  # type: ignore[call-arg]  # as above
+def _submit(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline, leaving: Leaving) -> Flow[TaskT]:
+    ready: Request = (yield Work(request)) if callable(request) else request
 
-    flow = submit_task(core.session, new, request.body, deadline, leaving)
-    return (yield from (flow if core.ledger is None else _written_down(core, core.ledger, request, flow, leaving)))
+    def new() -> TaskT:
+        wanted = asked(told(ready.body)) or None
+        return kind(None, None, ready.model, ready.n, ready.prompt, wanted, core=core)  # type: ignore[call-arg]  # as above
+
+    flow = submit_task(core.session, new, ready.body, deadline, leaving)
+    return (yield from (flow if core.ledger is None else _written_down(core, core.ledger, ready, flow, leaving)))
 
 
 def _written_down(core: Core, ledger: Ledger, request: Request, flow: Flow[TaskT], leaving: Leaving) -> Flow[TaskT]:
     """Submit a request between two entries of the ledger: one before it leaves, on disk, and one of what came of it."""
-    wanted = asked(request.body)
-    line = yield Work(partial(ledger.submitting, core.session.base_url, request.body, request.n, wanted))
+    body = told(request.body)
+    line = yield Work(partial(ledger.submitting, core.session.base_url, body, request.n, asked(body)))
     try:
         task = yield from flow
     except BaseException as exc:

@@ -347,9 +347,12 @@ class Credentials:
         keyed = effect.kind != "picture" and origin(effect.url) == origin(self.base_url)
         if keyed and self.key is not None:
             headers["Authorization"] = self.key.header
+        body: dict[str, Any] = {"json": effect.json}
+        if effect.content is not None and effect.content_type is not None:
+            headers["Content-Type"], body = effect.content_type, {"content": effect.content}
         try:
             request: httpx.Request = client.build_request(
-                effect.method, _parsed(effect.url), headers=headers, json=effect.json, extensions=extensions
+                effect.method, _parsed(effect.url), headers=headers, extensions=extensions, **body
             )
         except Exception as exc:
             raise TransportFault(

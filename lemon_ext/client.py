@@ -5,12 +5,14 @@ Each method starts a flow, written once, and hands it to the driver of its colou
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, Unpack, overload
 
 from attrs import define, field, frozen
 
 from . import _generate
+from ._api import Record, ask, get_model_pricing
 from ._core import (
     AsyncCore,
     BlockingCore,
@@ -21,8 +23,10 @@ from ._core import (
     bound,
     check_waiting,
     prepare,
+    prepare_pictures,
     with_options,
 )
+from ._openai import named_otherwise
 from ._raw import generated_client
 from .capabilities import ModelCapabilities, capabilities, models
 from .results import ImageResult
@@ -33,18 +37,22 @@ if TYPE_CHECKING:
 
     import httpx
     from lemon_client import AuthenticatedClient
-    from lemon_client.image_params import ImageParams, KnownModel
+    from lemon_client.image_params import CreateVariationParams, EditImageParams, ImageParams, KnownModel
 
+    from ._inputs import Picture
     from .ledger import Ledger
 
 __all__ = (
     "AsyncImageTask",
     "AsyncImages",
     "AsyncLemon",
+    "AsyncModels",
+    "AsyncTasks",
     "ImageTask",
     "Images",
     "Lemon",
     "Models",
+    "Tasks",
 )
 
 LemonT = TypeVar("LemonT", bound="Lemon | AsyncLemon")
@@ -186,6 +194,52 @@ class Images:
         request = prepare(prompt, model, params, extra_body, self._core.validation)
         return self._core.call(_generate.submitted(self._core, ImageTask, request, limit))
 
+    def edit(
+        self,
+        image: Picture | Sequence[Picture],
+        prompt: str,
+        *,
+        mask: Picture | None = None,
+        model: KnownModel | str | None = None,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: OnUpdate | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Unpack[EditImageParams],
+    ) -> ImageResult:
+        """Change pictures by a prompt and return what came of it, however the API answers. **Billed once.**
+
+        ``image``: a path, bytes, a file open for reading bytes or an http(s) address; or a list of them, all files or
+        all addresses. ``mask``: one more, transparent where changes go. They are read, and refused before anything is
+        sent if one is no whole picture or beyond the contract's limits. The other arguments and the errors are those of
+        `generate`, and OSError for a file that cannot be read.
+        """
+        check_waiting(poll_interval, on_update, blocking=True)
+        limit, pictures = self._core.limit(deadline), {"image": image, "mask": mask}
+        how = (pictures, prompt, model, params, extra_body, self._core.validation)
+        request = partial(prepare_pictures, "edit_image", *how)
+        told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
+        return self._core.call(told)
+
+    def create_variation(
+        self,
+        image: Picture,
+        *,
+        model: KnownModel | str | None = None,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: OnUpdate | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Unpack[CreateVariationParams],
+    ) -> ImageResult:
+        """Make variations of a picture, which is a file as for `edit`, and return them. **Billed once.**"""
+        check_waiting(poll_interval, on_update, blocking=True)
+        limit = self._core.limit(deadline)
+        how = ({"image": image}, None, model, params, extra_body, self._core.validation)
+        request = partial(prepare_pictures, "create_variation", *how)
+        told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
+        return self._core.call(told)
+
     def task(self, task_id: str, *, poll_url: str | None = None) -> ImageTask:
         """Return the handle of a task by its id. No request is made. Raises ValueError for what cannot be an id."""
         return _generate.handle(self._core, ImageTask, task_id, poll_url)
@@ -193,6 +247,9 @@ class Images:
     def task_from_dict(self, data: Mapping[str, Any]) -> ImageTask:
         """Return the handle that ``to_dict()`` described. No request is made. Raises ValueError for anything else."""
         return restore(ImageTask, data, core=self._core)
+
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = named_otherwise("lemon.images", create="generate(prompt)")
 
 
 @frozen(repr=False)
@@ -233,6 +290,46 @@ class AsyncImages:
         request = prepare(prompt, model, params, extra_body, self._core.validation)
         return await self._core.acall(_generate.submitted(self._core, AsyncImageTask, request, limit))
 
+    async def edit(
+        self,
+        image: Picture | Sequence[Picture],
+        prompt: str,
+        *,
+        mask: Picture | None = None,
+        model: KnownModel | str | None = None,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: AsyncOnUpdate | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Unpack[EditImageParams],
+    ) -> ImageResult:
+        """Async twin of `Images.edit`; files are read in a thread."""
+        check_waiting(poll_interval, on_update)
+        limit, pictures = self._core.limit(deadline), {"image": image, "mask": mask}
+        how = (pictures, prompt, model, params, extra_body, self._core.validation)
+        request = partial(prepare_pictures, "edit_image", *how)
+        told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
+        return await self._core.acall(told)
+
+    async def create_variation(
+        self,
+        image: Picture,
+        *,
+        model: KnownModel | str | None = None,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: AsyncOnUpdate | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Unpack[CreateVariationParams],
+    ) -> ImageResult:
+        """Async twin of `Images.create_variation`."""
+        check_waiting(poll_interval, on_update)
+        limit = self._core.limit(deadline)
+        how = ({"image": image}, None, model, params, extra_body, self._core.validation)
+        request = partial(prepare_pictures, "create_variation", *how)
+        told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
+        return await self._core.acall(told)
+
     def task(self, task_id: str, *, poll_url: str | None = None) -> AsyncImageTask:
         """As `Images.task`; not async, because no request is made."""
         return _generate.handle(self._core, AsyncImageTask, task_id, poll_url)
@@ -241,17 +338,138 @@ class AsyncImages:
         """As `Images.task_from_dict`; not async, because no request is made."""
         return restore(AsyncImageTask, data, core=self._core)
 
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = named_otherwise("lemon.images", create="generate(prompt)")
 
+
+@frozen(repr=False)
+class Tasks:
+    """``lemon.tasks``: tasks by their ids, whoever submitted them. Everything here is free."""
+
+    _core: BlockingCore
+
+    def get(self, task_id: str, *, deadline: float | None = None) -> ImageTask:
+        """Ask for the present state of a task and return its handle. Raises as `ImageTask.refresh` does."""
+        task = _generate.handle(self._core, ImageTask, task_id, None)
+        self._core.call(_generate.refreshed(self._core, task, self._core.limit(deadline)))
+        return task
+
+    def wait(
+        self,
+        task_id: str,
+        *,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: OnUpdate | None = None,
+    ) -> ImageResult:
+        """Wait until a task is done and return its images. As `ImageTask.result`."""
+        task = _generate.handle(self._core, ImageTask, task_id, None)
+        return task.result(deadline=deadline, poll_interval=poll_interval, on_update=on_update)
+
+    def cancel(self, task_id: str, *, deadline: float | None = None) -> ImageTask:
+        """Cancel a task that has not begun, and return its handle.
+
+        Raises BadRequestError if tasks of its model cannot be cancelled, ConflictError if it is too late,
+        PermissionDeniedError if it is another key's, TaskNotFoundError if there is none; then nothing has changed.
+        """
+        task = _generate.handle(self._core, ImageTask, task_id, None)
+        self._core.call(_generate.cancelled(self._core, task, self._core.limit(deadline)))
+        return task
+
+
+@frozen(repr=False)
+class AsyncTasks:
+    """Async twin of `Tasks`."""
+
+    _core: AsyncCore
+
+    async def get(self, task_id: str, *, deadline: float | None = None) -> AsyncImageTask:
+        """Async twin of `Tasks.get`."""
+        task = _generate.handle(self._core, AsyncImageTask, task_id, None)
+        await self._core.acall(_generate.refreshed(self._core, task, self._core.limit(deadline)))
+        return task
+
+    async def wait(
+        self,
+        task_id: str,
+        *,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: AsyncOnUpdate | None = None,
+    ) -> ImageResult:
+        """Async twin of `Tasks.wait`."""
+        task = _generate.handle(self._core, AsyncImageTask, task_id, None)
+        return await task.result(deadline=deadline, poll_interval=poll_interval, on_update=on_update)
+
+    async def cancel(self, task_id: str, *, deadline: float | None = None) -> AsyncImageTask:
+        """Async twin of `Tasks.cancel`."""
+        task = _generate.handle(self._core, AsyncImageTask, task_id, None)
+        await self._core.acall(_generate.cancelled(self._core, task, self._core.limit(deadline)))
+        return task
+
+
+@frozen(repr=False)
 class Models:
-    """``lemon.models``: what the contract's table says of models. No request is made."""
+    """``lemon.models``: what the contract's table says of models, and what the API says of them now.
 
-    def list(self) -> list[ModelCapabilities]:
-        """Return every documented model."""
-        return models()
+    Without ``live`` no request is made. With it one is, which is free; what it tells is laid over the table's row.
+    """
 
-    def get(self, model: str) -> ModelCapabilities:
-        """Return what is known of a model. An undocumented one gets what holds for any, with ``listed`` False."""
-        return capabilities(model)
+    _core: BlockingCore
+
+    def list(self, *, live: bool = False, deadline: float | None = None) -> list[ModelCapabilities]:
+        """Return every documented model; ``live``: and those that the API has now."""
+        return self._core.run(_generate.live_models(self._core, self._core.limit(deadline))) if live else models()
+
+    def get(self, model: str, *, live: bool = False, deadline: float | None = None) -> ModelCapabilities:
+        """Return what is known of a model. An undocumented one gets what holds for any, with ``listed`` False.
+
+        ``live``: raises NotFoundError for a model that the API does not have.
+        """
+        if not live:
+            return capabilities(model)
+        return self._core.run(_generate.live_model(self._core, model, self._core.limit(deadline)))
+
+    def pricing(self, model: str, *, deadline: float | None = None) -> Record:
+        """Ask what a model costs, and return the answer as it came: the fields depend on the model."""
+        return self._core.run(ask(self._core.session, get_model_pricing(model), self._core.limit(deadline)))
+
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = named_otherwise("lemon.models", retrieve="get(model)")
+
+
+@frozen(repr=False)
+class AsyncModels:
+    """Async twin of `Models`. Without ``live`` no request is made, so that nothing is awaited."""
+
+    _core: AsyncCore
+
+    @overload
+    def list(self, *, live: Literal[False] = False, deadline: float | None = None) -> list[ModelCapabilities]: ...
+    @overload
+    def list(self, *, live: Literal[True], deadline: float | None = None) -> Awaitable[list[ModelCapabilities]]: ...
+    def list(self, *, live: bool = False, deadline: float | None = None) -> Any:
+        """As `Models.list`; with ``live``, to be awaited."""
+        return self._core.arun(_generate.live_models(self._core, self._core.limit(deadline))) if live else models()
+
+    @overload
+    def get(self, model: str, *, live: Literal[False] = False, deadline: float | None = None) -> ModelCapabilities: ...
+    @overload
+    def get(
+        self, model: str, *, live: Literal[True], deadline: float | None = None
+    ) -> Awaitable[ModelCapabilities]: ...
+    def get(self, model: str, *, live: bool = False, deadline: float | None = None) -> Any:
+        """As `Models.get`; with ``live``, to be awaited."""
+        if not live:
+            return capabilities(model)
+        return self._core.arun(_generate.live_model(self._core, model, self._core.limit(deadline)))
+
+    async def pricing(self, model: str, *, deadline: float | None = None) -> Record:
+        """Async twin of `Models.pricing`."""
+        return await self._core.arun(ask(self._core.session, get_model_pricing(model), self._core.limit(deadline)))
+
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = named_otherwise("lemon.models", retrieve="get(model)")
 
 
 class Lemon:
@@ -295,7 +513,16 @@ class Lemon:
     @property
     def models(self) -> Models:
         """What models can do."""
-        return Models()
+        return Models(self._core)
+
+    @property
+    def tasks(self) -> Tasks:
+        """Tasks by their ids."""
+        return Tasks(self._core)
+
+    def balance(self, *, deadline: float | None = None) -> Record:
+        """Ask how much money the account has left. The client's key has to be a management token."""
+        return self._core.run(_generate.balance(self._core, self._core.limit(deadline)))
 
     @property
     def raw(self) -> AuthenticatedClient:
@@ -347,9 +574,18 @@ class AsyncLemon:
         return AsyncImages(self._core)
 
     @property
-    def models(self) -> Models:
+    def models(self) -> AsyncModels:
         """What models can do."""
-        return Models()
+        return AsyncModels(self._core)
+
+    @property
+    def tasks(self) -> AsyncTasks:
+        """Tasks by their ids."""
+        return AsyncTasks(self._core)
+
+    async def balance(self, *, deadline: float | None = None) -> Record:
+        """Async twin of `Lemon.balance`."""
+        return await self._core.arun(_generate.balance(self._core, self._core.limit(deadline)))
 
     @property
     def raw(self) -> AuthenticatedClient:

@@ -17,6 +17,7 @@ from attrs import define, field, frozen
 from lemon_client.money_table import PRICES, Price
 
 from ._amount import amount, dollars
+from ._inputs import OPERATION
 from .capabilities import capabilities
 from .errors import BudgetError
 
@@ -45,8 +46,11 @@ def prices(model: str) -> tuple[Price, ...]:
 
 
 def quote(request: Mapping[str, Any], images: int = 1) -> Quote:
-    """Return what a request for so many images will cost. What it leaves out is what the server uses."""
-    model = request.get("model")
+    """Return what a request for so many images will cost. What it leaves out is what the server uses.
+
+    The published prices are those of generations: what an edit costs is not known.
+    """
+    model = request.get("model") if OPERATION not in request else None
     for price, defaults in _known(model) if isinstance(model, str) else ():
         given = (request.get(name) if request.get(name) is not None else defaults.get(name) for name in price.when)
         if all(value in allowed for value, allowed in zip(given, price.when.values(), strict=True)):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import errno
 import json
+import os
 import re
 import shutil
 import signal
@@ -15,6 +16,8 @@ import threading
 from collections import deque
 from contextlib import aclosing, suppress
 from io import BytesIO
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import anyio
@@ -619,6 +622,27 @@ def test_progress_counts_and_ends_complete(tmp_path):
     assert (last.saved, last.uncertain, last.open, last.images) == (3, 1, 0, 6)
     assert batch_status(tmp_path).saved == 3
     assert last.left_seconds == 0
+
+
+@pytest.mark.skipif(not hasattr(os, "geteuid"), reason="no users as Unix has them")
+def test_the_journal_of_a_folder_that_takes_no_file_is_read():
+    """An archive, a snapshot, another user's folder: SQLite wants two more files beside a journal."""
+    with TemporaryDirectory() as name:
+        folder = Path(name)
+        with journal.Journal.open(folder) as writing:
+            writing.take_in([journal.Incoming(None, {"prompt": "x"}, 1)])
+        for path, mode in ((folder / journal.FILE, 0o444), (folder, 0o555)):
+            path.chmod(mode)
+        root = os.geteuid() == 0
+        try:
+            if root:
+                os.seteuid(65534)
+            with journal.Journal.read(folder) as kept:
+                assert kept.counts() == {"unsent": 1}
+        finally:
+            if root:
+                os.seteuid(0)
+            folder.chmod(0o755)
 
 
 def test_progress_that_raises_is_a_warning_and_costs_nothing(tmp_path):

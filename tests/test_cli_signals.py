@@ -31,6 +31,16 @@ def test_a_signal_names_every_task_that_is_paid_for(emulator, how, code):
         assert lemon("task", *waits, "--wait", "--poll-interval", "0.05").exit_code == code
 
 
+def test_ctrl_c_before_the_command_has_begun_is_no_traceback():
+    code = (
+        "import signal, lemon_ext.cli as cli\n"
+        "cli._is_installed = lambda: signal.raise_signal(signal.SIGINT) or True\n"
+        "cli.main()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout, done.stderr) == (130, "", "")
+
+
 @pytest.mark.parametrize(("how", "code"), SIGNALS)
 def test_a_signal_loses_no_request_that_is_being_sent(emulator, how, code):
     """With no work left, the exit code is the work's own."""

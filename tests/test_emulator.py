@@ -273,11 +273,11 @@ def test_any_other_key_that_begins_like_one_is_good(api):
         ("GET", f"{GENERATIONS}/img_000000000000", 404),
         ("GET", f"{GENERATIONS}/%2e%2e%2fx", 404),
         ("GET", "/", 404),
-        ("POST", "/v1/images/edits", 404),
+        ("POST", "/v1/images/upscales", 404),
         ("GET", "/v1/tasks/img_1", 404),
         ("GET", f"{GENERATIONS}/", 404),
         ("GET", GENERATIONS, 405),
-        ("DELETE", f"{GENERATIONS}/img_1", 405),
+        ("PUT", f"{GENERATIONS}/img_1", 405),
         ("POST", "/emulator/images/img_1-1-0.png", 405),
     ],
 )
@@ -713,7 +713,7 @@ def test_the_spoilt_answers_are_spoilt(api):
         ("slow,seconds=fast", "The setting seconds of slow is a number, zero or more, not 'fast'."),
         ("slow,seconds=nan", "The setting seconds of slow is a number"),
         ("fewer_images@look", "The fault fewer_images strikes on submit, not on 'look'."),
-        ("html_502@nowhere", "The fault html_502 strikes on submit or look or image, not on 'nowhere'."),
+        ("html_502@nowhere", "The fault html_502 strikes on submit or look or image or ask, not on 'nowhere'."),
         ("html_502,x=1", "The fault html_502 has no setting 'x'; it has: none."),
     ],
 )

@@ -233,6 +233,15 @@ def test_without_results_there_is_no_page(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="this system has no named pipes")
+def test_what_is_no_file_is_not_opened_and_stays(tmp_path: Path) -> None:
+    """Opening a named pipe waits for somebody who writes into it: the batch never ended, and no signal ended it."""
+    (tmp_path / "results.jsonl").write_text("")
+    os.mkfifo(tmp_path / "index.html")
+    with pytest.raises(FileExistsError, match="is not a gallery of this program"):
+        write_gallery(tmp_path)
+
+
 def test_a_foreign_page_stays_as_it_is(tmp_path: Path) -> None:
     (tmp_path / "index.html").write_text("<h1>My site</h1>")
     with pytest.raises(FileExistsError, match="is not a gallery of this program, so it stays as it is"):

@@ -7,18 +7,19 @@ import os
 import signal
 import sqlite3
 import stat
-import subprocess
 import sys
 import time
+from contextlib import ExitStack
 
 import httpx
 import pytest
 
 from lemon_ext import Lemon, LemonWarning, errors
 from lemon_ext.ledger import KEPT, Ledger
+from tests.children import child
 from tests.cli import emulator, lemon, process, server  # noqa: F401 - fixtures
 from tests.conftest import KEY, ROOT
-from tests.gateway import Gateway
+from tests.gateway import PNG, Gateway
 
 
 @pytest.fixture
@@ -135,10 +136,10 @@ def test_many_processes_write_at_once_and_nothing_is_lost(path):
         "    ledger.change(ledger.submitting('https://x', {'model': sys.argv[2]}, 1, {}), None, status='saved')"
     )
     environment = {**os.environ, "PYTHONPATH": f"{ROOT / 'generated'}{os.pathsep}{ROOT}"}
-    many = [
-        subprocess.Popen([sys.executable, "-W", "error", "-c", code, path, str(n)], env=environment) for n in range(6)
-    ]
-    assert [one.wait(60) for one in many] == [0] * 6
+    with ExitStack() as stack:
+        command = (sys.executable, "-W", "error", "-c", code, path)
+        many = [stack.enter_context(child(*command, str(n), env=environment)) for n in range(6)]
+        assert [one.wait(60) for one in many] == [0] * 6
     calls = list(Ledger(path).calls())
     assert len(calls) == 150
     assert {call.status for call in calls} == {"saved"}
@@ -210,3 +211,17 @@ def test_a_killed_terminal_leaves_a_trail(emulator, path):  # noqa: F811
     (line,) = Ledger(path).calls()
     assert (line.status, line.prompt) == ("uncertain", "a cat")
     assert "may be billed" in line.error
+
+
+def test_an_edit_is_written_down_too(emulator, path, tmp_path):  # noqa: F811
+    (tmp_path / "cat.png").write_bytes(PNG)
+    assert lemon("edit", "with a hat", "--image", "cat.png", "-m", "dall-e-2").exit_code == 0
+    assert lines(path) == [("saved", None, "dall-e-2", "with a hat")]
+
+
+def test_a_task_that_is_cancelled_is_written_down_as_ended(emulator, path):  # noqa: F811
+    emulator.task_seconds = 60
+    task_id = lemon("generate", "x", "-m", "flux-pro", "--no-wait").stdout.strip()
+    assert lemon("task", "--cancel", "--", task_id).exit_code == 0
+    assert [line[0] for line in lines(path)] == ["failed"]
+    assert "No task waits" in lemon("resume").stderr

@@ -393,7 +393,7 @@ class _Batch:
                     write_gallery(self.folder)
                 write_also(journal, self.also)
             except (OSError, JournalError) as exc:
-                warn(f"The results could not be written: {exc}.")
+                warn(f"The results could not be written: {str(exc).rstrip('.')}.")
             with suppress(JournalError):
                 self.left = _left(journal)
 

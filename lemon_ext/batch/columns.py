@@ -18,7 +18,7 @@ from lemon_client.model_table import PARAMETERS
 
 from lemon_ext._files import file_stem
 
-from .cells import EXTRA, BadValueError, carried, plain, twice
+from .cells import EXTRA, PICTURES, BadValueError, carried, plain, twice
 
 PROMPT: Final = "prompt"
 ID: Final = "id"
@@ -154,7 +154,9 @@ def no_prompt() -> str:
 
 def _strange(name: str) -> str:
     if not plain(name):  # without a header line, prompts stand where names should
-        return f"a column has a name that is no parameter's; the names are: {', '.join((*PARAMETERS, EXTRA))}"
+        return (
+            f"a column has a name that is no parameter's; the names are: {', '.join((*PARAMETERS, *PICTURES, EXTRA))}"
+        )
     names = known()
     near = get_close_matches(name.lower(), names, n=1, cutoff=0.6)
     hint = f"did you mean {names[near[0]]!r}?" if near else f"what the API takes beyond these goes into {EXTRA!r}"
@@ -163,7 +165,7 @@ def _strange(name: str) -> str:
 
 def known() -> dict[str, str]:
     """Return the parameters by their names in small letters; also as Python has to write some."""
-    names = {name.lower(): name for name in (*PARAMETERS, EXTRA)}
+    names = {name.lower(): name for name in (*PARAMETERS, *PICTURES, EXTRA)}
     return names | {f"{name}_": name for name in PARAMETERS if keyword.iskeyword(name)}
 
 

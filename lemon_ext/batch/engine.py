@@ -37,7 +37,8 @@ from lemon_ext._api import (
     submit_once,
 )  # fmt: skip
 from lemon_ext._core import Core, check_waiting
-from lemon_ext._flow import Flow
+from lemon_ext._flow import Flow, Send
+from lemon_ext._inputs import OPERATION
 from lemon_ext._retry import Deadline, wait_before
 from lemon_ext._warn import warn
 from lemon_ext.errors import (
@@ -58,6 +59,7 @@ from lemon_ext.poll_schedule import Durations, Schedule
 from lemon_ext.tasks import Task, ending, next_delay, poll_once, timed_out
 
 from . import journal
+from .edits import body_of
 from .journal import Entry, Journal, Statement, Writer
 from .output import described
 from .pictures import Pictures, keep_reply, without_data
@@ -370,18 +372,23 @@ class Engine:
 
     async def _post(self, entry: Entry) -> Accepted | TryLater | Rejected | Unknown:
         """Send the POST of a row, once."""
-        post = submission(self._session, entry.request, self._session.deadline(self._options.deadline))
+        post: Send | None = None
         try:
             await anyio.lowlevel.checkpoint_if_cancelled()
+            try:
+                body = await run_sync(body_of, entry.request) if OPERATION in entry.request else entry.request
+            except LemonError as exc:
+                return Rejected(exc)
+            post = submission(self._session, body, self._session.deadline(self._options.deadline))
             outcome: Accepted | TryLater | Rejected | Unknown = await self._drive(submit_once(self._session, post))
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, and this row may be billed
             what = str(exc) if isinstance(exc, LemonError) else f"{type(exc).__name__}: {exc}"
-            if not post.sent:  # the client is closed, or of another event loop
+            if post is None or not post.sent:  # the client is closed, or of another event loop
                 return Rejected(LemonError(f"Nothing was sent. {what}"), "account")
             lost = "It may have been accepted and billed: look at your account before sending it again."
             return Unknown(SubmissionUncertainError(f"The request was sent and its answer was lost ({what}). {lost}"))
         except BaseException:
-            if not post.sent:  # cancelled before
+            if post is None or not post.sent:  # cancelled before
                 self._on_their_way.discard(entry.row)
                 self._writer.later(journal.change(entry.row, status="unsent", submitted_at=None))
             raise

@@ -97,11 +97,12 @@ def write_gallery(folder: str | os.PathLike[str]) -> Path:
 
 
 def _refuse_foreign(page: Path) -> None:
-    try:
+    if not page.exists():
+        return
+    ours = False
+    if page.is_file():  # opening a pipe would wait for ever
         with page.open("rb") as file:
             ours = _MARKER in file.read(2048)
-    except FileNotFoundError:
-        return
     if not ours:
         raise FileExistsError(f"{page} is not a gallery of this program, so it stays as it is. Move it away first.")
 

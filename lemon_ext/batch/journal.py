@@ -212,8 +212,7 @@ class Journal:
         with _explained(path):
             if not path.is_file():
                 raise JournalError(f"There is no batch in {folder}: {FILE} is missing.", path=path)
-            _inspect(path)
-            journal = cls(folder, _connect(path, "ro"), None)
+            journal = cls(folder, _connect(path, _inspect(path)), None)
             try:
                 if journal._is_empty():
                     journal.close()
@@ -533,26 +532,34 @@ def _lock(folder: Path) -> sqlite3.Connection:
     return lock
 
 
-def _inspect(path: Path) -> None:
-    """Refuse what is no database, before it is opened for writing.
+#: SQLite keeps two files beside the journal, for readers too. A read-only folder takes none; if no log is there, the
+#: journal holds all there is, and nobody writes to it.
+_NO_FILE_BESIDE: Final = (sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN)
+
+
+def _inspect(path: Path) -> str:
+    """Refuse what is no database, before it is opened for writing. Returns the mode in which it can be read.
 
     Through SQLite: a file that is opened and closed beside it loses this process's locks on it, and then another
     process takes the write-ahead log for abandoned.
     """
     if not path.exists():
-        return
+        return "ro"
     try:
         with closing(_connect(path, "ro")) as database:
             database.execute("PRAGMA schema_version")
     except sqlite3.DatabaseError as exc:
         if exc.sqlite_errorcode == sqlite3.SQLITE_READONLY_ROLLBACK:
             _roll_back(path)
-            return
+            return "ro"
+        if exc.sqlite_errorcode & 0xFF in _NO_FILE_BESIDE and not path.with_name(f"{FILE}-wal").exists():
+            return "ro&immutable=1"
         if exc.sqlite_errorcode != sqlite3.SQLITE_NOTADB:
             raise
         raise JournalError(
             f"{path} is not a journal of ours, and is left as it is. Choose another folder.", path=path
         ) from None
+    return "ro"
 
 
 def _roll_back(path: Path) -> None:

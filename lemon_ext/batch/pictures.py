@@ -12,10 +12,10 @@ from attrs import define, field
 from lemon_client.task_table import FIELDS
 
 from lemon_ext import _clock
-from lemon_ext._api import Answer, value_of
+from lemon_ext._api import Answer
 from lemon_ext._base64 import as_text
 from lemon_ext._files import put_aside, write_whole
-from lemon_ext._response import APIResponse
+from lemon_ext._response import APIResponse, value_of
 from lemon_ext.capabilities import asked
 from lemon_ext.errors import LemonError
 from lemon_ext.results import Image, noted

@@ -19,7 +19,8 @@ from lemon_ext.capabilities import Violation
 from lemon_ext.errors import CapabilityError
 from lemon_ext.money import Estimate
 
-from .cells import EXTRA, BadValueError
+from . import edits
+from .cells import EXTRA, PICTURES, BadValueError
 from .columns import Columns, id_of, stem
 from .journal import Incoming, dumps
 from .source import Row, RowsError, grouped, listed
@@ -154,14 +155,20 @@ def _prepared(row: Row, combination: Mapping[str, Any], checks: Checks, validati
         raise ValueError(f"sets {' and '.join(twice)}, and so does the grid; leave one out")
     fields = {**checks.defaults, **row, **combination}
     prompt, model, extra = (fields.pop(name, None) for name in ("prompt", "model", EXTRA))
-    prepared = prepare(prompt, model, fields, extra, validation)
+    kept: Mapping[str, Any]
+    if pictures := {one: fields.pop(one) for one in PICTURES if one in fields}:
+        prepared, kept = edits.prepared(pictures, prompt, model, fields, extra, validation)
+    else:
+        prepared = prepare(prompt, model, fields, extra, validation)
+        assert isinstance(prepared.body, Mapping)  # noqa: S101 - a generation's
+        kept = prepared.body
     name = row.id
     if name is not None and combination:
         try:
             name = id_of("-".join([name, *(_word(value) for value in combination.values())]))
         except BadValueError as exc:
             raise ValueError(f"the id with the grid's values {exc}") from None
-    return Incoming(row.line, prepared.body, min(prepared.n, 2**31), name, row.extra)
+    return Incoming(row.line, kept, min(prepared.n, 2**31), name, row.extra)
 
 
 def _word(value: Any) -> str:

@@ -13,12 +13,15 @@ __all__ = ("exit_code", "main")
 
 def main() -> None:
     """Run the command line and exit with its code."""
-    if not _is_installed():
-        sys.stderr.write("lemon: The command line is an extra. Install it with: pip install 'lemon-ext[cli]'\n")
-        sys.exit(2)
-    from ._app import app
+    try:
+        if not _is_installed():
+            sys.stderr.write("lemon: The command line is an extra. Install it with: pip install 'lemon-ext[cli]'\n")
+            sys.exit(2)
+        from ._app import app
 
-    app(prog_name="lemon")
+        app(prog_name="lemon")
+    except KeyboardInterrupt:  # before the command began, or behind its end
+        sys.exit(130)
 
 
 def exit_code(error: BaseException) -> int:

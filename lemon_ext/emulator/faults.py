@@ -1,8 +1,9 @@
 """Everything the emulator can do wrong, as one table.
 
-A fault strikes a request at a *place*: ``submit`` (the generation request), ``look`` (a question for a task) or
-``image`` (fetching a picture). What it does is one of three things: answer **instead** of handling the request, so that
-nothing is accepted; change the **plan** of an accepted request; or change the finished **answer** (accepted, billed).
+A fault strikes a request at a *place*: ``submit`` (what is billed), ``look`` (a question for a task), ``image``
+(fetching a picture) or ``ask`` (any other free request: models, prices, cancelling). What it does is one of three
+things: answer **instead** of handling the request, so that nothing is accepted; change the **plan** of an accepted
+request; or change the finished **answer** (accepted, billed).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from attrs import define, evolve, field, frozen
 from .records import Response, refuse
 from .task import with_status
 
-Place: TypeAlias = Literal["submit", "look", "image"]
-PLACES: Final[tuple[Place, ...]] = ("submit", "look", "image")
+Place: TypeAlias = Literal["submit", "look", "image", "ask"]
+PLACES: Final[tuple[Place, ...]] = ("submit", "look", "image", "ask")
 Details: TypeAlias = Mapping[str, Any]
 
 
@@ -201,7 +202,8 @@ def _with_status(response: Response, details: Details) -> Response:
 
 
 REASON: Final = "The prompt was refused by the content policy"
-_API: Final[tuple[Place, ...]] = ("submit", "look")
+_API: Final[tuple[Place, ...]] = ("submit", "look", "ask")
+_ASK: Final[tuple[Place, ...]] = ("ask",)
 _LOOK_FIRST: Final[tuple[Place, ...]] = ("look", "submit")
 _SUBMIT: Final[tuple[Place, ...]] = ("submit",)
 _IMAGE: Final[tuple[Place, ...]] = ("image",)
@@ -223,6 +225,13 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("error_404", "404, the task is not known (yet)", _LOOK_FIRST,
               instead=_error(404, "Task not found or no longer available.", "invalid_request_error",
                              "async_task_not_found")),
+        Fault("not_cancellable", "400, tasks of this model cannot be cancelled", _ASK,
+              instead=_error(400, "Tasks of this model cannot be cancelled", "invalid_request_error",
+                             "unsupported_task_cancel")),
+        Fault("not_owned", "403, the task is another key's", ("ask", "look"),
+              instead=_error(403, "This task belongs to another key", "access_denied", "task_not_owned")),
+        Fault("error_501", "501, there is no such thing here", _ASK,
+              instead=_error(501, "Not implemented", "server_error")),
         Fault("error_429", "429 with Retry-After in seconds", _API, {"seconds": 1.0}, instead=_error_429),
         Fault("error_429_date", "429 with Retry-After as an HTTP date", _API, {"seconds": 2.0},
               instead=_error_429_date),

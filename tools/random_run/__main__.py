@@ -1,4 +1,4 @@
-"""Thousands of random episodes against the emulator: cancelled, interrupted, forked. Nothing paid twice or lost.
+"""Thousands of random episodes against the emulator: cancelled, interrupted, forked, killed. Nothing is lost.
 
     python tools/random_run --episodes 5000 --seed 1
 
@@ -33,12 +33,15 @@ from random_run.server import Server  # noqa: E402 - as above
 #: Kinds of episodes: the module that runs them, their share in 100, and in how many processes at once.
 KINDS = {
     "cancel-asyncio": ("cancelled", 10, 1),
-    "cancel-aiohttp": ("cancelled", 12, 1),
+    "cancel-aiohttp": ("cancelled", 14, 1),
     "cancel-uvloop": ("cancelled", 10, 1),
-    "cancel-trio": ("cancelled", 10, 1),
-    "interrupt": ("interrupted", 25, 6),
-    "interrupt-threads": ("interrupted", 12, 3),
-    "fork": ("forked", 10, 3),
+    "cancel-trio": ("cancelled", 12, 1),
+    "interrupt": ("interrupted", 26, 6),
+    "interrupt-threads": ("interrupted", 11, 3),
+    "fork": ("forked", 12, 3),
+    "kill": ("commands", 2, 4),
+    "disk": ("commands", 1.5, 4),
+    "outputs": ("commands", 1.5, 4),
 }
 
 
@@ -80,7 +83,7 @@ def run(url: str, kind: str, seed: int, numbers: range) -> Heard:
         for line in _lines(url, kind, seed, part):
             _note(heard, line)
 
-    workers = min(KINDS[kind][2], math.ceil(len(numbers) / 50))
+    workers = min(KINDS[kind][2], math.ceil(len(numbers) / (50 if KINDS[kind][0] != "commands" else 5)))
     parts = [numbers[len(numbers) * i // workers : len(numbers) * (i + 1) // workers] for i in range(workers)]
     with ThreadPoolExecutor(workers) as pool:
         list(pool.map(listen, parts))

@@ -19,7 +19,7 @@ from lemon_ext import LemonWarning, SubmissionUncertainError
 #: How the emulator names its tasks.
 TASK_ID: Final = re.compile(r"img_[0-9a-f]{12}")
 #: Words that say that a request is billed, or may be.
-DOUBT: Final = re.compile(r"\b(may|is|are|likely|probably)\b[^.:;]*\bbilled\b")
+DOUBT: Final = re.compile(r"\b(may|is|are|likely|probably)\b[^.:;]*\bbilled\b|\bwas generated, but\b")
 
 
 def dice(*of: object) -> random.Random:
@@ -127,9 +127,9 @@ def say(**line: Any) -> None:
     os.write(1, (json.dumps(line, default=sorted) + "\n").encode())  # whole, and without a lock that a fork could keep
 
 
-def begin(number: int) -> None:
-    """Say that an episode begins. A program that hangs in one shows where, and ends."""
-    faulthandler.dump_traceback_later(PATIENCE, exit=True)
+def begin(number: int, seconds: float = PATIENCE) -> None:
+    """Say that an episode begins. A program that hangs in one for so long shows where, and ends."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
     say(begin=number)
 
 
