@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lemon_ext.batch import Progress
+from lemon_ext.batch.journal import Journal
 from lemon_ext.cli._watch import TOLD
 from lemon_ext.cli._words import duration, line, summary
 from lemon_ext.errors import JournalError
@@ -228,6 +229,16 @@ def test_status_counts_rows_and_names_the_next_command(rows):
     ]  # fmt: skip
     shown = json.loads(lemon("status", "out", "--json").stdout)
     assert (shown["total"], shown["saved"], shown["unsent"], shown["next"]) == (2, 1, 1, "lemon resume -- out")
+
+
+def test_status_says_when_a_process_is_working_there(rows):
+    lemon("batch", rows("a", "b", name="rows.txt"), "-o", "out", "--max-images", "1")
+    with Journal.open(Path("out")):
+        result = lemon("status", "out")
+        assert result.stderr == "lemon: A process is working there.\n"
+        shown = json.loads(lemon("status", "out", "--json").stdout)
+        assert (shown["working"], shown["next"]) == (True, None)
+    assert json.loads(lemon("status", "out", "--json").stdout)["working"] is False
 
 
 @pytest.mark.parametrize("command", ["resume", "status", "gallery"])
