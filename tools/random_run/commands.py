@@ -88,7 +88,9 @@ class Scene:
                 call.took(found)
             call.among |= ids
             row = rows.get(call.prompt)
-            call.doubt = row is not None and row["status"] in ("uncertain", "failed") if rows else bool(doubted)
+            call.doubt = (
+                row is not None and row["status"] in ("uncertain", "failed", "unfetched") if rows else bool(doubted)
+            )
             call.ended = str(row and row["status"])
         report(*self.calls)
 
