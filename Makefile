@@ -8,7 +8,7 @@ PIP := $(PYTHON) -m pip --python $(RUN) --disable-pip-version-check --quiet
 SOURCES := PYTHONPATH=generated:.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test check lint types layers regen follow drift regen-check lint-contract bench lock locks-check newest lowest clean
+.PHONY: help demo test random-run check lint types layers regen follow drift regen-check lint-contract bench lock locks-check newest lowest clean
 
 help: ## show this
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -21,6 +21,9 @@ test: $(VENV)/test.stamp ## run the tests
 
 check: lint types layers regen-check lint-contract $(VENV)/dev.stamp ## everything that has to hold before a change lands
 	@$(RUN) -m pytest -n auto --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+random-run: $(VENV)/test.stamp ## thousands of random interruptions against the emulator: nothing paid twice, nothing lost (minutes)
+	@$(SOURCES) $(RUN) tools/random_run --episodes 5000 --seed 1 --jobs 2
 
 lint: $(VENV)/dev.stamp ## style and format
 	@$(VENV)/bin/ruff check .

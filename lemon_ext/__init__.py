@@ -9,6 +9,7 @@ from importlib import import_module
 
 TYPE_CHECKING = False  # `typing` itself would cost more than all the rest of this module
 if TYPE_CHECKING:
+    from ._api import Record as Record
     from ._response import APIResponse as APIResponse
     from .batch import arun_batch as arun_batch
     from .batch import run_batch as run_batch
@@ -64,6 +65,7 @@ _HOMES = {
     "capabilities": ("ModelCapabilities", "Violation", "check", "violations"),
     "client": ("AsyncImageTask", "AsyncLemon", "ImageTask", "Lemon"),
     "interop": ("apoll_until_done", "poll_until_done"),
+    "_api": ("Record",),
     "_response": ("APIResponse",),
     "errors": (
         "APIConnectionError",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from contextvars import ContextVar
 from typing import Any, Final, Self
 
@@ -34,10 +33,8 @@ class Transport(httpx_aiohttp.AiohttpTransport):
     With ``traced``, a request tells its ``trace`` extension how far it is.
     """
 
-    #: aiohttp drops a connection whose request was cancelled, so the others stay good.
-    survives_cancellation = True
-    #: One serves any number of requests.
-    share = sys.maxsize
+    #: Any number of requests use it at once: aiohttp drops the connection of one that was cancelled, and no other.
+    shared = True
 
     def __init__(self, *, traced: bool, **options: Any) -> None:
         super().__init__(**options)

@@ -3,8 +3,9 @@
 Requests are built by generated code. Answers are read here from the raw JSON, because generated parsers lose the
 status of an HTML 502 and can take a task for an empty result.
 
-`judge` is the only place that decides what became of the paid POST (design: *one answer, made in one place*). Polls
-are free, so nearly every failure of theirs is a `Transient` one, worth another try while there is time.
+`judge` is the only place that decides what became of the paid POST (design: *one answer, made in one place*). Other
+requests are free, so nearly every failure of theirs is a `Transient` one, worth another try while there is time: `ask`
+makes them, and a poll is one that is repeated anyway.
 
 Generated modules are imported where they are used: together they take as long as all of this package, and nobody who
 only imports it has to wait for them.
@@ -13,12 +14,13 @@ only imports it has to wait for them.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
-from decimal import Decimal, InvalidOperation
+from collections.abc import Callable, Container, Iterator, Mapping
+from decimal import Decimal
 from enum import Enum
 from functools import cache, lru_cache
+from io import BytesIO
 from typing import Any, Final, Literal, NamedTuple, TypeAlias
-from urllib.parse import urljoin
+from urllib.parse import urlencode, urljoin
 
 from attrs import evolve, frozen
 from lemon_client.error_table import ERROR_CODES
@@ -27,10 +29,12 @@ from lemon_client.task_table import FIELDS, POLLS, STATES
 
 from . import _clock
 from ._address import origin
+from ._amount import amount
 from ._base64 import Picture, as_text
 from ._flow import Flow, Send, Sleep, TransportFault, send
-from ._response import APIResponse, error_detail, excerpt, sentence, shorten, words
-from ._retry import Deadline, retry_after
+from ._inputs import Form
+from ._response import APIResponse, error_detail, excerpt, sentence, shorten, value_of, words
+from ._retry import Deadline, retry_after, wait_before
 from .errors import (
     APIConnectionError,
     APIStatusError,
@@ -38,6 +42,7 @@ from .errors import (
     InsufficientBalanceError,
     LemonError,
     ModerationStatusError,
+    NotFoundError,
     ResponseError,
     SubmissionUncertainError,
     UnreadableSubmissionError,
@@ -54,6 +59,9 @@ LONGEST_ADDRESS: Final = 8192
 LONGEST_ID: Final = 1024
 #: Answers to a free request that another try may change, beside every 5xx.
 TRANSIENT: Final = frozenset({408, 425, 429, 499})
+#: What another try does not bring.
+NOT_IMPLEMENTED: Final = 501
+_UNREADABLE: Final = "an answer that cannot be read"
 #: Answers to the POST that leave open whether it was accepted, beside a 5xx: a gateway lost patience, or its peer.
 OPEN: Final = frozenset({303, 408, 499})
 
@@ -138,17 +146,6 @@ class Answer:
         return words(value_of(self.body, FIELDS.error)) or words(rest) or "no reason given"
 
 
-def value_of(body: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> Any:
-    """Return the first value that an answer has at one of these paths of keys, or None."""
-    for path in paths:
-        value: Any = body
-        for key in path:
-            value = value.get(key) if isinstance(value, Mapping) else None
-        if value is not None and value != "":
-            return value
-    return None
-
-
 class Bill(NamedTuple):
     """What an answer says of its bill: the ids by which the account's records know it, and what it cost."""
 
@@ -177,24 +174,35 @@ def _bill(headers: Mapping[str, str], body: Mapping[str, Any]) -> Bill:
     )
 
 
-def amount(value: object) -> Decimal | None:
-    """Return an exact amount of money, or None for what is none."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float | Decimal):
-        return None
-    try:
-        exact = Decimal(str(value).strip())
-    except InvalidOperation:
-        return None
-    # Zero has an exponent too: 0E+999999999 would be written out with a gigabyte of zeros.
-    return exact if exact.is_finite() and 0 <= exact < 10**9 and abs(exact.as_tuple().exponent) <= 12 else None  # type: ignore[arg-type]  # it is finite
-
-
 class Transient(NamedTuple):
-    """A poll that brought no answer and may go better next time."""
+    """A free request that brought no answer and may go better next time, unless it failed on this machine."""
 
     reason: str
     retry_after: float | None = None
     status_code: int | None = None
+    local: bool = False
+
+
+@frozen(eq=False, repr=False)
+class Record(Mapping[str, Any]):
+    """The answer to a free request: its fields as they came, from where, and when (``at``, in Unix seconds)."""
+
+    fields: Mapping[str, Any]
+    origin: str
+    at: float
+    response: APIResponse
+
+    def __getitem__(self, name: str) -> Any:
+        return self.fields[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.fields)
+
+    def __len__(self) -> int:
+        return len(self.fields)
+
+    def __repr__(self) -> str:
+        return f"<Record from {self.origin}: {dict(self.fields)!r}>"
 
 
 @frozen
@@ -373,6 +381,26 @@ def create_image() -> tuple[str, str]:
     return kwargs["method"].upper(), kwargs["url"]
 
 
+@cache
+def edit_image() -> tuple[str, str]:
+    """Return method and path of the POST that changes pictures."""
+    from lemon_client.api.images import edit_image as endpoint
+
+    kwargs = endpoint._get_kwargs()
+    return kwargs["method"].upper(), kwargs["url"]
+
+
+@cache
+def create_variation() -> tuple[str, str]:
+    """Return method and path of the POST that varies a picture."""
+    from lemon_client.api.images import create_variation as endpoint
+    from lemon_client.models import ImageVariationForm
+    from lemon_client.types import File
+
+    kwargs = endpoint._get_kwargs(body=ImageVariationForm(File(BytesIO()), ""))
+    return kwargs["method"].upper(), kwargs["url"]
+
+
 @lru_cache(1024)
 def get_image_task(task_id: str) -> str:
     """Return the path of a task. Remembered, because the same task is polled again and again."""
@@ -380,6 +408,54 @@ def get_image_task(task_id: str) -> str:
 
     path: str = endpoint._get_kwargs(**dict.fromkeys(POLLS["create_image"].parameters, task_id))["url"]
     return path
+
+
+class Question(NamedTuple):
+    """A free request: its method, and its path with the query."""
+
+    method: str
+    path: str
+
+    @classmethod
+    def of(cls, kwargs: Mapping[str, Any]) -> Question:
+        """Take it from what a generated request builder returns."""
+        query = urlencode(kwargs.get("params", {}), doseq=True)
+        return cls(kwargs["method"].upper(), kwargs["url"] + (f"?{query}" if query else ""))
+
+
+def cancel_image_task(task_id: str) -> Question:
+    """Return the request that cancels a task."""
+    from lemon_client.api.images import cancel_image_task as endpoint
+
+    return Question.of(endpoint._get_kwargs(task_id))
+
+
+def list_models(query: Mapping[str, str]) -> Question:
+    """Return the request that lists models."""
+    from lemon_client.api.models import list_models as endpoint
+
+    return Question.of(endpoint._get_kwargs(**query))
+
+
+def get_model(model: str) -> Question:
+    """Return the request for one model."""
+    from lemon_client.api.models import get_model as endpoint
+
+    return Question.of(endpoint._get_kwargs(model))
+
+
+def get_model_pricing(model: str) -> Question:
+    """Return the request for what a model costs."""
+    from lemon_client.api.models import get_model_pricing as endpoint
+
+    return Question.of(endpoint._get_kwargs(model))
+
+
+def get_balance() -> Question:
+    """Return the request for the money that is left."""
+    from lemon_client.api.account import get_balance as endpoint
+
+    return Question.of(endpoint._get_kwargs())
 
 
 def acquire(session: Session, deadline: Deadline) -> Flow[None]:
@@ -391,10 +467,28 @@ def acquire(session: Session, deadline: Deadline) -> Flow[None]:
         yield Sleep(wait)
 
 
-def submission(session: Session, body: Mapping[str, Any], deadline: Deadline) -> Send:
+#: The billed operations that carry pictures.
+_FORMS: Final[Mapping[str, Callable[[], tuple[str, str]]]] = {
+    "edit_image": edit_image,
+    "create_variation": create_variation,
+}
+#: What is billed: the JSON of a generation, or a request with pictures.
+Body: TypeAlias = Mapping[str, Any] | Form
+
+
+def submission(session: Session, body: Body, deadline: Deadline) -> Send:
     """Return the billable POST. It gets all the time there is: giving up sooner could only lose a paid image."""
-    method, path = create_image()
-    return Send(method, session.base_url + path, body, kind="submit", within=deadline.left())
+    form = body if isinstance(body, Form) else Form("create_image", body, body)
+    method, path = _FORMS.get(form.operation, create_image)()
+    return Send(
+        method,
+        session.base_url + path,
+        form.json,
+        form.content,
+        form.content_type,
+        kind="submit",
+        within=deadline.left(),
+    )
 
 
 def submit_once(session: Session, post: Send) -> Flow[Outcome]:
@@ -412,28 +506,69 @@ def submit_once(session: Session, post: Send) -> Flow[Outcome]:
 def poll(session: Session, task_id: str, poll_url: str | None, deadline: Deadline) -> Flow[Answer | Transient]:
     """Poll a task once, the rate limit's grant at hand. A 404 is a `Transient` too: whether it is final is not told.
 
-    Raises APIStatusError for what another poll cannot change (400, 401, 402, 403 of the API's own) and ResponseError
-    for a redirect. A page that is not the API's is like a 502: somebody between us and the API.
+    Raises as `ask_once` does.
+    """
+    try:
+        response = yield from ask_once(session, "GET", poll_target(session.base_url, task_id, poll_url)[0], deadline)
+    except NotFoundError as exc:
+        return Transient(str(exc), exc.retry_after, 404)
+    if isinstance(response, Transient):
+        return response
+    answer = read_answer(response, wait := retry_after(response, _clock.wall()))
+    return Transient(_UNREADABLE, wait, response.status_code) if answer is None else answer
+
+
+def ask(session: Session, question: Question, deadline: Deadline) -> Flow[Record]:
+    """Make a free request, again until the deadline where another try may do, and return what it was answered with.
+
+    Raises APIStatusError for what another try cannot change, a 501 included; ResponseError for a redirect; and, when
+    the time is over, APITimeoutError that says what the last try met.
+    """
+    target, attempt = session.base_url + question.path, 0
+    while True:
+        yield from acquire(session, deadline)
+        outcome = yield from ask_once(session, question.method, target, deadline, final=(NOT_IMPLEMENTED,))
+        if isinstance(outcome, APIResponse):
+            fields = _read_object(outcome)
+            if fields is not None:
+                return Record(fields, target, _clock.wall(), outcome)
+            outcome = Transient(_UNREADABLE, retry_after(outcome, _clock.wall()))
+        if outcome.local:
+            raise APIConnectionError(f"The request did not leave this machine: {outcome.reason}.")
+        attempt += 1
+        delay = wait_before(attempt, outcome.retry_after)
+        if delay >= deadline.left():
+            raise APITimeoutError(
+                f"There was no answer before the deadline; the last try met: {sentence(outcome.reason)} The request "
+                "is free: make it again, or give it a longer deadline."
+            )
+        yield Sleep(delay)
+
+
+def ask_once(
+    session: Session, method: str, target: str, deadline: Deadline, *, final: Container[int] = ()
+) -> Flow[APIResponse | Transient]:
+    """Make a free request once, the rate limit's grant at hand, and return its successful answer.
+
+    Raises APIStatusError for what another try cannot change (a 4xx of the API's own, and what is ``final`` besides) and
+    ResponseError for a redirect. A page that is not the API's is like a 502: somebody between us and the API.
     """
     within = min(POLL_SECONDS, deadline.left())
     try:
-        response = yield from send(Send("GET", poll_target(session.base_url, task_id, poll_url)[0], within=within))
+        response = yield from send(Send(method, target, within=within))
     except TransportFault as exc:
-        return Transient(str(exc))
+        return Transient(str(exc), local=exc.local)
     wait = hold(session, response)
     status = response.status_code
     if response.is_page:
         return Transient(f'HTTP {status} with a page that is not the API\'s: "{excerpt(response)}"', wait)
-    if status in TRANSIENT or status >= 500:
+    if status in TRANSIENT or (status >= 500 and status not in final):
         return Transient(f"HTTP {status}", wait, status)
-    if status == 404:
-        return Transient(str(status_error(response)), wait, 404)
     if status >= 400:
         raise status_error(response, wait)
     if status >= 300:
         raise redirect_error(response)
-    answer = read_answer(response, wait)
-    return Transient("an answer that cannot be read", wait, status) if answer is None else answer
+    return response
 
 
 def hold(session: Session, response: APIResponse) -> float | None:
@@ -480,11 +615,8 @@ def read_answer(response: APIResponse, wait: float | None = None) -> Answer | No
     never beside an error: gateways put the id of a request there. An id that cannot be written
     down and read again is none.
     """
-    try:
-        body = response.json()
-    except ValueError:
-        return None
-    if not isinstance(body, dict):
+    body = _read_object(response)
+    if body is None:
         return None
     poll_url, status = _text(value_of(body, FIELDS.poll_url)), _text(value_of(body, FIELDS.status))
     data = value_of(body, FIELDS.images)
@@ -500,6 +632,14 @@ def read_answer(response: APIResponse, wait: float | None = None) -> Answer | No
     if task_id is None and not images and status is None:
         return None
     return Answer(response, body, task_id, status, poll_url, images, wait)
+
+
+def _read_object(response: APIResponse) -> dict[str, Any] | None:
+    try:
+        body = response.json()
+    except ValueError:
+        return None
+    return body if isinstance(body, dict) else None
 
 
 def valid_id(task_id: object) -> bool:

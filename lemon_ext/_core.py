@@ -7,21 +7,23 @@ import json
 import keyword
 import math
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, TypeVar
 from weakref import WeakSet
 
-from attrs import define, evolve, frozen
+from attrs import define, evolve, field, frozen
 from lemon_client.model_table import DEFAULT_MODEL, PARAMETERS, SERVERS
+from lemon_client.picture_table import FORMS
 
 from . import _flow
 from ._address import parse_base_url
-from ._api import Session, request_body
+from ._api import Body, Session, request_body
 from ._http import AsyncHttp, Credentials, Http, check_environment, new_async_client, new_client
+from ._inputs import form, read_pictures
 from ._key import ApiKey
 from ._retry import Deadline
 from ._warn import warn
-from .capabilities import caution, describe, violations
+from .capabilities import Violation, caution, describe, violations, wrong_fields
 from .errors import CapabilityError, LemonError
 from .poll_schedule import Schedule
 from .rate_limit import RateLimit
@@ -29,10 +31,13 @@ from .rate_limit import RateLimit
 if TYPE_CHECKING:
     import httpx
 
+    from .ledger import Ledger
+
 T = TypeVar("T")
 
 Validation: TypeAlias = Literal["strict", "warn", "off"]
-Tell: TypeAlias = Callable[[BaseException], None]
+#: A flow, and what tells whoever leaves it what is paid for.
+Told: TypeAlias = tuple[_flow.Flow[T], Callable[[BaseException], None]]
 #: As httpx writes a body.
 _JSON: Final = json.JSONEncoder(ensure_ascii=False, allow_nan=False)
 
@@ -54,6 +59,7 @@ class Core:
     session: Session
     deadline: float
     validation: Validation
+    ledger: Ledger | None = field(default=None, kw_only=True)
     run: ClassVar[Any] = None
     arun: ClassVar[Any] = None
 
@@ -68,13 +74,21 @@ class BlockingCore(Core):
 
     http: Http
 
-    def run(self, flow: _flow.Flow[T], tell: Tell | None = None) -> T:
-        """Drive a flow. Whatever ends it early is given to ``tell`` on its way out."""
+    def run(self, flow: _flow.Flow[T]) -> T:
+        """Drive a flow."""
+        return _flow.run(flow, self.http.exchange)
+
+    def call(self, told: Told[T]) -> T:
+        """Drive a flow, and give whatever ends it early to what belongs to it, on its way out."""
+        flow, tell = told
         try:
             return _flow.run(flow, self.http.exchange)
         except BaseException as exc:
-            if tell is not None:
+            try:
                 tell(exc)
+            except KeyboardInterrupt as again:  # a second one, at that very moment
+                tell(again)
+                raise
             raise
 
 
@@ -84,13 +98,21 @@ class AsyncCore(Core):
 
     http: AsyncHttp
 
-    async def arun(self, flow: _flow.Flow[T], tell: Tell | None = None) -> T:
-        """Async twin of `BlockingCore.run`."""
+    async def arun(self, flow: _flow.Flow[T]) -> T:
+        """Drive a flow."""
+        return await _flow.arun(flow, self.http.exchange)
+
+    async def acall(self, told: Told[T]) -> T:
+        """Async twin of `BlockingCore.call`."""
+        flow, tell = told
         try:
             return await _flow.arun(flow, self.http.exchange)
         except BaseException as exc:
-            if tell is not None:
+            try:
                 tell(exc)
+            except KeyboardInterrupt as again:
+                tell(again)
+                raise
             raise
 
 
@@ -133,12 +155,16 @@ def borrowed(client: Any, deadline: float) -> tuple[Session, float, Validation, 
     return (*_session(credentials, deadline, 2, 1000, "strict"), credentials)
 
 
+def address_of(base_url: str | None) -> str:
+    """Return the address that is used where this is given. Raises ConfigurationError or ValueError."""
+    return parse_base_url(base_url if base_url is not None else os.environ.get("LEMONDATA_BASE_URL") or SERVERS[0])
+
+
 def _credentials(
     api_key: str | None, base_url: str | None, timeout: float | None, allow_private_images: bool
 ) -> Credentials:
-    address = base_url if base_url is not None else os.environ.get("LEMONDATA_BASE_URL") or SERVERS[0]
     key = api_key if api_key is not None else os.environ.get("LEMONDATA_API_KEY", "")
-    return Credentials(ApiKey(key), parse_base_url(address), _checked_timeout(timeout), bool(allow_private_images))
+    return Credentials(ApiKey(key), address_of(base_url), _checked_timeout(timeout), bool(allow_private_images))
 
 
 def _checked_timeout(timeout: float | None) -> float | None:
@@ -218,11 +244,11 @@ def with_options(core: CoreT, options: Options) -> CoreT:
 
 @frozen(eq=False, repr=False)
 class Request:
-    """A generation request that was checked: the JSON to send, and what is needed to make sense of its answer."""
+    """A billed request that was checked: what to send, and what is needed to make sense of its answer."""
 
-    body: Mapping[str, Any]
+    body: Body
     model: str
-    prompt: str
+    prompt: str | None
     n: int
 
 
@@ -233,31 +259,74 @@ def prepare(
     extra_body: Mapping[str, Any] | None,
     validation: Validation,
 ) -> Request:
-    """Check a request and return it ready to send. Raises TypeError for an unknown parameter, CapabilityError."""
-    given = {_wire_name(name): value for name, value in params.items() if value is not None}
+    """Check a generation and return it ready to send. Raises TypeError for an unknown parameter, CapabilityError."""
+    given, model = _named(params, PARAMETERS, extra_body), _model(model)
+    fields = {"model": model, "prompt": prompt, **given}
+    if validation != "off":
+        _judge(violations(fields), fields, validation)
+    body = request_body(fields, extra_body)
+    _check_json(body)
+    return Request(body, model, prompt, _count(given.get("n", 1)))
+
+
+def prepare_pictures(
+    operation: str,
+    pictures: Mapping[str, object],
+    prompt: str | None,
+    model: str | None,
+    params: Mapping[str, Any],
+    extra_body: Mapping[str, Any] | None,
+    validation: Validation,
+) -> Request:
+    """Read the pictures of an edit or a variation, check everything, and return it ready to send.
+
+    Raises as `prepare` does, and OSError for a file that cannot be read. What is no whole picture is never sent.
+    """
+    shape = FORMS[operation]
+    given, model = _named(params, shape.parameters, extra_body), _model(model)
+    fields = {"model": model, **({} if prompt is None else {"prompt": prompt}), **given}
+    read, wrong = read_pictures(operation, pictures)
+    if found := [Violation(name, reason) for name, reason in wrong]:
+        raise CapabilityError(describe(found), violations=found)
+    if validation != "off":
+        _judge(wrong_fields(fields, shape.required), fields, validation)
+    fields.update(extra_body or {})
+    _check_json(fields)
+    return Request(form(operation, fields, read), model, prompt, _count(given.get("n", 1)))
+
+
+def _named(params: Mapping[str, Any], known: Collection[str], extra_body: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what was given, under the API's names. Raises TypeError for what is unknown, or in the wrong place."""
+    given = {_wire_name(name, known): value for name, value in params.items() if value is not None}
+    if extra_body and (twice := sorted({*known} & extra_body.keys())):
+        raise TypeError(f"{', '.join(twice)} in extra_body: give the API's own parameters as arguments of their own.")
+    return given
+
+
+def _model(model: str | None) -> str:
     model = DEFAULT_MODEL if model is None else model
     if model is None:
         raise TypeError(
             "model is missing, and the API has no default: give model=... (lemon.models.list() names them)."
         )
-    fields = {"model": model, "prompt": prompt, **given}
-    if extra_body and (twice := sorted(PARAMETERS.keys() & extra_body.keys())):
-        raise TypeError(f"{', '.join(twice)} in extra_body: give the API's own parameters as arguments of their own.")
-    if validation != "off":
-        found = violations(fields)
-        if found and validation == "strict":
-            raise CapabilityError(describe(found), violations=found)
-        for one in found:
-            warn(f"{one}. It is sent all the same, because validation='warn'.")
-        caution(fields)
-    body = request_body(fields, extra_body)
+    return model
+
+
+def _judge(found: list[Violation], fields: Mapping[str, Any], validation: Validation) -> None:
+    if found and validation == "strict":
+        raise CapabilityError(describe(found), violations=found)
+    for one in found:
+        warn(f"{one}. It is sent all the same, because validation='warn'.")
+    caution(fields)
+
+
+def _check_json(body: Mapping[str, Any]) -> None:
     try:
         _JSON.encode(body).encode()
     except UnicodeEncodeError:
         raise ValueError("The request holds half a character (a lone surrogate), so nothing was sent.") from None
     except (TypeError, ValueError) as exc:
         raise type(exc)(f"The request cannot be sent as JSON ({exc}), so nothing was sent.") from None
-    return Request(body, model, prompt, _count(given.get("n", 1)))
 
 
 def _count(n: Any) -> int:
@@ -268,18 +337,28 @@ def _count(n: Any) -> int:
         return 1
 
 
-def _wire_name(name: str) -> str:
+#: What a call of openai's takes beside the API's parameters, and what there is here.
+_OPENAIS: Final = {
+    "timeout": "Here it is deadline=SECONDS, for the whole call.",
+    "extra_headers": "Give headers to an httpx client of yours: Lemon(http_client=httpx.Client(headers=...)).",
+    "extra_query": "There is no such thing here.",
+}
+
+
+def _wire_name(name: str, known: Collection[str]) -> str:
     """Return the API's name of a parameter: ``async_`` is Python's way to write ``async``."""
     bare = name.removesuffix("_")
     wire = bare if keyword.iskeyword(bare) else name
-    if wire in PARAMETERS:
+    if wire in known:
         return wire
+    if name in _OPENAIS:
+        raise TypeError(f"{name!r} is openai's name. {_OPENAIS[name]}")
     from difflib import get_close_matches  # for a mistake only
 
-    near = get_close_matches(name, PARAMETERS, n=1)
+    near = get_close_matches(name, known, n=1)
     raise TypeError(
-        f"{name!r} is not a parameter of the API."
-        + (f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(PARAMETERS)}.")
+        f"{name!r} is not a parameter of the API{' for this request' if name in PARAMETERS else ''}."
+        + (f" Did you mean {near[0]!r}?" if near else f" There are: {', '.join(known)}.")
         + " What the contract does not know yet goes into extra_body={...}."
     )
 

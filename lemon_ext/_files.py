@@ -109,16 +109,23 @@ class PartFile(Target):
             self._folder.mkdir(parents=True, exist_ok=True)
         except FileExistsError:
             raise NotADirectoryError(errno.ENOTDIR, "a file, and no folder", str(self._folder)) from None
-        self._part, self._file = self._new()
+        self._process = os.getpid()
+        #: Whatever may be on disk; an interrupt can come while a file is opened.
+        self._parts: list[Path] = []
+
+    def __enter__(self) -> Self:
+        try:
+            self._part, self._file = self._new()
+        except BaseException:
+            self._remove()
+            raise
+        return self
 
     def _new(self) -> tuple[Path, BinaryIO]:
         part = self._folder / f".{secrets.token_hex(8)}.part"
-        try:
-            file = part.open("x+b")
-            _lock(file)
-        except BaseException:
-            part.unlink(missing_ok=True)
-            raise
+        self._parts.append(part)
+        file = part.open("x+b")
+        _lock(file)
         return part, file
 
     def change(self, pieces: Callable[[BinaryIO], Pieces | None]) -> None:
@@ -126,21 +133,20 @@ class PartFile(Target):
         found = pieces(self._file)
         if found is None:
             return
-        old = self._part, self._file
-        try:
-            self._part, self._file = self._new()
-            for piece in found:
-                _copy(old[1], self._file, piece)
-            self._file.flush()
-        except BaseException as exc:
-            if self._part != old[0]:
-                self.__exit__()
-                self._part, self._file = old
-            if not isinstance(exc, OSError):
+        with suppress(OSError):
+            part, file = self._new()
+            try:
+                for piece in found:
+                    _copy(self._file, file, piece)
+                file.flush()
+            except BaseException:
+                with suppress(OSError):
+                    file.close()
                 raise
-        else:
-            old[1].close()
-            old[0].unlink()
+            super().__exit__()
+            self._part.unlink()
+            self._parts.remove(self._part)
+            self._part, self._file = part, file
 
     def place(self, stem: str, suffix: str | None, *, overwrite: bool = False, remark: str = "") -> Path:
         """Give the file its name, with the suffix its bytes call for, and return it.
@@ -179,7 +185,17 @@ class PartFile(Target):
 
     def __exit__(self, *exc_info: object) -> None:
         super().__exit__(*exc_info)
-        self._part.unlink(missing_ok=True)
+        self._remove()
+
+    def __del__(self) -> None:
+        # An interrupt can come before the first instruction of `__exit__`, too. In a fork, it is the parent's.
+        if getattr(self, "_parts", None) and self._process == os.getpid():
+            self._remove()
+
+    def _remove(self) -> None:
+        while self._parts:
+            self._parts[-1].unlink(missing_ok=True)
+            self._parts.pop()
 
     def _place_free(self, stem: str, suffix: str) -> Path:
         number = 1
@@ -208,11 +224,11 @@ class PartFile(Target):
                 raise
 
 
-def write_whole(path: Path, content: str | Iterable[str]) -> None:
-    """Write a text file whole or not at all, in the place of whatever has its name. A link is never followed."""
+def write_whole(path: Path, content: str | Iterable[str | bytes]) -> None:
+    """Write a file whole or not at all, in the place of whatever has its name. A link is never followed."""
     with PartFile(path) as part:
         for text in [content] if isinstance(content, str) else content:
-            part.write(text.encode("utf-8", "replace"))
+            part.write(text if isinstance(text, bytes) else text.encode("utf-8", "replace"))
         part.replace()
 
 

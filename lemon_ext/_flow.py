@@ -6,7 +6,7 @@ once. The drivers perform effects and know nothing else. A flow is tested by ste
 no sleep.
 
 Whatever an effect raises is raised in the flow, where it yielded: a failed request as a `TransportFault`, which the
-flow handles, and also an interrupt or a cancellation, so that a flow can say what has been paid for before it ends.
+flow handles, and also an interrupt or a cancellation. What has been paid for by then is said by the driver.
 """
 
 from __future__ import annotations
@@ -48,6 +48,9 @@ class Send:
     method: str
     url: str
     json: Any = field(default=None, repr=False)
+    #: A body that is no JSON, and what it is.
+    content: bytes | None = field(default=None, repr=False)
+    content_type: str | None = None
     kind: Literal["submit", "poll", "picture"] = "poll"
     within: float = 60.0
     sink: Sink | None = None
@@ -103,7 +106,10 @@ def send(effect: Send) -> Flow[APIResponse]:
 
 
 def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
-    """Drive a flow to its result, blocking."""
+    """Drive a flow to its result, blocking.
+
+    An interrupt can come after any call, also when the flow has ended: on the way out with a result, nothing is called.
+    """
     fault: BaseException | None = None
     try:
         step = _resumed(flow)
@@ -114,10 +120,12 @@ def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
             except BaseException as exc:  # noqa: BLE001 - raised again in the flow
                 fault = exc
             step = _resumed(flow, result, fault)
-        return step.value
-    finally:
+    except BaseException:
         fault = None  # it holds this frame
         flow.close()
+        raise
+    fault = None
+    return step.value
 
 
 async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]) -> T:
@@ -132,10 +140,12 @@ async def arun(flow: Flow[T], exchange: Callable[[Send], Awaitable[APIResponse]]
             except BaseException as exc:  # noqa: BLE001 - as in `run`
                 fault = exc
             step = _resumed(flow, result, fault)
-        return step.value
-    finally:
+    except BaseException:
         fault = None
         flow.close()
+        raise
+    fault = None
+    return step.value
 
 
 @frozen

@@ -3,22 +3,37 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from ._api import valid_id
-from ._core import Core, Request
-from ._flow import Call, Flow
+from lemon_client.model_table import LIVE
+
+from ._api import Record, State, ask, bill, get_balance, get_model, list_models, valid_id
+from ._core import Core, Request, Told
+from ._flow import Call, Flow, Work
+from ._inputs import told
 from ._retry import Deadline
-from .capabilities import asked
-from .errors import TaskFailedError
+from .capabilities import ModelCapabilities, asked, live, live_list
+from .errors import (
+    APIStatusError,
+    AuthenticationError,
+    InsufficientBalanceError,
+    LemonError,
+    RateLimitError,
+    ServerError,
+    SubmissionUncertainError,
+    TaskFailedError,
+)
 from .results import ImageResult
-from .tasks import Leaving, Task, next_change, refresh, submit_task, until_done
+from .tasks import Leaving, Task, cancel, next_change, refresh, submit_task, until_done
+
+if TYPE_CHECKING:
+    from .ledger import Ledger
 
 TaskT = TypeVar("TaskT", bound=Task)
 OnChange = Callable[[Any], object] | None
-T = TypeVar("T")
-#: A flow, and what tells whoever leaves it what is paid for.
-Told = tuple[Flow[T], Callable[[BaseException], None]]
+#: A request that is ready, or what reads its pictures and makes it ready.
+Prepared = Request | Callable[[], Request]
 
 
 def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) -> TaskT:
@@ -28,7 +43,36 @@ def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) ->
     return kind(task_id, poll_url, core=core)  # type: ignore[call-arg]  # the handles of both colours have a core
 
 
-def submitted(core: Core, kind: type[TaskT], request: Request, deadline: Deadline) -> Told[TaskT]:
+def live_models(core: Core, deadline: Deadline) -> Flow[list[ModelCapabilities]]:
+    """Return the models of the table, with what the API says of each now, and those that it has besides."""
+    return live_list((yield from ask(core.session, list_models(LIVE.query), deadline)))
+
+
+def live_model(core: Core, model: str, deadline: Deadline) -> Flow[ModelCapabilities]:
+    """Return what the table says of a model, with what the API says of it now."""
+    return live(model, (yield from ask(core.session, get_model(model), deadline)))
+
+
+def balance(core: Core, deadline: Deadline) -> Flow[Record]:
+    """Return how much money is left."""
+    try:
+        return (yield from ask(core.session, get_balance(), deadline))
+    except AuthenticationError as exc:
+        exc.add_note("The balance takes a management token in the place of the API key.")
+        raise
+
+
+def cancelled(core: Core, task: Task, deadline: Deadline) -> Told[None]:
+    """Cancel a task."""
+
+    def flow() -> Flow[None]:
+        yield from cancel(core.session, task, deadline)
+        _note_end(core, task)
+
+    return flow(), Leaving(task).tell
+
+
+def submitted(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline) -> Told[TaskT]:
     """Send the billable POST and return the handle."""
     leaving = Leaving()
     return _submit(core, kind, request, deadline, leaving), leaving.tell
@@ -37,7 +81,7 @@ def submitted(core: Core, kind: type[TaskT], request: Request, deadline: Deadlin
 def generated(
     core: Core,
     kind: type[TaskT],
-    request: Request,
+    request: Prepared,
     deadline: Deadline,
     poll_interval: float | None,
     on_update: OnChange,
@@ -74,12 +118,64 @@ def refreshed(core: Core, task: Task, deadline: Deadline) -> Told[None]:
     return refresh(core.session, task, deadline), Leaving(task).tell
 
 
-def _submit(core: Core, kind: type[TaskT], request: Request, deadline: Deadline, leaving: Leaving) -> Flow[TaskT]:
-    def new() -> TaskT:
-        wanted = asked(request.body) or None
-        return kind(None, None, request.model, request.n, request.prompt, wanted, core=core)  # type: ignore[call-arg]  # as above
+def _submit(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline, leaving: Leaving) -> Flow[TaskT]:
+    ready: Request = (yield Work(request)) if callable(request) else request
 
-    return (yield from submit_task(core.session, new, request.body, deadline, leaving))
+    def new() -> TaskT:
+        wanted = asked(told(ready.body)) or None
+        return kind(None, None, ready.model, ready.n, ready.prompt, wanted, core=core)  # type: ignore[call-arg]  # as above
+
+    flow = submit_task(core.session, new, ready.body, deadline, leaving)
+    return (yield from (flow if core.ledger is None else _written_down(core, core.ledger, ready, flow, leaving)))
+
+
+def _written_down(core: Core, ledger: Ledger, request: Request, flow: Flow[TaskT], leaving: Leaving) -> Flow[TaskT]:
+    """Submit a request between two entries of the ledger: one before it leaves, on disk, and one of what came of it."""
+    body = told(request.body)
+    line = yield Work(partial(ledger.submitting, core.session.base_url, body, request.n, asked(body)))
+    try:
+        task = yield from flow
+    except BaseException as exc:
+        _left(ledger, line, leaving, exc)
+        raise
+    # Not as Work, which a cancellation could keep from being done. It waits for no disk.
+    task._line = line
+    ledger.change(line, None, **_known(task))
+    return task
+
+
+def _left(ledger: Ledger, line: int | None, leaving: Leaving, error: BaseException) -> None:
+    """Write down what became of a request that brought no handle."""
+    if leaving.task is not None:  # accepted
+        known = {**_known(leaving.task), "status": "failed" if isinstance(error, LemonError) else "completed"}
+    else:
+        uncertain = isinstance(error, SubmissionUncertainError) or (leaving.post is not None and leaving.post.sent)
+        refused = isinstance(error, APIStatusError) and not isinstance(error, _NOT_FOR_GOOD)
+        status = "uncertain" if uncertain else "refused" if refused else "unsent"
+        known = {"status": status, **bill(getattr(error, "response", None))._asdict()}
+    said = str(error) if isinstance(error, LemonError) else type(error).__name__
+    ledger.change(line, None, **known, error=said)
+
+
+#: Refusals that are not of this request: it may be accepted another time.
+_NOT_FOR_GOOD: Final = (RateLimitError, ServerError, AuthenticationError, InsufficientBalanceError)
+
+
+def _known(task: Task) -> dict[str, Any]:
+    """Return what the ledger says of a task."""
+    state = task._answer.state if task.done and task._answer is not None else None
+    ends = {None: "waiting", State.SUCCEEDED: "completed"}
+    return {
+        "status": ends.get(state, "failed"), "task_id": task.id, "poll_url": task.poll_url,
+        "request_id": task.request_id, "billing_id": task.billing_id, "cost": task.cost,
+    }  # fmt: skip
+
+
+def _note_end(core: Core, task: Task) -> None:
+    """Write down that a task has ended. What an earlier process knew of its submission stays."""
+    if core.ledger is not None and task.done:
+        known = {name: value for name, value in _known(task).items() if value is not None}
+        core.ledger.change(task._line, task.id, **known)
 
 
 def _accepted(
@@ -101,4 +197,6 @@ def _result(
             exc.result = ImageResult.of(task._answer, task, core)
             exc.add_note(f"{len(exc.result)} image(s) came with it all the same: .result holds them.")
         raise
+    finally:
+        _note_end(core, task)
     return ImageResult.of(answer, task, core)

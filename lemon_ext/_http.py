@@ -8,13 +8,15 @@ later requests get new ones. The same holds after a fork. Requests never follow 
 from __future__ import annotations
 
 import logging
+import math
 import os
 import ssl
 import sys
 import time
 import zlib
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from contextlib import closing
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import closing, suppress
 from functools import cache, lru_cache, partial
 from http.cookiejar import CookieJar
 from importlib.util import find_spec
@@ -23,7 +25,6 @@ from types import MappingProxyType
 from typing import Any, Final, Literal, Self
 from urllib.parse import urlsplit
 from urllib.request import getproxies, proxy_bypass
-from weakref import WeakSet
 
 import anyio
 import anyio.lowlevel
@@ -47,8 +48,8 @@ logger = logging.getLogger("lemon_ext")
 USER_AGENT: Final = "lemon-ext/0.1.0"
 #: Requests of one kind under way at once.
 IN_FLIGHT: Final = 64
-#: Of these, how many share one client of httpx's.
-SHARE: Final = 8
+#: Idle connections of one client of httpx's, which makes one request at a time.
+KEPT: Final = 2
 #: Seconds an idle connection is kept. Many servers close theirs after 5: a submission on such a one is a lost answer,
 #: and a handshake costs less. A poll is free, and comes back within a minute.
 KEEPALIVE: Final[Mapping[Kind, float]] = MappingProxyType({"submit": 4.0, "poll": 55.0, "picture": 55.0})
@@ -76,72 +77,69 @@ _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, h
 
 
 @define(eq=False, repr=False)
-class _Lease:
-    """A client of the HTTP library, the process that made it, and the exchanges that use it."""
-
-    client: Any
-    process: int
-    #: Weak: an interrupt can keep an exchange from saying that it has ended, but not from ending.
-    users: WeakSet[_User] = field(factory=WeakSet, init=False)
-
-
-class _User:
-    """Stands for an exchange as long as that lasts."""
-
-
-@define(eq=False, repr=False)
 class _Connections:
-    """The clients of the HTTP library for one kind of request: those in use, and older ones that are still being left.
+    """The clients of the HTTP library for one kind of request that no exchange uses just now.
 
-    Takes no lock, which an interrupt or a fork could leave locked: who enters a client says so first and then looks
-    whether it is still in use, and who retires one does both the other way round. Several clients share the requests,
-    because what httpx's pool does for each grows with the square of its connections.
+    An exchange takes one out and puts it back when a whole answer has come. So whatever an interrupt, a cancellation or
+    a fault leaves behind in a client, even a lock that is held, nobody meets it again; and there is nothing here that
+    an interrupt could leave undone.
     """
 
     new: Callable[[], Any]
+    keep: float
     _closed: bool = field(default=False, init=False)
-    _present: tuple[_Lease, ...] = field(default=(), init=False)
-    _all: set[_Lease] = field(factory=set, init=False)
+    #: Each with the process that made it, and since when it is idle.
+    _idle: deque[tuple[Any, int, float]] = field(factory=deque, init=False)
+    #: Of a process that was forked: what its parent goes on with must not even be collected here.
+    _parents: list[Any] = field(factory=list, init=False)
 
-    def enter(self, user: _User) -> _Lease:
-        """Return the client for an exchange. ``user`` stands for the exchange."""
+    def take(self) -> Any:
+        """Return a client for one exchange."""
         while not self._closed:
-            present = self._present
-            if present and present[0].process != os.getpid():
-                present = ()  # a parent's: closing them here could end them there, so they are only left
-            lease = min(present, key=lambda lease: len(lease.users), default=None)
-            if lease is None or len(lease.users) >= getattr(lease.client, "share", SHARE):
-                lease = _Lease(self.new(), os.getpid())
-                self._all.add(lease)
-                self._present = (*present, lease)
-            lease.users.add(user)
-            if lease in self._present:
-                return lease
-            lease.users.discard(user)
+            try:
+                client, process, _ = self._idle.pop()
+            except IndexError:
+                client, process = self.new(), os.getpid()
+            if process != os.getpid():
+                self._parents.append(client)
+                continue
+            if _is_shared(client):
+                self._idle.append((client, process, math.inf))
+            return client
         raise closed_error()
 
-    def leave(self, lease: _Lease, user: _User, *, cut_off: bool) -> list[_Lease]:
-        """End an exchange, and return what is to be closed. After one that was cut off, nothing uses its client."""
-        if cut_off and not getattr(lease.client, "survives_cancellation", False):
-            self._present = tuple(other for other in self._present if other is not lease)
-        lease.users.discard(user)
-        return [] if lease in self._present else [old for old in [*self._all] if self._is_left(old)]
+    def put(self, client: Any) -> list[Any]:
+        """Put a client back, and return what is to be closed."""
+        if not _is_shared(client):
+            self._idle.append((client, os.getpid(), time.monotonic()))
+        return self.close() if self._closed else []
 
-    def forget(self, lease: _Lease) -> None:
-        """Forget a client that was closed."""
-        self._all.discard(lease)
+    def expired(self) -> list[Any]:
+        """Return what nobody needed for long, to be closed."""
+        now = time.monotonic()
+        return self._out(lambda since: since < now - self.keep)
 
-    def close(self) -> list[_Lease]:
-        """Give out nothing more, and return what is to be closed."""
-        self._closed, self._present = True, ()
-        return [lease for lease in [*self._all] if lease.process == os.getpid()]
+    def close(self) -> list[Any]:
+        """Give out nothing more, and return what is to be closed. What is in use is closed when it comes back."""
+        self._closed = True
+        return self._out(lambda _: True)
 
-    def _is_left(self, lease: _Lease) -> bool:
-        return lease not in self._present and not lease.users and lease.process == os.getpid()
+    def _out(self, when: Callable[[float], bool]) -> list[Any]:
+        found: list[Any] = []
+        with suppress(IndexError):  # another thread was there first
+            while when(self._idle[0][2]):
+                client, process, _ = self._idle.popleft()
+                (found if process == os.getpid() else self._parents).append(client)
+        return found
+
+
+def _is_shared(client: Any) -> bool:
+    """Tell whether any number of exchanges use a client at once, and none of them can harm the others."""
+    return getattr(client, "shared", False)
 
 
 def _each(new: Callable[[Kind], Any]) -> Mapping[Kind, _Connections]:
-    return {kind: _Connections(partial(new, kind)) for kind in KEEPALIVE}
+    return {kind: _Connections(partial(new, kind), keep) for kind, keep in KEEPALIVE.items()}
 
 
 def closed_error() -> LemonError:
@@ -173,9 +171,7 @@ class Direct:
 
     def __init__(self, transport: Any) -> None:
         self._transport = transport
-        #: Whether other connections stay good when a request is cancelled.
-        self.survives_cancellation = getattr(transport, "survives_cancellation", False)
-        self.share = getattr(transport, "share", SHARE)
+        self.shared = getattr(transport, "shared", False)
 
     def build_request(self, method: str, url: httpx.URL, *, headers: Mapping[str, str], **more: Any) -> httpx.Request:
         """Return a request, as httpx's client does."""
@@ -247,31 +243,34 @@ def new_client(kind: Kind, guard: Callable[[str], None]) -> httpx.Client | Direc
     """Make a client without a key. Proxies come from the environment (HTTPS_PROXY, NO_PROXY...)."""
     client: Any = httpx.Client(**_options(kind), headers=_HEADERS, cookies=NoCookies()) if _proxies() else None
     direct = client._transport if client is not None else httpx.HTTPTransport(**_options(kind))
-    for transport in (direct, *(client._mounts.values() if client is not None else ())):
+    made = Direct(direct) if client is None else client
+    for transport in _transports(made):
         # httpx hands no backend through to httpcore. A proxy is where the user says it is, so it is not guarded.
-        _use_network(transport, Network(guard if kind == "picture" and transport is direct else None))
-    return client or Direct(direct)
+        transport._pool._network_backend = Network(guard if kind == "picture" and transport is direct else None)
+        # The library takes its own in Python code: an interrupt just then leaves it taken, and its clean-up waiting.
+        transport._pool._optional_thread_lock = Lock()
+    return made
 
 
 def new_async_client(kind: Kind, guard: Callable[[str], None]) -> httpx.AsyncClient | AsyncDirect:
     """Async twin of `new_client`, over aiohttp where that is installed, the loop is asyncio's and there is no proxy."""
     if _proxies():
-        client = httpx.AsyncClient(**_options(kind), headers=_HEADERS, cookies=NoCookies())
+        client: Any = httpx.AsyncClient(**_options(kind), headers=_HEADERS, cookies=NoCookies())
         if kind == "picture":
-            _use_network(client._transport, AsyncNetwork(guard))
-        return client
+            client._transport._pool._network_backend = AsyncNetwork(guard)
+        return client  # type: ignore[no-any-return]  # httpx's
     if kind != "picture" and _on_asyncio() and find_spec("httpx_aiohttp") is not None:
         from ._aiohttp import Transport  # an extra
 
         return AsyncDirect(Transport(traced=kind == "submit", **_options(kind)))
-    direct = httpx.AsyncHTTPTransport(**_options(kind))
+    direct: Any = httpx.AsyncHTTPTransport(**_options(kind))
     if kind == "picture":
-        _use_network(direct, AsyncNetwork(guard))
+        direct._pool._network_backend = AsyncNetwork(guard)
     return AsyncDirect(direct)
 
 
 def _options(kind: Kind) -> dict[str, Any]:
-    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=SHARE, keepalive_expiry=KEEPALIVE[kind])
+    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=KEPT, keepalive_expiry=KEEPALIVE[kind])
     return {"verify": tls(), "limits": limits}
 
 
@@ -280,12 +279,10 @@ def _proxies() -> list[str]:
     return [found[name] for name in ("http", "https", "all") if found.get(name)]
 
 
-def _use_network(transport: Any, network: Any) -> None:
-    if (pool := getattr(transport, "_pool", None)) is not None:
-        pool._network_backend = network
-        if hasattr(pool, "_optional_thread_lock"):
-            # The library takes its own in Python code: an interrupt just then leaves it taken, and everybody waiting.
-            pool._optional_thread_lock = Lock()
+def _transports(client: Any) -> list[Any]:
+    """Return the transports of a client: its own, and those to proxies. There is none for what goes past a proxy."""
+    every = (client._transport, *getattr(client, "_mounts", {}).values())
+    return [transport for transport in every if transport is not None]
 
 
 def _on_asyncio() -> bool:
@@ -354,9 +351,12 @@ class Credentials:
         keyed = effect.kind != "picture" and origin(effect.url) == origin(self.base_url)
         if keyed and self.key is not None:
             headers["Authorization"] = self.key.header
+        body: dict[str, Any] = {"json": effect.json}
+        if effect.content is not None and effect.content_type is not None:
+            headers["Content-Type"], body = effect.content_type, {"content": effect.content}
         try:
             request: httpx.Request = client.build_request(
-                effect.method, _parsed(effect.url), headers=headers, json=effect.json, extensions=extensions
+                effect.method, _parsed(effect.url), headers=headers, extensions=extensions, **body
             )
         except Exception as exc:
             raise TransportFault(
@@ -460,7 +460,8 @@ def _route(url: str) -> str:
     words = []
     if names and not proxy_bypass(parts.hostname or ""):
         words.append(f"through the proxy in {names[0].upper()}_PROXY")
-    words += [f"with the certificates in {name}" for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+    if ours := [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]:
+        words.append(f"with the certificates in {' and '.join(ours)}")
     return f", {' and '.join(words)}" if words else ""
 
 
@@ -583,31 +584,32 @@ class Http:
         """
         if self.closed or (self.given is not None and self.given.is_closed):
             raise closed_error()
-        client, leave = self.lend(effect.kind)
-        cut_off = True
+        client = self.take(effect.kind)
         try:
             response = self._send(client, effect)
-            cut_off = False
-        except Exception:
-            cut_off = False
+            self.put(client, effect.kind)
+        except BaseException:
+            self.drop(client)
             raise
-        finally:
-            leave(cut_off=cut_off)
         return response
 
-    def lend(self, kind: Kind = "poll") -> tuple[Any, Callable[..., None]]:
-        """Return a client for an exchange, and what to call at its end, with whether it was cut off."""
+    def take(self, kind: Kind = "poll") -> Any:
+        """Return a client for an exchange, to `put` back after a whole answer, and else to `drop`."""
         if self.given is not None:
-            return self.given, lambda *, cut_off: None
-        connections, user = self.connections[kind], _User()
-        lease = connections.enter(user)
+            return self.given
+        for old in self.connections[kind].expired():
+            self.drop(old)
+        return self.connections[kind].take()
 
-        def leave(*, cut_off: bool) -> None:
-            for old in connections.leave(lease, user, cut_off=cut_off):
-                old.client.close()
-                connections.forget(old)
+    def put(self, client: Any, kind: Kind = "poll") -> None:
+        """Put a client back."""
+        for old in self.connections[kind].put(client) if client is not self.given else ():
+            self.drop(old)
 
-        return lease.client, leave
+    def drop(self, client: Any) -> None:
+        """Close the connections of a client, past its locks: an interrupt may have left one locked."""
+        for transport in _transports(client) if client is not self.given else ():
+            transport._pool._network_backend.close()
 
     def _send(self, client: Any, effect: Send) -> APIResponse:
         end = time.monotonic() + effect.within
@@ -642,9 +644,8 @@ class Http:
         """Close the connections, unless they are another's."""
         self.closed = True
         for connections in self.connections.values() if self.owned else ():
-            for lease in connections.close():
-                lease.client.close()
-                connections.forget(lease)
+            for client in connections.close():
+                self.drop(client)
 
 
 @define(eq=False, repr=False)
@@ -694,37 +695,34 @@ class AsyncHttp:
             if scope.cancelled_caught:
                 raise TransportFault("all connections were in use for too long", sent=False, timeout=True) from None
         try:
-            return await self._with_client(effect, end)
+            client = await self.take(effect.kind)
+            try:
+                response = await self._send(client, effect, end)
+                await self.put(client, effect.kind)
+            except BaseException:
+                await self.drop(client)
+                raise
+            return response
         finally:
             turns.release()
 
-    async def _with_client(self, effect: Send, end: float) -> APIResponse:
-        client, leave = self.lend(effect.kind)
-        cut_off = True
-        try:
-            response = await self._send(client, effect, end)
-            cut_off = False
-        except Exception:
-            cut_off = False
-            raise
-        finally:
-            await leave(cut_off=cut_off)
-        return response
+    async def take(self, kind: Kind = "poll") -> Any:
+        """Async twin of `Http.take`."""
+        if self.given is not None:
+            return self.given
+        for old in self.connections[kind].expired():
+            await _close(old)
+        return self.connections[kind].take()
 
-    def lend(self, kind: Kind = "poll") -> tuple[Any, Callable[..., Awaitable[None]]]:
-        """Async twin of `Http.lend`."""
-        given = self.given
-        connections, user = self.connections[kind], _User()
-        lease = None if given is not None else connections.enter(user)
+    async def put(self, client: Any, kind: Kind = "poll") -> None:
+        """Async twin of `Http.put`."""
+        for old in self.connections[kind].put(client) if client is not self.given else ():
+            await _close(old)
 
-        async def leave(*, cut_off: bool) -> None:
-            if lease is None:
-                return
-            for old in connections.leave(lease, user, cut_off=cut_off):
-                await _close(old.client)
-                connections.forget(old)
-
-        return given if lease is None else lease.client, leave
+    async def drop(self, client: Any) -> None:
+        """Close a client that is not to be put back."""
+        if client is not self.given and not _is_shared(client):
+            await _close(client)
 
     async def _send(self, client: Any, effect: Send, end: float) -> APIResponse:
         trace, body = _Trace(effect, self.given is None and effect.kind == "submit"), None
@@ -766,9 +764,8 @@ class AsyncHttp:
         """Async twin of `Http.close`."""
         self.closed = True
         for connections in self.connections.values() if self.owned else ():
-            for lease in connections.close():
-                await _close(lease.client)
-                connections.forget(lease)
+            for client in connections.close():
+                await _close(client)
 
 
 async def _close(client: Any) -> None:

@@ -30,11 +30,17 @@ class BlockedAddressError(Exception):
 
 
 class Network(httpcore.NetworkBackend):
-    """Opens blocking connections whose every step ends at `until`, and that heed a guard."""
+    """Opens blocking connections whose every step ends at `until`, and that heed a guard. Can close all of them."""
 
     def __init__(self, guard: Guard | None = None) -> None:
         self._inner = httpcore.SyncBackend()
         self._guard = guard
+        self._open: set[_Stream] = set()
+
+    def close(self) -> None:
+        """Close every connection, whatever the library thinks of it."""
+        for stream in [*self._open]:
+            stream.close()
 
     def connect_tcp(
         self,
@@ -54,7 +60,7 @@ class Network(httpcore.NetworkBackend):
             if share <= 0:
                 raise httpcore.ConnectTimeout("no time was left")
             try:
-                return _Stream(self._inner.connect_tcp(address, port, share, local_address, socket_options))
+                return _Stream(self._inner.connect_tcp(address, port, share, local_address, socket_options), self._open)
             except (httpcore.ConnectError, httpcore.ConnectTimeout):
                 if number == len(addresses) - 1:
                     raise
@@ -70,8 +76,9 @@ class Network(httpcore.NetworkBackend):
 class _Stream(httpcore.NetworkStream):
     """A connection whose every step ends at `until`."""
 
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
-        self._inner = inner
+    def __init__(self, inner: httpcore.NetworkStream, among: set[_Stream]) -> None:
+        self._inner, self._among = inner, among
+        among.add(self)
 
     def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
         return self._inner.read(max_bytes, _left(timeout, httpcore.ReadTimeout))
@@ -81,11 +88,14 @@ class _Stream(httpcore.NetworkStream):
 
     def close(self) -> None:
         self._inner.close()
+        self._among.discard(self)
 
     def start_tls(
         self, ssl_context: Any, server_hostname: str | None = None, timeout: float | None = None
     ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, _left(timeout, httpcore.ConnectTimeout)))
+        inner = self._inner.start_tls(ssl_context, server_hostname, _left(timeout, httpcore.ConnectTimeout))
+        self._among.discard(self)
+        return _Stream(inner, self._among)
 
     def get_extra_info(self, info: str) -> Any:
         return self._inner.get_extra_info(info)

@@ -34,49 +34,53 @@ class _Borrowed(httpx.BaseTransport, httpx.AsyncBaseTransport):
         self._http = http
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
-        client, leave = self._http.lend()
+        client = self._http.take()
         try:
             response: httpx.Response = client.send(request, stream=True, auth=None, follow_redirects=False)
-        except BaseException as exc:
-            leave(cut_off=not isinstance(exc, Exception))
+        except BaseException:
+            self._http.drop(client)
             raise
-        response.stream = _Returned(response.stream, leave)
+        response.stream = _Returned(response.stream, client, self._http)
         return response
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        client, leave = self._http.lend()
+        client = await self._http.take()
         try:
             response: httpx.Response = await client.send(request, stream=True, auth=None, follow_redirects=False)
-        except BaseException as exc:
-            await leave(cut_off=not isinstance(exc, Exception))
+        except BaseException:
+            await self._http.drop(client)
             raise
-        response.stream = _Returned(response.stream, leave)
+        response.stream = _Returned(response.stream, client, self._http)
         return response
 
 
 class _Returned(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """A body that gives the connections back when it is closed."""
+    """A body that gives its client back once it was read to its end, and else lets it be closed."""
 
-    def __init__(self, stream: Any, leave: Any) -> None:
-        self._stream, self._leave = stream, leave
+    def __init__(self, stream: Any, client: Any, http: Any) -> None:
+        self._stream, self._client, self._http = stream, client, http
+        self._whole = False
 
     def __iter__(self) -> Iterator[bytes]:
-        return iter(self._stream)
+        yield from self._stream
+        self._whole = True
 
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return aiter(self._stream)
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        async for chunk in self._stream:
+            yield chunk
+        self._whole = True
 
     def close(self) -> None:
-        try:
-            self._stream.close()
-        finally:
-            self._leave(cut_off=False)
+        self._stream.close()
+        client, self._client = self._client, None
+        if client is not None:
+            (self._http.put if self._whole else self._http.drop)(client)
 
     async def aclose(self) -> None:
-        try:
-            await self._stream.aclose()
-        finally:
-            await self._leave(cut_off=False)
+        await self._stream.aclose()
+        client, self._client = self._client, None
+        if client is not None:
+            await (self._http.put if self._whole else self._http.drop)(client)
 
 
 def generated_client(http: Http | AsyncHttp) -> AuthenticatedClient:

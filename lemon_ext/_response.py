@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from html import unescape
 from typing import Any, Final
 
@@ -102,6 +102,17 @@ def error_detail(response: APIResponse) -> dict[str, Any]:
     elif response.body.strip() not in (b"", b"{}", b"null", b"[]"):
         detail["message"] = excerpt(response)
     return detail
+
+
+def value_of(body: Mapping[str, Any], paths: Iterable[tuple[str, ...]]) -> Any:
+    """Return the first value that an answer has at one of these paths of keys, or None."""
+    for path in paths:
+        value: Any = body
+        for key in path:
+            value = value.get(key) if isinstance(value, Mapping) else None
+        if value is not None and value != "":
+            return value
+    return None
 
 
 def words(value: object, depth: int = 0) -> str | None:

@@ -8,14 +8,15 @@ in which known values do not bind, and a name that looks like a misspelt one is 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any, Final, Literal, Protocol
 
-from attrs import field, frozen
-from lemon_client.model_table import MODELS, PARAMETERS, RELATIONS, REQUIRED, ModelRow, Pixels, Retired, Rule
+from attrs import evolve, field, frozen
+from lemon_client.model_table import LIVE, MODELS, PARAMETERS, RELATIONS, REQUIRED, ModelRow, Pixels, Retired, Rule
 
+from ._response import value_of
 from ._warn import warn
 from ._words import NOT_BLANK, TYPES, phrases, relation
 from .errors import CapabilityError
@@ -63,6 +64,10 @@ class ModelCapabilities:
     model does not take it; ``default`` there is what the server uses, and is never sent. ``listed`` is False for a
     model that the contract's table does not name. ``family`` is the pattern whose row it follows, where it has none of
     its own. ``source`` names the document. ``retired`` says since when it is gone, and what to use instead.
+
+    Where the API was asked (``live=True``), ``origin`` is the address that answered, None for a model that it did not
+    name; ``asked_at`` is when, in Unix seconds; ``unit`` is what its price is per; and ``raw`` is all it said. What it
+    left open is the table's.
     """
 
     id: str
@@ -73,6 +78,10 @@ class ModelCapabilities:
     listed: bool = True
     family: str | None = None
     retired: Retired | None = None
+    origin: str | None = None
+    asked_at: float | None = None
+    unit: str | None = None
+    raw: Mapping[str, Any] | None = field(default=None, repr=False)
 
     def takes(self, parameter: str) -> bool:
         """Tell whether the model takes a parameter."""
@@ -102,6 +111,63 @@ def capabilities(model: str) -> ModelCapabilities:
         listed=key != ANY_MODEL,
         family=key if key not in (model, ANY_MODEL) else None,
         retired=row.get("retired"),
+    )
+
+
+class Said(Protocol):
+    """What the API answered: its fields, from where, and when."""
+
+    @property
+    def fields(self) -> Mapping[str, Any]: ...
+    @property
+    def origin(self) -> str: ...
+    @property
+    def at(self) -> float: ...
+
+
+def live_list(said: Said) -> list[ModelCapabilities]:
+    """Lay a live list of models over the table: its models with what was said of them, and then the others."""
+    entries = value_of(said.fields, LIVE.entries)
+    named: dict[str, Mapping[str, Any]] = {}
+    for entry in entries if isinstance(entries, list) else ():
+        if isinstance(entry, Mapping) and isinstance(name := value_of(entry, LIVE.id), str):
+            named[name] = entry
+    known = [_laid_over(one, named.pop(one.id, None), said) for one in models()]
+    return [*known, *(_laid_over(capabilities(name), entry, said) for name, entry in named.items())]
+
+
+def live(model: str, said: Said) -> ModelCapabilities:
+    """Lay what the API says of a model over the table's row."""
+    return _laid_over(capabilities(model), said.fields, said)
+
+
+def _laid_over(model: ModelCapabilities, entry: Mapping[str, Any] | None, said: Said) -> ModelCapabilities:
+    if entry is None:
+        return evolve(model, asked_at=said.at)
+    rules, takes = dict(model.parameters), value_of(entry, LIVE.takes)
+    if isinstance(takes, list) and takes:
+        taken = {"model", "prompt", *map(str, takes)}
+        for name, rule in PARAMETERS.items():
+            is_taken = not taken.isdisjoint({name, rule.get("alias_of", name)})
+            rules[name] = (rules[name] or _described(MODELS[ANY_MODEL], name)) if is_taken else False
+    for name, paths in LIVE.values.items():
+        own, values = rules[name], value_of(entry, paths)
+        if own is not False and isinstance(values, list) and values:
+            rules[name] = {**own, "enum": tuple(values)}
+    retired = model.retired
+    if gone := value_of(entry, LIVE.retired):
+        retired = {"since": str(gone).partition("T")[0], "source": said.origin}
+        if instead := value_of(entry, LIVE.instead):
+            retired["instead"] = str(instead)
+    unit = value_of(entry, LIVE.unit)
+    return evolve(
+        model,
+        parameters=rules,
+        retired=retired,
+        origin=said.origin,
+        asked_at=said.at,
+        unit=unit if isinstance(unit, str) else None,
+        raw=entry,
     )
 
 
@@ -151,9 +217,13 @@ def violations(request: Mapping[str, Any] | GeneratedRequest) -> list[Violation]
     Takes an ``ImageGenerationRequest`` of the generated client, or a mapping with the same names. Parameters that the
     contract does not know are not judged. An empty list means that nothing documented speaks against it.
     """
-    fields = request if isinstance(request, Mapping) else request.to_dict()
+    return wrong_fields(request if isinstance(request, Mapping) else request.to_dict(), REQUIRED)
+
+
+def wrong_fields(fields: Mapping[str, Any], required: Iterable[str]) -> list[Violation]:
+    """List what is wrong with the parameters of any billed request, which needs those that are ``required``."""
     given = {name: fields[name] for name in PARAMETERS if fields.get(name) is not None}
-    found = [Violation(name, "is required") for name in REQUIRED if name not in given]
+    found = [Violation(name, "is required") for name in required if name not in given]
     model = given.get("model", PARAMETERS["model"].get("default", ANY_MODEL))
     row = MODELS[_key(model if isinstance(model, str) else ANY_MODEL)]
     for name, value in given.items():
@@ -218,10 +288,13 @@ def cautions(request: Mapping[str, Any]) -> list[str]:
     model, found = request.get("model"), []
     if isinstance(model, str) and model != ANY_MODEL:
         if (gone := MODELS[_key(model)].get("retired")) is not None:
-            instead = f"Use {gone['instead']!r} instead." if "instead" in gone else "`lemon models` lists the others."
-            found.append(f"The model {model!r} was retired on {gone['since']} ({gone['source']}). {instead}")
+            found.append(f"The model {model!r} was retired on {gone['since']} ({gone['source']}). {_instead(gone)}")
         elif near := nearest_model(model):
-            found.append(f"The model {model!r} is not a documented one. Did you mean {near!r}?")
+            late = MODELS[near].get("retired")
+            found.append(
+                f"The model {model!r} is not a documented one. Did you mean {near!r}?"
+                + (f" That was retired on {late['since']}. {_instead(late)}" if late else "")
+            )
     for name, rule in PARAMETERS.items():
         if rule.get("deprecated") and request.get(name) is not None:
             found.append(
@@ -229,6 +302,10 @@ def cautions(request: Mapping[str, Any]) -> list[str]:
                 + (f" Use {rule['alias_of']!r} instead." if "alias_of" in rule else "")
             )
     return found
+
+
+def _instead(gone: Retired) -> str:
+    return f"Use {gone['instead']!r} instead." if "instead" in gone else "`lemon models` lists the others."
 
 
 def caution(request: Mapping[str, Any]) -> None:

@@ -5,12 +5,14 @@ Each method starts a flow, written once, and hands it to the driver of its colou
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Self, TypeAlias, TypeVar, Unpack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, Unpack, overload
 
 from attrs import define, field, frozen
 
 from . import _generate
+from ._api import Record, ask, get_model_pricing
 from ._core import (
     AsyncCore,
     BlockingCore,
@@ -21,26 +23,36 @@ from ._core import (
     bound,
     check_waiting,
     prepare,
+    prepare_pictures,
     with_options,
 )
+from ._openai import named_otherwise
 from ._raw import generated_client
 from .capabilities import ModelCapabilities, capabilities, models
 from .results import ImageResult
 from .tasks import Task, restore
 
 if TYPE_CHECKING:
+    import os
+
     import httpx
     from lemon_client import AuthenticatedClient
-    from lemon_client.image_params import ImageParams, KnownModel
+    from lemon_client.image_params import CreateVariationParams, EditImageParams, ImageParams, KnownModel
+
+    from ._inputs import Picture
+    from .ledger import Ledger
 
 __all__ = (
     "AsyncImageTask",
     "AsyncImages",
     "AsyncLemon",
+    "AsyncModels",
+    "AsyncTasks",
     "ImageTask",
     "Images",
     "Lemon",
     "Models",
+    "Tasks",
 )
 
 LemonT = TypeVar("LemonT", bound="Lemon | AsyncLemon")
@@ -63,7 +75,7 @@ class ImageTask(Task):
         Raises TaskNotFoundError, TaskTimeoutError, APIStatusError.
         """
         core = bound(self._core)
-        core.run(*_generate.refreshed(core, self, core.limit(None)))
+        core.call(_generate.refreshed(core, self, core.limit(None)))
         return self
 
     def result(
@@ -77,7 +89,7 @@ class ImageTask(Task):
         """
         core = bound(self._core)
         check_waiting(poll_interval, on_update, blocking=True)
-        return core.run(*_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
+        return core.call(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
 
     def updates(self, *, deadline: float | None = None, poll_interval: float | None = None) -> Iterator[Self]:
         """Wait until the task is done, giving the handle each time its status or progress changes.
@@ -88,7 +100,7 @@ class ImageTask(Task):
         check_waiting(poll_interval)
         limit = core.limit(deadline)
         while not self.done:
-            if not core.run(*_generate.changed(core, self, limit, poll_interval)):
+            if not core.call(_generate.changed(core, self, limit, poll_interval)):
                 return
             yield self
 
@@ -102,7 +114,7 @@ class AsyncImageTask(Task):
     async def refresh(self) -> Self:
         """Async twin of `ImageTask.refresh`."""
         core = bound(self._core)
-        await core.arun(*_generate.refreshed(core, self, core.limit(None)))
+        await core.acall(_generate.refreshed(core, self, core.limit(None)))
         return self
 
     async def result(
@@ -115,7 +127,7 @@ class AsyncImageTask(Task):
         """Async twin of `ImageTask.result`; ``on_update`` may be async."""
         core = bound(self._core)
         check_waiting(poll_interval, on_update)
-        return await core.arun(*_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
+        return await core.acall(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
 
     async def updates(
         self, *, deadline: float | None = None, poll_interval: float | None = None
@@ -125,7 +137,7 @@ class AsyncImageTask(Task):
         check_waiting(poll_interval)
         limit = core.limit(deadline)
         while not self.done:
-            if not await core.arun(*_generate.changed(core, self, limit, poll_interval)):
+            if not await core.acall(_generate.changed(core, self, limit, poll_interval)):
                 return
             yield self
 
@@ -163,7 +175,7 @@ class Images:
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
         told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
-        return self._core.run(*told)
+        return self._core.call(told)
 
     def submit(
         self,
@@ -180,7 +192,53 @@ class Images:
         """
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        return self._core.run(*_generate.submitted(self._core, ImageTask, request, limit))
+        return self._core.call(_generate.submitted(self._core, ImageTask, request, limit))
+
+    def edit(
+        self,
+        image: Picture | Sequence[Picture],
+        prompt: str,
+        *,
+        mask: Picture | None = None,
+        model: KnownModel | str | None = None,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: OnUpdate | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Unpack[EditImageParams],
+    ) -> ImageResult:
+        """Change pictures by a prompt and return what came of it, however the API answers. **Billed once.**
+
+        ``image``: a path, bytes, a file open for reading bytes or an http(s) address; or a list of them, all files or
+        all addresses. ``mask``: one more, transparent where changes go. They are read, and refused before anything is
+        sent if one is no whole picture or beyond the contract's limits. The other arguments and the errors are those of
+        `generate`, and OSError for a file that cannot be read.
+        """
+        check_waiting(poll_interval, on_update, blocking=True)
+        limit, pictures = self._core.limit(deadline), {"image": image, "mask": mask}
+        how = (pictures, prompt, model, params, extra_body, self._core.validation)
+        request = partial(prepare_pictures, "edit_image", *how)
+        told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
+        return self._core.call(told)
+
+    def create_variation(
+        self,
+        image: Picture,
+        *,
+        model: KnownModel | str | None = None,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: OnUpdate | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Unpack[CreateVariationParams],
+    ) -> ImageResult:
+        """Make variations of a picture, which is a file as for `edit`, and return them. **Billed once.**"""
+        check_waiting(poll_interval, on_update, blocking=True)
+        limit = self._core.limit(deadline)
+        how = ({"image": image}, None, model, params, extra_body, self._core.validation)
+        request = partial(prepare_pictures, "create_variation", *how)
+        told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
+        return self._core.call(told)
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> ImageTask:
         """Return the handle of a task by its id. No request is made. Raises ValueError for what cannot be an id."""
@@ -189,6 +247,9 @@ class Images:
     def task_from_dict(self, data: Mapping[str, Any]) -> ImageTask:
         """Return the handle that ``to_dict()`` described. No request is made. Raises ValueError for anything else."""
         return restore(ImageTask, data, core=self._core)
+
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = named_otherwise("lemon.images", create="generate(prompt)")
 
 
 @frozen(repr=False)
@@ -213,7 +274,7 @@ class AsyncImages:
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
         told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
-        return await self._core.arun(*told)
+        return await self._core.acall(told)
 
     async def submit(
         self,
@@ -227,7 +288,47 @@ class AsyncImages:
         """Async twin of `Images.submit`."""
         limit = self._core.limit(deadline)
         request = prepare(prompt, model, params, extra_body, self._core.validation)
-        return await self._core.arun(*_generate.submitted(self._core, AsyncImageTask, request, limit))
+        return await self._core.acall(_generate.submitted(self._core, AsyncImageTask, request, limit))
+
+    async def edit(
+        self,
+        image: Picture | Sequence[Picture],
+        prompt: str,
+        *,
+        mask: Picture | None = None,
+        model: KnownModel | str | None = None,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: AsyncOnUpdate | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Unpack[EditImageParams],
+    ) -> ImageResult:
+        """Async twin of `Images.edit`; files are read in a thread."""
+        check_waiting(poll_interval, on_update)
+        limit, pictures = self._core.limit(deadline), {"image": image, "mask": mask}
+        how = (pictures, prompt, model, params, extra_body, self._core.validation)
+        request = partial(prepare_pictures, "edit_image", *how)
+        told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
+        return await self._core.acall(told)
+
+    async def create_variation(
+        self,
+        image: Picture,
+        *,
+        model: KnownModel | str | None = None,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: AsyncOnUpdate | None = None,
+        extra_body: Mapping[str, Any] | None = None,
+        **params: Unpack[CreateVariationParams],
+    ) -> ImageResult:
+        """Async twin of `Images.create_variation`."""
+        check_waiting(poll_interval, on_update)
+        limit = self._core.limit(deadline)
+        how = ({"image": image}, None, model, params, extra_body, self._core.validation)
+        request = partial(prepare_pictures, "create_variation", *how)
+        told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
+        return await self._core.acall(told)
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> AsyncImageTask:
         """As `Images.task`; not async, because no request is made."""
@@ -237,17 +338,138 @@ class AsyncImages:
         """As `Images.task_from_dict`; not async, because no request is made."""
         return restore(AsyncImageTask, data, core=self._core)
 
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = named_otherwise("lemon.images", create="generate(prompt)")
 
+
+@frozen(repr=False)
+class Tasks:
+    """``lemon.tasks``: tasks by their ids, whoever submitted them. Everything here is free."""
+
+    _core: BlockingCore
+
+    def get(self, task_id: str, *, deadline: float | None = None) -> ImageTask:
+        """Ask for the present state of a task and return its handle. Raises as `ImageTask.refresh` does."""
+        task = _generate.handle(self._core, ImageTask, task_id, None)
+        self._core.call(_generate.refreshed(self._core, task, self._core.limit(deadline)))
+        return task
+
+    def wait(
+        self,
+        task_id: str,
+        *,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: OnUpdate | None = None,
+    ) -> ImageResult:
+        """Wait until a task is done and return its images. As `ImageTask.result`."""
+        task = _generate.handle(self._core, ImageTask, task_id, None)
+        return task.result(deadline=deadline, poll_interval=poll_interval, on_update=on_update)
+
+    def cancel(self, task_id: str, *, deadline: float | None = None) -> ImageTask:
+        """Cancel a task that has not begun, and return its handle.
+
+        Raises BadRequestError if tasks of its model cannot be cancelled, ConflictError if it is too late,
+        PermissionDeniedError if it is another key's, TaskNotFoundError if there is none; then nothing has changed.
+        """
+        task = _generate.handle(self._core, ImageTask, task_id, None)
+        self._core.call(_generate.cancelled(self._core, task, self._core.limit(deadline)))
+        return task
+
+
+@frozen(repr=False)
+class AsyncTasks:
+    """Async twin of `Tasks`."""
+
+    _core: AsyncCore
+
+    async def get(self, task_id: str, *, deadline: float | None = None) -> AsyncImageTask:
+        """Async twin of `Tasks.get`."""
+        task = _generate.handle(self._core, AsyncImageTask, task_id, None)
+        await self._core.acall(_generate.refreshed(self._core, task, self._core.limit(deadline)))
+        return task
+
+    async def wait(
+        self,
+        task_id: str,
+        *,
+        deadline: float | None = None,
+        poll_interval: float | None = None,
+        on_update: AsyncOnUpdate | None = None,
+    ) -> ImageResult:
+        """Async twin of `Tasks.wait`."""
+        task = _generate.handle(self._core, AsyncImageTask, task_id, None)
+        return await task.result(deadline=deadline, poll_interval=poll_interval, on_update=on_update)
+
+    async def cancel(self, task_id: str, *, deadline: float | None = None) -> AsyncImageTask:
+        """Async twin of `Tasks.cancel`."""
+        task = _generate.handle(self._core, AsyncImageTask, task_id, None)
+        await self._core.acall(_generate.cancelled(self._core, task, self._core.limit(deadline)))
+        return task
+
+
+@frozen(repr=False)
 class Models:
-    """``lemon.models``: what the contract's table says of models. No request is made."""
+    """``lemon.models``: what the contract's table says of models, and what the API says of them now.
 
-    def list(self) -> list[ModelCapabilities]:
-        """Return every documented model."""
-        return models()
+    Without ``live`` no request is made. With it one is, which is free; what it tells is laid over the table's row.
+    """
 
-    def get(self, model: str) -> ModelCapabilities:
-        """Return what is known of a model. An undocumented one gets what holds for any, with ``listed`` False."""
-        return capabilities(model)
+    _core: BlockingCore
+
+    def list(self, *, live: bool = False, deadline: float | None = None) -> list[ModelCapabilities]:
+        """Return every documented model; ``live``: and those that the API has now."""
+        return self._core.run(_generate.live_models(self._core, self._core.limit(deadline))) if live else models()
+
+    def get(self, model: str, *, live: bool = False, deadline: float | None = None) -> ModelCapabilities:
+        """Return what is known of a model. An undocumented one gets what holds for any, with ``listed`` False.
+
+        ``live``: raises NotFoundError for a model that the API does not have.
+        """
+        if not live:
+            return capabilities(model)
+        return self._core.run(_generate.live_model(self._core, model, self._core.limit(deadline)))
+
+    def pricing(self, model: str, *, deadline: float | None = None) -> Record:
+        """Ask what a model costs, and return the answer as it came: the fields depend on the model."""
+        return self._core.run(ask(self._core.session, get_model_pricing(model), self._core.limit(deadline)))
+
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = named_otherwise("lemon.models", retrieve="get(model)")
+
+
+@frozen(repr=False)
+class AsyncModels:
+    """Async twin of `Models`. Without ``live`` no request is made, so that nothing is awaited."""
+
+    _core: AsyncCore
+
+    @overload
+    def list(self, *, live: Literal[False] = False, deadline: float | None = None) -> list[ModelCapabilities]: ...
+    @overload
+    def list(self, *, live: Literal[True], deadline: float | None = None) -> Awaitable[list[ModelCapabilities]]: ...
+    def list(self, *, live: bool = False, deadline: float | None = None) -> Any:
+        """As `Models.list`; with ``live``, to be awaited."""
+        return self._core.arun(_generate.live_models(self._core, self._core.limit(deadline))) if live else models()
+
+    @overload
+    def get(self, model: str, *, live: Literal[False] = False, deadline: float | None = None) -> ModelCapabilities: ...
+    @overload
+    def get(
+        self, model: str, *, live: Literal[True], deadline: float | None = None
+    ) -> Awaitable[ModelCapabilities]: ...
+    def get(self, model: str, *, live: bool = False, deadline: float | None = None) -> Any:
+        """As `Models.get`; with ``live``, to be awaited."""
+        if not live:
+            return capabilities(model)
+        return self._core.arun(_generate.live_model(self._core, model, self._core.limit(deadline)))
+
+    async def pricing(self, model: str, *, deadline: float | None = None) -> Record:
+        """Async twin of `Models.pricing`."""
+        return await self._core.arun(ask(self._core.session, get_model_pricing(model), self._core.limit(deadline)))
+
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = named_otherwise("lemon.models", retrieve="get(model)")
 
 
 class Lemon:
@@ -259,7 +481,8 @@ class Lemon:
     call, retries, waiting and downloads included. ``max_retries``: how often a submission that was certainly not
     accepted is sent again. ``requests_per_minute``: what this client may use of the account's rate limit (None: no
     bound). ``validation``: "strict" raises before sending, "warn" warns and sends, "off" neither. ``http_client``: an
-    ``httpx.Client`` of your own, which is left open.
+    ``httpx.Client`` of your own, which is left open. ``ledger``: True writes single calls down in the user's own
+    ledger, a path in that file (docs/money.md).
 
     Raises MissingKeyError without a key, and ValueError or TypeError for arguments that make no sense.
     """
@@ -276,9 +499,11 @@ class Lemon:
         validation: Validation = "strict",
         http_client: httpx.Client | None = None,
         allow_private_images: bool = False,
+        ledger: bool | str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
         options = (deadline, max_retries, requests_per_minute, validation)
         self._core = blocking_core(api_key, base_url, timeout, http_client, allow_private_images, options)
+        self._core.ledger = _ledger(ledger)
 
     @property
     def images(self) -> Images:
@@ -288,7 +513,16 @@ class Lemon:
     @property
     def models(self) -> Models:
         """What models can do."""
-        return Models()
+        return Models(self._core)
+
+    @property
+    def tasks(self) -> Tasks:
+        """Tasks by their ids."""
+        return Tasks(self._core)
+
+    def balance(self, *, deadline: float | None = None) -> Record:
+        """Ask how much money the account has left. The client's key has to be a management token."""
+        return self._core.run(_generate.balance(self._core, self._core.limit(deadline)))
 
     @property
     def raw(self) -> AuthenticatedClient:
@@ -328,9 +562,11 @@ class AsyncLemon:
         validation: Validation = "strict",
         http_client: httpx.AsyncClient | None = None,
         allow_private_images: bool = False,
+        ledger: bool | str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
         options = (deadline, max_retries, requests_per_minute, validation)
         self._core = async_core(api_key, base_url, timeout, http_client, allow_private_images, options)
+        self._core.ledger = _ledger(ledger)
 
     @property
     def images(self) -> AsyncImages:
@@ -338,9 +574,18 @@ class AsyncLemon:
         return AsyncImages(self._core)
 
     @property
-    def models(self) -> Models:
+    def models(self) -> AsyncModels:
         """What models can do."""
-        return Models()
+        return AsyncModels(self._core)
+
+    @property
+    def tasks(self) -> AsyncTasks:
+        """Tasks by their ids."""
+        return AsyncTasks(self._core)
+
+    async def balance(self, *, deadline: float | None = None) -> Record:
+        """Async twin of `Lemon.balance`."""
+        return await self._core.arun(_generate.balance(self._core, self._core.limit(deadline)))
 
     @property
     def raw(self) -> AuthenticatedClient:
@@ -363,6 +608,14 @@ class AsyncLemon:
 
     def __repr__(self) -> str:
         return _shown(self)
+
+
+def _ledger(given: bool | str | os.PathLike[str] | Ledger | None) -> Ledger | None:
+    if given is None or given is False:
+        return None
+    from .ledger import opened  # for those who want one: it brings the database
+
+    return opened(given)
 
 
 def _twin(lemon: LemonT, core: Any) -> LemonT:

@@ -38,7 +38,7 @@ def poll_until_done(
     session, seconds, validation, credentials = borrowed(http, deadline)
     core = BlockingCore(session, seconds, validation, Http(credentials, http))
     handle = _handle(core, ImageTask, task)
-    return core.run(*_generate.adopted(core, handle, core.limit(None), on_update))
+    return core.call(_generate.adopted(core, handle, core.limit(None), on_update))
 
 
 async def apoll_until_done(
@@ -54,7 +54,7 @@ async def apoll_until_done(
     session, seconds, validation, credentials = borrowed(http, deadline)
     core = AsyncCore(session, seconds, validation, AsyncHttp(credentials, http))
     handle = _handle(core, AsyncImageTask, task)
-    return await core.arun(*_generate.adopted(core, handle, core.limit(None), on_update))
+    return await core.acall(_generate.adopted(core, handle, core.limit(None), on_update))
 
 
 def _handle(core: Core, kind: type[TaskT], given: object) -> TaskT:

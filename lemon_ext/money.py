@@ -16,7 +16,8 @@ from typing import Any
 from attrs import define, field, frozen
 from lemon_client.money_table import PRICES, Price
 
-from ._api import amount
+from ._amount import amount, dollars
+from ._inputs import OPERATION
 from .capabilities import capabilities
 from .errors import BudgetError
 
@@ -36,11 +37,6 @@ class Quote:
         return "unknown" if self.price is None else f"unknown (billed by {self.price.per}s)"
 
 
-def dollars(amount: Decimal) -> str:
-    """Return an amount as people write it."""
-    return f"${amount:,.2f}" if amount == amount.quantize(Decimal("0.01")) else f"${amount.normalize():,f}"
-
-
 def prices(model: str) -> tuple[Price, ...]:
     """Return what is published of a model's price: its own, or that of the longest pattern that fits."""
     if model in PRICES:
@@ -50,8 +46,11 @@ def prices(model: str) -> tuple[Price, ...]:
 
 
 def quote(request: Mapping[str, Any], images: int = 1) -> Quote:
-    """Return what a request for so many images will cost. What it leaves out is what the server uses."""
-    model = request.get("model")
+    """Return what a request for so many images will cost. What it leaves out is what the server uses.
+
+    The published prices are those of generations: what an edit costs is not known.
+    """
+    model = request.get("model") if OPERATION not in request else None
     for price, defaults in _known(model) if isinstance(model, str) else ():
         given = (request.get(name) if request.get(name) is not None else defaults.get(name) for name in price.when)
         if all(value in allowed for value, allowed in zip(given, price.when.values(), strict=True)):
@@ -111,29 +110,45 @@ class Budget:
     BudgetError for what is no amount.
     """
 
-    def __init__(self, limit: object, *, allow_unknown: bool = False, spent: Decimal = Decimal(0)) -> None:
+    def __init__(self, limit: object, *, allow_unknown: bool = False) -> None:
         exact = amount(limit)
         if exact is None:
             raise BudgetError(
                 f"A budget is an amount in US dollars, zero or more, for example 2.50, and not {limit!r}. "
                 "Nothing was sent."
             )
-        self.limit, self.allow_unknown, self.spent = exact, allow_unknown, spent
+        self.limit, self.allow_unknown, self.spent = exact, allow_unknown, Decimal(0)
         self._reserved: dict[Hashable, Decimal] = {}
         self._lock = threading.Lock()
 
-    def check(self, planned: Estimate) -> None:
-        """Raise BudgetError if none of the requests fits, or the price of one is not known and that is not allowed."""
+    @classmethod
+    def of(cls, limit: object, allow_unknown: bool) -> Budget | None:
+        """Make one of what a user gave; None is no budget."""
+        return None if limit is None else cls(limit, allow_unknown=allow_unknown)
+
+    def check(self, planned: Estimate, *, whole: bool = False) -> None:
+        """Raise BudgetError if nothing of what is planned fits (``whole``: not all), or a price is not known."""
         if planned.unknown and not self.allow_unknown:
             raise BudgetError(
-                f"A budget needs prices, and what this costs is {planned}. Nothing was sent. To send all the same, and "
-                "count what is not known as nothing: --allow-unknown-price, or allow_unknown_price=True."
+                f"A budget needs prices, and what this costs is {planned}. Nothing was sent. To count as nothing what "
+                "is not known: --allow-unknown-price, or allow_unknown_price=True."
             )
         if planned.least is not None and planned.least > self.limit:
             raise BudgetError(
                 f"The budget of {dollars(self.limit)} does not cover the cheapest request, which costs "
                 f"{dollars(planned.least)}. Nothing was sent."
             )
+        if whole and planned.usd > self.limit:
+            raise BudgetError(
+                f"The {planned.known} requests cost {dollars(planned.usd)} together, and the budget is "
+                f"{dollars(self.limit)}. Nothing was sent."
+            )
+
+    def commit(self, key: Hashable, usd: Decimal) -> None:
+        """Count what was spent before, also beyond the limit."""
+        with self._lock:
+            self.spent += usd - self._reserved.get(key, Decimal(0))
+            self._reserved[key] = usd
 
     def reserve(self, key: Hashable, usd: Decimal | None) -> bool:
         """Set aside what a request costs (None: not known, nothing). False if that would exceed the budget."""
@@ -152,10 +167,8 @@ class Budget:
 
     def settle(self, key: Hashable, cost: Decimal) -> None:
         """Put what a request really cost in the place of what was set aside."""
-        with self._lock:
-            if key in self._reserved:
-                self.spent += cost - self._reserved[key]
-                self._reserved[key] = cost
+        if key in self._reserved:
+            self.commit(key, cost)
 
     def refusal(self, usd: Decimal | None) -> str:
         """Say why a request is not sent."""

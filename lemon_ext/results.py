@@ -422,16 +422,17 @@ class ImageResult(Sequence[Image]):
         """The images, under the name the ``openai`` package uses."""
         return self.images
 
-    def save(self, folder: str | os.PathLike[str], *, deadline: float | None = None) -> list[Path]:
+    def save(self, folder: str | os.PathLike[str] = ".", *, deadline: float | None = None) -> list[Path]:
         """Save every image in a folder, made if missing, under free names made from the prompt. Returns where.
 
+        Without a folder they are saved in the working directory.
         Each image takes ``deadline`` seconds at most (None: the client's). An image that cannot be saved does not keep
         the others from it. Its error, of the kinds that `Image.save` raises, comes at the end: it names every image
         that is missing, and its ``paths`` are the others. Raises ValueError for a folder that looks like a file.
         """
         return _run(self._runner, self._saving(folder, deadline))
 
-    async def asave(self, folder: str | os.PathLike[str], *, deadline: float | None = None) -> list[Path]:
+    async def asave(self, folder: str | os.PathLike[str] = ".", *, deadline: float | None = None) -> list[Path]:
         """Async twin of `save`."""
         return await _arun(self._runner, self._saving(folder, deadline))
 

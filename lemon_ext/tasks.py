@@ -16,15 +16,19 @@ from typing import Any, Final, TypeVar
 
 from attrs import define, field
 
+from ._amount import amount
 from ._api import (
     Accepted,
     Answer,
+    Body,
     Session,
     State,
     Transient,
     TryLater,
+    Unknown,
     acquire,
-    amount,
+    ask,
+    cancel_image_task,
     poll,
     poll_target,
     read_answer,
@@ -38,8 +42,10 @@ from ._retry import Deadline, backoff, wait_before
 from ._warn import warn
 from .errors import (
     APITimeoutError,
+    ConflictError,
     LemonError,
     ModerationTaskError,
+    NotFoundError,
     ResponseError,
     TaskCancelledError,
     TaskFailedError,
@@ -91,6 +97,8 @@ class Task:
     _polled: float | None = field(default=None, init=False)
     _ours: bool = field(default=False, init=False)
     _seen: bool = field(default=False, init=False)
+    #: Its line in the ledger, if this process wrote that.
+    _line: int | None = field(default=None, init=False)
     _trouble: Transient | None = field(default=None, init=False)
     _troubles: int = field(default=0, init=False)
 
@@ -208,7 +216,7 @@ class Leaving:
         return None
 
 
-def submit(session: Session, body: Mapping[str, Any], deadline: Deadline, leaving: Leaving) -> Flow[Answer]:
+def submit(session: Session, body: Body, deadline: Deadline, leaving: Leaving) -> Flow[Answer]:
     """Send the billable POST, again only if it certainly was not accepted.
 
     Raises SubmissionUncertainError where that cannot be told, APIStatusError for a refusal, APIConnectionError if the
@@ -221,6 +229,8 @@ def submit(session: Session, body: Mapping[str, Any], deadline: Deadline, leavin
         outcome = yield from submit_once(session, leaving.post)
         if isinstance(outcome, Accepted):
             return outcome.answer
+        if isinstance(outcome, Unknown):
+            raise outcome.error
         leaving.post = None
         attempt += 1
         if not isinstance(outcome, TryLater) or attempt > session.max_retries:
@@ -232,7 +242,7 @@ def submit(session: Session, body: Mapping[str, Any], deadline: Deadline, leavin
 
 
 def submit_task(
-    session: Session, new: Callable[[], TaskT], body: Mapping[str, Any], deadline: Deadline, leaving: Leaving
+    session: Session, new: Callable[[], TaskT], body: Body, deadline: Deadline, leaving: Leaving
 ) -> Flow[TaskT]:
     """Submit a request and return its handle, done already if the API answered with images.
 
@@ -308,6 +318,43 @@ def refresh(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
         yield Sleep(delay)
 
 
+def cancel(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
+    """Cancel a task, and learn what became of it.
+
+    Raises TaskNotFoundError; BadRequestError where the model's tasks cannot be cancelled, ConflictError where it is too
+    late, PermissionDeniedError where the task is another key's.
+    """
+    if task.id is None:
+        raise LemonError("This request was answered at once: there is no task to cancel.")
+    try:
+        record = yield from ask(session, cancel_image_task(task.id), deadline)
+    except NotFoundError as exc:
+        raise _not_found(task, str(exc)) from exc
+    except ConflictError as exc:
+        # Perhaps it is an earlier try, whose answer was lost, that has cancelled it.
+        yield from refresh(session, task, deadline)
+        if task._answer is None or task._answer.state is not State.CANCELLED:
+            exc.task = task
+            raise
+        return
+    except LemonError as exc:
+        exc.task = task
+        raise
+    answer = read_answer(record.response)
+    if answer is not None and answer.status is not None:
+        task._take(answer)
+    else:
+        yield from refresh(session, task, deadline)
+
+
+def _not_found(task: Task, reason: str) -> TaskNotFoundError:
+    return TaskNotFoundError(
+        f"The API does not know the task {task.id} ({reason}) "
+        "Check the id, and that the key is of the account that submitted it.",
+        task=task,
+    )
+
+
 def _acquire(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
     try:
         yield from acquire(session, deadline)
@@ -332,11 +379,7 @@ def poll_once(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
         outcome = Transient("an answer without a status", outcome.retry_after)
     if isinstance(outcome, Transient):
         if outcome.status_code == 404 and not (task._ours and not task._seen and now - task._born < FRESH):
-            raise TaskNotFoundError(
-                f"The API does not know the task {task.id} ({outcome.reason}) "
-                "Check the id, and that the key is of the account that submitted it.",
-                task=task,
-            )
+            raise _not_found(task, outcome.reason)
         task._trouble, task._hint = outcome, outcome.retry_after
         task._troubles += 1
         return

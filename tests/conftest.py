@@ -78,6 +78,12 @@ class Colour:
 
 
 @pytest.fixture(autouse=True)
+def _no_ledger(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep the tests, and the programs that they start, out of the user's own ledger."""
+    monkeypatch.setenv("LEMONDATA_LEDGER", "off")
+
+
+@pytest.fixture(autouse=True)
 def _setups() -> Iterator[None]:
     yield
     setups.close()
@@ -87,9 +93,11 @@ def _setups() -> Iterator[None]:
 def tools() -> Iterator[SimpleNamespace]:
     """The regeneration tool. Not imported at the top: it needs the generator, which the light environment lacks."""
     sys.path.insert(0, str(ROOT / "tools"))
-    names = ("codes", "contract", "derive", "drift", "follow", "impact", "lint", "regen", "waiting")
+    names = ("codes", "contract", "derive", "drift", "follow", "impact", "lint", "money", "regen", "waiting")
     modules = SimpleNamespace(**{name: importlib.import_module(name) for name in names})
-    modules.present = modules.contract.parse((FROZEN.parent / "openapi.yaml").read_text(encoding="utf-8"))
+    from tests.edits import TEXT  # it asks this module where the project is
+
+    modules.present = modules.contract.parse(TEXT)
     yield modules
     sys.path.remove(str(ROOT / "tools"))
 

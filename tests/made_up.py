@@ -22,9 +22,10 @@ def contract(*, parameters=None, rows=None, between=None, sources=None):
     request |= between or {}
     if between:  # the examples need not fit it
         del data["paths"]["/v1/images/generations"]["post"]["requestBody"]["content"]["application/json"]["examples"]
+    if sources:  # and what the frozen contract names itself
+        named = [*data["x-lemon-models"].values(), *data.get("x-lemon-error-codes", {}).values()]
+        data["x-lemon-sources"] = {**{one["source"]: "a page" for one in named}, **sources}
     data["x-lemon-models"] = {**(rows or {}), **data["x-lemon-models"]}
-    if sources:
-        data["x-lemon-sources"] = sources
     return data
 
 

@@ -277,7 +277,7 @@ def test_a_missing_key_is_said_before_anything_is_written(tmp_path):
 
 def test_a_file_is_no_folder(tmp_path):
     (tmp_path / "out").write_text("mine")
-    with pytest.raises(JournalError, match="cannot be used"):
+    with pytest.raises(JournalError, match=r"out is a file\. Give a folder\."):
         go(Gateway(), rows(1), tmp_path / "out")
     assert (tmp_path / "out").read_text() == "mine"
 
@@ -480,7 +480,9 @@ def test_images_that_could_not_be_fetched_are_fetched_by_another_run(tmp_path):
     gateway = Gateway()
     gateway.pictures["i1-0.png"] = deque([404] * 99)
     (outcome,) = go(gateway, rows(1, model="dall-e-3"), tmp_path)
-    assert (outcome["status"], outcome["error"]["type"]) == ("failed", "DownloadError")
+    assert (outcome["status"], outcome["error"]["type"]) == ("unfetched", "DownloadError")
+    known = batch_status(tmp_path)
+    assert (known.unfetched, known.failed, known.open) == (1, 0, 1)
     gateway.pictures.clear()
     assert statuses(go(gateway, None, tmp_path)) == {1: "saved"}
     assert results(tmp_path)[0]["error"] is None
@@ -510,7 +512,7 @@ def test_a_full_disk_ends_the_sending_and_the_row_can_be_fetched_later(tmp_path,
     with monkeypatch.context() as patch:
         patch.setattr(PartFile, "place", full)
         outcomes = go(gateway, rows(9, model="dall-e-3"), tmp_path, concurrency=1)
-    assert set(statuses(outcomes).values()) == {"failed"}
+    assert set(statuses(outcomes).values()) == {"unfetched"}
     assert len(gateway.posts) < 9
     go(gateway, None, tmp_path)
     assert set(statuses(results(tmp_path)).values()) == {"saved"}
@@ -782,13 +784,14 @@ def test_every_accepted_row_that_is_not_on_disk_is_named(tmp_path, monkeypatch, 
 
     with pytest.raises(JournalError, match="disk is full") as caught:
         go(gateway, requests, tmp_path) if how == "blocking" else anyio.run(main, backend=how)
+    assert "Note what follows, it is paid for and not on disk:" in caught.value.__notes__
     task = {asked["asked"]["prompt"]: task_id for task_id, asked in gateway.tasks.items()}
     told = sorted(note for note in caught.value.__notes__ if note.startswith("Row "))
     assert [re.sub(r"/i\d-", "/i-", note) for note in told] == [
-        f"Row 1 was accepted as task {task['cat 1']}; note it: it is not on disk.",
-        f"Row 2 was accepted as task {task['cat 2']}; note it: it is not on disk.",
-        "Row 3 was answered with images: https://img.example.net/i-0.png; note it: it is not on disk.",
-        "Row 4 was answered with images: 00004-cat-4-1.png; note it: it is not on disk.",
+        f"Row 1 was accepted as task {task['cat 1']}.",
+        f"Row 2 was accepted as task {task['cat 2']}.",
+        "Row 3 was answered with images: https://img.example.net/i-0.png.",
+        "Row 4 was answered with images: 00004-cat-4-1.png.",
     ]
     assert whole(tmp_path / "00004-cat-4-1.png")
 
@@ -925,7 +928,7 @@ def test_a_task_whose_images_came_as_data_is_asked_again_if_they_could_not_be_wr
 
     with monkeypatch.context() as patch:
         patch.setattr(PartFile, "place", full)
-        assert statuses(go(gateway, rows(1, response_format="b64_json"), tmp_path)) == {1: "failed"}
+        assert statuses(go(gateway, rows(1, response_format="b64_json"), tmp_path)) == {1: "unfetched"}
     assert statuses(go(gateway, None, tmp_path)) == {1: "saved"}
     assert gateway.posts == ["cat 1"]
 
@@ -935,6 +938,7 @@ def test_data_that_is_no_picture_is_kept(tmp_path):
     gateway.expect("cat 1", (200, {"data": [{"b64_json": "@@@@"}]}))
     (outcome,) = go(gateway, rows(1, model="dall-e-3"), tmp_path)
     assert outcome["status"] == "failed"
+    assert (batch_status(tmp_path).failed, batch_status(tmp_path).open) == (1, 0)  # no other run can fetch it
     assert str(tmp_path / "00001-cat-1-1.damaged.txt") in outcome["error"]["message"]
     assert (tmp_path / "00001-cat-1-1.damaged.txt").read_text() == "@@@@"
 

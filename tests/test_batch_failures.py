@@ -280,7 +280,7 @@ def test_one_image_that_cannot_be_fetched_does_not_keep_the_others(tmp_path):
     gateway.pictures["i1-1.png"] = deque([404] * 99)
     (outcome,) = go(gateway, rows(1, model="dall-e-3", n=4), tmp_path)
     assert outcome["paths"] == ["00001-cat-1-1.png", "00001-cat-1-3.png", "00001-cat-1-4.png"]
-    assert (outcome["status"], outcome["revised_prompts"]) == ("failed", ["rewritten"] * 3)
+    assert (outcome["status"], outcome["revised_prompts"]) == ("unfetched", ["rewritten"] * 3)
     assert outcome["error"]["type"] == "DownloadError"
     gateway.pictures.clear()
     before = {path: (tmp_path / path).stat().st_mtime_ns for path in outcome["paths"]}

@@ -52,7 +52,8 @@ def test_a_table_of_a_shop_keeps_its_ids_and_its_columns(emulator, tmp_path):
     ]
     with Journal.read(Path("out")) as journal:
         assert [(entry.id, entry.extra) for entry in journal.entries()] == [(row["id"], row["extra"]) for row in found]
-    assert '"SKU-00015",{"shelf":"A7"}]' in Path("out/index.html").read_text()
+    page = Path("out/index.html").read_text()
+    assert '"SKU-00015",{"shelf":"A7"},' in page
     assert lemon("batch", "shop.csv", "-o", "strict", "--strict-columns").exit_code == 2
     assert lemon("batch", "shop.csv", "-o", "else", "--carry", "size", "--id-column", "shelf").exit_code == 0
     assert names(Path("else")) == ["A7-a-white-cat-1.png", "B1-a-dog-1.png"]
@@ -98,7 +99,7 @@ X = {"prompt": "x"}
         ([{**X, "id": " "}], {}, "row 1: id is empty, and every row needs an id"),
         ([{**X, "id": "a/b"}], {}, "row 1: id holds '/'"),
         ([{**X, "id": "..x"}], {}, "row 1: id begins with"),
-        ([{**X, "id": "é" * 300}], {}, "row 1: id is longer than 100 characters"),
+        ([{**X, "id": "é" * 300}], {}, "row 1: id is longer than 100 characters or 150 bytes"),
         ([{**X, "id": [1]}], {}, "row 1: id must be text or a whole number"),
         (
             [{"id": "a", "prompt": "b c"}, {"id": "a-b", "prompt": "c"}],
@@ -135,9 +136,10 @@ def test_a_grid_sends_every_combination(emulator):
     assert "8 rows for 12 images" in lemon(*command, "--dry-run").stdout
     result = lemon(*command, "-o", "out", "-m", "dall-e-3")
     assert result.exit_code == 0
-    assert result.stderr.splitlines()[0] == (
-        "lemon: 2 rows, each 4 times: 8 rows for 12 images, and each image is billed. The contract names no prices."
-    )
+    assert result.stderr.splitlines()[:2] == [
+        "lemon: 2 rows, each 4 times: 8 rows for 12 images.",
+        "lemon: The cost is at least $0.24: no price is known of dall-e-3.",
+    ]
     assert emulator.charges == 8
     assert [row["id"] for row in results(Path("out"))][:5] == [
         "A-1024x1024-1", "A-1024x1024-2", "A-1792x1024-1", "A-1792x1024-2", "B-1024x1024-1",
@@ -252,3 +254,59 @@ def test_a_failed_row_keeps_the_pictures_that_came(tmp_path):
     assert gateway.posts == ["a", "b", "b"]
     with Journal.read(tmp_path) as journal:
         assert [entry.doubts for entry in journal.entries()] == [0, 1]  # the first try counts as images, too
+
+
+# ---- other forms of the results ----
+
+
+@pytest.fixture
+def sold(emulator):
+    """Make a batch whose columns are of every kind, and return its folder."""
+    Path("in.jsonl").write_text(
+        '{"id": 1, "prompt": "=cat", "n": 2, "price": 3, "tags": ["a"], "mixed": 1, "status": "sold"}\n'
+        '{"id": 2, "prompt": "b [fault:error_403]", "price": 1.5, "mixed": "x", "ok": true}\n'
+    )
+    lemon("batch", "in.jsonl", "-o", "out", "--also", "csv,imagefolder", *FAST)
+    return Path("out")
+
+
+def test_the_results_are_a_table_for_a_spreadsheet(sold):
+    text = (sold / "results.csv").read_text(encoding="utf-8-sig")
+    first, second = csv.DictReader(io.StringIO(text))
+    names = ("id", "status", "prompt", "n", "price", "tags", "mixed", "extra.status")
+    assert {name: first[name] for name in names} == {
+        "id": "1", "status": "saved", "prompt": "'=cat", "n": "2", "price": "3.0", "tags": '["a"]', "mixed": "1",
+        "extra.status": "sold",
+    }  # fmt: skip
+    assert first["paths"] == "1-cat-1.png; 1-cat-2.png"
+    assert (second["status"], second["ok"], second["paths"]) == ("refused", "True", "")
+    assert second["error"]
+
+
+def test_the_folder_is_a_data_set(sold):
+    pictures = [json.loads(line) for line in (sold / "metadata.jsonl").read_text().splitlines()]
+    assert [(one["file_name"], one["prompt"], one["extra.status"]) for one in pictures] == [
+        ("1-cat-1.png", "=cat", "sold"), ("1-cat-2.png", "=cat", "sold"),
+    ]  # fmt: skip
+    datasets = pytest.importorskip("datasets", reason="the package 'datasets' is not installed; it is no extra of ours")
+    found = datasets.load_dataset("imagefolder", data_dir=str(sold), cache_dir="cache")["train"]
+    assert (len(found), found[0]["prompt"], found[0]["image"].size) == (2, "=cat", (1024, 1024))
+
+
+def test_the_results_are_a_parquet_file(sold):
+    pq = pytest.importorskip("pyarrow.parquet", reason="the extra 'parquet' is not installed")
+    assert "--also csv,parquet" in lemon("resume", "out", "--also", "csv,parquet").stderr
+    first, second = pq.read_table(sold / "results.parquet").to_pylist()
+    assert (first["price"], first["tags"], first["n"], first["extra.status"]) == (3.0, '["a"]', 2, "sold")
+    assert (second["price"], second["ok"], second["status"]) == (1.5, True, "refused")
+
+
+def test_a_form_that_there_is_not_is_refused_before_anything_is_sent(emulator, tmp_path, monkeypatch):
+    Path("in.txt").write_text("a cat")
+    result = lemon("batch", "in.txt", "-o", "out", "--also", "csv,hat")
+    assert (result.exit_code, emulator.requests) == (2, [])
+    assert "also can be csv, parquet, imagefolder, and not 'hat'." in result.stderr
+    monkeypatch.setattr("lemon_ext.batch.also.find_spec", lambda _: None)
+    result = lemon("batch", "in.txt", "-o", "out", "--also", "parquet")
+    assert (result.exit_code, emulator.requests) == (2, [])
+    assert "pip install 'lemon-ext[parquet]'" in result.stderr

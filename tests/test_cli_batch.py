@@ -78,7 +78,7 @@ def test_bad_rows_are_named_with_their_lines_and_nothing_is_sent(rows, emulator)
         (["nowhere.jsonl", "-o", "out"], "nowhere.jsonl"),
         (["-", "-o", "out"], "standard input holds no prompts."),
         (["rows.txt"], "Give the folder of the batch with -o DIR, or --dry-run to only check it."),
-        (["rows.txt", "-o", "rows.txt"], ""),
+        (["rows.txt", "-o", "rows.txt"], "rows.txt is a file. Give a folder."),
         (["rows.txt", "-o", "out", "--concurrency", "0"], "Invalid value for '--concurrency'"),
     ],
 )
@@ -89,6 +89,24 @@ def test_what_cannot_be_a_batch_is_refused(rows, emulator, args, message):
     assert result.stderr.startswith("lemon: ")
     assert message in result.stderr
     assert emulator.requests == []
+
+
+@pytest.mark.parametrize(
+    ("args", "code", "said"),
+    [
+        (["batch", "nowhere.csv", "-o", "out"], 2, "'nowhere.csv' does not exist."),
+        (["resume", "nowhere"], 2, "There is no batch in nowhere"),
+        (["resume", "out"], 0, "1 of 1 row"),
+    ],
+)
+def test_a_key_is_asked_for_only_where_there_is_work_for_it(rows, emulator, monkeypatch, args, code, said):
+    lemon("batch", rows("a", name="rows.txt"), "-o", "out")
+    Path("out/results.jsonl").unlink()
+    monkeypatch.delenv("LEMONDATA_API_KEY")
+    result = lemon(*args)
+    assert result.exit_code == code
+    assert said in result.stderr
+    assert Path("out/results.jsonl").exists() == (code == 0)
 
 
 def test_another_input_for_the_same_folder_is_refused(rows, emulator):
@@ -112,10 +130,13 @@ def test_a_dry_run_counts_and_sends_nothing(rows, emulator, monkeypatch):
     file = rows({"prompt": "a"}, {"prompt": "b", "model": "flux-pro", "n": 3})
     result = lemon("batch", file, "--dry-run", "-o", "out")
     assert (result.exit_code, result.stderr) == (0, "")
-    assert result.stdout == (
-        "2 rows for 4 images; all of them can be sent. Nothing was sent.\ndall-e-3  1\nflux-pro  1\n"
+    counted, cost = result.stdout.split("The cost is ")
+    assert counted == "2 rows for 4 images; all of them can be sent. Nothing was sent.\ndall-e-3  1\nflux-pro  1\n"
+    assert cost.startswith(
+        "about $0.145.\n  dall-e-3: $0.04 per image for size 1024x1024, quality standard (E, 2026-01, "
     )
     shown = json.loads(lemon("batch", file, "--dry-run", "--json").stdout)
+    assert shown.pop("cost") == {"usd": "0.145", "about": True, "unknown": 0, "unknown_models": []}
     assert shown == {"rows": 2, "images": 4, "models": {"dall-e-3": 1, "flux-pro": 1}}
     assert emulator.requests == []
     assert not Path("out").exists()
@@ -202,8 +223,8 @@ def test_status_counts_rows_and_names_the_next_command(rows):
     result = lemon("status", "out")
     assert (result.exit_code, result.stderr) == (0, "  next: lemon resume -- out\n")
     assert [text.split() for text in result.stdout.splitlines()] == [
-        ["total", "2"], ["unsent", "1"], ["submitting", "0"], ["waiting", "0"], ["saved", "1"], ["failed", "0"],
-        ["refused", "0"], ["uncertain", "0"], ["images", "1"],
+        ["total", "2"], ["unsent", "1"], ["submitting", "0"], ["waiting", "0"], ["unfetched", "0"], ["saved", "1"],
+        ["failed", "0"], ["refused", "0"], ["uncertain", "0"], ["images", "1"],
     ]  # fmt: skip
     shown = json.loads(lemon("status", "out", "--json").stdout)
     assert (shown["total"], shown["saved"], shown["unsent"], shown["next"]) == (2, 1, 1, "lemon resume -- out")

@@ -53,7 +53,7 @@ def test_no_default_is_sent(emulator):
     assert emulator.ledger[0].request == {"model": "dall-e-3", "prompt": "a cat"}
 
 
-@pytest.mark.parametrize(("said", "charges", "code"), [("n\n", 0, 130), ("y\n", 3, 0)])
+@pytest.mark.parametrize(("said", "charges", "code"), [("n\n", 0, 2), ("y\n", 3, 0)])
 def test_forgotten_quotes_are_asked_about_on_a_terminal(emulator, monkeypatch, said, charges, code):
     monkeypatch.setattr("lemon_ext.cli.generate.sys", SimpleNamespace(stdin=SimpleNamespace(isatty=lambda: True)))
     result = lemon("generate", "a", "white", "cat", input=said)

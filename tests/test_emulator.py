@@ -273,11 +273,11 @@ def test_any_other_key_that_begins_like_one_is_good(api):
         ("GET", f"{GENERATIONS}/img_000000000000", 404),
         ("GET", f"{GENERATIONS}/%2e%2e%2fx", 404),
         ("GET", "/", 404),
-        ("POST", "/v1/images/edits", 404),
+        ("POST", "/v1/images/upscales", 404),
         ("GET", "/v1/tasks/img_1", 404),
         ("GET", f"{GENERATIONS}/", 404),
         ("GET", GENERATIONS, 405),
-        ("DELETE", f"{GENERATIONS}/img_1", 405),
+        ("PUT", f"{GENERATIONS}/img_1", 405),
         ("POST", "/emulator/images/img_1-1-0.png", 405),
     ],
 )
@@ -626,14 +626,14 @@ def test_the_errors_are_the_documented_ones(api):
     assert error("error_402") == {
         "message": "Your balance does not cover this request", "type": "insufficient_balance",
         "code": "insufficient_balance", "param": None, "balance_usd": 0.02, "estimated_cost_usd": 0.04,
-        "suggestions": [{"id": "dall-e-2"}],
+        "suggestions": [{"id": "flux-pro"}],
     }  # fmt: skip
     found = error("model_not_found")
-    assert (found["did_you_mean"], found["param"], found["code"]) == ("dall-e-3", "model", "model_not_found")
+    assert (found["did_you_mean"], found["param"], found["code"]) == ("gpt-image-2", "model", "model_not_found")
     assert [error(name).get("retryable") for name in ("error_503", "error_503_retryable", "error_503_final")] == [
         None, True, False,
     ]  # fmt: skip
-    assert error("error_503")["alternatives"] == [{"id": "flux-schnell", "status": "available", "tags": []}]
+    assert error("error_503")["alternatives"] == [{"id": "flux-pro", "status": "available", "tags": []}]
 
 
 def test_retry_after_comes_in_seconds_and_as_a_date(api):
@@ -713,7 +713,7 @@ def test_the_spoilt_answers_are_spoilt(api):
         ("slow,seconds=fast", "The setting seconds of slow is a number, zero or more, not 'fast'."),
         ("slow,seconds=nan", "The setting seconds of slow is a number"),
         ("fewer_images@look", "The fault fewer_images strikes on submit, not on 'look'."),
-        ("html_502@nowhere", "The fault html_502 strikes on submit or look or image, not on 'nowhere'."),
+        ("html_502@nowhere", "The fault html_502 strikes on submit or look or image or ask, not on 'nowhere'."),
         ("html_502,x=1", "The fault html_502 has no setting 'x'; it has: none."),
     ],
 )

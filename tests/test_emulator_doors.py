@@ -160,11 +160,11 @@ def test_a_huge_body_is_refused_over_a_socket(server):
     assert post(server.url, prompt="x" * 5_000_000).status_code == 413
 
 
-@pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "DELETE", "OPTIONS", "TRACE", "BREW"])
+@pytest.mark.parametrize("method", ["HEAD", "PUT", "PATCH", "OPTIONS", "TRACE", "BREW"])
 def test_a_wrong_method_is_refused_over_a_socket_in_the_envelope(server, method):
     for path, status, allow, code in (
         (GENERATIONS, 405, "POST", b"method_not_allowed"),
-        (f"{GENERATIONS}/img_1", 405, "GET", b"method_not_allowed"),
+        (f"{GENERATIONS}/img_1", 405, "GET, DELETE", b"method_not_allowed"),
         ("/nowhere", 404, None, b"not_found"),
     ):
         answer = httpx.request(method, server.url + path, headers=AUTH, trust_env=False)

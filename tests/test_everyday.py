@@ -52,9 +52,16 @@ def new_size(tree):
     known(tree, "size").append("2080x1040")
 
 
+def bodies(tree):
+    """Return the names of the schemas that are sent."""
+    operations = [operation for item in tree["paths"].values() for operation in item.values()]
+    content = [media for one in operations for media in one.get("requestBody", {}).get("content", {}).values()]
+    return {media["schema"]["$ref"].rpartition("/")[2] for media in content}
+
+
 def new_response_field(tree):
-    for schema in tree["components"]["schemas"].values():
-        if schema is not request(tree) and "properties" in schema:
+    for name, schema in tree["components"]["schemas"].items():
+        if name not in bodies(tree) and "properties" in schema:
             schema["properties"]["brand_new"] = {"type": ["array", "null"], "items": {"type": "string"}}
 
 

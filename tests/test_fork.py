@@ -126,8 +126,9 @@ def hold():
         core.session.rate_limit._lock.acquire()
         core.session.schedule._lock.acquire()
     for kind in lemon._core.http.connections.values():
-        lease = kind.enter(type("User", (), {})())
-        lease.client._transport._pool._optional_thread_lock.acquire()
+        client = kind.take()
+        client._transport._pool._optional_thread_lock.acquire()
+        kind.put(client)
     held.set()
 
 threading.Thread(target=hold, daemon=True).start()

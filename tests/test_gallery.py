@@ -89,6 +89,7 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
         "statuses": [
             ["saved", "Saved"],
             ["waiting", "Waiting"],
+            ["unfetched", "Not fetched"],
             ["uncertain", "Uncertain"],
             ["failed", "Failed"],
             ["refused", "Refused"],
@@ -479,7 +480,7 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
         unsaved(4, "waiting"),
         unsaved(5, "refused", "Not enough money."),
         unsaved(6, "brand-new", "Something."),
-        unsaved(8, "failed", "Fetching it failed.", finished_at=None),
+        unsaved(8, "unfetched", "Fetching it failed.", finished_at=None),
         "{",
         row(7),
     )
@@ -488,6 +489,7 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
     browser.until("document.querySelector('.lost') !== null")
     lines = "[...document.querySelectorAll('.thumb')].map(one => one.innerText.trim().split(/\\s*\\n\\s*/))"
     resend = "Look at your account before you send it again: lemon resume out --resend-uncertain"
+    failed = "It may have been billed all the same. For another try: lemon resume out --resend-failed"
     refused = (
         "The API did not accept it, and it is not billed. Mend it in the input, or send it again as it is: "
         "lemon resume out --resend-refused"
@@ -500,7 +502,7 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
         ["Waiting", "Accepted, not fetched yet. To go on: lemon resume out"],
         ["Refused", "Not enough money.", refused],
         ["brand-new", "Something."],
-        ["Failed", "Fetching it failed.", "It is made and paid. To fetch it: lemon resume out"],
+        ["Not fetched", "Fetching it failed.", "It is made and paid. To fetch it: lemon resume out"],
         ["The file is not in the folder."],
     ]
     assert browser.run("[...document.querySelectorAll('.note')].map(note => note.firstChild.textContent)") == [

@@ -627,7 +627,7 @@ def test_the_generated_client_borrows_our_connections_and_gives_them_back(backen
                 assert (await get_image_task.asyncio("img_1", client=raw)).status == "pending"
             await raw.get_async_httpx_client().aclose()
             assert (await lemon.images.task("img_1").refresh()).status == "pending"
-            assert all(not lease.users for lease in lemon._core.http.connections["poll"]._all)
+            assert len(lemon._core.http.connections["poll"]._idle) == 1
 
     with listening(serve) as address:
         if backend == "blocking":
@@ -637,7 +637,7 @@ def test_the_generated_client_borrows_our_connections_and_gives_them_back(backen
                     assert get_image_task.sync("img_1", client=lemon.raw).status == "pending"
                 lemon.raw.get_httpx_client().close()
                 assert lemon.images.task("img_1").refresh().status == "pending"
-                assert all(not lease.users for lease in lemon._core.http.connections["poll"]._all)
+                assert len(lemon._core.http.connections["poll"]._idle) == 1
         else:
             anyio.run(main, address, backend=backend)
     assert heads == [(1, True, False)] * 5

@@ -58,7 +58,7 @@ NEW_OPERATION = (
     """\
   /v1/balance:
     get:
-      operationId: get_balance
+      operationId: get_credits
       tags: [account]
       summary: Money left
       security: [{BearerAuth: []}]
@@ -263,7 +263,7 @@ def grown(tools, tmp_path_factory):
     root = tmp_path_factory.mktemp("grown")
     shutil.copy(ROOT / "pyproject.toml", root)
     shutil.copytree(ROOT / "lemon_ext", root / "lemon_ext", ignore=shutil.ignore_patterns("__pycache__"))
-    (root / "openapi.yaml").write_text(edit(NEW_MODEL, NEW_PARAMETERS), encoding="utf-8")
+    (root / "openapi.yaml").write_text(edit(NEW_MODEL, NEW_PARAMETERS, whole=True), encoding="utf-8")
     (root / "generated").mkdir()
     (root / "generated" / "stale.py").write_text("x = 1")
     assert tools.regen.main([], root) == 0
@@ -610,4 +610,4 @@ def test_the_report_compares_with_the_last_commit(tools, tmp_path):
 
 def test_a_new_operation_is_reported_until_it_is_wrapped(tools):
     assert tools.impact.unwrapped(tools.present, ROOT) == []
-    assert tools.impact.unwrapped(tools.lint.load(edit(NEW_OPERATION)), ROOT) == ["get_balance"]
+    assert tools.impact.unwrapped(tools.lint.load(edit(NEW_OPERATION)), ROOT) == ["get_credits"]

@@ -190,6 +190,13 @@ def test_nothing_existing_is_overwritten_silently(colour, tmp_path):
     assert [path.name for path in tmp_path.iterdir()] == ["cat.png"]
 
 
+def test_without_a_folder_images_are_saved_here(colour, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    result = get(colour, images({"url": f"{HOME}/a"})({"/a": PNG}), prompt="a cat")
+    assert colour.call(colour.twin(result, "save")) == [Path("a-cat.png")]
+    assert same((tmp_path / "a-cat.png").read_bytes(), PNG)
+
+
 def test_a_folder_gets_free_names_made_from_the_prompt(colour, tmp_path):
     handler = images({"url": f"{HOME}/a"}, {"url": f"{HOME}/b"})({"/a": PNG, "/b": JPEG})
     result = get(colour, handler, prompt="A white cat, sitting!", n=2)

@@ -182,8 +182,7 @@ def test_bad_lines_are_named(tmp_path: Path, name: str, content: bytes | str, ex
         ("a cat".encode("utf-32"), "is UTF-32 text. Save it as UTF-8. Nothing was sent."),
         (
             b"PK\x03\x04...",
-            "is a spreadsheet or another zip file. Name it .xlsx or .ods, or export it as CSV in UTF-8. "
-            "Nothing was sent.",
+            "is a spreadsheet or another zip file. Name it .xlsx or .ods, or export it as CSV. Nothing was sent.",
         ),
     ],
 )

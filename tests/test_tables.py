@@ -187,7 +187,7 @@ def test_files_as_they_are_published_and_saved(tmp_path, name, content, how, row
         ("a.csv", "prompt,note,note\na,b,c\n", {}, "the column 'note' is there twice"),
         ("a.csv", "prompt,,note\na,b,c\n", {}, "line 2: a cell stands in a column without a name"),
         ("a.csv", "id,prompt\na/b,x\n", {}, "line 2: id holds '/', and an id stands in file names"),
-        ("a.csv", f"id,prompt\n{'x' * 300},x\n", {}, "line 2: id is longer than 100 characters"),
+        ("a.csv", f"id,prompt\n{'x' * 300},x\n", {}, "line 2: id is longer than 100 characters or 150 bytes"),
         ("a.csv", "id,prompt\n ,x\n", {}, "line 2: id is empty, and every row needs an id"),
         (
             "a.csv",

@@ -182,7 +182,9 @@ def test_the_table_says_what_the_documents_say():
         "cancelled": ["cancelled", "canceled"],
     }
     assert task_table.TYPICAL_SECONDS == (30.0, 120.0)
-    assert {"create_image": task_table.Poll("get_image_task", {"task_id": ("task_id",)})} == task_table.POLLS
+    poll = task_table.Poll("get_image_task", {"task_id": ("task_id",)})
+    assert dict.fromkeys(("create_image", "edit_image", "create_variation"), poll) == task_table.POLLS
+    assert {link.operation for link in task_table.CANCELS.values()} == {"cancel_image_task"}
 
 
 def test_the_default_model_is_a_listed_one_and_the_first_server_is_the_documented_one():

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import json
 import keyword
+from collections.abc import Iterable
 from typing import Any
 
 from contract import Contract, known_values
+from pictures import forms, parameters_of
 
 from lemon_ext._words import marks, relation, words
 
@@ -28,7 +30,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, Final, Literal, NamedTuple, NotRequired, TypeAlias, TypedDict
 
 #: What a parameter asks of a picture, so that the picture can be compared with it.
 Asks: TypeAlias = Literal["pixels", "shape", "format", "count"]
@@ -195,19 +197,34 @@ def model_table(contract: Contract) -> str:
 def image_params(contract: Contract) -> str:
     """Return the module ``image_params``: the keyword arguments of a generation, for editors and type checkers."""
     lines = [
-        '"""The optional parameters of a generation request, for `**params: Unpack[ImageParams]`."""\n\n',
+        '"""The optional parameters of each billed request, for `**params: Unpack[ImageParams]`."""\n\n',
         "from typing import Literal, TypeAlias, TypedDict\n\n\n",
         "class ImageParams(TypedDict, total=False):\n",
         '    """What a generation request can carry beside prompt and model. None means not given."""\n\n',
+        *_fields(contract, parameters(contract)),
     ]
-    for name, flat in parameters(contract).items():
+    for _, operation, schema in forms(contract):
+        title = "".join(part.capitalize() for part in operation.split("_"))
+        lines += [
+            f"\n\nclass {title}Params(TypedDict, total=False):\n",
+            f'    """What {operation} can carry beside its pictures, prompt and model. None means not given."""\n\n',
+            *(_fields(contract, parameters_of(schema)) or ["    pass\n"]),
+        ]
+    return "".join(lines)
+
+
+def _fields(contract: Contract, names: Iterable[str]) -> list[str]:
+    """Return the lines of these parameters, model and prompt left out."""
+    lines, known = [], parameters(contract)
+    for name in names:
         if name in ("prompt", "model"):
             continue
+        flat = known[name]
         lines.append(f"    {python_name(name)}: {_annotation(flat)} | None\n")
         if "description" in flat:
             text = flat["description"].replace("\\", "\\\\").replace('"', "'")
             lines.append(f'    """{text}"""\n')
-    return "".join(lines)
+    return lines
 
 
 def openapi_json(contract: Contract) -> str:

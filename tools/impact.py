@@ -393,6 +393,7 @@ class Comparison:
             yield Change(f"default model: {_show(models[0])} -> {_show(models[1])}", level, (), (str(models[0]),))
         yield from _states(old, new)
         yield from _codes(old.get("x-lemon-error-codes", {}), new.get("x-lemon-error-codes", {}))
+        yield from _prices(*(data.get("x-lemon-prices", {}).get("models", {}) for data in (old, new)))
 
 
 def _values(way: Direction, what: str, old: Open, new: Open) -> Iterator[Change]:
@@ -565,6 +566,18 @@ def _codes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
                 if was.get(key) != now.get(key):
                     said = f"{_show(was.get(key))} -> {_show(now.get(key))}"
                     yield Change(f"error code {code}: {key} {said}", "check", (), (code,))
+
+
+def _prices(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
+    """Tell of models whose price is another: it moves what a budget covers."""
+    for model in [*before, *(model for model in after if model not in before)]:
+        was, now = (_price(table.get(model, [])) for table in (before, after))
+        if was != now:
+            yield Change(f"price of {model}: {was} -> {now}", "check", (), (model,))
+
+
+def _price(entries: list[dict[str, Any]]) -> str:
+    return ", ".join(f"{one.get('usd', 'unknown')} per {one['per']}" for one in entries) or "none"
 
 
 def _show(value: object) -> str:

@@ -19,7 +19,9 @@ from pathlib import Path
 from typing import Any
 
 import codes
+import live
 import money
+import pictures
 import waiting
 import yaml
 from contract import GENERATION, BrokenContractError, Contract, Finding, known_values, parse, place_of
@@ -56,7 +58,7 @@ BETWEEN_IN_ALL_OF = {*BETWEEN, "oneOf", "anyOf"}
 SCHEMA_KEYWORDS = {
     *WORDS, *(word for words in BOUNDS.values() for word in words), "type", "format", "enum", "anyOf", "allOf",
     "properties", "required", "additionalProperties", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
-    "uniqueItems", "readOnly", "writeOnly", "x-lemon-states", "x-typical-seconds",
+    "uniqueItems", "readOnly", "writeOnly", "x-lemon-states", "x-typical-seconds", "x-lemon-files",
 }  # fmt: skip
 #: These have a rule of their own, which says what to write instead.
 TRAPS = ("oneOf", "discriminator", "const", "nullable")
@@ -78,7 +80,19 @@ def load(text: str, *, house_rules: bool = True) -> Contract:
         (_scalars, _references),
         (_standard,),
         (_operations, _twins),
-        (_schemas, _parameters, _between, _examples, _models, _default, waiting.faults, codes.faults, money.faults),
+        (
+            _schemas,
+            _parameters,
+            _between,
+            _examples,
+            _models,
+            _default,
+            waiting.faults,
+            codes.faults,
+            money.faults,
+            live.faults,
+            pictures.faults,
+        ),
     ]
     for stage in stages if house_rules else stages[1:3]:
         findings = [finding for rule in stage for finding in rule(contract, text)]

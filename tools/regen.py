@@ -28,7 +28,9 @@ from contract import BrokenContractError, Contract
 from derive import defaults, image_params, known_models, model_table, models_page, openapi_json
 from impact import report
 from lint import load
+from live import live_table
 from money import money_table, prices_section
+from pictures import picture_table
 from waiting import task_table, tasks_section
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -62,10 +64,11 @@ def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, by
         _generate(text, package, Path(scratch))
         modules = {
             "__init__": lazy((package / "__init__.py").read_text(encoding="utf-8")),
-            "model_table": model_table(contract) + defaults(contract),
+            "model_table": model_table(contract) + defaults(contract) + live_table(contract),
             "image_params": image_params(contract) + known_models(contract),
             "task_table": task_table(contract),
             "error_table": error_table(contract),
+            "picture_table": picture_table(contract),
             "money_table": money_table(contract),
         }
         for name, body in modules.items():

@@ -43,7 +43,7 @@ FieldPath: TypeAlias = tuple[str, ...]
 
 
 class Poll(NamedTuple):
-    """How a task is polled: the operation, and for each of its parameters the field of the answer that fills it."""
+    """How a task is polled or cancelled: the operation, and which field of the answer fills each parameter."""
 
     operation: str
     parameters: Mapping[str, FieldPath]
@@ -100,9 +100,15 @@ def task_table(contract: Contract) -> str:
     lines.append("#: How the task of an operation is polled.\n")
     lines.append("POLLS: Final[Mapping[str, Poll]] = MappingProxyType({\n")
     for _, operation in makers:
-        target, parameters = _poll(contract, operation)
-        paths = {key: tuple(path.split(".")) for key, path in parameters.items()}
-        lines.append(f"    {operation['operationId']!r}: Poll({target!r}, MappingProxyType({paths!r})),\n")
+        target, fields_of = _poll(contract, operation)
+        lines.append(f"    {operation['operationId']!r}: Poll({target!r}, MappingProxyType({_keys(fields_of)!r})),\n")
+    lines.append("})\n\n#: How the task of an operation is cancelled, where that is documented.\n")
+    lines.append("CANCELS: Final[Mapping[str, Poll]] = MappingProxyType({\n")
+    lines += [
+        f"    {operation['operationId']!r}: Poll({target!r}, MappingProxyType({_keys(fields)!r})),\n"
+        for _, operation in makers
+        for target, fields in _link(contract, operation, "cancel")
+    ]
     return "".join([*lines, "})\n"])
 
 
@@ -150,10 +156,19 @@ def _documented_words(schema: dict[str, Any], state: str) -> list[str]:
 
 def _poll(contract: Contract, operation: dict[str, Any]) -> tuple[str, dict[str, str]]:
     """Return the operation that a task is polled with, and the field that each of its parameters comes from."""
+    return next(_link(contract, operation, "poll"))
+
+
+def _link(contract: Contract, operation: dict[str, Any], name: str) -> Iterator[tuple[str, dict[str, str]]]:
+    """Yield where a link of the first successful answer leads, if there is one, and what fills its parameters."""
     _, answer = next(_successes(contract, operation))
-    link = answer["links"]["poll"]
-    fields = {key: value.removeprefix(POINTER).replace("/", ".") for key, value in link["parameters"].items()}
-    return link["operationId"], fields
+    if (link := answer["links"].get(name)) is not None:
+        fields = {key: value.removeprefix(POINTER).replace("/", ".") for key, value in link["parameters"].items()}
+        yield link["operationId"], fields
+
+
+def _keys(fields: dict[str, str]) -> dict[str, tuple[str, ...]]:
+    return {key: tuple(path.split(".")) for key, path in fields.items()}
 
 
 def _successes(contract: Contract, operation: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Final, Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, Final, Literal, NamedTuple, NotRequired, TypeAlias, TypedDict
 
 #: What a parameter asks of a picture, so that the picture can be compared with it.
 Asks: TypeAlias = Literal["pixels", "shape", "format", "count"]
@@ -529,3 +529,52 @@ DEFAULT_MODEL: Final[str | None] = "gpt-image-2"
 
 #: Where the API is: the default first, then where it is said to be too.
 SERVERS: Final[tuple[str, ...]] = ("https://api.lemondata.cc", "https://api.tokenlab.sh")
+
+
+class LiveFields(NamedTuple):
+    """The fields of a live model, each in order of preference, as the keys that lead to it."""
+
+    entries: tuple[tuple[str, ...], ...]
+    """Where the list of models is, in the answer that lists them."""
+    id: tuple[tuple[str, ...], ...]
+    """Names the model."""
+    takes: tuple[tuple[str, ...], ...]
+    """Lists the parameters that it takes."""
+    retired: tuple[tuple[str, ...], ...]
+    """Is when it was retired."""
+    instead: tuple[tuple[str, ...], ...]
+    """Names the model to use instead."""
+    unit: tuple[tuple[str, ...], ...]
+    """Is what its price is per."""
+    values: Mapping[str, tuple[tuple[str, ...], ...]]
+    """Lists the values of a parameter."""
+    query: Mapping[str, str]
+    """What the list is asked with."""
+
+
+#: Where a live model says what.
+LIVE: Final = LiveFields(
+    entries=(("data",),),
+    id=(("id",),),
+    takes=(
+        ("tokenlab", "request_format_details", "supported_parameters"),
+        ("lemondata", "public_contract", "supported_parameters"),
+    ),
+    retired=(("tokenlab", "lifecycle", "retired_at"),),
+    instead=(("tokenlab", "lifecycle", "replacement_model"),),
+    unit=(("tokenlab", "pricing_unit"), ("lemondata", "pricing_unit")),
+    values=MappingProxyType(
+        {
+            "aspect_ratio": (
+                ("tokenlab", "request_format_details", "aspect_ratios"),
+                ("lemondata", "public_contract", "aspect_ratios"),
+            ),
+            "resolution": (
+                ("tokenlab", "request_format_details", "resolutions"),
+                ("lemondata", "public_contract", "resolutions"),
+            ),
+            "output_format": (("tokenlab", "request_format_details", "output_formats"),),
+        }
+    ),
+    query=MappingProxyType({"category": "image"}),
+)

@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from decimal import Decimal
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -20,6 +21,7 @@ import anyio
 from anyio.to_thread import run_sync
 from attrs import define, field, frozen
 
+from lemon_ext._amount import amount
 from lemon_ext._core import Core, Validation
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._flow import Flow, Send, arun
@@ -29,13 +31,15 @@ from lemon_ext._signals import Terminated, terminations_as_interrupts
 from lemon_ext._warn import warn
 from lemon_ext.client import AsyncLemon, Lemon
 from lemon_ext.errors import JournalError
+from lemon_ext.money import Budget, Estimate, quote
 
 from . import journal as journals
+from .also import as_kinds, write_also
 from .cells import convert as cell_value
 from .columns import Columns, stem
 from .engine import Engine, Options
 from .gallery import write_gallery
-from .journal import FILE, Entry, Incoming, Journal
+from .journal import FILE, UNPAID, Entry, Incoming, Journal
 from .output import RESULTS, Progress, damage, export, outcome
 from .pictures import recognize
 from .rows import Row, read_rows
@@ -46,6 +50,7 @@ __all__ = (
     "Progress",
     "Row",
     "arun_batch",
+    "as_kinds",
     "batch_status",
     "cell_value",
     "export_results",
@@ -69,11 +74,12 @@ OnProgress = Callable[[Progress], object]
 
 @frozen
 class Plan:
-    """What a batch would send: ``rows`` requests, ``images`` asked for in all, and the rows of each model."""
+    """What a batch would send: ``rows`` requests, ``images`` asked for in all, the rows of each model, and the cost."""
 
     rows: int
     images: int
     models: Mapping[str, int]
+    cost: Estimate
 
 
 def plan_batch(
@@ -93,11 +99,13 @@ def plan_batch(
     """
     rows = images = 0
     models: dict[str, int] = {}
+    cost = Estimate()
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid)
     for row in checked(requests, checks, validation):
         rows, images = rows + 1, images + row.images
         models[row.request["model"]] = models.get(row.request["model"], 0) + 1
-    return Plan(rows, images, models)
+        cost.add(row.request, row.images)
+    return Plan(rows, images, models, cost)
 
 
 def run_batch(
@@ -115,11 +123,14 @@ def run_batch(
     poll_interval: float | None = None,
     concurrency: int = 64,
     max_images: int | None = None,
+    budget: str | float | Decimal | None = None,
+    allow_unknown_price: bool = False,
     resend_refused: bool = False,
     resend_uncertain: bool = False,
     resend_failed: bool = False,
     drop_unknown: bool = False,
     gallery: bool = True,
+    also: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Generate the images of many requests into a folder. **Each row is billed once**, however often this is called.
@@ -131,16 +142,20 @@ def run_batch(
     ["1024x1024", "1792x1024"]}``. All rows are checked before the first is sent.
 
     The rows are worked off while the iterator is read, and each outcome is a dict as it stands in ``results.jsonl``
-    (docs/batch.md): row, id, status (``saved``, ``failed``, ``uncertain``, ``waiting``, ``refused``), paths, task_id,
-    extra, error and more. Rows that ended in an earlier run are not repeated, uncertain ones are reported again.
+    (docs/batch.md): row, id, status (``saved``, ``failed``, ``unfetched``, ``uncertain``, ``waiting``, ``refused``),
+    paths, task_id, extra, error and more. Rows that ended in an earlier run are not repeated, uncertain ones are
+    reported again.
 
-    The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``. ``client``: a
+    The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``; ``also`` names
+    other forms of the results: ``"csv"``, ``"parquet"``, ``"imagefolder"`` (docs/batch.md). ``client``: a
     client to use (None makes one from the environment). A `Lemon` is left open; an `AsyncLemon` is closed, because its
     connections end with the event loop of this call. A task that runs longer than ``deadline`` seconds stays
     ``waiting`` for another run. ``poll_interval`` fixes the seconds between two polls of a task; without it the
     schedule decides (docs/polling.md). ``concurrency`` bounds the submissions that are on their way at once;
-    ``max_images`` ends the sending before more images than that have been asked for in this folder. ``on_progress`` is
-    called with a `Progress` at every step, in another thread.
+    ``max_images`` ends the sending before more images than that have been asked for in this folder, ``budget`` before
+    more US dollars are spent, in all runs together (docs/money.md): a row whose price is not known is a BudgetError,
+    unless ``allow_unknown_price`` counts it as nothing. ``on_progress`` is called with a
+    `Progress` at every step, in another thread.
 
     Rows that were refused are sent again with ``resend_refused``: they were never billed. Rows whose answer was lost
     are sent again only with ``resend_uncertain``, and rows whose task failed only with ``resend_failed``: they may be
@@ -153,9 +168,10 @@ def run_batch(
     journal (for single cells of it: at the end), and MissingKeyError.
     """
     again = (resend_refused, resend_uncertain, resend_failed, drop_unknown)
-    options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery)
+    money = Budget.of(budget, allow_unknown_price)
+    options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money)
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid)
-    batch = _Batch(requests, Path(folder), client, checks, options, on_progress)
+    batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also)
     batch.closes = not isinstance(client, Lemon)
     yield from _read(batch)
 
@@ -175,11 +191,14 @@ async def arun_batch(
     poll_interval: float | None = None,
     concurrency: int = 64,
     max_images: int | None = None,
+    budget: str | float | Decimal | None = None,
+    allow_unknown_price: bool = False,
     resend_refused: bool = False,
     resend_uncertain: bool = False,
     resend_failed: bool = False,
     drop_unknown: bool = False,
     gallery: bool = True,
+    also: Sequence[str] = (),
     on_progress: OnProgress | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
     """Async twin of `run_batch`. ``on_progress`` is called in the event loop.
@@ -187,9 +206,10 @@ async def arun_batch(
     Read it within ``async with contextlib.aclosing(arun_batch(...)) as outcomes`` if you may leave the loop early.
     """
     again = (resend_refused, resend_uncertain, resend_failed, drop_unknown)
-    options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery)
+    money = Budget.of(budget, allow_unknown_price)
+    options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money)
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid)
-    batch = _Batch(requests, Path(folder), client, checks, options, on_progress)
+    batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also)
     send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
     errors: list[Exception] = []
 
@@ -261,6 +281,8 @@ class _Batch:
     checks: Checks
     options: Options
     on_progress: OnProgress | None
+    #: In which other forms the results are written.
+    also: Sequence[str] = field(converter=as_kinds)
     client: Lemon | AsyncLemon = field(init=False)
     #: Whether the client is closed at the end.
     closes: bool = field(init=False)
@@ -335,8 +357,11 @@ class _Batch:
     def _open(self) -> Journal:
         """Check the rows, and open the folder with them in it."""
         core = self.client._core
-        with ExitStack() as undo, spooled(self.requests, self.checks, core.validation) as rows:
+        budget, planned = self.options.budget, Estimate()
+        with ExitStack() as undo, spooled(self.requests, self.checks, core.validation, planned) as rows:
             if rows is not None:
+                if budget is not None:
+                    budget.check(planned)
                 _refuse_orphans(self.folder)
             journal = undo.enter_context(Journal.open(self.folder, create=rows is not None))
             if rows is not None:
@@ -354,6 +379,8 @@ class _Batch:
             journal.release(
                 refused=options.resend_refused, uncertain=options.resend_uncertain, failed=options.resend_failed
             )
+            if budget is not None:
+                _spend(budget, journal)
             undo.pop_all()
         return journal
 
@@ -364,6 +391,7 @@ class _Batch:
                 export(journal)
                 if self.options.gallery:
                     write_gallery(self.folder)
+                write_also(journal, self.also)
             except (OSError, JournalError) as exc:
                 warn(f"The results could not be written: {str(exc).rstrip('.')}.")
             with suppress(JournalError):
@@ -373,7 +401,7 @@ class _Batch:
 def _left(journal: Journal) -> str | None:
     """Say what is paid for, or may be, and has not ended."""
     counts = journal.counts()
-    waiting = counts.get("waiting", 0) + counts.get("completed", 0)
+    waiting = sum(counts.get(status, 0) for status in ("waiting", "completed", "unfetched"))
     uncertain = [str(entry.row) for entry in journal.entries("uncertain", limit=NAMED)]
     parts = []
     if uncertain:
@@ -405,6 +433,22 @@ def _refuse_orphans(folder: Path) -> None:
             "pictures again and replace them. Choose another folder, or move them away.",
             path=folder / FILE,
         )
+
+
+def _spend(budget: Budget, journal: Journal) -> None:
+    """Count what earlier runs have spent, or may have, and check that the rest can be paid at all."""
+    rest = Estimate()
+    for entry in journal.entries():
+        price = quote(entry.request, entry.images).usd or Decimal(0)
+        if entry.doubts:
+            budget.commit((entry.row, "earlier"), price * entry.doubts)
+        if entry.status in UNPAID:
+            if not entry.damage:  # such a row is not sent
+                rest.add(entry.request, entry.images)
+        else:
+            cost = amount(entry.cost)
+            budget.commit(entry.row, price if cost is None else cost)
+    budget.check(rest)
 
 
 def _spare_pictures(folder: Path, rows: Iterator[Incoming]) -> Iterator[Incoming]:

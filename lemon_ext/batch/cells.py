@@ -11,9 +11,12 @@ from decimal import Decimal
 from typing import Any, Final
 
 from lemon_client.model_table import PARAMETERS
+from lemon_client.picture_table import FORMS
 
 #: Passes through what the contract does not know.
 EXTRA: Final = "extra_body"
+#: What makes a row an edit: paths or addresses of pictures.
+PICTURES: Final = tuple(FORMS["edit_image"].files) if "edit_image" in FORMS else ()
 
 
 class BadValueError(ValueError):
@@ -29,6 +32,8 @@ def is_empty(cell: Any) -> bool:
 
 def convert(name: str, cell: Any) -> Any:
     """Return the value of a parameter from a cell. Raises BadValueError."""
+    if name in PICTURES:
+        return cell if isinstance(cell, list) else _pictures(as_text(cell).strip())
     kind = "object" if name == EXTRA else PARAMETERS[name].get("type", "string")
     if (kind, type(cell)) in (("array", list), ("object", dict)):
         return carried(cell)
@@ -97,6 +102,11 @@ def _array(cell: str) -> list[Any]:
     if not isinstance(value, list):
         raise BadValueError('must be a JSON list, for example ["a", "b"]')
     return value
+
+
+def _pictures(cell: str) -> str | list[Any]:
+    """Return a path or an address, or a JSON list of them."""
+    return _array(cell) if cell.startswith("[") else cell
 
 
 def _object(cell: str) -> dict[str, Any]:

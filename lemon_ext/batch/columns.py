@@ -18,7 +18,7 @@ from lemon_client.model_table import PARAMETERS
 
 from lemon_ext._files import file_stem
 
-from .cells import EXTRA, BadValueError, carried, plain, twice
+from .cells import EXTRA, PICTURES, BadValueError, carried, plain, twice
 
 PROMPT: Final = "prompt"
 ID: Final = "id"
@@ -27,6 +27,7 @@ SHORTEST_NEAR: Final = 4
 #: What an id may not hold, because it stands in file names.
 _UNSAFE: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029]')
 LONGEST_ID: Final = 100
+LONGEST_ID_BYTES: Final = 150
 #: What prompts are called where they are not called so.
 _ELSEWHERE: Final = ("caption", "text", "description", "instruction", "sentence", "title")
 
@@ -153,7 +154,9 @@ def no_prompt() -> str:
 
 def _strange(name: str) -> str:
     if not plain(name):  # without a header line, prompts stand where names should
-        return f"a column has a name that is no parameter's; the names are: {', '.join((*PARAMETERS, EXTRA))}"
+        return (
+            f"a column has a name that is no parameter's; the names are: {', '.join((*PARAMETERS, *PICTURES, EXTRA))}"
+        )
     names = known()
     near = get_close_matches(name.lower(), names, n=1, cutoff=0.6)
     hint = f"did you mean {names[near[0]]!r}?" if near else f"what the API takes beyond these goes into {EXTRA!r}"
@@ -162,7 +165,7 @@ def _strange(name: str) -> str:
 
 def known() -> dict[str, str]:
     """Return the parameters by their names in small letters; also as Python has to write some."""
-    names = {name.lower(): name for name in (*PARAMETERS, EXTRA)}
+    names = {name.lower(): name for name in (*PARAMETERS, *PICTURES, EXTRA)}
     return names | {f"{name}_": name for name in PARAMETERS if keyword.iskeyword(name)}
 
 
@@ -219,8 +222,9 @@ def id_of(value: Any) -> str:
     text = str(value).strip()
     if not text:
         raise BadValueError("is empty, and every row needs an id")
-    if len(text) > LONGEST_ID or len(text.encode("utf-8", "replace")) > 2 * LONGEST_ID:
-        raise BadValueError(f"is longer than {LONGEST_ID} characters, and an id stands in file names")
+    if len(text) > LONGEST_ID or len(text.encode("utf-8", "replace")) > LONGEST_ID_BYTES:
+        most = f"{LONGEST_ID} characters or {LONGEST_ID_BYTES} bytes"
+        raise BadValueError(f"is longer than {most}, and an id stands in file names")
     if found := _UNSAFE.search(text):
         raise BadValueError(f"holds {found[0]!r}, and an id stands in file names")
     if text.startswith((".", "~", "-")) or text.endswith("."):

@@ -23,6 +23,7 @@ from anyio.to_thread import run_sync
 from attrs import define, evolve, field, frozen
 
 from lemon_ext import _clock
+from lemon_ext._amount import amount
 from lemon_ext._api import (
     Accepted,
     Answer,
@@ -31,13 +32,13 @@ from lemon_ext._api import (
     State,
     TryLater,
     Unknown,
-    amount,
     bill,
     submission,
     submit_once,
 )  # fmt: skip
 from lemon_ext._core import Core, check_waiting
-from lemon_ext._flow import Flow
+from lemon_ext._flow import Flow, Send
+from lemon_ext._inputs import OPERATION
 from lemon_ext._retry import Deadline, wait_before
 from lemon_ext._warn import warn
 from lemon_ext.errors import (
@@ -53,10 +54,12 @@ from lemon_ext.errors import (
     TaskNotFoundError,
     UnreadableSubmissionError,
 )  # fmt: skip
+from lemon_ext.money import Budget, quote
 from lemon_ext.poll_schedule import Durations, Schedule
 from lemon_ext.tasks import Task, ending, next_delay, poll_once, timed_out
 
 from . import journal
+from .edits import body_of
 from .journal import Entry, Journal, Statement, Writer
 from .output import described
 from .pictures import Pictures, keep_reply, without_data
@@ -96,6 +99,7 @@ class Options:
     resend_failed: bool = False
     drop_unknown: bool = False
     gallery: bool = True
+    budget: Budget | None = None
 
     def __attrs_post_init__(self) -> None:
         if Deadline.after(self.deadline, lambda: 0.0).at <= 0:
@@ -208,7 +212,7 @@ class Engine:
             self._schedule.submitted(task.model, now)
             self._queue.poll_at(task, now)
         for entry in await self._entries("completed"):
-            before = "completed" if entry.error is None else "failed"
+            before = "completed" if entry.error is None else "unfetched"
             pictures = Pictures.known(entry, self._task(entry), self._core)
             if pictures.fetchable:
                 self._move(before, "completed")
@@ -256,7 +260,7 @@ class Engine:
         return min(again, self._queue.next_submission(now, under_way))
 
     def _take_unsent(self) -> Entry | None:
-        """Return the next row to send, or None, and send nothing more, where that would exceed the limit of images."""
+        """Return the next row to send, or None, and send nothing more, where that would exceed a limit."""
         again = bool(self._again) and (not self._ahead or self._again[0][0] <= _clock.monotonic())
         entry = self._again[0][2] if again else self._ahead[0]
         most, folder = self._options.max_images, self._journal.folder
@@ -266,11 +270,29 @@ class Engine:
         if shutil.disk_usage(folder).free < MIN_FREE:
             self.stop(f"less than {MIN_FREE // 2**20} MiB are free in {folder}", leave=False)
             return None
+        if not self._afford(entry):
+            return None
         if again:
             heapq.heappop(self._again)
         else:
             self._ahead.popleft()
         return entry
+
+    def _afford(self, entry: Entry) -> bool:
+        """Reserve what a row costs. Where the budget does not cover it, send nothing more."""
+        if (budget := self._options.budget) is None:
+            return True
+        cost = quote(entry.request, entry.images).usd
+        if budget.reserve(entry.row, cost):
+            return True
+        self.stop(budget.refusal(cost), leave=False)
+        return False
+
+    def _unreserve(self, entry: Entry) -> None:
+        """Count a row as one that was certainly not accepted."""
+        self._images_sent -= entry.images
+        if self._options.budget is not None:
+            self._options.budget.release(entry.row)
 
     async def _read_ahead(self) -> None:
         """Read the next unsent rows. None that went back to being unsent is read twice: rows are read in order."""
@@ -334,13 +356,13 @@ class Engine:
         try:
             (ours,) = await self._writer.write(journal.submitting(entry.row, _clock.wall()), keep=False)
         except JournalError:
-            self._images_sent -= entry.images
+            self._unreserve(entry)
             self._move("submitting", "unsent")
             raise
         if ours:
             self._on_their_way.add(entry.row)
             return True
-        self._images_sent -= entry.images
+        self._images_sent -= entry.images  # what it costs is spent all the same
         self._move("submitting", (await self._writer.read(self._journal.entry, entry.row)).status)
         warn(
             f"Row {entry.row} was sent by another process that works in {self._journal.folder} at the same time, so it "
@@ -350,18 +372,23 @@ class Engine:
 
     async def _post(self, entry: Entry) -> Accepted | TryLater | Rejected | Unknown:
         """Send the POST of a row, once."""
-        post = submission(self._session, entry.request, self._session.deadline(self._options.deadline))
+        post: Send | None = None
         try:
             await anyio.lowlevel.checkpoint_if_cancelled()
+            try:
+                body = await run_sync(body_of, entry.request) if OPERATION in entry.request else entry.request
+            except LemonError as exc:
+                return Rejected(exc)
+            post = submission(self._session, body, self._session.deadline(self._options.deadline))
             outcome: Accepted | TryLater | Rejected | Unknown = await self._drive(submit_once(self._session, post))
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, and this row may be billed
             what = str(exc) if isinstance(exc, LemonError) else f"{type(exc).__name__}: {exc}"
-            if not post.sent:  # the client is closed, or of another event loop
+            if post is None or not post.sent:  # the client is closed, or of another event loop
                 return Rejected(LemonError(f"Nothing was sent. {what}"), "account")
             lost = "It may have been accepted and billed: look at your account before sending it again."
             return Unknown(SubmissionUncertainError(f"The request was sent and its answer was lost ({what}). {lost}"))
         except BaseException:
-            if not post.sent:  # cancelled before
+            if post is None or not post.sent:  # cancelled before
                 self._on_their_way.discard(entry.row)
                 self._writer.later(journal.change(entry.row, status="unsent", submitted_at=None))
             raise
@@ -412,7 +439,7 @@ class Engine:
                 "Rows that were refused are sent again with --resend-refused",
                 leave=False,
             )
-        self._images_sent -= entry.images
+        self._unreserve(entry)
         await self._end(entry.row, "submitting", "refused", error)
 
     async def _unknown(self, entry: Entry, error: Exception) -> None:
@@ -428,7 +455,7 @@ class Engine:
         await self._tell(entry.row)
 
     async def _unsend(self, entry: Entry, error: LemonError | None = None) -> None:
-        self._images_sent -= entry.images
+        self._unreserve(entry)
         known = None if error is None else described(error)
         await self._write(entry.row, status="unsent", submitted_at=None, error=known)
         self._move("submitting", "unsent")
@@ -514,8 +541,11 @@ class Engine:
             self.images += len(pictures.paths)
             await self._ended_as(row, before, "saved")
         else:
-            await self._write(row, paths=pictures.paths, note=pictures.note, error=described(pictures.error))
-            await self._ended_as(row, before, "failed")
+            kept = await self._writer.read(self._journal.entry, row)
+            again = pictures.fetchable or kept.task_id is not None
+            error, end = described(pictures.error), None if again else _clock.wall()
+            await self._write(row, paths=pictures.paths, note=pictures.note, error=error, finished_at=end)
+            await self._ended_as(row, before, "unfetched" if again else "failed")
 
     async def _end(self, row: int, before: str, status: str, error: Exception, **cells: Any) -> None:
         if isinstance(error, UnreadableSubmissionError) and error.response is not None:
@@ -526,6 +556,8 @@ class Engine:
 
     async def _write(self, row: int, **cells: Any) -> None:
         """Write down what became of a row. Until that is on disk, `_unwritten` has what is paid for."""
+        if self._options.budget is not None and (cost := amount(cells.get("cost"))) is not None:
+            self._options.budget.settle(row, cost)
         await self._writer.write(journal.change(row, **cells))
         self._unwritten.pop(row, None)
 
@@ -562,7 +594,8 @@ class Engine:
             await run_sync(self._writer.flush, [*cut, *self._learned()])
         except JournalError as exc:
             self._crash = self._crash or exc
-            told = [f"Row {row} {what}; note it: it is not on disk." for row, what in sorted(self._unwritten.items())]
+            told = [f"Row {row} {what}." for row, what in sorted(self._unwritten.items())]
+            told = ["Note what follows, it is paid for and not on disk:", *told] if told else []
             for note in told:
                 (error or self._crash).add_note(note)
             if error is not None and told:

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Final
 from urllib.parse import quote
 
-from lemon_ext._api import amount
+from lemon_ext._amount import amount
 from lemon_ext._files import write_whole
 
 from .output import RESULTS
@@ -33,12 +33,12 @@ _MARKER: Final = b'<meta name="generator" content="lemon-ext gallery">'
 _STATUSES: Final = {
     "saved": "Saved",
     "waiting": "Waiting",
+    "unfetched": "Not fetched",
     "uncertain": "Uncertain",
     "failed": "Failed",
     "refused": "Refused",
 }
-#: What to do about a row without a picture, and with which command. A task is known of "accepted" rows; the pictures
-#: of "unfetched" ones exist.
+#: What to do about a row without a picture, and with which command. A task is known of "accepted" rows.
 _ADVICE: Final = {
     "waiting": ("Not sent yet. To go on:", "{resume}"),
     "accepted": ("Accepted, not fetched yet. To go on:", "{resume}"),

@@ -7,7 +7,7 @@ with the ``sqlite3`` program. The tables and what their columns mean: docs/batch
 A row goes through these states, and nothing leads from a sent one back to ``unsent`` but a certain "not accepted"::
 
     unsent -> submitting -> waiting -> completed -> saved
-                  |            └-> failed     └-> (not fetched: error is set, another run fetches again)
+                  |            └-> failed     └-> (unfetched: error is set, another run fetches again)
                   ├-> completed   (answered at once)
                   ├-> refused     (not accepted for good; not billed)
                   ├-> unsent      (not accepted for now; not billed)
@@ -99,6 +99,12 @@ class Entry:
     billing_id: str | None = field(metadata=_sql(str, "TEXT", "what the account's records call the charge"))
     cost: str | None = field(metadata=_sql(str, "TEXT", "US dollars, an exact decimal"))
     damage: tuple[str, ...] = ()
+
+    @property
+    def answered(self) -> list[dict[str, Any]]:
+        """The images of the answer, without their data."""
+        images = (self.answer or {}).get("images")
+        return [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
 
     @classmethod
     def of(cls, found: sqlite3.Row) -> Entry:
@@ -263,15 +269,17 @@ class Journal:
         return int(self._one("SELECT count(*) FROM rows")[0])
 
     def counts(self) -> dict[str, int]:
-        """Return how many rows are in each state; completed ones whose images could not be fetched count as failed."""
+        """Return how many rows are in each state. Completed ones with an error are ``unfetched``, or ``failed`` where
+        their images came as data that nobody has any more.
+        """
         with _explained(self.path):
             found = self._database.execute(
-                "SELECT CASE WHEN status = 'completed' AND error IS NOT NULL THEN 'failed' ELSE status END, count(*) "
-                "FROM rows GROUP BY 1"
+                "SELECT CASE WHEN status != 'completed' OR error IS NULL THEN status "
+                "WHEN finished_at IS NULL THEN 'unfetched' ELSE 'failed' END, count(*) FROM rows GROUP BY 1"
             )
             counts: dict[str, int] = {}
             for status, count in found:
-                known = status if status in STATUSES else "uncertain"  # damaged: it may be billed
+                known = status if status in (*STATUSES, "unfetched") else "uncertain"  # damaged: it may be billed
                 counts[known] = counts.get(known, 0) + count
             return counts
 
@@ -572,6 +580,8 @@ def _explained(path: Path) -> Iterator[None]:
         yield
     except sqlite3.Error as exc:
         raise JournalError(f"The journal {path} cannot be used: {exc}. It is left as it is.", path=path) from exc
+    except FileExistsError as exc:
+        raise JournalError(f"{path.parent} is a file. Give a folder.", path=path) from exc
     except OSError as exc:
         raise JournalError(f"The folder {path.parent} cannot be used: {exc.strerror or exc}.", path=path) from exc
 

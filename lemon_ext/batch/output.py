@@ -34,6 +34,7 @@ class Progress:
     unsent: int = 0
     submitting: int = 0
     waiting: int = 0
+    unfetched: int = 0
     saved: int = 0
     failed: int = 0
     refused: int = 0
@@ -49,7 +50,7 @@ class Progress:
         cls, counts: Mapping[str, int], images: int, *, ended: int = 0, elapsed: float = 0.0, stopped: str | None = None
     ) -> Progress:
         """Make one of a journal's counts, and of how many rows have ended in this run."""
-        known: dict[str, Any] = {name: counts.get(name, 0) for name in ("unsent", "submitting", *ENDS)}
+        known: dict[str, Any] = {name: counts.get(name, 0) for name in ("unsent", "submitting", "unfetched", *ENDS)}
         known["waiting"] = counts.get("waiting", 0) + counts.get("completed", 0)
         if ended and elapsed > 0:
             left = known["unsent"] + known["submitting"] + known["waiting"]
@@ -59,14 +60,13 @@ class Progress:
     @property
     def open(self) -> int:
         """The rows that another run goes on with."""
-        return self.unsent + self.submitting + self.waiting
+        return self.unsent + self.submitting + self.waiting + self.unfetched
 
 
 def outcome(entry: Entry) -> dict[str, Any]:
     """Return a row as it stands in the results."""
-    images = (entry.answer or {}).get("data")
-    pairs = zip(entry.paths or (), images if isinstance(images, list) else (), strict=False)
-    revised = [image.get("revised_prompt") for path, image in pairs if path is not None and isinstance(image, dict)]
+    pairs = zip(entry.paths or (), entry.answered, strict=False)
+    revised = [image.get("revised_prompt") for path, image in pairs if path is not None]
     began, ended = entry.submitted_at, entry.finished_at
     return {
         "row": entry.row,
@@ -93,7 +93,7 @@ def outcome(entry: Entry) -> dict[str, Any]:
 
 def _status(entry: Entry) -> str:
     if entry.status == "completed" and entry.error is not None:
-        return "failed"
+        return "unfetched" if entry.finished_at is None else "failed"
     return entry.status if entry.status in ENDS else "waiting"
 
 

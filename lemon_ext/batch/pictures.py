@@ -9,12 +9,13 @@ from pathlib import Path
 from typing import Any
 
 from attrs import define, field
+from lemon_client.task_table import FIELDS
 
 from lemon_ext import _clock
 from lemon_ext._api import Answer
 from lemon_ext._base64 import as_text
 from lemon_ext._files import put_aside, write_whole
-from lemon_ext._response import APIResponse
+from lemon_ext._response import APIResponse, value_of
 from lemon_ext.capabilities import asked
 from lemon_ext.errors import LemonError
 from lemon_ext.results import Image, noted
@@ -50,9 +51,7 @@ class Pictures:
     @classmethod
     def known(cls, entry: Entry, task: Task, runner: Any) -> Pictures:
         """Those of an answer that an earlier run wrote down."""
-        images = (entry.answer or {}).get("data")
-        found = [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
-        return cls(entry, _images(entry, found, task, runner), [entry.note] if entry.note else [])
+        return cls(entry, _images(entry, entry.answered, task, runner), [entry.note] if entry.note else [])
 
     @property
     def fetchable(self) -> bool:
@@ -127,7 +126,8 @@ def recognize(found: Journal) -> None:
 
 def without_data(answer: Answer) -> dict[str, Any]:
     """Return an answer without its pictures: they are saved as files, and the journal stays small."""
-    return {**answer.body, "data": [_address_of(image) for image in answer.images]}
+    rest = {name: value for name, value in answer.body.items() if value is not value_of(answer.body, FIELDS.images)}
+    return {**rest, "images": [_address_of(image) for image in answer.images]}
 
 
 def _address_of(image: Mapping[str, Any]) -> dict[str, Any]:

@@ -26,7 +26,7 @@ _FOREIGN: Final = (
     (b"\xff\xfe\0\0", "UTF-32 text. Save it as UTF-8"),
     (b"\xff\xfe", "UTF-16 text. Save it as UTF-8"),
     (b"\xfe\xff", "UTF-16 text. Save it as UTF-8"),
-    (b"PK\x03\x04", "a spreadsheet or another zip file. Name it .xlsx or .ods, or export it as CSV in UTF-8"),
+    (b"PK\x03\x04", "a spreadsheet or another zip file. Name it .xlsx or .ods, or export it as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old or an encrypted Excel file. Save it as .xlsx, without a password"),
     (b"PAR1", "a Parquet file. Name it .parquet"),
     (b"\x1f\x8b", "compressed with gzip. Unpack it first"),

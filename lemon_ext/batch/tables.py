@@ -158,7 +158,8 @@ def sheet_records(source: Source) -> Iterator[Record]:
         cells = ", ".join(f"{_cell_name(*begin)}:{_cell_name(*end)}" for begin, end in merged[:5])
         raise source.refuse(f"has merged cells in {sheet.name!r} ({cells}). Unmerge them: each row is a prompt")
     _refuse_unknown_values(source, file, sheet.name)
-    yield from enumerate(sheet.iter_rows(), 1)
+    if sheet.height:
+        yield from enumerate(sheet.iter_rows(), 1)
 
 
 def _chosen(source: Source, book: Any) -> str:

@@ -17,8 +17,10 @@ from lemon_client.model_table import PARAMETERS
 from lemon_ext._core import Validation, prepare
 from lemon_ext.capabilities import Violation
 from lemon_ext.errors import CapabilityError
+from lemon_ext.money import Estimate
 
-from .cells import EXTRA
+from . import edits
+from .cells import EXTRA, PICTURES, BadValueError
 from .columns import Columns, id_of, stem
 from .journal import Incoming, dumps
 from .source import Row, RowsError, grouped, listed
@@ -53,8 +55,12 @@ class Checks:
 
 
 @contextmanager
-def spooled(requests: Requests | None, checks: Checks, validation: Validation) -> Iterator[Iterator[Incoming] | None]:
-    """Check all rows, and then give them one by one; a file holds them meanwhile, however many they are."""
+def spooled(
+    requests: Requests | None, checks: Checks, validation: Validation, planned: Estimate
+) -> Iterator[Iterator[Incoming] | None]:
+    """Check all rows, count what they cost, and then give them one by one; a file holds them meanwhile, however many
+    they are.
+    """
     if requests is None:
         yield None
         return
@@ -65,6 +71,7 @@ def spooled(requests: Requests | None, checks: Checks, validation: Validation) -
         )
     with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
         for row in checked(requests, checks, validation):
+            planned.add(row.request, row.images)
             spool.write(dumps(row) + "\n")
         spool.seek(0)
         yield (Incoming(*json.loads(line)) for line in spool)
@@ -148,11 +155,20 @@ def _prepared(row: Row, combination: Mapping[str, Any], checks: Checks, validati
         raise ValueError(f"sets {' and '.join(twice)}, and so does the grid; leave one out")
     fields = {**checks.defaults, **row, **combination}
     prompt, model, extra = (fields.pop(name, None) for name in ("prompt", "model", EXTRA))
-    prepared = prepare(prompt, model, fields, extra, validation)
+    kept: Mapping[str, Any]
+    if pictures := {one: fields.pop(one) for one in PICTURES if one in fields}:
+        prepared, kept = edits.prepared(pictures, prompt, model, fields, extra, validation)
+    else:
+        prepared = prepare(prompt, model, fields, extra, validation)
+        assert isinstance(prepared.body, Mapping)  # noqa: S101 - a generation's
+        kept = prepared.body
     name = row.id
     if name is not None and combination:
-        name = id_of("-".join([name, *(_word(value) for value in combination.values())]))
-    return Incoming(row.line, prepared.body, min(prepared.n, 2**31), name, row.extra)
+        try:
+            name = id_of("-".join([name, *(_word(value) for value in combination.values())]))
+        except BadValueError as exc:
+            raise ValueError(f"the id with the grid's values {exc}") from None
+    return Incoming(row.line, kept, min(prepared.n, 2**31), name, row.extra)
 
 
 def _word(value: Any) -> str:

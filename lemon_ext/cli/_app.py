@@ -23,17 +23,21 @@ from ._screen import screen
 COMMANDS: Final = MappingProxyType(
     {
         "generate": "Generate images, wait until they are done, and save them.",
-        "task": "Poll tasks, and save the images of those that are done.",
+        "edit": "Change pictures by a prompt, wait until that is done, and save what came of it.",
+        "vary": "Make variations of a picture, wait until they are done, and save them.",
+        "task": "Poll or cancel tasks, and save the images of those that are done.",
+        "tasks": "List the requests that were sent from here: their ids, states and costs.",
         "batch": "Generate images for every row of a file. A batch can be stopped and resumed at any time.",
         "resume": "Continue a batch: poll its tasks, fetch their images, send the rest.",
         "status": "Show the progress of a batch.",
         "gallery": "Write the gallery page of a batch, DIR/index.html, and print its path.",
-        "models": "List the models, or show what one of them takes.",
+        "models": "List the models, or show what one of them takes or costs.",
+        "balance": "Show how much money the account has left.",
         "emulator": "Serve the API on this machine, without a key and without charges.",
         "docs": "Print a page of the manual, or list the pages.",
     }
 )
-_MODULES: Final = MappingProxyType({"resume": "batch", "status": "batch"})
+_MODULES: Final = MappingProxyType({"resume": "batch", "status": "batch", "vary": "edit"})
 
 
 class App(click.Group):

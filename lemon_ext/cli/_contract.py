@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
@@ -44,11 +44,20 @@ def table() -> ModuleType:
 
 def api_options(function: F) -> F:
     """Give a command an option for each parameter of the contract. It gets them in its keywords: see `api_fields`."""
+    return _with_options(function, table().PARAMETERS)
+
+
+def api_options_of(names: Collection[str]) -> Callable[[F], F]:
+    """Do the same with these parameters alone."""
+    return lambda function: _with_options(function, names)
+
+
+def _with_options(function: F, names: Collection[str]) -> F:
     # Options are listed in the order of the contract, so they are added from the last to the first.
     own = getattr(function, "__click_params__", ())
     taken = {*HELP, *(flag for option in own for flag in (*option.opts, *option.secondary_opts))}
     for name, rule in reversed(table().PARAMETERS.items()):
-        if name != "prompt":
+        if name != "prompt" and name in names:
             function = click.option(*_flags(name, rule, taken), **_settings(name, rule))(function)
     return function
 

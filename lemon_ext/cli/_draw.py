@@ -26,7 +26,7 @@ NARROW: Final = 72
 #: Columns left empty at the right.
 MARGIN: Final = 3
 #: Colours only where a person has to act.
-_COLOURS: Final = {"saved": "green", "failed": "red", "refused": "red", "uncertain": "yellow"}
+_COLOURS: Final = {"saved": "green", "failed": "red", "unfetched": "red", "refused": "red", "uncertain": "yellow"}
 #: Spinners turn by the clock, so one object serves all frames.
 _SPINNERS: Final[dict[str, Spinner]] = {}
 

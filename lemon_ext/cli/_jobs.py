@@ -187,10 +187,12 @@ class Runner:
             except TaskFailedError as exc:
                 if exc.result is not None:  # images that came all the same
                     job.paths = await self.save(exc.result)
+                    _note_saved(lemon, job, "failed")
                 raise
         if job.result is not None:
             job.phase = "saving"
             job.paths = await self.save(job.result)
+            _note_saved(lemon, job, "saved")
             job.phase = "ended"
 
     def _explain(self, error: LemonError | OSError, job: Job) -> Failure:
@@ -298,6 +300,14 @@ class Runner:
         from ._draw import jobs_under_way
 
         return jobs_under_way(self._jobs, console)
+
+
+def _note_saved(lemon: AsyncLemon, job: Job, status: str) -> None:
+    """Write down in the ledger where the pictures of a job are."""
+    task, ledger = job.task, lemon._core.ledger
+    if ledger is not None and task is not None:
+        paths = json.dumps([str(path.absolute()) for path in job.paths])
+        ledger.change(task._line, task.id, status=status, paths=paths)
 
 
 def _body(error: ResponseError) -> bytes:

@@ -15,6 +15,7 @@ from ._screen import screen
 
 if TYPE_CHECKING:
     from lemon_ext.emulator import Emulator
+    from lemon_ext.ledger import Ledger
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -37,6 +38,16 @@ output_option = click.option(
     metavar="PATH",
     default=".",
     help="The folder to save in, or a file name for a single image. [default: the current folder]",
+)
+budget_option = click.option(
+    "--budget",
+    metavar="USD",
+    help="Spend no more than this: a request that would exceed it is not sent. See `lemon docs money`.",
+)
+unknown_price_option = click.option(
+    "--allow-unknown-price",
+    is_flag=True,
+    help="With --budget, send requests whose price is not known, too. They count as nothing.",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file given with -o.")
 poll_interval_option = click.option(
@@ -65,6 +76,21 @@ def json_option(text: str) -> Callable[[F], F]:
         screen.as_json = value
 
     return click.option("--json", is_flag=True, is_eager=True, expose_value=False, callback=choose, help=text)
+
+
+def user_ledger() -> Ledger | None:
+    """Return the ledger of this user, as LEMONDATA_LEDGER says: off, no-prompts, or the path of the file."""
+    from lemon_ext.errors import ConfigurationError
+    from lemon_ext.ledger import Ledger
+
+    told = os.environ.get("LEMONDATA_LEDGER", "")
+    if told == "off":
+        return None
+    try:
+        return Ledger(prompts=False) if told == "no-prompts" else Ledger(told or None)
+    except (ConfigurationError, RuntimeError, OSError) as exc:  # no home, for example
+        screen.warn(f"Calls are not written down: {exc}")
+        return None
 
 
 def check_stdin() -> None:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
     from lemon_ext.batch import Progress
 
+#: What a batch writes beside its pictures, in the order in which it is printed.
+PAGES: Final = ("results.jsonl", "results.csv", "results.parquet", "metadata.jsonl", "index.html")
 #: Seconds between two plain lines.
 QUIET: Final = 5.0
 #: How many failed rows are reported one by one. The results list all of them.
@@ -93,7 +95,7 @@ class Watch:
             self._tell_the_rest()
         progress = batch_status(self.folder)
         if not screen.as_json:
-            for page in ("results.jsonl", "index.html"):
+            for page in PAGES:
                 if (self.folder / page).exists():
                     screen.path(self.folder / page)
         failure = self._failure
@@ -142,5 +144,6 @@ class Watch:
 
 _PATIENCE: Final = (None, "TaskTimeoutError")
 _WORDS: Final = {
-    "failed": "failed", "refused": "was refused", "uncertain": "is uncertain", "waiting": "is still waiting"
+    "failed": "failed", "unfetched": "was not fetched", "refused": "was refused", "uncertain": "is uncertain",
+    "waiting": "is still waiting",
 }  # fmt: skip

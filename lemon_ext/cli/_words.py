@@ -13,7 +13,7 @@ def line(progress: Progress) -> str:
     parts = [f"{finished(progress):,} of {progress.total:,} rows done", *counts(progress).values()]
     if progress.per_minute:
         parts.append(f"{progress.per_minute:.0f} a minute")
-    if progress.left_seconds is not None and progress.open:
+    if progress.left_seconds:
         parts.append(f"about {duration(progress.left_seconds)} left")
     return ", ".join(parts)
 
@@ -35,6 +35,7 @@ def counts(progress: Progress) -> dict[str, str]:
             ("failed", "failed"),
             ("refused", "refused"),
             ("uncertain", "uncertain"),
+            ("unfetched", "not fetched"),
             ("submitting", "being sent"),
             ("waiting", "waiting"),
             ("unsent", "not sent"),

@@ -18,6 +18,7 @@ from ._contract import ApiCommand, api_fields, api_options, table
 from ._options import (
     SECONDS,
     base_url_option,
+    budget_option,
     check_stdin,
     connection,
     deadline_option,
@@ -25,6 +26,8 @@ from ._options import (
     json_option,
     poll_interval_option,
     private_images_option,
+    unknown_price_option,
+    user_ledger,
 )
 from ._screen import screen
 
@@ -34,7 +37,7 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: The counts of a `Progress`, in the order in which a row goes through them.
-COUNTS: Final = ("unsent", "submitting", "waiting", "saved", "failed", "refused", "uncertain")
+COUNTS: Final = ("unsent", "submitting", "waiting", "unfetched", "saved", "failed", "refused", "uncertain")
 #: What `read_rows` is told of the columns.
 _COLUMNS: Final = ("prompt_column", "id_column", "carry", "strict_columns", "sheet", "comments")
 _CODES: Final = (
@@ -53,6 +56,8 @@ def run_options(function: F) -> F:
                 type=click.IntRange(min=0),
                 help="Request at most N images for this folder, in all runs together.",
             ),
+            budget_option,
+            unknown_price_option,
             click.option(
                 "--concurrency",
                 metavar="N",
@@ -90,6 +95,13 @@ def run_options(function: F) -> F:
                 is_flag=True,
                 help="Give up tasks that the API does not know. Without it they are polled again in every run.",
             ),
+            click.option(
+                "--also",
+                metavar="FORMS",
+                callback=_read_forms,
+                help="Write the results in these forms, too: csv (results.csv), parquet (results.parquet), imagefolder "
+                "(metadata.jsonl, which makes the folder a data set). Commas between them.",
+            ),
             json_option("Print one JSON object per row when it ends, as in results.jsonl."),
             emulator_option,
             base_url_option,
@@ -98,6 +110,17 @@ def run_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def _read_forms(_ctx: click.Context, _param: click.Parameter, given: str | None) -> tuple[str, ...]:
+    if given is None:
+        return ()
+    from lemon_ext.batch import as_kinds
+
+    try:
+        return as_kinds([form.strip() for form in given.split(",")])
+    except ValueError as exc:
+        raise click.BadParameter(str(exc)) from None
 
 
 def column_options(function: F) -> F:
@@ -166,11 +189,13 @@ def _read_grid(_ctx: click.Context, _param: click.Parameter, given: tuple[str, .
 
 
 @click.command(cls=ApiCommand, epilog=_CODES)
-@click.argument("file", type=click.Path(dir_okay=False, allow_dash=True))
+@click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @api_options
 @click.option("-o", "--output", metavar="DIR", help="The folder of the batch. It is created if it is missing.")
 @column_options
-@click.option("--dry-run", is_flag=True, help="Check all rows and count the images. Nothing is sent.")
+@click.option(
+    "--dry-run", is_flag=True, help="Check all rows, count the images, and say what they cost. Nothing is sent."
+)
 @click.option(
     "--validation",
     type=click.Choice(["strict", "warn", "off"]),
@@ -205,24 +230,45 @@ def batch(file: str, output: str | None, dry_run: bool, validation: Any, grid: A
 
 
 def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Say how many rows a grid makes, because each one is billed, and hand the rows on."""
+    """Say how many rows a grid makes and what they cost, and hand the rows on."""
     from lemon_ext.batch import plan_batch
+
+    from . import _prices
 
     held = list(rows)
     plan = plan_batch(held, **{**settings, "validation": "off"})  # they are checked in a moment
     times = math.prod(map(len, settings["grid"].values()))
-    screen.note(
-        f"{len(held):,} rows, each {times:,} times: {plan.rows:,} rows for {plan.images:,} images, and each image is "
-        "billed. The contract names no prices."
-    )
+    screen.note(f"{len(held):,} rows, each {times:,} times: {plan.rows:,} rows for {plan.images:,} images.")
+    screen.note(_prices.lines(plan.cost, ())[0])
     return held
 
 
 @click.command(epilog=_CODES)
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
 @run_options
-def resume(folder: Path, **options: Any) -> int:
-    """Continue a batch: poll its tasks, fetch their images, send the rest."""
+@click.pass_context
+def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
+    """Continue a batch: poll its tasks, fetch their images, send the rest.
+
+    Without DIR: wait for the tasks of single requests that were sent from here (`lemon tasks`), and save their images
+    in the current folder. That makes no new images.
+    """
+    if folder is None:
+        return _resume_calls(ctx, options)
+    from lemon_ext.batch import batch_status, export_results
+    from lemon_ext.errors import JournalError
+    from lemon_ext.gallery import write_gallery
+
+    from ._watch import Watch
+
+    known = batch_status(folder)  # no batch there is said before a missing key
+    if known.total and known.saved == known.total:  # nothing is left that needs one
+        try:
+            export_results(folder)
+            write_gallery(folder)
+        except (OSError, JournalError) as exc:
+            screen.warn(f"The results could not be written: {exc}.")
+        return Watch(folder, partial(_resume_command, folder, options)).conclude()
     return _work(None, folder, {**options, "defaults": {}, "grid": {}, "validation": "strict"})
 
 
@@ -291,14 +337,19 @@ def _cell(value: Any) -> Any:
 def _plan(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> int:
     from lemon_ext.batch import plan_batch
 
+    from . import _prices
+
     plan = plan_batch(rows, **settings)
     if screen.as_json:
-        screen.json({"rows": plan.rows, "images": plan.images, "models": dict(plan.models)})
+        known = {"rows": plan.rows, "images": plan.images, "models": dict(plan.models)}
+        screen.json({**known, "cost": _prices.cost(plan.cost)})
         return 0
     screen.out(f"{plan.rows:,} rows for {plan.images:,} images; all of them can be sent. Nothing was sent.")
     width = max(map(len, plan.models))
     for model, count in plan.models.items():
         screen.out(f"{model:<{width}}  {count:,}")
+    for line in _prices.lines(plan.cost, plan.models):
+        screen.out(line)
     return 0
 
 
@@ -326,10 +377,13 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
             poll_interval=options["poll_interval"],
             concurrency=options["concurrency"],
             max_images=options["max_images"],
+            budget=options["budget"],
+            allow_unknown_price=options["allow_unknown_price"],
             resend_refused=options["resend_refused"],
             resend_uncertain=options["resend_uncertain"],
             resend_failed=options["resend_failed"],
             drop_unknown=options["drop_unknown"],
+            also=options["also"],
             on_progress=watch.update,
         )  # typed as an iterator, in truth a generator to be closed
         with watch, closing(outcomes):
@@ -338,8 +392,33 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
     return watch.conclude()
 
 
+def _resume_calls(ctx: click.Context, options: Mapping[str, Any]) -> int:
+    """Go on with the single requests that the ledger knows: those whose tasks are not in hand."""
+    from lemon_ext._core import address_of
+
+    ledger = user_ledger()
+    calls = list(ledger.calls(base_url=address_of(options["base_url"]))) if ledger is not None else []
+    if lost := [call for call in calls if call.status == "uncertain"]:
+        screen.warn(f"{len(lost)} requests may be billed, because the answers were lost: `lemon tasks` lists them.")
+    waiting = [call for call in calls if call.handle and call.status in ("waiting", "completed")]
+    if not waiting:
+        screen.note("No task waits. For a batch, give its folder.")
+        return 0
+    assert isinstance(ctx.parent, click.Context)  # noqa: S101 - `lemon` itself
+    assert isinstance(ctx.parent.command, click.Group)  # noqa: S101 - as above
+    command = ctx.parent.command.get_command(ctx.parent, "task")
+    assert command is not None  # noqa: S101 - it is one of ours
+    handles = tuple(json.dumps(dict(call.handle)) for call in reversed(waiting))
+    names = ("deadline", "poll_interval", "base_url", "allow_private_images")
+    given = {name: options[name] for name in names}
+    return int(ctx.invoke(command, tasks=handles, last=False, wait=True, output=".", overwrite=False, **given))
+
+
 def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str:
     from ._errors import address, command
 
     where = address(options.get("base_url"), options.get("allow_private_images", False))
-    return command("resume", [*more, *where], [str(folder)])
+    budget = ["--budget", options["budget"]] if options.get("budget") is not None else []
+    unknown = ["--allow-unknown-price"] if options.get("allow_unknown_price") else []
+    also = ["--also", ",".join(options["also"])] if options.get("also") else []
+    return command("resume", [*more, *budget, *unknown, *also, *where], [str(folder)])

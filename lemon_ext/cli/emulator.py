@@ -9,7 +9,13 @@ from ._screen import screen
 
 
 @click.command(epilog="The faults, and how to ask for one in a prompt: lemon docs emulator")
-@click.option("--port", type=click.IntRange(0, 65535), default=0, help="The port; 0 picks a free one. [default: 0]")
+@click.option(
+    "--port",
+    metavar="PORT",
+    type=click.IntRange(0, 65535),
+    default=0,
+    help="The port; 0 picks a free one. [default: 0]",
+)
 @click.option("--host", default="127.0.0.1", help="The address to listen on. [default: 127.0.0.1, this machine alone]")
 @click.option(
     "--fault",
@@ -18,9 +24,23 @@ from ._screen import screen
     multiple=True,
     help="Misbehave N times, or once; '*' is always. Can be given again. '--fault list' lists them.",
 )
-@click.option("--task-seconds", type=click.FloatRange(min=0), default=2.0, help="How long a task takes. [default: 2]")
-@click.option("--latency", type=click.FloatRange(min=0), default=0.0, help="Seconds before every answer. [default: 0]")
-@click.option("--rpm", type=click.IntRange(min=1), help="Requests a minute; more get 429. [default: no limit]")
+@click.option(
+    "--task-seconds",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=2.0,
+    help="How long a task takes. [default: 2]",
+)
+@click.option(
+    "--latency",
+    metavar="SECONDS",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    help="Seconds before every answer. [default: 0]",
+)
+@click.option(
+    "--rpm", metavar="N", type=click.IntRange(min=1), help="Requests a minute; more get 429. [default: no limit]"
+)
 def emulator(
     port: int, host: str, faults: tuple[str, ...], task_seconds: float, latency: float, rpm: int | None
 ) -> int:

@@ -2,117 +2,35 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping, Sequence
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._contract import ApiCommand, api_fields, api_options, table
-from ._options import (
-    base_url_option,
-    connection,
-    deadline_option,
-    emulator_option,
-    json_option,
-    output_option,
-    overwrite_option,
-    poll_interval_option,
-    private_images_option,
-    read_stdin,
-)
-from ._output import Output
-from ._screen import screen
+from ._billed import EPILOG, billed_options, extra_fields, plan, prompt_of, run
+from ._contract import ApiCommand, api_fields, api_options
 
 if TYPE_CHECKING:
     from lemon_ext._core import Request
-    from lemon_ext.client import AsyncImageTask, AsyncLemon
-
-    from ._job import Job
 
 
-@click.command(
-    cls=ApiCommand,
-    epilog="Exit codes: 0 done, 2 nothing was sent, 3 rejected by the API, 4 the task failed, 5 paid for and not "
-    "fetched yet (run the command after `next:`), 6 may be billed (look at your account).\n\n"
-    "All of them: lemon docs command-line",
-)
+@click.command(cls=ApiCommand, epilog=EPILOG)
 @click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
 @api_options
-@output_option
-@overwrite_option
-@click.option(
-    "--wait/--no-wait", default=True, help="Wait for the images. With --no-wait, print the task ids and exit."
-)
-@deadline_option(300.0)
-@poll_interval_option
-@click.option(
-    "--validation",
-    type=click.Choice(["strict", "warn", "off"]),
-    default="strict",
-    help="For requests that break the contract's rules: strict sends nothing, warn sends them with a warning, off does "
-    "not check. [default: strict]",
-)
-@click.option(
-    "--extra", metavar="KEY=JSON", multiple=True, help="Send a field that is not in the contract. Repeatable."
-)
-@json_option("Print one JSON object per result or error.")
-@emulator_option
-@base_url_option
-@private_images_option
+@billed_options
 def generate(prompts: tuple[str, ...], **options: Any) -> int:
     """Generate images, wait until they are done, and save them.
 
     Prints the paths of the files. All PROMPTs are checked before the first is sent, and then processed at the same
     time. `-` reads one prompt from stdin. Put `--` before a prompt that begins with a dash.
     """
-    texts = [_read(prompt) for prompt in prompts]
-    requests = _checked(texts, api_fields(options), _extra(options["extra"]), options["validation"])
+    texts = [prompt_of(prompt) for prompt in prompts]
+    requests = _checked(texts, api_fields(options), extra_fields(options["extra"]), options["validation"])
+    if options["dry_run"]:
+        return plan(requests)
     _ask_about_words(texts)
-    output = Output(options["output"], overwrite=options["overwrite"])
-    output.check(sum(request.n for request in requests))
-    return _run(requests, output, options)
-
-
-def _run(requests: Sequence[Request], output: Output, options: Mapping[str, Any]) -> int:
-    from lemon_ext._generate import submitted
-    from lemon_ext.client import AsyncImageTask, AsyncLemon
-
-    from ._errors import DONE, Resume
-    from ._job import Job
-    from ._jobs import Runner
-
-    async def start(lemon: AsyncLemon, request: Request) -> AsyncImageTask:
-        core = lemon._core
-        return await core.arun(*submitted(core, AsyncImageTask, request, core.limit(None)))
-
-    def keep_on(task: AsyncImageTask) -> bool:
-        # As JSON, a handle that is done already carries its images: `lemon task -` saves them like any other.
-        return bool(options["wait"]) or (task.done and not screen.as_json)
-
-    def tell_left(job: Job) -> None:
-        if job.task is not None:
-            screen.json(job.task.to_dict()) if screen.as_json else screen.out(str(job.id))
-
-    jobs = [
-        Job(" ".join(one.prompt.split()), partial(start, request=one), model=one.model, prompt=one.prompt)
-        for one in requests
-    ]
-    private = options["allow_private_images"]
-    with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
-        return Runner(
-            client=partial(AsyncLemon, **address, deadline=options["deadline"]),
-            save=output.save,
-            keep=output.keep,
-            deadline=options["deadline"],
-            poll_interval=options["poll_interval"],
-            keep_on=keep_on,
-            tell_left=tell_left,
-            left_code=DONE,
-            resume=Resume(output.path, options["base_url"], not options["emulator"], private),
-        ).run(jobs)
+    return run(requests, options)
 
 
 def _checked(
@@ -150,24 +68,5 @@ def _ask_about_words(texts: Sequence[str]) -> None:
         question = (
             f"{len(texts)} prompts of one word each, so {len(texts)} requests. Send them (or are quotes missing)?"
         )
-        click.confirm(question, abort=True, err=True)
-
-
-def _read(prompt: str) -> str:
-    return read_stdin().strip() if prompt == "-" else prompt
-
-
-def _extra(pairs: Sequence[str]) -> dict[str, Any]:
-    """Return the fields of --extra; a value that is not JSON is taken as text."""
-    fields: dict[str, Any] = {}
-    for pair in pairs:
-        name, equals, text = pair.partition("=")
-        if not name or not equals:
-            raise click.UsageError(f"--extra takes KEY=JSON, not {pair!r}.")
-        if name in table().PARAMETERS:
-            raise click.UsageError(f"The contract knows {name!r}; it has an option of its own.")
-        try:
-            fields[name] = json.loads(text)
-        except ValueError:
-            fields[name] = text
-    return fields
+        if not click.confirm(question, err=True):
+            raise click.ClickException("Nothing was sent.")

@@ -1,23 +1,26 @@
-"""``lemon models``: what the contract says of models. Nothing is asked of the API."""
+"""``lemon models``: what the contract says of models, and what the API says of them now where somebody asks for it."""
 
 from __future__ import annotations
 
 import shutil
 import sys
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
 
 from lemon_ext._words import marks, relation, words
 
+from . import _prices as _words
 from ._contract import table
 from ._options import json_option
+from ._reading import asking, asking_options, show, tell_origin
 from ._screen import screen
 
 if TYPE_CHECKING:
     from lemon_ext.capabilities import ModelCapabilities
+    from lemon_ext.client import Lemon
 
 #: Columns that the last column of a table needs; with less, it goes below the others.
 LEAST: Final = 24
@@ -27,17 +30,30 @@ REPLIES: Final = {"inline": "at once", "task": "as a task", "either": "either wa
 
 @click.command()
 @click.argument("model", required=False)
+@click.option("--live", is_flag=True, help="Ask the API what there is now, and lay it over the table. Free.")
+@click.option(
+    "--prices", is_flag=True, help="Show what is published of prices; with --live, what the API says of MODEL's."
+)
 @json_option("Print JSON.")
-def models(model: str | None) -> int:
-    """List the models, or show what one of them takes.
+@asking_options
+def models(model: str | None, live: bool, prices: bool, **options: Any) -> int:
+    """List the models, or show what one of them takes or costs.
 
-    The list is the table of the contract. A model that is not in it can be used, too: the API decides. No key and no
-    network are needed.
+    The list is the table of the contract. A model that is not in it can be used, too: the API decides. Without --live,
+    no key and no network are needed.
     """
+    if live:
+        if prices and model is None:
+            raise click.UsageError("--live --prices goes with a MODEL: the API tells what each of them costs.")
+        with asking(options) as lemon:
+            show(lemon.models.pricing(str(model))) if prices else _show_live(lemon, model)
+        return 0
     table()  # before the module below asks for it: alone, it is loaded without the HTTP library
     from lemon_ext.capabilities import capabilities, caution, families
     from lemon_ext.capabilities import models as listed
 
+    if prices:
+        return _prices([model] if model is not None else _priced([each.id for each in (*listed(), *families())]))
     if model is not None:
         caution({"model": model})
         one = capabilities(model)
@@ -47,6 +63,58 @@ def models(model: str | None) -> int:
             screen.json(_to_dict(each))
     else:
         _list([*listed(), *families()])
+    return 0
+
+
+def _show_live(lemon: Lemon, model: str | None) -> None:
+    every = lemon.models.list(live=True) if model is None else [lemon.models.get(model, live=True)]
+    if screen.as_json:
+        for each in every:
+            screen.json({**_to_dict(each), "origin": each.origin, "asked_at": each.asked_at, "unit": each.unit})
+        return
+    if model is not None:
+        _describe(every[0])
+    else:
+        rows = [(each.id, _now(each), each.unit or "", _summary(each) if each.listed else "") for each in every]
+        _print_table(("MODEL", "NOW", "PRICE", "WHAT FOR"), rows)
+    for each in every:
+        if each.origin is not None and each.asked_at is not None:
+            tell_origin(each.origin, each.asked_at)
+            break
+
+
+def _now(model: ModelCapabilities) -> str:
+    """Say where a model is: in the table, at the API, or both."""
+    if model.origin is None:
+        return "not there"
+    return "there" if model.listed else "there, not in the table"
+
+
+def _priced(names: Sequence[str]) -> list[str]:
+    """Return the models of the table that are not retired or have a price, and those that only have a price."""
+    from lemon_client.money_table import PRICES
+
+    from lemon_ext.capabilities import capabilities
+
+    kept = [name for name in names if name in PRICES or capabilities(name).retired is None]
+    return [*kept, *(name for name in PRICES if name not in names)]
+
+
+def _prices(names: Sequence[str]) -> int:
+    """Show what is published of each model's price."""
+    from lemon_ext.money import prices
+
+    if screen.as_json:
+        for name in names:
+            screen.json({"id": name, "prices": [_words.to_dict(price) for price in prices(name)]})
+        return 0
+    rows = []
+    for name in names:
+        known = [(name, _words.told(p), _words.where(p), p.source, _words.age(p)) for p in prices(name)]
+        rows += known or [(name, "unknown", "", "", "")]
+    _print_table(("MODEL", "US DOLLARS", "FOR", "SOURCE", "PUBLISHED"), rows)
+    codes = {row[3] for row in rows}
+    _print_legend({code: text for code, text in table().SOURCES.items() if code in codes})
     return 0
 
 
@@ -104,6 +172,10 @@ def _legend(model: ModelCapabilities | None = None) -> None:
     if model is not None:
         gone = model.retired["source"] if model.retired else ""
         codes = {code: text for code, text in codes.items() if code in (*model.source.split(", "), gone)}
+    _print_legend(codes)
+
+
+def _print_legend(codes: Mapping[str, str]) -> None:
     if codes:
         screen.out("")
         _print_table(("SOURCE", "STANDS FOR"), codes.items())

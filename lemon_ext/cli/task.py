@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from ._options import (
     poll_interval_option,
     private_images_option,
     read_stdin,
+    user_ledger,
 )
 from ._output import Output
 from ._screen import screen
@@ -30,8 +31,10 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("tasks", metavar="ID_OR_JSON...", nargs=-1, required=True)
+@click.argument("tasks", metavar="ID_OR_JSON...", nargs=-1)
+@click.option("--last", is_flag=True, help="Take the task that was submitted last from here. See `lemon tasks`.")
 @click.option("--wait", is_flag=True, help="Poll until the tasks are done. Without it, poll once.")
+@click.option("--cancel", is_flag=True, help="Cancel the tasks, where the API can: while they are queued.")
 @output_option
 @overwrite_option
 @deadline_option(300.0)
@@ -39,19 +42,36 @@ if TYPE_CHECKING:
 @json_option("Print one JSON object per task.")
 @base_url_option
 @private_images_option
-def task(tasks: tuple[str, ...], **options: Any) -> int:
-    """Poll tasks, and save the images of those that are done. Polling is free.
+def task(tasks: tuple[str, ...], last: bool, **options: Any) -> int:
+    """Poll or cancel tasks, and save the images of those that are done. Polling and cancelling are free.
 
     Give a task's id, or the JSON handle that `lemon generate --no-wait --json` prints. `-` reads ids or handles from
     stdin, one per line. Put `--` before an id that begins with a dash. Without --wait, the state of a running task is
     printed, and the exit code is 5.
     """
-    handles = [handle for given in tasks for handle in _handles(given)]
+    if bool(tasks) == last:
+        raise click.UsageError("Give task ids, or --last.")
+    handles = _last(options["base_url"]) if last else [handle for given in tasks for handle in _handles(given)]
     if not handles:
         raise click.UsageError("There is no task on stdin.")
+    if options["cancel"]:
+        if options["wait"]:
+            raise click.UsageError("--cancel and --wait exclude each other.")
+        return _cancel(handles, options)
     output = Output(options["output"], overwrite=options["overwrite"])
     output.check(sum(handle.get("n", 1) for handle in handles))
     return _run(handles, output, options)
+
+
+def _last(base_url: str | None) -> list[dict[str, Any]]:
+    """Return the handle of the task that the ledger knows as the last one of this address."""
+    from lemon_ext._core import address_of
+
+    ledger = user_ledger()
+    calls = ledger.calls(base_url=address_of(base_url)) if ledger is not None else iter(())
+    if (found := next((call for call in calls if call.handle), None)) is None:
+        raise click.UsageError("No task was submitted from here. `lemon tasks` lists what was.")
+    return [dict(found.handle)]
 
 
 def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, Any]) -> int:
@@ -81,7 +101,7 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
 
     with connection(options["base_url"], private_images=private) as address:
         return Runner(
-            client=partial(AsyncLemon, **address, deadline=options["deadline"]),
+            client=partial(AsyncLemon, **address, deadline=options["deadline"], ledger=user_ledger()),
             save=output.save,
             keep=output.keep,
             deadline=options["deadline"],
@@ -92,6 +112,37 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
             resume=resume,
             refresh=not options["wait"],
         ).run([Job(str(handle.get("id", "task")), partial(start, handle=handle)) for handle in handles])
+
+
+def _cancel(handles: Iterable[Mapping[str, Any]], options: Mapping[str, Any]) -> int:
+    """Cancel each task and say what became of it. What is not cancelled runs on, and can be fetched."""
+    from lemon_ext.client import Lemon
+    from lemon_ext.errors import BadRequestError, ConflictError, LemonError
+
+    from ._errors import DONE, REJECTED, Failure, Resume, explain
+
+    resume, worst = Resume(None, options["base_url"]), DONE
+    with (
+        connection(options["base_url"]) as address,
+        Lemon(**address, deadline=options["deadline"], ledger=user_ledger()) as lemon,
+    ):
+        for handle in handles:
+            head = {"task_id": handle.get("id")}
+            try:
+                task = lemon.tasks.cancel(str(handle.get("id")))
+            except LemonError as exc:
+                known, exc.task = exc.task, None
+                failure = explain(exc) or Failure(str(exc), REJECTED, error=exc)
+                runs_on = known is not None and isinstance(exc, BadRequestError | ConflictError)
+                failure.next = resume.task([known]) if runs_on else None
+                screen.fail(failure, head)
+                worst = max(worst, failure.exit_code)
+                continue
+            if screen.as_json:
+                screen.json({**head, "status": task.status, "cancelled": True})
+            else:
+                screen.out(f"{task.id}  cancelled")
+    return worst
 
 
 def _handles(given: str) -> Iterator[dict[str, Any]]:

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from .faults import parse_fault as parse_fault
     from .records import ADDRESS as ADDRESS
     from .records import KEY as KEY
+    from .records import TOKEN as TOKEN
     from .records import Request as Request
     from .records import Response as Response
     from .server import serve as serve
@@ -41,6 +42,7 @@ _HOME = {
     "Request": "records",
     "Response": "records",
     "Seen": "core",
+    "TOKEN": "records",
     "parse_fault": "faults",
     "serve": "server",
 }

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
@@ -30,13 +30,25 @@ NOT_TAKEN: Final[Mapping[str, Any]] = {"not": {}}
 
 @frozen
 class Operation:
-    """One operation: who may call it, the schemas of its requests and answers, and by status the headers it sends."""
+    """One operation: how the key of who may call it begins, the schemas of its requests and answers, and by status the
+    headers it sends and the examples of what it answers.
+    """
 
     id: str
-    secured: bool
-    takes: tuple[str, ...]
+    method: str
+    prefix: str | None
+    takes: Mapping[str, Any] = field(repr=False)
     answers: Mapping[str, Any] = field(repr=False)
     headers: Mapping[str, frozenset[str]] = field(repr=False)
+    examples: Mapping[str, Sequence[Any]] = field(repr=False)
+
+    def example(self, status: str, **fields: str) -> Any:
+        """Return the first documented answer with this status that has these values among its own; None: there is none.
+
+        A parameter may have another name than the field of the answer that holds it.
+        """
+        shown = (value for value in self.examples.get(status, ()) if isinstance(value, dict))
+        return next((value for value in shown if all(one in value.values() for one in fields.values())), None)
 
 
 @frozen
@@ -57,7 +69,7 @@ class Contract:
         self.data = data
         self.models: Mapping[str, Any] = data["x-lemon-models"]
         self._routes = [
-            (_pattern(path), {m.upper(): self._operation(item[m]) for m in METHODS if m in item})
+            (_pattern(path), {m.upper(): self._operation(m.upper(), item[m]) for m in METHODS if m in item})
             for path, item in data["paths"].items()
         ]
         self._request = self._generation_request()
@@ -118,12 +130,24 @@ class Contract:
         given = (fields[one] for one in (name, *also) if one in fields)
         return next(given, self.default(name, model))
 
-    def problems(self, fields: object) -> list[Problem]:
-        """List what the request schema and the row of the model refuse, one problem for each parameter."""
+    def problems(
+        self, fields: object, shape: Mapping[str, Any] | None = None, common: Sequence[str] = ()
+    ) -> list[Problem]:
+        """List what the request schema and the row of the model refuse, one problem for each parameter.
+
+        ``shape``: the schema of a request that is no generation. The row judges what is ``common`` to both.
+        """
         model = str(self.value(fields, "model")) if isinstance(fields, dict) else ANY_MODEL
-        judge = self._judges[self.key(model)]
+        judge, judged = self._judges[self.key(model)], fields
+        errors: list[ValidationError] = []
+        if shape is not None:
+            errors += self._validator(shape).iter_errors(fields)
+            judged = {name: fields[name] for name in common if name in fields} if isinstance(fields, dict) else {}
+        for error in judge.iter_errors(judged):
+            if shape is None or error.validator != "required":
+                errors.append(error)
         found: dict[str | None, Problem] = {}
-        for error in judge.iter_errors(fields):
+        for error in errors:
             for problem in self._explain(error, model):
                 found.setdefault(problem.param, problem)
         return list(found.values())
@@ -139,14 +163,30 @@ class Contract:
             return ["the body is not JSON"]
         return [f"{error.json_path}: {error.validator}" for error in schema.iter_errors(value)]
 
-    def _operation(self, node: Mapping[str, Any]) -> Operation:
+    def _operation(self, method: str, node: Mapping[str, Any]) -> Operation:
         content = self.resolve(node.get("requestBody", {})).get("content", {})
         answers = {status: self._validator(self._schema(answer)) for status, answer in node["responses"].items()}
         headers = {
             status: frozenset(name.lower() for name in self.resolve(answer).get("headers", {}))
             for status, answer in node["responses"].items()
         }
-        return Operation(node["operationId"], bool(node.get("security")), tuple(content), answers, headers)
+        examples = {
+            status: [
+                shown["value"]
+                for media in self.resolve(answer).get("content", {}).values()
+                for shown in media.get("examples", {}).values()
+            ]
+            for status, answer in node["responses"].items()
+        }
+        prefix = self._prefix(node.get("security", ()))
+        takes = {kind: self.resolve(media.get("schema", {})) for kind, media in content.items()}
+        return Operation(node["operationId"], method, prefix, takes, answers, headers, examples)
+
+    def _prefix(self, security: Sequence[Mapping[str, Any]]) -> str | None:
+        """Return how the key begins that an operation wants, None if it wants none."""
+        names = [name for one in security for name in one]
+        schemes = self.data["components"].get("securitySchemes", {})
+        return str(schemes[names[0]].get("x-lemon-prefix", "")) if names else None
 
     def _schema(self, node: Any) -> Any:
         return self.resolve(node).get("content", {}).get(JSON, {}).get("schema", {})

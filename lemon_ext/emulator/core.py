@@ -15,17 +15,19 @@ import secrets
 import threading
 import time
 from collections import deque
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias
 
 import anyio
 from attrs import define, evolve, field, frozen
-from lemon_client.task_table import POLLS
+from lemon_client.picture_table import FORMS
+from lemon_client.task_table import CANCELS, POLLS
 
-from . import contract
 from .contract import GENERATION, Contract, Operation, Problem
 from .faults import Injection, Place, Plan, arm, faults_in, parse_fault
+from .form import FORM, MAX_FORM, read_form
 from .records import ADDRESS, REFUSED_KEYS, Refusal, Request, Response, refuse, reply
 from .task import answer, word
 
@@ -85,6 +87,11 @@ class Job:
     plan: Plan
     created: int = 0
     at: float = 0.0
+    cancelled: bool = False
+    operation: str = GENERATION
+    #: For what changes a picture: the first one that came, and the mask.
+    source: bytes | None = field(default=None, repr=False)
+    mask: bytes | None = field(default=None, repr=False)
 
 
 @define
@@ -92,8 +99,8 @@ class Handling:
     """What is to happen with a request that nothing speaks against."""
 
     place: Place
-    job: Job
-    act: Callable[[Job], Response]
+    job: Job | None
+    act: Callable[[], Response]
     check: Callable[[Response], Response]
 
 
@@ -159,8 +166,8 @@ class Emulator:
     def inject(self, fault: str, *, on: str | None = None, times: int | None = 1, **details: Any) -> None:
         """Arm a fault (docs/emulator.md): it strikes the next ``times`` requests at its place, None for always.
 
-        ``on`` is "submit", "look", "image" or "any"; without it, the fault's usual place. Raises ValueError for a
-        name, a place or a setting that there is not.
+        ``on`` is "submit", "look", "image", "ask" or "any"; without it, the fault's usual place. Raises ValueError for
+        a name, a place or a setting that there is not.
         """
         with self._lock:
             self._armed.append(arm(fault, on=on, times=times, **details))
@@ -180,8 +187,8 @@ class Emulator:
         except Refusal as refusal:
             return refusal.response
         try:
-            if operation.secured:
-                self._authorize(request)
+            if operation.prefix is not None:
+                self._authorize(request, operation.prefix)
             self._admit()
             handling = self._prepare(operation, request, params)
         except Refusal as refusal:
@@ -197,13 +204,14 @@ class Emulator:
             raise Refusal(_wrong_method(", ".join(operations)))
         return operations[method], params
 
-    def _authorize(self, request: Request) -> None:
+    def _authorize(self, request: Request, prefix: str) -> None:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         key = key.strip()
-        if scheme.lower() != "bearer" or not key.startswith("sk-") or key in REFUSED_KEYS:
+        if scheme.lower() != "bearer" or not key.startswith(prefix) or key in REFUSED_KEYS:
             code = REFUSED_KEYS.get(key, "invalid_api_key")
-            message = "Invalid API key" if key else "No API key: send Authorization: Bearer sk-..."
-            hint = "The emulator takes any key that begins with sk-, except sk-invalid and sk-expired"
+            message = "Invalid API key" if key else f"No API key: send Authorization: Bearer {prefix}..."
+            but = ", ".join(name for name in REFUSED_KEYS if name.startswith(prefix))
+            hint = f"Here the emulator takes any key that begins with {prefix}" + (f", except {but}" if but else "")
             raise Refusal(refuse(401, message, code, code, hint=hint))
 
     def _admit(self) -> None:
@@ -227,16 +235,22 @@ class Emulator:
         )  # fmt: skip
 
     def _prepare(self, operation: Operation, request: Request, params: Mapping[str, str]) -> Handling:
-        def check(response: Response) -> Response:
-            return self._with_ids(operation, self._checked(operation, response), job)
+        def handling(place: Place, job: Job | None, act: Callable[[], Response]) -> Handling:
+            return Handling(place, job, act, lambda it: self._with_ids(operation, self._checked(operation, it), job))
 
+        cancel = CANCELS.get(GENERATION)
         match operation.id:
-            case contract.GENERATION:
-                job = self._job(self._fields(operation, request))
-                return Handling("submit", job, lambda job: self._accept(job, request.origin), check)
+            case name if name in POLLS:
+                job = self._job(operation, *self._fields(operation, request))
+                return handling("submit", job, lambda: self._accept(job, request.origin))
             case name if name == POLLS[GENERATION].operation:
                 job = self._known(*params.values())
-                return Handling("look", job, lambda job: self._state(job, request.origin), check)
+                return handling("look", job, lambda: self._state(job, request.origin))
+            case name if cancel is not None and name == cancel.operation:
+                job = self._known(*params.values())
+                return handling("ask", job, lambda: self._cancel(operation, job))
+        if operation.method == "GET" and any(operation.examples.values()):
+            return handling("ask", None, lambda: _shown(operation, params))
         raise Refusal(refuse(501, f"The emulator does not emulate {operation.id}", code="not_emulated"))
 
     def _perform(self, handling: Handling) -> Response:
@@ -247,18 +261,18 @@ class Emulator:
             response = instead.fault.instead({**instead.details, **now})
             return handling.check(response) if response.headers.get("content-type") == "application/json" else response
         for fault, details in ((strike.fault, strike.details) for strike in others):
-            if fault.plan is not None:
+            if fault.plan is not None and handling.job is not None:
                 fault.plan(handling.job.plan, {**details, **now})
-        response = handling.check(handling.act(handling.job))
+        response = handling.check(handling.act())
         for fault, details in ((strike.fault, strike.details) for strike in others):
             if fault.answer is not None:
                 response = fault.answer(response, {**details, **now})
         return response
 
-    def _strike(self, place: Place, job: Job) -> tuple[Injection | None, list[Injection]]:
+    def _strike(self, place: Place, job: Job | None) -> tuple[Injection | None, list[Injection]]:
         """Take what strikes now: one fault that answers instead, or all that change what is accepted."""
         with self._lock:
-            here = [one for one in (*self._magic(job), *self._armed) if one.strikes(place)]
+            here = [one for one in (*(self._magic(job) if job else ()), *self._armed) if one.strikes(place)]
             instead = next((one for one in here if one.fault.instead is not None), None)
             striking = here if instead is None else [instead]
             for one in striking:
@@ -278,47 +292,58 @@ class Emulator:
             return refuse(500, f"emulator bug: its answer breaks the contract: {'; '.join(complaints)}", "server_error")
         return response
 
-    def _with_ids(self, operation: Operation, response: Response, job: Job) -> Response:
+    def _with_ids(self, operation: Operation, response: Response, job: Job | None) -> Response:
         """Add the ids that the contract says are sent beside an answer. A charge has one once it is settled."""
-        is_task = job.plan.reply == "task"
-        settled = job.created and (
-            not is_task or (self.clock() >= job.at + job.plan.seconds and job.plan.failure is None)
-        )
-        ids = {
-            "x-request-id": f"req_{secrets.token_hex(8)}",
-            "x-task-id": job.id if is_task and job.created else None,
-            "x-billing-transaction-id": f"txn_{job.id}" if settled else None,
-        }
+        ids = {"x-request-id": f"req_{secrets.token_hex(8)}"}
+        if job is not None and job.created:
+            is_task = job.plan.reply == "task"
+            ended = not is_task or (self.clock() >= job.at + job.plan.seconds and not job.cancelled)
+            if is_task:
+                ids["x-task-id"] = job.id
+            if ended and job.plan.failure is None:
+                ids["x-billing-transaction-id"] = f"txn_{job.id}"
         sent = operation.headers.get(str(response.status), frozenset())
-        own = {name: value for name, value in ids.items() if value and name in sent}
+        own = {name: value for name, value in ids.items() if name in sent}
         return evolve(response, headers={**response.headers, **own})
 
-    def _fields(self, operation: Operation, request: Request) -> dict[str, Any]:
-        """Return the JSON of a request, judged."""
-        if len(request.body) > MAX_BODY:
+    def _fields(self, operation: Operation, request: Request) -> tuple[dict[str, Any], dict[str, list[bytes]]]:
+        """Return the fields of a request, judged, and its pictures."""
+        usual = next(iter(operation.takes))
+        kind = request.headers.get("content-type", usual).partition(";")[0].strip().lower()
+        if len(request.body) > (MAX_FORM if kind == FORM else MAX_BODY):
             raise Refusal(refuse(413, "Payload too large", code="payload_too_large"))
-        kind = request.headers.get("content-type", operation.takes[0]).partition(";")[0].strip().lower()
         if kind not in operation.takes:
-            hint = f"Send Content-Type: {operation.takes[0]}"
+            hint = f"Send Content-Type: {usual}"
             named = kind or "An empty Content-Type"
             raise Refusal(refuse(415, f"{named} is not taken here", code="unsupported_media_type", hint=hint))
-        try:
-            fields = json.loads(request.body, parse_constant=_no_constant)
-        except (ValueError, RecursionError):
-            raise Refusal(refuse(400, "The body is not valid JSON", code="invalid_json")) from None
-        if problems := self.contract.problems(fields):
+        files: dict[str, list[bytes]] = {}
+        shape = operation.takes[kind]
+        if kind == FORM:
+            fields, files = read_form(request, shape)
+        else:
+            try:
+                fields = json.loads(request.body, parse_constant=_no_constant)
+            except (ValueError, RecursionError):
+                raise Refusal(refuse(400, "The body is not valid JSON", code="invalid_json")) from None
+        if problems := self._problems(operation, fields, shape):
             raise Refusal(_refused(problems))
-        return dict(fields)
+        return dict(fields), files
 
-    def _job(self, fields: dict[str, Any]) -> Job:
+    def _problems(self, operation: Operation, fields: object, shape: Mapping[str, Any]) -> list[Problem]:
+        if (form := FORMS.get(operation.id)) is None:
+            return self.contract.problems(fields)
+        return self.contract.problems(fields, shape, form.parameters)
+
+    def _job(self, operation: Operation, fields: dict[str, Any], files: Mapping[str, Sequence[bytes]]) -> Job:
         """Make the job of a request that the contract accepts."""
 
-        model, prompt = str(self.contract.value(fields, "model")), str(fields["prompt"])
+        model, prompt = str(self.contract.value(fields, "model")), str(fields.get("prompt", ""))
+        sources = [*(data for several in files.values() for data in several), *self._own_pictures(fields)]
 
         def value(name: str) -> Any:
             return self.contract.value(fields, name, model)
 
-        n = int(value("n") or 1)
+        n, usual = int(value("n") or 1), _as_large(sources, value("size"))
         for text in faults_in(prompt):
             try:
                 parse_fault(text)
@@ -331,12 +356,23 @@ class Emulator:
             model=model,
             prompt=prompt,
             n=n,
-            size=_size(fields.get("size"), value("aspect_ratio"), value("resolution"), value("size")),
+            size=_size(fields.get("size"), value("aspect_ratio"), value("resolution"), usual),
             format=_format(value("output_format")),
             b64=value("response_format") == "b64_json",
             request=fields,
             plan=Plan("task" if is_task else "inline", n, seconds, self._look_path),
+            operation=operation.id,
+            source=sources[0] if sources else None,
+            mask=sources[-1] if len(files) > 1 else None,
         )
+
+    def _own_pictures(self, fields: Mapping[str, Any]) -> Iterator[bytes]:
+        """Yield the pictures of our own that a request names by their addresses. No other address is fetched."""
+        for text in re.findall(re.escape(IMAGES) + r"[\w.-]+", json.dumps(fields)):
+            with suppress(Refusal):
+                picture = self._image("GET", text).act()
+                if picture.status == 200:
+                    yield picture.body
 
     def _accept(self, job: Job, origin: str) -> Response:
         job.created, job.at = int(self.wall()), self.clock()
@@ -356,8 +392,18 @@ class Emulator:
             raise Refusal(refuse(404, "Task not found or no longer available.", code="async_task_not_found"))
         return job
 
+    def _cancel(self, operation: Operation, job: Job) -> Response:
+        """Cancel a task that still says the first word of those that mean running."""
+        if not job.cancelled and self.clock() - job.at >= job.plan.seconds * PENDING_PART:
+            return reply(operation.example("409"), 409)
+        job.cancelled = True
+        return self._state(job, "")
+
     def _state(self, job: Job, origin: str) -> Response:
         elapsed = self.clock() - job.at
+        if job.cancelled:
+            own = {"status": word("cancelled"), "cancelled": True, "images": [], "error": "The task was cancelled"}
+            return reply(answer(created=job.created, id=job.id, **own))
         if elapsed < job.plan.seconds:
             return reply(self._running(job, -1 if elapsed >= job.plan.seconds * PENDING_PART else 0))
         if job.plan.failure is not None:
@@ -372,7 +418,7 @@ class Emulator:
         return answer(created=job.created, id=job.id, status=status, images=[placeholder], **more)
 
     def _data(self, job: Job, origin: str) -> list[dict[str, Any]]:
-        own = {"revised_prompt": f"{job.prompt}, as the emulator imagines it"}
+        own = {"revised_prompt": f"{job.prompt}, as the emulator imagines it"} if job.prompt else {}
         inline = job.b64 and job.plan.reply == "inline"
         data = []
         for index in range(job.plan.n):
@@ -392,7 +438,7 @@ class Emulator:
             raise Refusal(_no_image())
         index, issue = int(found[2]) - 1, int(found[3])
 
-        def act(job: Job) -> Response:
+        def act() -> Response:
             if issue != job.plan.issue or not 0 <= index < job.plan.n or found[4] != job.format:
                 return _no_image()
             return Response(200, {"content-type": f"image/{job.format}"}, self._draw(job, index))
@@ -400,11 +446,14 @@ class Emulator:
         return Handling("image", job, act, lambda response: response)
 
     def _draw(self, job: Job, index: int) -> bytes:
-        from .pictures import draw
+        from .pictures import change, draw
 
-        width, height = (max(side // job.plan.smaller, 1) for side in job.size)
-        kind = job.plan.format or job.format
-        return draw(job.prompt, model=job.model, size=(width, height), seed=self.seed, index=index, kind=kind)
+        size = max(job.size[0] // job.plan.smaller, 1), max(job.size[1] // job.plan.smaller, 1)
+        kind, words = job.plan.format or job.format, job.prompt or job.operation.replace("_", " ")
+        if job.source is None:
+            return draw(words, model=job.model, size=size, seed=self.seed, index=index, kind=kind)
+        dice = f"{self.seed}/{index}/{words}"
+        return change(job.source, words, mask=job.mask, model=job.model, size=size, dice=dice, kind=kind)
 
     @cached_property
     def transport(self) -> EmulatorTransport:
@@ -447,6 +496,13 @@ class Emulator:
         return f"<Emulator {self.charges} charges, {len(self.requests)} requests>"
 
 
+def _shown(operation: Operation, params: Mapping[str, str]) -> Response:
+    """Answer with the documented example of what is asked for; what no example is about does not exist."""
+    if (found := operation.example("200", **params)) is not None:
+        return reply(found)
+    return reply(operation.example("404"), 404)
+
+
 def _refused(problems: list[Problem]) -> Response:
     """Return the 400 for problems: the first in the envelope, all of them beside it."""
     first = problems[0]
@@ -476,6 +532,15 @@ def _size(asked: object, ratio: object, resolution: object, usual: object) -> tu
         unit = max(round(edge * common / math.sqrt(width * height)), 1)
         return _drawable(width // common * unit, height // common * unit)
     return _pixels(usual) or (1024, 1024)
+
+
+def _as_large(sources: Sequence[bytes], usual: object) -> object:
+    """Return the size of a picture that is changed, for a request that names none; else the usual one."""
+    if not sources:
+        return usual
+    from .pictures import size_of
+
+    return "{}x{}".format(*size_of(sources[0]))
 
 
 def _pixels(size: object) -> tuple[int, int] | None:

@@ -1,8 +1,9 @@
 """Everything the emulator can do wrong, as one table.
 
-A fault strikes a request at a *place*: ``submit`` (the generation request), ``look`` (a question for a task) or
-``image`` (fetching a picture). What it does is one of three things: answer **instead** of handling the request, so that
-nothing is accepted; change the **plan** of an accepted request; or change the finished **answer** (accepted, billed).
+A fault strikes a request at a *place*: ``submit`` (what is billed), ``look`` (a question for a task), ``image``
+(fetching a picture) or ``ask`` (any other free request: models, prices, cancelling). What it does is one of three
+things: answer **instead** of handling the request, so that nothing is accepted; change the **plan** of an accepted
+request; or change the finished **answer** (accepted, billed).
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from attrs import define, evolve, field, frozen
 from .records import Response, refuse
 from .task import with_status
 
-Place: TypeAlias = Literal["submit", "look", "image"]
-PLACES: Final[tuple[Place, ...]] = ("submit", "look", "image")
+Place: TypeAlias = Literal["submit", "look", "image", "ask"]
+PLACES: Final[tuple[Place, ...]] = ("submit", "look", "image", "ask")
 Details: TypeAlias = Mapping[str, Any]
 
 
@@ -150,7 +151,7 @@ def _error_503(retryable: bool | None) -> Any:
             headers["retry-after"] = str(hints["retry_after"])
         return refuse(
             503, "All channels of that model failed", None, "all_channels_failed", headers=headers,
-            alternatives=[{"id": "flux-schnell", "status": "available", "tags": []}], **hints,
+            alternatives=[{"id": "flux-pro", "status": "available", "tags": []}], **hints,
         )  # fmt: skip
 
     return answer
@@ -201,7 +202,8 @@ def _with_status(response: Response, details: Details) -> Response:
 
 
 REASON: Final = "The prompt was refused by the content policy"
-_API: Final[tuple[Place, ...]] = ("submit", "look")
+_API: Final[tuple[Place, ...]] = ("submit", "look", "ask")
+_ASK: Final[tuple[Place, ...]] = ("ask",)
 _LOOK_FIRST: Final[tuple[Place, ...]] = ("look", "submit")
 _SUBMIT: Final[tuple[Place, ...]] = ("submit",)
 _IMAGE: Final[tuple[Place, ...]] = ("image",)
@@ -216,13 +218,20 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("error_402", "402, the balance is too low", _API,
               instead=_error(402, "Your balance does not cover this request", "insufficient_balance",
                              "insufficient_balance", balance_usd=0.02, estimated_cost_usd=0.04,
-                             suggestions=[{"id": "dall-e-2"}])),
+                             suggestions=[{"id": "flux-pro"}])),
         Fault("error_403", "403, the key may not use the model", _API,
               instead=_error(403, "This key may not use that model", "access_denied", "model_not_allowed",
                              param="model")),
         Fault("error_404", "404, the task is not known (yet)", _LOOK_FIRST,
               instead=_error(404, "Task not found or no longer available.", "invalid_request_error",
                              "async_task_not_found")),
+        Fault("not_cancellable", "400, tasks of this model cannot be cancelled", _ASK,
+              instead=_error(400, "Tasks of this model cannot be cancelled", "invalid_request_error",
+                             "unsupported_task_cancel")),
+        Fault("not_owned", "403, the task is another key's", ("ask", "look"),
+              instead=_error(403, "This task belongs to another key", "access_denied", "task_not_owned")),
+        Fault("error_501", "501, there is no such thing here", _ASK,
+              instead=_error(501, "Not implemented", "server_error")),
         Fault("error_429", "429 with Retry-After in seconds", _API, {"seconds": 1.0}, instead=_error_429),
         Fault("error_429_date", "429 with Retry-After as an HTTP date", _API, {"seconds": 2.0},
               instead=_error_429_date),
@@ -233,9 +242,9 @@ FAULTS: Final[Mapping[str, Fault]] = {
               instead=_error_503(True)),
         Fault("error_503_final", "503 with retryable false", PLACES, instead=_error_503(False)),
         Fault("model_not_found", "400, the model does not exist, with the documented suggestions", _SUBMIT,
-              instead=_error(400, "The model `dalle-3` does not exist", "invalid_request_error", "model_not_found",
-                             param="model", did_you_mean="dall-e-3",
-                             suggestions=[{"id": "dall-e-3"}, {"id": "dall-e-2"}],
+              instead=_error(400, "The model `gpt-image2` does not exist", "invalid_request_error", "model_not_found",
+                             param="model", did_you_mean="gpt-image-2",
+                             suggestions=[{"id": "gpt-image-2"}, {"id": "nano-banana-pro"}],
                              hint="Use did_you_mean, or list the models with GET /v1/models")),
         Fault("html_502", "502 with an HTML page, as a proxy gives it",
               instead=lambda details: _page(502, "Bad Gateway")),
@@ -274,7 +283,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("no_images", "complete, without an image", _SUBMIT, plan=_set(n=0)),
         Fault("empty_url", "complete, with empty addresses", _SUBMIT, plan=_set(blank=True)),
         # pictures
-        Fault("image_expired", "the address has expired; the next look at the task gives a fresh one", _IMAGE,
+        Fault("image_expired", "the address has expired; the next poll of the task gives a fresh one", _IMAGE,
               plan=_expire),
         Fault("image_truncated", "the connection breaks off in the middle of the picture", _IMAGE,
               answer=lambda response, details: evolve(response, cut="body")),

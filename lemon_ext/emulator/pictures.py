@@ -16,7 +16,7 @@ from io import BytesIO
 from itertools import pairwise
 from typing import Final
 
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageChops, ImageDraw, ImageFont, UnidentifiedImageError
 
 #: Shades: the sky from dark to light, the hills, and what is written.
 _DARK, _LIGHT, _INK = 60, 185, 255
@@ -37,6 +37,50 @@ def draw(prompt: str, *, model: str, size: tuple[int, int], seed: int = 0, index
         image.save(file, "PNG", compress_level=1)
     else:  # these have no palette
         image.convert("RGB").save(file, kind.upper())
+    return file.getvalue()
+
+
+def kind_of(data: bytes) -> str | None:
+    """Return the kind of a whole picture, None for anything else."""
+    try:
+        with Image.open(BytesIO(data)) as image:
+            image.load()
+            return (image.format or "").lower()
+    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+        return None
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    """Return the width and the height of a picture."""
+    with Image.open(BytesIO(data)) as image:
+        return image.size
+
+
+def change(
+    data: bytes, prompt: str, *, mask: bytes | None, model: str, size: tuple[int, int], dice: str, kind: str
+) -> bytes:
+    """Return a picture that was changed, so that one sees where: in the transparent part of the mask, else everywhere.
+
+    There, its colours are those of the same picture in a mirror of hues; the prompt is written on it.
+    """
+    with Image.open(BytesIO(data)) as source:
+        image = source.convert("RGB").resize(size)
+    turn = random.Random(hashlib.blake2b(dice.encode("utf-8", "replace")).digest()).randrange(48, 208)
+    hue, saturation, value = image.convert("HSV").split()
+    turned = Image.merge("HSV", (hue.point([(v + turn) % 256 for v in range(256)]), saturation, value)).convert("RGB")
+    where = Image.new("L", size, 255)
+    if mask is not None:
+        with Image.open(BytesIO(mask)) as given:
+            where = ImageChops.invert(given.convert("RGBA").resize(size).getchannel("A"))
+    image.paste(turned, (0, 0), where)
+    plain = Image.new("L", size)
+    _label(plain, prompt, f"lemon emulator · {model} · edited · {size[0]}x{size[1]}")
+    for top, bottom in ((0, size[1] // 5), (size[1] * 9 // 10, size[1])):  # dark, for whatever is written there
+        band = image.crop((0, top, size[0], bottom))
+        image.paste(Image.blend(band, Image.new("RGB", band.size), 0.8), (0, top))
+    image.paste((255, 255, 255), (0, 0), plain)
+    file = BytesIO()
+    image.save(file, kind.upper())
     return file.getvalue()
 
 

@@ -10,6 +10,8 @@ from attrs import field, frozen
 
 #: A key that is accepted; any other that begins with ``sk-`` is too, except `REFUSED_KEYS`.
 KEY: Final = "sk-emulator"
+#: The same for what takes a management token.
+TOKEN: Final = "mt-emulator"  # noqa: S105 - there is nothing to protect
 REFUSED_KEYS: Final = {"sk-invalid": "invalid_api_key", "sk-expired": "expired_api_key"}
 #: Where the emulator lives when no socket is involved.
 ADDRESS: Final = "http://lemon.emulator"

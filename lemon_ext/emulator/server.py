@@ -19,6 +19,7 @@ from starlette.routing import Router
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from .core import MAX_BODY
+from .form import FORM, MAX_FORM
 from .records import Request, Response
 
 if TYPE_CHECKING:
@@ -170,10 +171,11 @@ async def _disconnected(receive: Receive) -> None:
 async def _incoming(request: StarletteRequest) -> Request:
     # More than the limit is never read in: the emulator refuses it by its size alone.
     body = bytearray()
+    most = MAX_FORM if request.headers.get("content-type", "").startswith(FORM) else MAX_BODY
     with suppress(ClientDisconnect):
         async for chunk in request.stream():
             body += chunk
-            if len(body) > MAX_BODY:
+            if len(body) > most:
                 break
     raw_path: bytes = request.scope.get("raw_path") or request.scope["path"].encode()
     headers = {name.lower(): value for name, value in request.headers.items()}

@@ -17,6 +17,7 @@ from lemon_ext import (
     ImageTask,
     Lemon,
     ModelCapabilities,
+    Record,
     TaskError,
     Violation,
     apoll_until_done,
@@ -46,6 +47,15 @@ def blocking(lemon: Lemon) -> None:
     assert_type(violations(ImageGenerationRequest(prompt="x")), list[Violation])
 
     lemon.images.generate("a cat", size="any other text, for the API decides")
+    assert_type(lemon.images.edit(["a.png", b"", Path("b.png")], "night", mask="m.png", n=2), ImageResult)
+    assert_type(lemon.images.create_variation("a.png", size="512x512"), ImageResult)
+    assert_type(lemon.tasks.cancel("img_1"), ImageTask)
+    assert_type(lemon.models.list(live=True), list[ModelCapabilities])
+    assert_type(lemon.models.pricing("flux-pro"), Record)
+    lemon.images.edit(3, "night")  # type: ignore[arg-type]
+    lemon.images.create_variation("a.png", quality="hd")  # type: ignore[call-arg]
+    lemon.images.create("a cat")  # type: ignore[attr-defined]
+
     lemon.images.generate("a cat", n="2")  # type: ignore[arg-type]
     lemon.images.generate("a cat", sise="1024x1024")  # type: ignore[call-arg]
     lemon.images.generate(prompt=1)  # type: ignore[arg-type]
@@ -68,6 +78,12 @@ async def not_blocking(lemon: AsyncLemon) -> None:
     assert_type(task.updates(), AsyncIterator[AsyncImageTask])
     assert_type(await task.result(), ImageResult)
     assert_type(await apoll_until_done(lemon.raw, task.id), ImageResult)
+
+    assert_type(await lemon.images.edit("a.png", "night", on_update=on_update), ImageResult)
+    assert_type(lemon.models.list(), list[ModelCapabilities])
+    assert_type(await lemon.models.list(live=True), list[ModelCapabilities])
+    assert_type(await lemon.models.get("flux-pro", live=True), ModelCapabilities)
+    assert_type(await lemon.balance(), Record)
 
     await lemon.images.generate("a cat", n="2")  # type: ignore[arg-type]
 

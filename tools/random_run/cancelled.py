@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
+import asyncio  # noqa: TID251 - its ways to cancel are what this is about
 import random
 import sys
 import tempfile
@@ -20,7 +19,7 @@ from lemon_ext import AsyncLemon, LemonError
 from lemon_ext.emulator import KEY
 
 from .evidence import Call, begin, current, dice, report, say
-from .leaks import SLOWER, grown, held, objects, sockets
+from .leaks import MANY_EPISODES, SLOWER, grown, held, objects, sockets
 from .orders import fast, order, short
 
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -92,7 +91,7 @@ class Run:
             for call in calls:
                 call.ended = f"{way.__name__}: {call.ended}"
         if scope.cancelled_caught:
-            say(stuck=number)
+            say(leak="it hangs", episode=number)
         report(*calls)
         self.known += [call for call in calls if call.ids and not call.result]
 
@@ -154,6 +153,11 @@ class Run:
 
         result = await self.lemon.images.generate(call.prompt, on_update=on_update, **options)
         call.took([], result.task_id)
+
+    def look_for_parts(self) -> None:
+        """Look for half-written files."""
+        for left in self.folder.glob(".*.part"):
+            say(leak=f"{left.name} was left")
 
     async def resume(self) -> None:
         """Get what is paid for: the named tasks give their pictures."""
@@ -289,12 +293,12 @@ class Steps:
 
 
 async def _speed(lemon: AsyncLemon, name: str) -> float:
-    """Return the seconds of some plain submissions."""
-    began = time.perf_counter()
+    """Return the seconds of CPU of some plain submissions."""
+    began = time.process_time()
     async with anyio.create_task_group() as group:
         for number in range(30):
             group.start_soon(_plain, lemon, f"{name} {number}")
-    return time.perf_counter() - began
+    return time.process_time() - began
 
 
 async def _plain(lemon: AsyncLemon, prompt: str) -> None:
@@ -333,9 +337,8 @@ async def _main(kind: str, seed: int, url: str, numbers: range) -> None:
                 if start == 0:
                     before = objects()
             await run.resume()
-            if left := os.listdir(folder):
-                say(note=f"files left: {left[:5]}")
-            if len(numbers) > 20:
+            run.look_for_parts()
+            if len(numbers) >= MANY_EPISODES:
                 await _check(run, url, before)
         await anyio.sleep(0.2)
         if sockets() > none:

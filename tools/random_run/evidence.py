@@ -1,14 +1,14 @@
-"""What a program was told of each paid request, and the judgement over it: the emulator's ledger against the evidence."""
+"""What a program was told of each paid request, and the judgement over it, by the emulator's ledger."""
 
 from __future__ import annotations
 
 import faulthandler
 import json
+import os
 import random
 import re
-import threading
 import warnings
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -19,7 +19,7 @@ from lemon_ext import LemonWarning, SubmissionUncertainError
 #: How the emulator names its tasks.
 TASK_ID: Final = re.compile(r"img_[0-9a-f]{12}")
 #: Words that say that a request is billed, or may be.
-DOUBT: Final = re.compile(r"\b(may|is|are|likely|probably)\b[^.:;]*\bbilled\b")
+DOUBT: Final = re.compile(r"\b(may|is|are|likely|probably)\b[^.:;]*\bbilled\b|\bwas generated, but\b")
 
 
 def dice(*of: object) -> random.Random:
@@ -97,17 +97,21 @@ def chain(error: BaseException) -> Iterator[BaseException]:
 current: Final[ContextVar[Call | None]] = ContextVar("current", default=None)
 
 
-def hear_warnings() -> None:
-    """Let each call hear the warnings that are about it."""
+def hear_warnings(*, leftovers: bool) -> None:
+    """Let each call hear the warnings that are about it. Whether what is left for the garbage collector is a leak: an
+    interrupt can come in the instant in which a socket has no owner yet.
+    """
 
-    def show(message: Warning | str, category: type[Warning], filename: str, *_: Any) -> None:
+    def show(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
         call = current.get()
         if isinstance(message, LemonWarning) and call is not None:
             call.read(message)
         elif issubclass(category, ResourceWarning):
-            say(fault=f"ResourceWarning: {message}")
+            say(leak=f"ResourceWarning: {message}")
 
     warnings.simplefilter("always")
+    if not leftovers:
+        warnings.filterwarnings("ignore", category=ResourceWarning)
     warnings.filterwarnings("ignore", category=DeprecationWarning)
     warnings.showwarning = show
 
@@ -116,19 +120,16 @@ def hear_warnings() -> None:
 
 #: Seconds after which an episode hangs.
 PATIENCE: Final = 30.0
-_lock = threading.Lock()
 
 
 def say(**line: Any) -> None:
     """Print a line of JSON."""
-    text = json.dumps(line, default=sorted)
-    with _lock:
-        print(text, flush=True)
+    os.write(1, (json.dumps(line, default=sorted) + "\n").encode())  # whole, and without a lock that a fork could keep
 
 
-def begin(number: int) -> None:
-    """Say that an episode begins. A program that hangs in one shows where, and ends."""
-    faulthandler.dump_traceback_later(PATIENCE, exit=True)
+def begin(number: int, seconds: float = PATIENCE) -> None:
+    """Say that an episode begins. A program that hangs in one for so long shows where, and ends."""
+    faulthandler.dump_traceback_later(seconds, exit=True)
     say(begin=number)
 
 
@@ -155,7 +156,7 @@ class Tally:
     leaked: int = 0
     faults: list[str] = field(factory=list)
 
-    def judge(self, call: Mapping[str, Any], charges: list[Mapping[str, Any]], where: str) -> None:
+    def judge(self, call: Mapping[str, Any], charges: Sequence[Mapping[str, Any]], where: str) -> None:
         """Compare what the caller of one request knows with what was charged for it."""
         ids = {charge["task_id"] for charge in charges}
         self.calls += 1

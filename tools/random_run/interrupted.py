@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dis
+import os
 import signal
 import sys
 import tempfile
@@ -20,11 +22,12 @@ from lemon_ext import Lemon, LemonError
 from lemon_ext.emulator import KEY
 
 from .evidence import Call, begin, current, dice, report, say
-from .leaks import SLOWER, grown, held, objects, sockets
+from .leaks import MANY_EPISODES, SLOWER, grown, held, objects, sockets
 from .orders import fast, order, short
 
 #: Where this program's own frames are: whoever runs here is no more in a call.
 _HERE: Final = str(Path(__file__).parent)
+_AROUND: Final = (_HERE, contextlib.__file__)
 _OURS: Final = f"{Path(__file__).parents[2] / 'lemon_ext'}/"
 #: Threads beside the one that is interrupted.
 BESIDE: Final = 2
@@ -36,8 +39,8 @@ RESUMED: Final = 100
 
 @define
 class Interrupter:
-    """Raises KeyboardInterrupt at the ``at``-th point of a call at which Python would: where a function begins, where a
-    loop goes round, and after or instead of a call to C. With ``ours``, only points in the package itself count.
+    """Raises KeyboardInterrupt at the ``at``-th point of a call at which Python would: where a function begins or a
+    generator goes on, where a loop goes round, and after a call to C. With ``ours``, only points in the package count.
     """
 
     at: float
@@ -62,17 +65,20 @@ class Interrupter:
         caller = frame.f_back
         if caller is not None and caller in self._called:
             self._called[caller] = False  # what was called is no C
+        if _kinds(frame.f_code).get(frame.f_lasti) != "inner":
+            self._point(frame)
+        if self.ours and not frame.f_code.co_filename.startswith(_OURS):
+            return None
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
-        self._point(frame)
         return self._step
 
     def _step(self, frame: FrameType, event: str, _: object) -> Any:
         if event == "opcode":
-            kind = _kinds(frame.f_code)[frame.f_lasti]
-            if self._called.pop(frame, False) or kind:
-                self._point(frame)
+            kind = _kinds(frame.f_code).get(frame.f_lasti)
             if kind == "call":
                 self._called[frame] = True
+            elif self._called.pop(frame, False) or kind == "loop":
+                self._point(frame)
         elif event == "return":
             self._called.pop(frame, None)
         return self._step
@@ -90,14 +96,16 @@ _known: dict[CodeType, dict[int, str]] = {}
 
 
 def _kinds(code: CodeType) -> dict[int, str]:
-    """Return which instructions of a function are calls, and which go back in a loop."""
+    """Return which instructions of a function are calls, which go back in a loop, and which resume what it awaits."""
     if code not in _known:
-        kinds = dict.fromkeys(range(0, len(code.co_code), 2), "")
+        kinds = {}
         for each in dis.get_instructions(code):
-            if each.opname.startswith("CALL"):
+            if each.opname.startswith(("CALL", "PRECALL")):
                 kinds[each.offset] = "call"
-            elif each.opname.startswith("JUMP_BACKWARD") and "NO_INTERRUPT" not in each.opname:
+            elif each.opname == "JUMP_BACKWARD":
                 kinds[each.offset] = "loop"
+            elif each.opname == "RESUME" and (each.arg or 0) & 3 > 1:
+                kinds[each.offset] = "inner"
         _known[code] = kinds
     return _known[code]
 
@@ -123,9 +131,7 @@ class Alarm:
             signal.setitimer(signal.ITIMER_REAL, 0)
 
     def _ring(self, _: int, frame: FrameType | None) -> None:
-        if frame is None or frame.f_code.co_filename.startswith(
-            (_HERE, str(Path(threading.__file__).parent / "contextlib"))
-        ):
+        if frame is None or frame.f_code.co_filename.startswith(_AROUND):
             signal.setitimer(signal.ITIMER_REAL, 0.0002)
             return
         if self.again:
@@ -158,7 +164,7 @@ class Run:
         """Count the points of each act."""
         for act in self.acts():
             for ours in (True, False):
-                call = Call(-1, f"{self.kind} {self.seed} measure {act.__name__} {ours}")
+                call = Call(-1, f"{self.kind} {self.seed} measure {os.getpid()} {act.__name__} {ours}")
                 interrupter = Interrupter(-1, ours)
                 self._do(act, call, {"model": "midjourney"}, interrupter)
                 self.points[act.__name__, ours] = interrupter.points
@@ -189,6 +195,7 @@ class Run:
             act(call, options)
         except (KeyboardInterrupt, LemonError) as exc:
             call.caught(exc)
+        self._look_for_parts(call)
         call.ended = f"{act.__name__}: {call.ended} {interrupter.where}"
 
     _guard: Any = None
@@ -221,17 +228,17 @@ class Run:
     def save(self, call: Call, options: dict[str, Any]) -> None:
         result = self.lemon.images.generate(call.prompt, **options)
         call.took([], result.task_id)
-        try:
-            with self._guard.armed():
-                paths = result.save(self.folder)
-            call.took([path.read_bytes() for path in paths])
-        finally:
-            for path in self.folder.iterdir():
-                if path.name.endswith(".part"):
-                    say(leak=f"{path.name} was left in episode {call.episode}: {self._guard.where}")
-                elif not path.read_bytes().endswith(b"IEND\xaeB`\x82"):
-                    call.wrong = "half a picture was left"
-                path.unlink()
+        with self._guard.armed():
+            paths = result.save(self.folder)
+        call.took([path.read_bytes() for path in paths])
+
+    def _look_for_parts(self, call: Call) -> None:
+        for path in self.folder.iterdir():
+            if path.name.endswith(".part"):
+                say(leak=f"{path.name} was left: {self._guard.where}")
+            elif not path.read_bytes().endswith(b"IEND\xaeB`\x82"):
+                call.wrong = "half a picture was left"
+            path.unlink()
 
     def resume(self) -> None:
         """Get what is paid for: the named tasks give their pictures."""
@@ -247,11 +254,11 @@ class Run:
 
 def _beside(run: Run, number: int, over: threading.Event) -> None:
     """Be another thread that uses the client: it is not to feel the interrupts."""
-    chance = dice(run.kind, run.seed, "beside", number)
+    chance = dice(run.kind, run.seed, "beside", os.getpid(), number)
     count = 0
     while not over.is_set():
         count += 1
-        call, options = order(chance, run.kind, run.seed, -number, count, faulty=0.0)
+        call, options = order(chance, f"{run.kind} {os.getpid()}", run.seed, -number, count, faulty=0.0)
         current.set(call)
         try:
             result = run.lemon.images.generate(call.prompt, **options)
@@ -267,12 +274,13 @@ def _beside(run: Run, number: int, over: threading.Event) -> None:
 
 
 def _speed(lemon: Lemon, name: str) -> float:
-    began = time.perf_counter()
+    """Return the seconds of CPU of some plain submissions."""
+    began = time.thread_time()
     for number in range(15):
         call = Call(-1, f"{name} {number}")
         call.took([], lemon.images.submit(call.prompt, model="flux-schnell").id)
         report(call)
-    return time.perf_counter() - began
+    return time.thread_time() - began
 
 
 def _check(run: Run, url: str, before: Any) -> None:
@@ -280,7 +288,7 @@ def _check(run: Run, url: str, before: Any) -> None:
         say(leak=what)
     for what in grown(before, objects()):
         say(leak=what)
-    name = f"{run.kind} {run.seed} speed"
+    name = f"{run.kind} {run.seed} speed {os.getpid()}"
     with Lemon(KEY, base_url=url, requests_per_minute=None) as new:
         pairs = [(_speed(run.lemon, f"{name} old {i}"), _speed(new, f"{name} new {i}")) for i in range(6)]
     best = min(old for old, _ in pairs) / min(fresh for _, fresh in pairs)
@@ -311,7 +319,7 @@ def main(kind: str, seed: int, url: str, numbers: range) -> None:
             for thread in threads:
                 thread.join()
             run.resume()
-            if len(numbers) > 20:
+            if len(numbers) >= MANY_EPISODES:
                 _check(run, url, before)
         if sockets() > none:
             say(leak=f"{sockets() - none} sockets are open after close()")

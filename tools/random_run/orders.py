@@ -1,4 +1,4 @@
-"""What episodes ask for: requests with faults of the server in them, and a clock that makes the client's waits short."""
+"""What episodes ask for: requests with the server's faults in them, and a clock that makes the client's waits short."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from lemon_ext.testing import instant
 
 from .evidence import Call
 
-#: So much faster does time go by for the client: a backoff of half a second takes 25 ms.
-FAST: Final = 20.0
+#: So much faster does time go by for the client: a backoff of half a second takes 12 ms.
+FAST: Final = 40.0
 #: What the server does wrong, in the emulator's words.
 FAULTS: Final = (
     "drop_before@submit:1", "drop_after@submit:1", "no_connection@submit:2", "html_502@submit:1", "error_504@submit:1",

@@ -7,13 +7,16 @@ import signal
 import struct
 import subprocess
 import sys
+import time
 import zlib
 from typing import IO, Any, Self
 
 from lemon_ext.emulator import Emulator
 
 #: Seconds that a task takes.
-TASK_SECONDS = 0.05
+TASK_SECONDS = 0.02
+#: Seconds in which requests that were broken off still arrive.
+SETTLE = 0.5
 
 
 class Quick(Emulator):
@@ -46,7 +49,7 @@ class Server:
         return self._process.stdout
 
     def charges(self) -> list[dict[str, Any]]:
-        """Return the charges since the last time: prompt and task id."""
+        """Return the charges since the last time: prompt and task id. Requests that were broken off still arrive."""
         assert self._process.stdin is not None  # noqa: S101 - a pipe
         print(file=self._process.stdin, flush=True)
         charges: list[dict[str, Any]] = json.loads(self._lines.readline())
@@ -65,6 +68,7 @@ def main() -> None:
         print(emulator.url, flush=True)
         told = 0
         for _ in sys.stdin:
+            time.sleep(SETTLE)  # noqa: TID251 - for what is still on its way
             new = emulator.ledger[told:]
             told += len(new)
             emulator.requests.clear()

@@ -45,7 +45,10 @@ T = TypeVar("T", bound="ImageGenerationRequest")
 
 @_attrs_define
 class ImageGenerationRequest:
-    """What to generate. What is left out is decided by the server."""
+    """What to generate. What is left out is decided by the server. Known values bind the models that `x-lemon-models`
+    lists; for any other model they are examples, and the API decides.
+
+    """
 
     model: str
     """ The model to use, for example gpt-image-2, nano-banana-pro or flux-pro. An open list that grows. """

@@ -139,7 +139,8 @@ def sync_detailed(
 
     Args:
         body (ImageGenerationRequest): What to generate. What is left out is decided by the
-            server.
+            server. Known values bind the models that `x-lemon-models` lists; for any other model they
+            are examples, and the API decides.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -172,7 +173,8 @@ def sync(
 
     Args:
         body (ImageGenerationRequest): What to generate. What is left out is decided by the
-            server.
+            server. Known values bind the models that `x-lemon-models` lists; for any other model they
+            are examples, and the API decides.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -200,7 +202,8 @@ async def asyncio_detailed(
 
     Args:
         body (ImageGenerationRequest): What to generate. What is left out is decided by the
-            server.
+            server. Known values bind the models that `x-lemon-models` lists; for any other model they
+            are examples, and the API decides.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.
@@ -231,7 +234,8 @@ async def asyncio(
 
     Args:
         body (ImageGenerationRequest): What to generate. What is left out is decided by the
-            server.
+            server. Known values bind the models that `x-lemon-models` lists; for any other model they
+            are examples, and the API decides.
 
     Raises:
         errors.UnexpectedStatus: If the server returns an undocumented status code and Client.raise_on_unexpected_status is True.

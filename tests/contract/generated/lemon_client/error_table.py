@@ -46,6 +46,8 @@ ERROR_CODES: Final[Mapping[str, ErrorCode]] = MappingProxyType(
         "payload_too_large": ErrorCode("size", (413,), "E"),
         "rate_limit_exceeded": ErrorCode("rate", (429,), "E"),
         "all_channels_failed": ErrorCode("capacity", (503,), "E"),
+        "unsupported_task_cancel": ErrorCode("task", (400,), "E"),
+        "task_not_cancellable": ErrorCode("task", (409,), "E"),
         "content_policy": ErrorCode("moderation", (), "elsewhere"),
         "content_policy_violation": ErrorCode("moderation", (400,), "elsewhere"),
         "moderation_blocked": ErrorCode("moderation", (400,), "elsewhere"),

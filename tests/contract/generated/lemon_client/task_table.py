@@ -13,7 +13,7 @@ FieldPath: TypeAlias = tuple[str, ...]
 
 
 class Poll(NamedTuple):
-    """How a task is polled: the operation, and for each of its parameters the field of the answer that fills it."""
+    """How a task is polled or cancelled: the operation, and which field of the answer fills each parameter."""
 
     operation: str
     parameters: Mapping[str, FieldPath]
@@ -91,5 +91,16 @@ TYPICAL_SECONDS: Final[tuple[float, float]] = (30.0, 120.0)
 POLLS: Final[Mapping[str, Poll]] = MappingProxyType(
     {
         "create_image": Poll("get_image_task", MappingProxyType({"task_id": ("task_id",)})),
+        "edit_image": Poll("get_image_task", MappingProxyType({"task_id": ("task_id",)})),
+        "create_variation": Poll("get_image_task", MappingProxyType({"task_id": ("task_id",)})),
+    }
+)
+
+#: How the task of an operation is cancelled, where that is documented.
+CANCELS: Final[Mapping[str, Poll]] = MappingProxyType(
+    {
+        "create_image": Poll("cancel_image_task", MappingProxyType({"task_id": ("task_id",)})),
+        "edit_image": Poll("cancel_image_task", MappingProxyType({"task_id": ("task_id",)})),
+        "create_variation": Poll("cancel_image_task", MappingProxyType({"task_id": ("task_id",)})),
     }
 )

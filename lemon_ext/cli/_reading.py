@@ -1,0 +1,63 @@
+"""Free requests of commands: their options, a client for them, and their answers as text or JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+import click
+
+from ._options import base_url_option, connection, deadline_option, emulator_option
+from ._screen import screen
+
+if TYPE_CHECKING:
+    from lemon_ext._api import Record
+    from lemon_ext.client import Lemon
+
+F = TypeVar("F", bound=Callable[..., Any])
+_OPTIONS: Final = (deadline_option(30.0), emulator_option, base_url_option)
+
+
+def asking_options(function: F) -> F:
+    """Give a command the options of a free request."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@contextmanager
+def asking(options: Mapping[str, Any], *, variable: str | None = None) -> Iterator[Lemon]:
+    """Give a client for free requests; ``variable`` holds a token that stands in the place of the key."""
+    from lemon_ext.client import Lemon
+
+    with connection(options["base_url"], emulator=options["emulator"]) as address:
+        if variable is not None and options["emulator"]:
+            from lemon_ext.emulator import TOKEN
+
+            address["api_key"] = TOKEN
+        elif variable is not None:
+            address["api_key"] = os.environ.get(variable, "").strip()
+            if not address["api_key"]:
+                raise click.UsageError(f"There is no management token: set {variable}. The API key does not do here.")
+        with Lemon(**address, deadline=options["deadline"]) as lemon:
+            yield lemon
+
+
+def show(record: Record) -> None:
+    """Print an answer as it came, with its age and origin beside it."""
+    if screen.as_json:
+        screen.json(dict(record))
+        return
+    width = max((len(name) for name in record), default=0)
+    for name, value in record.items():
+        screen.out(f"{name:<{width}}  {value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)}")
+    tell_origin(record.origin, record.at)
+
+
+def tell_origin(origin: str, at: float) -> None:
+    """Say where something comes from, and when it was asked for."""
+    screen.note(f"from {origin}, asked at {datetime.fromtimestamp(at, UTC):%Y-%m-%d %H:%M:%S} UTC")

@@ -1,0 +1,73 @@
+"""``lemon tasks``: what was sent from here, as the ledger knows it. Nothing is asked of the API."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import click
+
+from ._options import json_option, user_ledger
+from ._screen import screen
+
+if TYPE_CHECKING:
+    from lemon_ext.ledger import Call
+
+#: Characters of a prompt that are shown.
+PROMPT: Final = 40
+
+
+@click.command()
+@click.option(
+    "-n",
+    "--number",
+    metavar="N",
+    type=click.IntRange(min=1),
+    default=20,
+    help="How many, the latest first. [default: 20]",
+)
+@json_option("Print one JSON object per request.")
+def tasks(number: int) -> int:
+    """List the requests that were sent from here: their ids, states and costs.
+
+    The latest first. Single requests alone; `lemon status DIR` shows a batch. `uncertain` means that the answer was
+    lost: it may be billed. See `lemon docs money`.
+    """
+    ledger = user_ledger()
+    if ledger is None:
+        screen.note("LEMONDATA_LEDGER is off, so nothing is written down.")
+        return 0
+    calls = list(ledger.calls(number))
+    if not calls:
+        screen.note(f"Nothing was sent from here yet, or nothing is written down in {ledger.path}.")
+    for call in calls:
+        screen.json(_to_dict(call)) if screen.as_json else screen.out(_line(call))
+    return 0
+
+
+def _line(call: Call) -> str:
+    from datetime import datetime
+
+    from lemon_ext._amount import dollars
+
+    when = datetime.fromtimestamp(call.at).astimezone().strftime("%Y-%m-%d %H:%M")
+    cost = "" if call.cost is None else dollars(call.cost)
+    prompt = " ".join((call.prompt or "").split())
+    prompt = prompt if len(prompt) <= PROMPT else f"{prompt[: PROMPT - 1]}…"
+    cells = (f"{call.status:<10}", f"{call.task_id or '-':<20}", f"{call.model or '-':<16}", f"{cost:>8}", prompt)
+    return "  ".join((when, *cells)).rstrip()
+
+
+def _to_dict(call: Call) -> dict[str, Any]:
+    return {
+        "at": call.at,
+        "status": call.status,
+        "task_id": call.task_id,
+        "model": call.model,
+        "prompt": call.prompt,
+        "cost": None if call.cost is None else str(call.cost),
+        "request_id": call.request_id,
+        "billing_id": call.billing_id,
+        "error": call.error,
+        "paths": list(call.paths),
+        "base_url": call.base_url,
+    }
