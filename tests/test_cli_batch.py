@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from lemon_ext.batch import Progress
+from lemon_ext.batch.journal import Journal
 from lemon_ext.cli._watch import TOLD
 from lemon_ext.cli._words import duration, line, summary
 from lemon_ext.errors import JournalError
@@ -145,7 +146,7 @@ def test_a_dry_run_counts_and_sends_nothing(rows, emulator, monkeypatch):
 def test_what_went_wrong_is_told_by_row_and_summed_up(rows, emulator):
     file = rows("a", "b [fault:task_failed]", "c [fault:drop_after]", name="rows.txt")
     result = lemon("batch", file, "-o", "out", *FAST)
-    assert (result.exit_code, result.stdout) == (7, PATHS)
+    assert (result.exit_code, result.stdout) == (6, PATHS)
     told = result.stderr.splitlines()
     assert any(text.startswith("lemon: Row 2 failed: The task img_") for text in told)
     assert any(text.startswith("lemon: Row 3 is uncertain: The request was sent and its answer was") for text in told)
@@ -160,7 +161,7 @@ def test_what_went_wrong_is_told_by_row_and_summed_up(rows, emulator):
 
 def test_uncertain_rows_are_sent_again_only_when_told_to(rows, emulator):
     lemon("batch", rows("a [fault:drop_after:1]", name="rows.txt"), "-o", "out")
-    assert lemon("resume", "out").exit_code == 7
+    assert lemon("resume", "out").exit_code == 6
     assert emulator.charges == 1
     assert lemon("resume", "out", "--resend-uncertain").exit_code == 0
     assert emulator.charges == 2
@@ -169,12 +170,12 @@ def test_uncertain_rows_are_sent_again_only_when_told_to(rows, emulator):
 def test_refused_rows_are_sent_again_only_when_told_to(rows, emulator):
     file = rows("a [fault:error_403:1]", "b", name="rows.txt")
     result = lemon("batch", file, "-o", "out")
-    assert result.exit_code == 7
+    assert result.exit_code == 8
     assert result.stderr.splitlines()[-1] == (
         "lemon: 1 refused, and not billed. If the rows were not to blame, send them again: "
         "lemon resume --resend-refused -- out"
     )
-    assert lemon("resume", "out").exit_code == 7
+    assert lemon("resume", "out").exit_code == 8
     assert lemon("batch", file, "-o", "out", "--resend-refused").exit_code == 0
     assert emulator.charges == 2
 
@@ -228,6 +229,16 @@ def test_status_counts_rows_and_names_the_next_command(rows):
     ]  # fmt: skip
     shown = json.loads(lemon("status", "out", "--json").stdout)
     assert (shown["total"], shown["saved"], shown["unsent"], shown["next"]) == (2, 1, 1, "lemon resume -- out")
+
+
+def test_status_says_when_a_process_is_working_there(rows):
+    lemon("batch", rows("a", "b", name="rows.txt"), "-o", "out", "--max-images", "1")
+    with Journal.open(Path("out")):
+        result = lemon("status", "out")
+        assert result.stderr == "lemon: A process is working there.\n"
+        shown = json.loads(lemon("status", "out", "--json").stdout)
+        assert (shown["working"], shown["next"]) == (True, None)
+    assert json.loads(lemon("status", "out", "--json").stdout)["working"] is False
 
 
 @pytest.mark.parametrize("command", ["resume", "status", "gallery"])

@@ -72,7 +72,7 @@ def test_rows_that_end_while_a_batch_is_stopping_are_told(emulator, tmp_path):
         result = lemon("batch", "rows.txt", "-o", "out", "--json")
     told = {row["row"]: row["status"] for row in map(json.loads, result.stdout.splitlines())}
     assert told == {1: "saved", 2: "refused", 3: "saved"}
-    assert result.exit_code == 7
+    assert result.exit_code == 8
 
 
 def test_a_hangup_ends_a_process_unless_it_is_told_not_to_mind(emulator, tmp_path):

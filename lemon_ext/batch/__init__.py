@@ -19,7 +19,7 @@ from typing import Any, Final
 
 import anyio
 from anyio.to_thread import run_sync
-from attrs import define, field, frozen
+from attrs import define, evolve, field, frozen
 
 from lemon_ext._amount import amount
 from lemon_ext._core import Core, Validation
@@ -39,7 +39,7 @@ from .cells import convert as cell_value
 from .columns import Columns, stem
 from .engine import Engine, Options
 from .gallery import write_gallery
-from .journal import FILE, UNPAID, Entry, Incoming, Journal
+from .journal import FILE, UNPAID, Entry, Incoming, Journal, worked_on
 from .output import RESULTS, Progress, damage, export, outcome
 from .pictures import recognize
 from .rows import Row, read_rows
@@ -248,7 +248,7 @@ def batch_status(folder: str | os.PathLike[str]) -> Progress:
         counts, images = journal.counts(), journal.saved_images()
     if not counts:
         _refuse_orphans(Path(folder))
-    return Progress.of(counts, images)
+    return evolve(Progress.of(counts, images), working=worked_on(Path(folder)))
 
 
 def rows_to_edit(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:

@@ -518,7 +518,8 @@ def cut_off(row: int | None = None) -> Statement:
 
 def _lock(folder: Path) -> sqlite3.Connection:
     # A lock of SQLite's own: it works everywhere, and the system takes it back when the process dies.
-    lock = sqlite3.connect(folder / LOCK, timeout=0, isolation_level=None, check_same_thread=False)
+    # The moment is for who only asks, as `worked_on` does.
+    lock = sqlite3.connect(folder / LOCK, timeout=0.1, isolation_level=None, check_same_thread=False)
     try:
         lock.execute("BEGIN EXCLUSIVE")
     except sqlite3.OperationalError as exc:
@@ -530,6 +531,17 @@ def _lock(folder: Path) -> sqlite3.Connection:
             path=folder / FILE,
         ) from None
     return lock
+
+
+def worked_on(folder: Path) -> bool:
+    """Tell whether a process, this one included, has the journal of a folder open for writing."""
+    uri = f"{(folder / LOCK).absolute().as_uri()}?mode=ro"
+    try:
+        with closing(sqlite3.connect(uri, uri=True, timeout=0)) as lock:
+            lock.execute("SELECT count(*) FROM sqlite_master").fetchone()
+    except sqlite3.OperationalError as exc:
+        return exc.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    return False
 
 
 #: SQLite keeps two files beside the journal, for readers too. A read-only folder takes none; if no log is there, the

@@ -27,7 +27,7 @@ ENDS: Final = ("saved", "failed", "refused", "uncertain")
 class Progress:
     """How far a batch is, in rows. ``images`` are saved ones; ``per_minute`` rows have ended a minute in this run, and
     ``left_seconds`` is what is left at that rate, None until that can be told. ``stopped`` says why nothing more is
-    sent.
+    sent; ``working``, of `batch_status` alone, whether a process is working there.
     """
 
     total: int
@@ -44,6 +44,7 @@ class Progress:
     per_minute: float = 0.0
     left_seconds: float | None = None
     stopped: str | None = None
+    working: bool = False
 
     @classmethod
     def of(

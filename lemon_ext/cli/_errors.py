@@ -27,6 +27,8 @@ FAILED: Final = 4
 RUNNING: Final = 5
 UNCERTAIN: Final = 6
 PARTLY: Final = 7
+#: A batch has ended, and not all of its rows were saved. Another run would change nothing.
+ENDED: Final = 8
 #: Everything went well, only a line of output could not be written (EX_IOERR).
 OUTPUT: Final = 74
 

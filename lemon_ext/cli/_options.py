@@ -58,14 +58,14 @@ poll_interval_option = click.option(
 )
 
 
-def deadline_option(seconds: float) -> Callable[[F], F]:
+def deadline_option(seconds: float, what: str = "Seconds to wait. A task") -> Callable[[F], F]:
     """Return the option that limits the waiting."""
     return click.option(
         "--deadline",
         metavar="SECONDS",
         type=SECONDS,
         default=seconds,
-        help=f"Seconds to wait. A task that takes longer keeps running and can be resumed. [default: {seconds:g}]",
+        help=f"{what} that takes longer keeps running and can be resumed. [default: {seconds:g}]",
     )
 
 

@@ -9,7 +9,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
-from ._errors import DONE, PARTLY, Failure, explain, one_line
+from ._errors import DONE, ENDED, PARTLY, UNCERTAIN, Failure, explain, one_line
 from ._screen import screen
 from ._words import line, summary
 
@@ -108,6 +108,13 @@ class Watch:
             return DONE
         lead = "Interrupted. " if interrupted else ""
         screen.error(f"{lead}{summary(progress)}", self.resume() if progress.open else None)
+        self._advise(progress)
+        if failure is not None and (progress.open or progress.uncertain):
+            return failure.exit_code
+        return PARTLY if progress.open else UNCERTAIN if progress.uncertain else ENDED
+
+    def _advise(self, progress: Progress) -> None:
+        """Say how rows that have ended can be sent again, and what that may cost."""
         if progress.uncertain:
             screen.note(
                 f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. To send "
@@ -123,7 +130,6 @@ class Watch:
                 f"{progress.failed:,} failed. A failed task may have been billed. To send them again all the same: "
                 f"{self.resume('--resend-failed')}"
             )
-        return failure.exit_code if failure is not None and (progress.open or progress.uncertain) else PARTLY
 
     def _tell_the_rest(self) -> None:
         """Report the rows that ended while the batch was stopping: their outcomes were not read any more."""

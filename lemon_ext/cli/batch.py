@@ -41,7 +41,8 @@ COUNTS: Final = ("unsent", "submitting", "waiting", "unfetched", "saved", "faile
 #: What `read_rows` is told of the columns.
 _COLUMNS: Final = ("prompt_column", "id_column", "carry", "strict_columns", "sheet", "comments")
 _CODES: Final = (
-    "Exit codes: 0 all rows saved, 2 nothing was sent, 7 partly done, 130 interrupted.\n\n"
+    "Exit codes: 0 all rows saved, 2 nothing was sent, 6 a row may be billed (look at your account), 7 the same "
+    "command goes on, 8 ended with failed or refused rows, 130 interrupted.\n\n"
     "All of them: lemon docs command-line"
 )
 
@@ -72,7 +73,7 @@ def run_options(function: F) -> F:
                 default=1000.0,
                 help="The rate limit: requests per minute, submissions and polls together. [default: 1000]",
             ),
-            deadline_option(600.0),
+            deadline_option(600.0, "Seconds to wait for each task. One"),
             poll_interval_option,
             click.option(
                 "--resend-refused",
@@ -296,17 +297,20 @@ def status(folder: Path, failed: bool, rows_format: str | None) -> int:
     if rows_format is not None:
         raise click.UsageError("--format goes with --failed.")
     progress = batch_status(folder)
+    following = _resume_command(folder, {}) if progress.open and not progress.working else None
     if not progress.total:
         screen.note(f"The batch in {folder} had not begun: nothing was sent. The same `lemon batch` begins it.")
     if screen.as_json:
         # What only a running batch knows of itself is left out.
-        known = {**asdict(progress), "next": _resume_command(folder, {}) if progress.open else None}
-        screen.json({name: known[name] for name in ("total", *COUNTS, "images", "next")})
+        known = {**asdict(progress), "next": following}
+        screen.json({name: known[name] for name in ("total", *COUNTS, "images", "working", "next")})
         return 0
     for name in ("total", *COUNTS, "images"):
         screen.out(f"{name:<10}  {getattr(progress, name):>9,}")
-    if progress.open:
-        screen.next(_resume_command(folder, {}))
+    if progress.working:
+        screen.note("A process is working there.")
+    elif following:
+        screen.next(following)
     return 0
 
 
