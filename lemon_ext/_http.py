@@ -13,6 +13,7 @@ import os
 import ssl
 import sys
 import time
+import zlib
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import closing, suppress
@@ -37,6 +38,7 @@ from ._flow import Send, Sink, TransportFault
 from ._key import ApiKey
 from ._network import AsyncNetwork, BlockedAddressError, Network, until
 from ._response import APIResponse
+from ._unpack import CODINGS, Unpacker
 from .errors import ConfigurationError, DownloadError, LemonError
 
 Kind = Literal["submit", "poll", "picture"]
@@ -62,9 +64,9 @@ LONGEST_STEP: Final = 3600.0
 CONNECT_SECONDS: Final = 10.0
 #: How httpx names itself, where nobody named another.
 _HTTPX: Final = "python-httpx/"
-#: The codings that unpack within bounds, and all that httpx unpacks. Several on top of each other have no bounds.
-_BOUNDED: Final = ("gzip", "deflate")
-_CODINGS: Final = (*_BOUNDED, "br", "zstd")
+#: The codings that are asked for, and all that an answer may come in. Several on top of each other have no bounds.
+_ASKED_FOR: Final = ("gzip", "deflate")
+_CODINGS: Final = (*CODINGS, "br", "zstd")
 #: What a client's own headers may carry that nobody but the API must see.
 _CREDENTIALS: Final = ("Authorization", "Cookie", "X-Api-Key")
 #: Failures before a request leaves, for transports of the user's that tell no trace.
@@ -225,7 +227,9 @@ class AsyncDirect(Direct):
 
 
 #: What our own clients send with every request.
-_HEADERS: Final = MappingProxyType({"Accept": "*/*", "Accept-Encoding": ", ".join(_BOUNDED), "User-Agent": USER_AGENT})
+_HEADERS: Final = MappingProxyType(
+    {"Accept": "*/*", "Accept-Encoding": ", ".join(_ASKED_FOR), "User-Agent": USER_AGENT}
+)
 
 
 class NoCookies(CookieJar):
@@ -474,7 +478,9 @@ class _Body:
     end: float
     wanted: bool = True
     may_hold_pictures: bool = False
+    #: Whether httpx unpacks it.
     packed: bool = False
+    unpacker: Unpacker | None = None
     #: What the sink raised: the trouble of who writes, not of the connection.
     broken: Exception | None = field(default=None, init=False)
     _size: int = field(default=0, init=False)
@@ -488,11 +494,12 @@ class _Body:
         codings = [name.strip().lower() for name in headers.get("content-encoding", "").split(",")]
         codings = [coding for coding in codings if coding in _CODINGS]
         sink = effect.sink if response.status_code == 200 else None
-        body = cls(response.status_code, headers, sink, end, packed=bool(codings))
+        ours = Unpacker(codings[0]) if len(codings) == 1 and codings[0] in CODINGS else None
+        body = cls(response.status_code, headers, sink, end, packed=bool(codings) and ours is None, unpacker=ours)
         if effect.sink is not None and sink is None:
             length = headers.get("content-length", "")
             body.wanted = not codings and length.isdecimal() and int(length) <= BRIEF
-        elif sink is not None and (len(codings) > 1 or any(coding not in _BOUNDED for coding in codings)):
+        elif sink is not None and body.packed:
             raise DownloadError("The image came compressed in a way that was not asked for, and is not unpacked.")
         elif len(codings) > 1:
             raise TransportFault("the answer came compressed more than once, and is not unpacked")
@@ -500,6 +507,13 @@ class _Body:
         return body
 
     def write(self, chunk: bytes) -> None:
+        try:
+            for piece in (chunk,) if self.unpacker is None else self.unpacker.feed(chunk):
+                self._take(piece)
+        except zlib.error as exc:
+            raise TransportFault(f"the answer cannot be unpacked ({exc})") from None
+
+    def _take(self, chunk: bytes) -> None:
         if time.monotonic() > self.end:
             raise TransportFault("the answer took too long to arrive", timeout=True)
         if self.sink is not None:

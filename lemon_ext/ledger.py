@@ -39,6 +39,8 @@ KEPT: Final = 10_000
 ROTATE: Final = 100
 #: Seconds to wait for other processes.
 PATIENCE: Final = 5.0
+#: Seconds after which a call that is submitting is taken for cut off: a number of a process may be another's by then.
+LONGEST: Final = 3600.0
 #: States in which something is paid for, or may be, and not in hand.
 OPEN: Final = ("submitting", "waiting", "completed", "uncertain")
 
@@ -227,7 +229,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 
 def _call(found: sqlite3.Row) -> Call:
     status, error = found["status"], found["error"]
-    if status == "submitting" and not _is_running(found["process"]):
+    if status == "submitting" and (found["at"] < _clock.wall() - LONGEST or not _is_running(found["process"])):
         status, error = "uncertain", "The process ended while this request was on its way. It may be billed."
     handle = {}
     if found["task_id"] is not None:

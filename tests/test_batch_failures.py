@@ -497,7 +497,12 @@ outcomes = run_batch(rows(60), {folder!r}, client=gateway.client(), concurrency=
         ("next(outcomes)", 0),
         pytest.param("next(outcomes); sys.exit(3)", 3, marks=pytest.mark.slow),
         pytest.param("next(outcomes); 1 / 0", 1, marks=pytest.mark.slow),
-        pytest.param("threading.Thread(target=lambda: next(outcomes)).start()", 0, marks=pytest.mark.slow),
+        # A batch that has not begun when the program ends cannot begin any more: Python 3.12 starts no threads then.
+        pytest.param(
+            "threading.Thread(target=lambda: next(outcomes)).start()\nwhile not gateway.posts: pass",
+            0,
+            marks=pytest.mark.slow,
+        ),
         ("[os.kill(os.getpid(), signal.SIGTERM) for _ in outcomes]", 143),
         pytest.param("[os.kill(os.getpid(), signal.SIGHUP) for _ in outcomes]", 129, marks=pytest.mark.slow),
         pytest.param("next(outcomes); os.kill(os.getpid(), signal.SIGTERM)", 143, marks=pytest.mark.slow),

@@ -7,6 +7,7 @@ import json
 import ssl
 import sys
 import threading
+import zlib
 from contextlib import suppress
 
 import anyio
@@ -372,6 +373,38 @@ def test_an_ordinary_packed_answer_is_read(wired):
 
     with listening(serve) as address:
         assert wired(address).send("POST", address, {}).json() == {"data": []}
+
+
+TEXT = b'{"data": [' + b",".join(b'{"url": "https://h.test/%d.png"}' % n for n in range(9000)) + b"]}"
+
+
+@pytest.mark.parametrize(
+    ("coding", "body"),
+    [
+        (b"gzip", TEXT),
+        (b"deflate", TEXT),
+        (b"deflate", zlib.compress(TEXT)),
+        (b"deflate", zlib.compress(TEXT)[2:-4]),
+        (b"x-gzip", gzip.compress(TEXT)),
+        (b"gzip", gzip.compress(TEXT[:99]) + gzip.compress(TEXT[99:])),
+        (b"gzip", gzip.compress(TEXT) + b"junk"),
+    ],
+    ids=["no gzip", "no deflate", "zlib", "bare deflate", "x-gzip", "two parts", "junk behind"],
+)
+def test_a_header_that_is_wrong_about_the_coding_loses_no_answer(wired, coding, body):
+    """Each of the first two lost the answer to a paid request; of two parts, the second was left out."""
+
+    def serve(connection, number):
+        while request_line(connection) is not None:
+            connection.sendall(
+                b"HTTP/1.1 200 OK\r\nContent-Encoding: " + coding + b"\r\nTransfer-Encoding: chunked\r\n\r\n"
+            )
+            for at in range(0, len(body), 5000):
+                connection.sendall(b"%x\r\n%s\r\n" % (len(body[at : at + 5000]), body[at : at + 5000]))
+            connection.sendall(b"0\r\n\r\n")
+
+    with listening(serve) as address:
+        assert wired(address).send("POST", address, {}).body == TEXT
 
 
 def test_a_header_of_any_bytes_is_kept_as_text(wired):

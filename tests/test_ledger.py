@@ -113,6 +113,17 @@ def test_a_ledger_that_cannot_be_written_stops_nothing_and_is_told_once(tmp_path
     assert (tmp_path / "full").read_bytes().startswith(b"this is no database")
 
 
+def test_a_number_of_a_process_that_another_has_now_hides_no_lost_answer(path):
+    """In a container every process has the same number: an old line is not of the one that runs now."""
+    ledger = Ledger(path)
+    ledger.submitting("https://x", {"model": "m"}, 1, {})
+    assert lines(path)[0][0] == "submitting"
+    with sqlite3.connect(path) as database:
+        database.execute("UPDATE calls SET at = at - 3700")
+    database.close()
+    assert lines(path)[0][0] == "uncertain"
+
+
 def test_old_lines_go_and_what_is_open_stays(path):
     ledger = Ledger(path)
     first = ledger.submitting("https://x", {"model": "open"}, 1, {})

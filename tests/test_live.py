@@ -74,8 +74,8 @@ def test_every_operation_is_wrapped():
     operations = {op["operationId"] for item in CONTRACT["paths"].values() for op in item.values() if "responses" in op}
     missing = {name for name in operations if not hasattr(_api, name)}
     assert not missing, (
-        f"{missing}: import it in lemon_ext/_api.py, write a flow for it there, and give Lemon and AsyncLemon a "
-        'method that runs the flow. See docs/regenerating.md, "A new operation".'
+        f"{missing}: import it in lemon_ext/_api.py, write a function for it there, and give Lemon and AsyncLemon a "
+        'method that asks it. See docs/regenerating.md, "A new operation".'
     )
 
 

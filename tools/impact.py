@@ -86,8 +86,8 @@ def unwrapped(contract: Contract, root: Path) -> list[str]:
 def how_to_wrap(name: str) -> str:
     """Say what to do about an operation that nothing handwritten uses."""
     return (
-        f"NOT WRAPPED: the operation {name}. Import it in lemon_ext/_api.py, write a flow for it there, and "
-        'give Lemon and AsyncLemon a method that runs the flow (docs/regenerating.md, "A new operation").'
+        f"NOT WRAPPED: the operation {name}. Import it in lemon_ext/_api.py, write a function for it there, and "
+        'give Lemon and AsyncLemon a method that asks it (docs/regenerating.md, "A new operation").'
     )
 
 
