@@ -347,6 +347,8 @@ class Session:
     max_retries: int = 2
     #: Whether images may be fetched from private networks although the API is public.
     allow_private_images: bool = False
+    #: Blanks out the key in what a server sent.
+    mask: Callable[[APIResponse], APIResponse] = lambda response: response
 
     @property
     def clock(self) -> Callable[[], float]:

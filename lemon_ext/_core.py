@@ -192,6 +192,7 @@ def _session(
         Schedule(requests_per_minute),
         max_retries,
         credentials.allow_private_images,
+        **({} if credentials.key is None else {"mask": credentials.key.mask}),
     )
     session.deadline(deadline)
     _sessions.add(session)

@@ -63,7 +63,7 @@ def download(
         if delay >= left:
             if found is not None and found.kind is not None:
                 return found, url
-            raise _failed(url, reply, target, found)
+            raise _failed(session, url, reply, target, found)
         yield Sleep(delay)
 
 
@@ -158,12 +158,14 @@ def fresh_url(session: Session, task_id: str, poll_url: str | None, index: int, 
     return url if isinstance(url, str) and url.strip() else None
 
 
-def _failed(url: str, reply: APIResponse | TransportFault, target: Target, found: Examined | None) -> DownloadError:
+def _failed(
+    session: Session, url: str, reply: APIResponse | TransportFault, target: Target, found: Examined | None
+) -> DownloadError:
     status = reply.status_code if isinstance(reply, APIResponse) else None
     if isinstance(reply, TransportFault):
         why = str(reply)
     elif found is not None:
-        said = error_detail(APIResponse(reply.status_code, reply.headers, target.head())).get("message")
+        said = error_detail(session.mask(APIResponse(reply.status_code, reply.headers, target.head()))).get("message")
         why = (found.fault or "less came than was announced") + (f": {said}" if said and found.kind is None else "")
     else:
         said = error_detail(reply).get("message")

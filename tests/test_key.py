@@ -14,6 +14,7 @@ from lemon_ext import (
     AsyncLemon,
     AuthenticationError,
     ConfigurationError,
+    DownloadError,
     Lemon,
     LemonError,
     MissingKeyError,
@@ -105,6 +106,19 @@ def test_a_key_is_masked_however_the_answer_spells_it(colour, spelled):
     response = caught.value.response
     assert KEY not in str(caught.value) + repr(caught.value.__dict__) + unquote(response.text.replace("\0", ""))
     assert "bad key" in str(caught.value)
+
+
+def test_a_key_in_the_place_of_a_picture_is_masked(colour):
+    """The request for a picture carries no key, but the server may know it all the same."""
+    url = "https://h.test/a.png"
+
+    def serve(request):
+        return httpx.Response(200, json={"data": [{"url": url}]}) if request.method == "POST" else text
+
+    text = httpx.Response(200, content=f'{{"error": "no quota left for {KEY}"}}'.encode())
+    result = colour.call(colour.client(serve).images.generate, "a cat")
+    with pytest.raises(DownloadError, match=r"no quota left for \*\*\*"):
+        colour.call(colour.twin(result[0], "read"))
 
 
 def test_a_local_gateway_s_short_key_changes_no_answer(colour):
