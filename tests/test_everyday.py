@@ -115,11 +115,17 @@ def other_words(tree):
 
 def other_fields(tree):
     makers = [op for item in tree["paths"].values() for op in item.values() if "x-lemon-task" in op]
+    tasks = [
+        item
+        for path, item in tree["paths"].items()
+        if "{task_id}" in path or any("x-lemon-task" in op for op in item.values())
+    ]
     for old, new in {"task_id": "job", "status": "phase", "poll_url": "next_look", "data": "pictures"}.items():
-        for part in (tree["paths"], *map(tree["components"]["schemas"].get, ("ImageGenerationTask", "ImagesResponse"))):
+        for part in (*tasks, *map(tree["components"]["schemas"].get, ("ImageGenerationTask", "ImagesResponse"))):
             everywhere(part, old, new, keys=True)
         also(makers[0]["x-lemon-task"], old, new)
-    makers[0]["responses"]["200"]["links"]["poll"]["parameters"] = {"job": "$response.body#/job"}
+    for link in makers[0]["responses"]["200"]["links"].values():
+        link["parameters"] = {"job": "$response.body#/job"}
     for path in [path for path in tree["paths"] if "{task_id}" in path]:
         tree["paths"][path.replace("{task_id}", "{job}")] = tree["paths"].pop(path)
 
