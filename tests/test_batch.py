@@ -311,12 +311,14 @@ def test_a_journal_of_a_later_version_is_refused(tmp_path):
 
 def test_two_at_once_in_one_folder_are_refused_and_anybody_may_read(tmp_path):
     gateway = Gateway()
-    outcomes = run_batch(rows(5), tmp_path, client=gateway.client())
+    outcomes = run_batch(  # so many that it is not at its end before the second begins
+        rows(400), tmp_path, client=gateway.client()
+    )
     next(outcomes)
     with pytest.raises(JournalError, match="Another process is working in"):
-        go(gateway, rows(5), tmp_path)
-    assert batch_status(tmp_path).total == 5
-    assert len(export_results(tmp_path).read_text().splitlines()) == 5
+        go(gateway, rows(400), tmp_path)
+    assert batch_status(tmp_path).total == 400
+    assert len(export_results(tmp_path).read_text().splitlines()) == 400
     list(outcomes)
 
 

@@ -160,9 +160,9 @@ def test_a_grid_sends_every_combination(emulator):
 def test_an_input_may_grow_and_what_was_refused_may_be_mended(emulator):
     table = Path("in.csv")
     table.write_text("prompt,note\na cat,1\nbad [fault:error_403],2\n")
-    assert lemon("batch", "in.csv", "-o", "out").exit_code == 7
+    assert lemon("batch", "in.csv", "-o", "out").exit_code == 8
     table.write_text("prompt,note\na cat,one\nbad [fault:error_403],2\na bird,3\n")
-    assert lemon("batch", "in.csv", "-o", "out").exit_code == 7
+    assert lemon("batch", "in.csv", "-o", "out").exit_code == 8
     assert emulator.charges == 2  # what was refused, and was not mended, was not sent again
     table.write_text("prompt,note\na cat,one\na good dog,2\na bird,3\n")
     assert lemon("batch", "in.csv", "-o", "out").exit_code == 0
@@ -225,7 +225,7 @@ def test_failed_rows_are_sent_again_only_when_told_to_and_can_be_written_out(emu
         '{"id": "A", "prompt": "a [fault:task_failed:1]", "n": 1, "shelf": ["x"]}\n'
         '{"id": "B", "prompt": "b, [fault:error_403:1]", "note": "é"}\n{"id": "C", "prompt": "c"}\n'
     )
-    assert lemon("batch", "in.jsonl", "-o", "out", *FAST).exit_code == 7
+    assert lemon("batch", "in.jsonl", "-o", "out", *FAST).exit_code == 8
     written = lemon("status", "out", "--failed", "--format", "csv").stdout
     found = list(csv.DictReader(io.StringIO(written)))
     assert [(row["id"], row["prompt"], row["n"], row["shelf"], row["note"], row["status"]) for row in found] == [
@@ -236,7 +236,7 @@ def test_failed_rows_are_sent_again_only_when_told_to_and_can_be_written_out(emu
         "A", "B",
     ]  # fmt: skip
     assert lemon("status", "out", "--format", "csv").exit_code == 2
-    assert lemon("resume", "out", *FAST).exit_code == 7
+    assert lemon("resume", "out", *FAST).exit_code == 8
     assert lemon("resume", "out", "--resend-failed", "--resend-refused", *FAST).exit_code == 0
     assert list(rows_to_edit("out")) == []
     assert lemon("batch", "-", "--format", "csv", "-o", "again", *FAST, input=written).exit_code == 0
