@@ -28,7 +28,7 @@ from lemon_client.task_table import CANCELS, POLLS
 from .contract import GENERATION, Contract, Operation, Problem
 from .faults import Injection, Place, Plan, arm, faults_in, parse_fault
 from .form import FORM, MAX_FORM, read_form
-from .records import ADDRESS, REFUSED_KEYS, Refusal, Request, Response, refuse, reply
+from .records import ADDRESS, MAX_BODY, REFUSED_KEYS, Refusal, Request, Response, refuse, reply
 from .task import answer, word
 
 if TYPE_CHECKING:
@@ -37,8 +37,6 @@ if TYPE_CHECKING:
     from .server import Server
     from .transport import EmulatorTransport
 
-#: Bytes of a request. What the contract allows stays far below it.
-MAX_BODY: Final = 1024 * 1024
 #: Pixels along a side; the emulator draws no larger, whatever the contract allows.
 MAX_EDGE: Final = 8192
 #: What it can draw, the usual format first.

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, Final, Literal
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final, Literal, Protocol
 
 from attrs import field, frozen
 
@@ -16,6 +16,8 @@ REFUSED_KEYS: Final = {"sk-invalid": "invalid_api_key", "sk-expired": "expired_a
 #: Where the emulator lives when no socket is involved.
 ADDRESS: Final = "http://lemon.emulator"
 JSON: Final = "application/json"
+#: Bytes of a request's JSON. What the contract allows stays far below it.
+MAX_BODY: Final = 1024 * 1024
 
 
 @frozen
@@ -49,6 +51,17 @@ class Response:
     def json(self) -> Any:
         """Return the body parsed as JSON. Raises ValueError for anything else."""
         return json.loads(self.body)
+
+
+class Answering(Protocol):
+    """What the doors need of an emulator: answers, its sleeps, and the ASGI app."""
+
+    sleep: Callable[[float], object]
+    asleep: Callable[[float], Awaitable[object]]
+
+    @property
+    def app(self) -> Any: ...
+    def handle(self, request: Request) -> Response: ...
 
 
 class Refusal(Exception):  # noqa: N818 - an answer on its way out, not a fault

@@ -18,21 +18,18 @@ from starlette.requests import Request as StarletteRequest
 from starlette.routing import Router
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from .core import MAX_BODY
 from .form import FORM, MAX_FORM
-from .records import Request, Response
+from .records import MAX_BODY, Answering, Request, Response
 
 if TYPE_CHECKING:
     from starlette.types import Receive, Scope, Send
-
-    from .core import Emulator
 
 #: The name of our extension of ASGI: a function that closes the connection.
 HANG_UP: Final = "lemon.hang_up"
 BACKLOG: Final = 2048
 
 
-def application(emulator: Emulator) -> Router:
+def application(emulator: Answering) -> Router:
     """Return the ASGI app of an emulator. It has no routes: every method and path is the emulator's to answer."""
 
     async def answer(scope: Scope, receive: Receive, send: Send) -> None:
@@ -45,7 +42,7 @@ def application(emulator: Emulator) -> Router:
 class Server:
     """A server in a thread of its own, on a free port of this machine."""
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(self, emulator: Answering) -> None:
         # The socket listens before the thread runs, so the address is good at once.
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=BACKLOG)
         self.url = _url(self._socket)
@@ -64,7 +61,7 @@ class Server:
 
 
 def serve(
-    emulator: Emulator,
+    emulator: Answering,
     host: str = "127.0.0.1",
     port: int = 8000,
     *,
@@ -98,7 +95,7 @@ def _terminated_as_interrupted() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before or signal.SIG_DFL)
 
 
-def _server(emulator: Emulator) -> uvicorn.Server:
+def _server(emulator: Answering) -> uvicorn.Server:
     config = uvicorn.Config(
         emulator.app, http=_Protocol, ws="none", lifespan="off", log_config=None,
         access_log=False, server_header=False, timeout_graceful_shutdown=1,

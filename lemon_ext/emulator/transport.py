@@ -3,14 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import httpx
 
-from .records import Request, Response
-
-if TYPE_CHECKING:
-    from .core import Emulator
+from .records import Answering, Request, Response
 
 
 class EmulatorTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
@@ -19,7 +15,7 @@ class EmulatorTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
     An answer that comes later than the request's read timeout is a ``ReadTimeout``, as it would be over a socket.
     """
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(self, emulator: Answering) -> None:
         self._emulator = emulator
 
     def handle_request(self, request: httpx.Request) -> httpx.Response:
