@@ -230,7 +230,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 def _call(found: sqlite3.Row) -> Call:
     status, error = found["status"], found["error"]
     if status == "submitting" and (found["at"] < _clock.wall() - LONGEST or not _is_running(found["process"])):
-        status, error = "uncertain", "The process ended while this request was on its way. It may be billed."
+        status, error = "uncertain", "The process ended while this request was in flight. It may be billed."
     handle = {}
     if found["task_id"] is not None:
         names = ("poll_url", "model", "n", "prompt", "request_id", "billing_id", "cost")

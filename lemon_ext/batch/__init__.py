@@ -151,7 +151,7 @@ def run_batch(
     client to use (None makes one from the environment). A `Lemon` is left open; an `AsyncLemon` is closed, because its
     connections end with the event loop of this call. A task that runs longer than ``deadline`` seconds stays
     ``waiting`` for another run. ``poll_interval`` fixes the seconds between two polls of a task; without it the
-    schedule decides (docs/polling.md). ``concurrency`` bounds the submissions that are on their way at once;
+    schedule decides (docs/polling.md). ``concurrency`` bounds the submissions that are in flight at once;
     ``max_images`` ends the sending before more images than that have been asked for in this folder, ``budget`` before
     more US dollars are spent, in all runs together (docs/money.md): a row whose price is not known is a BudgetError,
     unless ``allow_unknown_price`` counts it as nothing. ``on_progress`` is called with a
@@ -162,7 +162,7 @@ def run_batch(
     billed twice. A task that the API does not know stays ``waiting`` for another run, unless ``drop_unknown`` gives it
     up. Rows may be added at the end of the input, and a refused row may be mended, which sends it anew.
 
-    Leaving the loop early, Ctrl-C, and a signal that ends the program stop the sending, wait for what is on its way and
+    Leaving the loop early, Ctrl-C, and a signal that ends the program stop the sending, wait for requests in flight and
     keep the rest for another run. Rows of a file come from `read_rows`. Raises CapabilityError for bad rows (nothing
     was sent), JournalError if the folder cannot be used, is used by another process, holds another batch or a damaged
     journal (for single cells of it: at the end), and MissingKeyError.
@@ -230,7 +230,7 @@ async def arun_batch(
             try:
                 async for row in receive:
                     yield row
-            except GeneratorExit:  # the group waits for what is on its way
+            except GeneratorExit:  # the group waits for requests in flight
                 batch.stop("the outcomes are not read any more")
     except BaseException as exc:
         batch.tell(exc)
@@ -507,7 +507,7 @@ def _read(batch: _Batch) -> Iterator[dict[str, Any]]:
             except KeyboardInterrupt as exc:
                 if failure is None:
                     failure = exc
-                elif not isinstance(exc, Terminated):  # a second Ctrl-C cuts off what is on its way
+                elif not isinstance(exc, Terminated):  # a second Ctrl-C cuts off requests in flight
                     failure, bridge.cut = exc, True
     if failure is not None:
         if batch.left:

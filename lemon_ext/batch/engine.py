@@ -2,8 +2,8 @@
 
 Few of them run at once, and what a row meets becomes the outcome of that row alone. A submission is written down before
 its POST leaves, and only who has written it down sends it; its task is written down before the first poll. A row that
-was certainly not accepted goes back to the unsent ones. Stopping is gentle: what is on its way is waited for, because
-it may be billed.
+was certainly not accepted goes back to the unsent ones. Stopping is gentle: requests in flight are waited for, because they
+may be billed.
 """
 
 from __future__ import annotations
@@ -352,7 +352,7 @@ class Engine:
         self._on_their_way.discard(entry.row)
 
     async def _claim(self, entry: Entry) -> bool:
-        """Write down that a row is on its way, and tell whether it is ours to send: somebody else may send it."""
+        """Write down that a row is in flight, and tell whether it is ours to send: somebody else may send it."""
         try:
             (ours,) = await self._writer.write(journal.submitting(entry.row, _clock.wall()), keep=False)
         except JournalError:

@@ -1,6 +1,6 @@
 """The journal of a batch: what was submitted and what came back, on disk before it matters.
 
-One SQLite file in the batch's folder, in WAL mode and fully synced, so that a row is known to be on its way before its
+One SQLite file in the batch's folder, in WAL mode and fully synced, so that a row is known to be in flight before its
 POST leaves and its task is known before the first poll. Only one process at a time may write; anybody may read, also
 with the ``sqlite3`` program. The tables and what their columns mean: docs/batch.md.
 
@@ -178,7 +178,7 @@ class Journal:
     def open(cls, folder: Path, *, create: bool = True) -> Journal:
         """Open the journal in a folder for writing, or start one. Refuses a folder another process works in.
 
-        Rows that were on their way when an earlier process died become uncertain.
+        Rows that were in flight when an earlier process died become uncertain.
         """
         path = folder / FILE
         with _explained(path):
@@ -511,7 +511,7 @@ def change(row: int, **cells: Any) -> Statement:
 
 
 def cut_off(row: int | None = None) -> Statement:
-    """Nobody waits for the answer to a row on its way any more (None: to any of them)."""
+    """Nobody waits for the answer to a row in flight any more (None: to any of them)."""
     sql = "UPDATE rows SET status = 'uncertain', error = ? WHERE status = 'submitting'"
     return (sql, (_CUT_OFF,)) if row is None else (f"{sql} AND row = ?", (_CUT_OFF, row))
 
@@ -632,7 +632,7 @@ def _storable(value: Any) -> Any:
 _CUT_OFF: Final = dumps(
     {
         "type": "SubmissionUncertainError",
-        "message": "The process ended while this request was on its way. It may have been accepted and billed: look at "
+        "message": "The process ended while this request was in flight. It may have been accepted and billed: look at "
         "your account, then send it again with --resend-uncertain.",
         "code": None,
         "status_code": None,

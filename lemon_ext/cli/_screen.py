@@ -52,7 +52,7 @@ class Screen:
 
     @property
     def lost(self) -> bool:
-        """Whether a line of this session could not be written."""
+        """Whether a line of this run could not be written."""
         return any(_lost(stream) for stream in (sys.stdout, sys.stderr))
 
     @property
