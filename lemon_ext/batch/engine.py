@@ -2,8 +2,8 @@
 
 Few of them run at once, and what a row meets becomes the outcome of that row alone. A submission is written down before
 its POST leaves, and only who has written it down sends it; its task is written down before the first poll. A row that
-was certainly not accepted goes back to the unsent ones. Stopping is gentle: requests in flight are waited for, because they
-may be billed.
+was certainly not accepted goes back to the unsent ones. Stopping is gentle: requests in flight are waited for, because
+they may be billed.
 """
 
 from __future__ import annotations
