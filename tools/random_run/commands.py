@@ -29,6 +29,10 @@ PATIENCE: Final = 60.0
 #: Runs until a batch has ended.
 RUNS: Final = 6
 SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+#: States of a row that was sent, or may have been, and has no picture.
+TOLD: Final = ("uncertain", "failed", "unfetched")
+#: Exit codes that say so: a task failed, one is left, an answer was lost.
+DOUBTS: Final = (4, 5, 6)
 #: A program that reads run_batch, as people write them.
 READER: Final = """
 import sys
@@ -47,6 +51,9 @@ class Scene:
     number: int
     calls: list[Call] = field(factory=list)
     said: str = ""
+    #: Nobody hears what is said on stderr, so that the exit code alone says that something may be billed.
+    deaf: bool = False
+    doubted: bool = False
 
     def command(self, *arguments: str) -> list[str]:
         """Return a lemon command."""
@@ -88,9 +95,7 @@ class Scene:
                 call.took(found)
             call.among |= ids
             row = rows.get(call.prompt)
-            call.doubt = (
-                row is not None and row["status"] in ("uncertain", "failed", "unfetched") if rows else bool(doubted)
-            )
+            call.doubt = row is not None and row["status"] in TOLD if rows else bool(doubted) or self.doubted
             call.ended = str(row and row["status"])
         report(*self.calls)
 
@@ -158,7 +163,8 @@ def _generate(scene: Scene, chance: random.Random, insult: Callable[[Any], None]
     if chance.random() < 0.3:
         given.append("--json")
     prompts = [call.prompt for call in scene.calls]
-    scene.run(scene.command("generate", *given, "--deadline", "30", "--", *prompts), insult, **options)
+    code = scene.run(scene.command("generate", *given, "--deadline", "30", "--", *prompts), insult, **options)
+    scene.doubted = scene.deaf and code in DOUBTS
     for line in re.findall(r"^(?:lemon: )?next: lemon (.+)$", scene.said, re.MULTILINE)[:1]:
         scene.run([sys.executable, "-m", "lemon_ext", *shlex.split(line)], _let)
 
@@ -206,6 +212,7 @@ def _outputs(scene: Scene, chance: random.Random) -> None:
             {"stdout": writing}, {"stderr": writing}, {"stdout": writing, "stderr": writing},
         )
     )  # fmt: skip
+    scene.deaf = "stderr" in options or ("preexec_fn" in options and 2 in closed)
     work(scene, chance, _let, **options)
     for number in (full, nobody, writing):
         os.close(number)
