@@ -9,6 +9,7 @@ import sys
 import threading
 import zlib
 from contextlib import suppress
+from importlib import import_module
 
 import anyio
 import httpx
@@ -23,6 +24,8 @@ from tests.conftest import KEY
 from tests.sockets import hang_up, head, listening, nowhere, reply, request_line
 
 KINDS = ["blocking", "asyncio", "aiohttp", "trio"]
+#: Seconds in which a connection to this machine is made, whatever else the machine does.
+ENOUGH = 0.5
 
 
 class Wired:
@@ -59,6 +62,8 @@ def wired(request, monkeypatch):
         yield wire
         wire.close()
         return
+    if request.param == "aiohttp":
+        import_module("lemon_ext._aiohttp")  # which takes long, and must not be a part of the time that is measured
     if request.param == "asyncio":
         monkeypatch.setattr(_http, "find_spec", lambda name: None)
     with start_blocking_portal("trio" if request.param == "trio" else "asyncio") as portal:
@@ -292,14 +297,14 @@ GZIP = b"HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nTransfer-Encoding: chunked
 )
 def test_an_answer_that_never_ends_ends_with_the_time_of_the_request(wired, start, piece):
     with listening(flood(start, piece)) as address:
-        fault = wired(address).fault("POST", address, {}, within=0.15)
+        fault = wired(address).fault("POST", address, {}, within=ENOUGH)
     assert fault.sent
     assert fault.timeout
 
 
 def test_silence_ends_with_the_time_of_the_request(wired):
-    with listening(lambda connection, number: connection.recv(1) and threading.Event().wait(0.4)) as address:
-        fault = wired(address).fault("POST", address, {}, within=0.1)
+    with listening(lambda connection, number: connection.recv(1) and threading.Event().wait(1.5)) as address:
+        fault = wired(address).fault("POST", address, {}, within=ENOUGH)
     assert fault.sent
     assert fault.timeout
 
