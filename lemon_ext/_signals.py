@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-__all__ = ("INTERRUPTED", "Terminated", "exit_status", "patiently", "terminations_as_interrupts")
+__all__ = ("INTERRUPTED", "Terminated", "exit_status", "hold", "patiently", "terminations_as_interrupts")
 
 #: The exit status after a Ctrl-C, as in a shell: 128 and the number of the signal.
 INTERRUPTED: Final = 128 + signal.SIGINT
@@ -74,6 +74,21 @@ def terminations_as_interrupts() -> Iterator[None]:
         for each in ours if _in_main_thread() else ():
             if signal.getsignal(each) is terminate:
                 signal.signal(each, signal.SIG_DFL)
+
+
+def hold() -> Callable[[], None]:
+    """Let no signal in until the function that is returned is called: what cannot be interrupted is done in between.
+
+    Where the system does not know how, and outside the main thread, it changes nothing.
+    """
+    if not (_in_main_thread() and hasattr(signal, "pthread_sigmask")):
+        return lambda: None
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT, *_SIGNALS})
+
+    def release() -> None:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+    return release
 
 
 def _in_main_thread() -> bool:

@@ -12,7 +12,7 @@ import threading
 
 import pytest
 
-from lemon_ext._signals import Terminated, exit_status, patiently, terminations_as_interrupts
+from lemon_ext._signals import Terminated, exit_status, hold, patiently, terminations_as_interrupts
 from tests.cli import ctrl_c, emulator, lemon, process, server  # noqa: F401 - fixtures
 
 SIGNALS = [(signal.SIGINT, 130), (signal.SIGTERM, 143), (signal.SIGHUP, 129)]
@@ -158,3 +158,21 @@ def test_where_nobody_catches_it_the_process_exits_quietly():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (143, "")
+
+
+def test_a_signal_waits_until_what_it_must_not_break_is_done():
+    """anyio's portal waits for its thread for ever where an interrupt comes while it starts."""
+    done = []
+
+    def work():
+        release = hold()
+        try:
+            signal.raise_signal(signal.SIGINT)
+            done.append("started")
+        finally:
+            release()
+        done.append("interrupted too late")
+
+    with pytest.raises(KeyboardInterrupt):
+        work()
+    assert done == ["started"]

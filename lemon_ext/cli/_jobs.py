@@ -12,6 +12,7 @@ import time
 import warnings
 from collections.abc import Awaitable, Callable, Sequence, Sized
 from concurrent.futures import Future
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -24,7 +25,7 @@ from attrs import define, field
 
 from lemon_ext._base64 import as_text
 from lemon_ext._files import file_stem
-from lemon_ext._signals import exit_status, patiently
+from lemon_ext._signals import exit_status, hold, patiently
 from lemon_ext.errors import DownloadError, LemonError, LemonWarning, ResponseError, SaveError, TaskFailedError
 
 from ._errors import BUG, DONE, RUNNING, UNCERTAIN, Failure, Resume, explain
@@ -96,10 +97,15 @@ class Runner:
     def _work(self, lemon: AsyncLemon) -> KeyboardInterrupt | None:
         """Do the jobs in an event loop of another thread. Returns what ended them early."""
         interrupt = None
-        with start_blocking_portal("asyncio", name="lemon-work") as portal:
-            work = portal.start_task_soon(self._all, lemon)
-            work.add_done_callback(lambda _: self._said.put(lambda: None))
+        with ExitStack() as stack:
+            release = hold()
+            stack.callback(release)
             try:
+                # A portal that is interrupted while it starts waits for its thread for ever.
+                portal = stack.enter_context(start_blocking_portal("asyncio", name="lemon-work"))
+                work = portal.start_task_soon(self._all, lemon)
+                work.add_done_callback(lambda _: self._said.put(lambda: None))
+                release()
                 self._listen(work)
             except KeyboardInterrupt as exc:
                 interrupt = exc

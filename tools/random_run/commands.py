@@ -33,6 +33,8 @@ SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 TOLD: Final = ("uncertain", "failed", "unfetched")
 #: Exit codes that say so: a task failed, one is left, an answer was lost.
 DOUBTS: Final = (4, 5, 6)
+#: Ctrl-C while Python loads the program.
+LOADING: Final = re.compile(r"\A(Fatal Python error: init|Traceback)|importlib._bootstrap")
 #: A program that reads run_batch, as people write them.
 READER: Final = """
 import sys
@@ -65,19 +67,20 @@ class Scene:
         home = self.folder / "home"
         home.mkdir(exist_ok=True)
         environment = {**os.environ, "LEMONDATA_API_KEY": KEY, "LEMONDATA_BASE_URL": self.url}
-        environment |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONWARNINGS": "default"}
+        environment |= {"HOME": str(home), "TMPDIR": str(home), "PYTHONWARNINGS": "default", "PYTHONFAULTHANDLER": "1"}
         pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         running = subprocess.Popen(command, cwd=self.folder, env=environment, **{**pipes, **options})
         try:
             insult(running)
             out, errors = running.communicate(timeout=PATIENCE)
         except subprocess.TimeoutExpired:
-            running.kill()
+            running.send_signal(signal.SIGABRT)  # faulthandler says where
             out, errors = running.communicate()
-            say(leak=f"it hangs: {shlex.join(command[2:])}", episode=self.number)
+            where = (errors or b"").decode(errors="replace")[-3000:]
+            say(leak=f"it hangs: {shlex.join(command[2:])}: {where}", episode=self.number)
         said = (out or b"").decode(errors="replace") + (errors or b"").decode(errors="replace")
         self.said += said
-        if "Traceback" in said and command[1] != "-c" and not said.startswith("Traceback"):  # Ctrl-C while it is loaded
+        if "Traceback" in said and command[1] != "-c" and not LOADING.search(said):
             say(leak=f"a traceback: {said[-1500:]}", episode=self.number)
         return running.returncode
 
