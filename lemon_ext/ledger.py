@@ -99,11 +99,11 @@ class Ledger:
     """
 
     def __init__(self, path: str | os.PathLike[str] | None = None, *, prompts: bool = True) -> None:
+        self._database: sqlite3.Connection | None = None
+        self._process = 0
         self.path = Path(path) if path is not None else _users_own()
         self.prompts = prompts
         self._lock = threading.Lock()
-        self._database: sqlite3.Connection | None = None
-        self._process = 0
         self._new = 0
         self._warned = False
 
@@ -148,6 +148,11 @@ class Ledger:
             sql = f"SELECT * FROM calls {which}ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
             for found in database.execute(sql, (*values, limit)):
                 yield _call(found)
+
+    def __del__(self) -> None:
+        # A ledger lives as long as its client; nobody has to close it. A parent's connection is left alone.
+        if self._database is not None and self._process == os.getpid():
+            self._database.close()
 
     def close(self) -> None:
         """Close the file."""
