@@ -63,7 +63,7 @@ follow: $(VENV)/dev.stamp ## SPEC=FILE: what a vendor's own document says that o
 drift: $(VENV)/dev.stamp ## LIVE=URL or FOLDER: what the API answers and openapi.yaml does not say; free requests only
 	@$(RUN) tools/drift.py $(LIVE)
 
-regen-check: $(VENV)/dev.stamp
+regen-check: $(VENV)/dev.stamp ## fail if what is generated is not what the contract gives
 	@$(RUN) tools/regen.py --check
 
 bench: $(VENV)/dev.stamp ## the measured comparisons (docs/performance.md)

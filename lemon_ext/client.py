@@ -431,7 +431,10 @@ class Models:
         return self._core.run(_generate.live_model(self._core, model, self._core.limit(deadline)))
 
     def pricing(self, model: str, *, deadline: float | None = None) -> Record:
-        """Ask what a model costs, and return the answer as it came: the fields depend on the model."""
+        """Ask what a model costs, and return the answer as it came: the fields depend on the model. Free.
+
+        Raises NotFoundError for a model that the API does not have, APIStatusError, APIConnectionError.
+        """
         return self._core.run(ask(self._core.session, get_model_pricing(model), self._core.limit(deadline)))
 
     if not TYPE_CHECKING:  # a type checker would take any name for granted
@@ -481,10 +484,12 @@ class Lemon:
     call, retries, waiting and downloads included. ``max_retries``: how often a submission that was certainly not
     accepted is sent again. ``requests_per_minute``: what this client may use of the account's rate limit (None: no
     bound). ``validation``: "strict" raises before sending, "warn" warns and sends, "off" neither. ``http_client``: an
-    ``httpx.Client`` of your own, which is left open. ``ledger``: True writes single calls down in the user's own
-    ledger, a path in that file (docs/money.md).
+    ``httpx.Client`` of your own, which is left open. ``allow_private_images``: fetch images of a public API from
+    loopback and private addresses too, which are refused otherwise (docs/errors.md). ``ledger``: True writes single
+    calls down in the user's own ledger, a path in that file (docs/money.md).
 
-    Raises MissingKeyError without a key, and ValueError or TypeError for arguments that make no sense.
+    Raises MissingKeyError without a key, ConfigurationError for a key, proxy or certificate setting that cannot work,
+    and ValueError or TypeError for other arguments that make no sense.
     """
 
     def __init__(
@@ -521,7 +526,10 @@ class Lemon:
         return Tasks(self._core)
 
     def balance(self, *, deadline: float | None = None) -> Record:
-        """Ask how much money the account has left. The client's key has to be a management token."""
+        """Ask how much money the account has left; free. The client's key has to be a management token.
+
+        Raises AuthenticationError for any other key, APIStatusError, APIConnectionError, APITimeoutError.
+        """
         return self._core.run(_generate.balance(self._core, self._core.limit(deadline)))
 
     @property

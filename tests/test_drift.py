@@ -69,7 +69,10 @@ def test_what_is_not_described_is_listed(run, tmp_path, exchange, found):
     assert run(tmp_path) == (int(bool(found)), found, "")
 
 
-@pytest.mark.parametrize("text", ["{", "[]", '{"status": 200}', '{"path": "/", "status": "x"}'])
+@pytest.mark.parametrize(
+    "text",
+    ["{", "[]", '{"status": 200}', '{"path": "/", "status": "x"}', '{"path": "/", "status": 200, "request": [1]}'],
+)
 def test_what_is_no_exchange_is_named(run, tmp_path, text):
     (tmp_path / "one.json").write_text(text, encoding="utf-8")
     code, found, error = run(tmp_path)

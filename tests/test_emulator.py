@@ -5,6 +5,8 @@ from __future__ import annotations
 import base64
 import copy
 import json
+import struct
+import zlib
 from importlib.resources import files
 from io import BytesIO
 from pathlib import Path
@@ -18,6 +20,7 @@ from lemon_client.models import ErrorResponse, ImageGenerationRequest, ImageGene
 from PIL import Image
 
 from lemon_ext.emulator import FAULTS, KEY, Emulator, Request, Response, parse_fault
+from lemon_ext.emulator.pictures import kind_of
 from tests import made_up
 from tests.play import Clock
 
@@ -743,3 +746,10 @@ def test_the_page_of_the_emulator_lists_every_fault_as_it_is():
         _, places, settings, summary = rows[fault.name]
         assert (tuple(places.split()), summary) == (fault.places, fault.summary)
         assert all(name in settings for name in fault.details)
+
+
+def test_a_picture_of_too_many_pixels_is_none():
+    # Pillow's protection is an Exception of its own kind: it ended the emulator with a traceback.
+    head = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
+    data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
+    assert kind_of(data) is None

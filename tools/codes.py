@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from contract import Contract, Finding, place_of
+from contract import Contract, Finding, place_of, place_of_ref
 
 #: What a code can mean, and what that tells the one who sent the request.
 MEANINGS = {
@@ -100,13 +100,8 @@ def _entry(contract: Contract, place: str, entry: dict[str, Any]) -> Iterator[Fi
         yield Finding(
             f"{place}.status", f"{status!r} is no HTTP status of an error; leave it out if only tasks fail with it"
         )
-    source, legend = entry.get("source"), contract.data.get("x-lemon-sources", {})
-    if not isinstance(source, str) or not source:
-        yield Finding(f"{place}.source", "where is it from? Codes seen elsewhere only say so too")
-    else:
-        for name in source.split(", ") if legend else ():
-            if name not in legend:
-                yield Finding(f"{place}.source", f"x-lemon-sources does not say what {name!r} is")
+    for reason in contract.unknown_sources(entry.get("source")):
+        yield Finding(f"{place}.source", reason)
 
 
 def _statuses(entry: Any) -> tuple[Any, ...]:
@@ -120,7 +115,7 @@ def _exampled(contract: Contract) -> Iterator[tuple[str, str, str]]:
         for status, answer in operation["responses"].items():
             place = place_of(["paths", path, method, "responses", str(status)])
             if "$ref" in answer:
-                place = answer["$ref"].removeprefix("#/").replace("/", ".")
+                place = place_of_ref(answer["$ref"])
             for kind, media in contract.resolve(answer).get("content", {}).items():
                 for name, example in media.get("examples", {}).items():
                     value = contract.resolve(example).get("value")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator
+from difflib import get_close_matches
 from functools import cached_property
 from typing import Any
 
@@ -96,13 +97,21 @@ class Contract:
     @property
     def request_place(self) -> str:
         """Where that schema stands."""
-        return str(self._request["$ref"]).removeprefix("#/").replace("/", ".")
+        return place_of_ref(str(self._request["$ref"]))
 
     @property
     def models(self) -> dict[str, Any]:
         """The capability table."""
         table: dict[str, Any] = self.data.get("x-lemon-models", {})
         return table
+
+    def unknown_sources(self, source: object) -> list[str]:
+        """Return what is wrong with a ``source``: one name of `x-lemon-sources`, or several with ", " between."""
+        if not isinstance(source, str) or not source:
+            return [f"where is it from? Name a document of x-lemon-sources, for example E, and not {source!r}"]
+        legend = self.data.get("x-lemon-sources", {})
+        names = [name for name in source.split(", ") if name not in legend] if legend else []
+        return [f"x-lemon-sources does not say what {name!r} is" for name in names]
 
     def line(self, place: str) -> int | None:
         """Return the line of a place, or of the nearest one around it."""
@@ -134,6 +143,32 @@ def known_values(contract: Contract, schema: dict[str, Any]) -> tuple[list[Any],
     if len(parts) != 2 or not str(parts[0].get("$ref", "")).endswith("Known"):
         return None
     return contract.resolve(parts[0])["enum"], parts[1]
+
+
+def is_taken(row: dict[str, Any], parameter: str) -> bool:
+    """Tell whether a model takes a parameter, by its row: without ``takes``, every one."""
+    return parameter in ("model", "prompt", *row.get("takes", (parameter,)))
+
+
+def place_of_ref(ref: str) -> str:
+    """Return the place that a ``$ref`` leads to."""
+    return ref.removeprefix("#/").replace("/", ".")
+
+
+def is_field_path(path: object) -> bool:
+    """Tell whether this is a field of an answer, by its keys: ``data`` or ``output.images``."""
+    return isinstance(path, str) and re.fullmatch(r"[\w-]+(\.[\w-]+)*", path) is not None
+
+
+def keys_of(paths: Any) -> tuple[tuple[str, ...], ...]:
+    """Return the keys of fields, from the outside to the inside."""
+    return tuple(tuple(path.split(".")) for path in paths)
+
+
+def hint(word: str, words: Any) -> str:
+    """Return what to write in the place of a word that is none of these."""
+    near = get_close_matches(word, words, n=1)
+    return f"did you mean {near[0]}?" if near else f"can be: {', '.join(words)}"
 
 
 def place_of(path: Any) -> str:

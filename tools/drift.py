@@ -61,7 +61,8 @@ def recorded(folder: Path) -> Iterator[Exchange]:
             headers = {str(name).lower(): str(value) for name, value in (data.get("headers") or {}).items()}
             method, status = str(data.get("method", "GET")).upper(), int(data["status"])
             query = tuple(name for name, _ in parse_qsl(asked.query, keep_blank_values=True))
-            yield Exchange(method, asked.path, status, headers, data.get("body"), data.get("request") or {}, query)
+            request = dict(data.get("request") or {})
+            yield Exchange(method, asked.path, status, headers, data.get("body"), request, query)
         except (ValueError, KeyError, TypeError, AttributeError) as exc:
             raise ValueError(f"{path.name} is no exchange (method, path, status, headers, body): {exc!r}") from None
 
@@ -93,11 +94,11 @@ def _body(text: str) -> Any:
 
 
 def _drift(contract: Contract, one: Exchange) -> Iterator[str]:
-    match = _operation(contract, one)
-    if match is None:
+    operation = _operation(contract, one)
+    if operation is None:
         yield f"{one.method} {one.path}: no such operation is described"
         return
-    operation, name = match, match["operationId"]
+    name = operation["operationId"]
     yield from _asked(contract, operation, one)
     answers = operation["responses"]
     answer = contract.resolve(answers.get(str(one.status), answers.get("default")))

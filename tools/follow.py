@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
-from contract import GENERATION, BrokenContractError, Contract, known_values, parse, place_of
+from contract import GENERATION, BrokenContractError, Contract, known_values, parse, place_of, place_of_ref
 from lint import load
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -234,7 +234,7 @@ def _parameter(page: Page, place: str, name: str, ours: dict[str, Any], theirs: 
         values = known[0]
         more = [value for value in theirs["enum"] if value not in values]
         if more:
-            component = ours["anyOf"][0]["$ref"].removeprefix("#/").replace("/", ".")
+            component = place_of_ref(ours["anyOf"][0]["$ref"])
             edit = page.set(component, "enum", [*values, *more])
             yield Difference(f"parameter {name}: {', '.join(map(str, more))} only there", (edit,) if edit else ())
         for value in [value for value in values if value not in theirs["enum"]]:
@@ -273,7 +273,7 @@ def _fields(page: Page, theirs: Document, schema: Any, there: dict[str, Any], wh
         owner = next((has for has in fields if name in has), None)
         flat = theirs.flat(rule)
         if owner is None:
-            where = shapes[-1]["$ref"].removeprefix("#/").replace("/", ".") if shapes else ""
+            where = place_of_ref(shapes[-1]["$ref"]) if shapes else ""
             kind = flat.get("type") if flat.get("type") in SCALARS else None
             line = f'{name}: {{type: [{kind}, "null"]}}'
             edit = page.append(f"{where}.properties", [line]) if where and kind else None

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from attrs import frozen
-from contract import GENERATION, Contract
+from contract import GENERATION, Contract, is_taken
 from derive import relations
 
 from lemon_ext._words import relation
@@ -290,7 +290,7 @@ class Comparison:
         before, after = old.get("properties", {}), new.get("properties", {})
         required = [set(schema.get("required", ())) for schema in (old, new)]
         prefix = what.removesuffix("the request") if what.endswith("the request") else f"{what}, "
-        for name in [*before, *(name for name in after if name not in before)]:
+        for name in before | after:
             field = f"{prefix}parameter {name}" if way == "asked" else f"answer field {owner or what}.{name}"
             if name not in after:
                 # Hardly any field of an answer is required in these contracts, so "optional" tells nothing of it.
@@ -364,7 +364,7 @@ class Comparison:
 
     def _models(self) -> Iterator[Change]:
         before, after = self.old.models, self.new.models
-        for name in [*before, *(name for name in after if name not in before)]:
+        for name in before | after:
             if name not in after:
                 yield Change(f"model {name} is gone", "BREAKING", (), (name,))
             elif name not in before:
@@ -524,12 +524,11 @@ def _own_rule(model: str, parameter: str, was: Any, now: Any) -> Iterator[Change
 
 def _own(row: dict[str, Any], parameter: str) -> Any:
     """Return what a row says of a parameter."""
-    taken = parameter in ("model", "prompt", *row.get("takes", (parameter,)))
-    return row["parameters"].get(parameter, {}) if taken else False
+    return row["parameters"].get(parameter, {}) if is_taken(row, parameter) else False
 
 
 def _task_fields(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
-    for key in [*before, *(key for key in after if key not in before)]:
+    for key in before | after:
         if before.get(key) != after.get(key):
             said = f"{_show(before.get(key))} -> {_show(after.get(key))}"
             yield Change(f"task field {key}: {said}", "check", tuple(before.get(key) or ()))
@@ -553,7 +552,7 @@ def _states(old: dict[str, Any], new: dict[str, Any]) -> Iterator[Change]:
 
 
 def _codes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
-    for code in [*before, *(code for code in after if code not in before)]:
+    for code in before | after:
         was, now = before.get(code), after.get(code)
         if now is None:
             yield Change(f"error code {code} is gone", "check", (), (code,))
@@ -570,7 +569,7 @@ def _codes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
 
 def _prices(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
     """Tell of models whose price is another: it moves what a budget covers."""
-    for model in [*before, *(model for model in after if model not in before)]:
+    for model in before | after:
         was, now = (_price(table.get(model, [])) for table in (before, after))
         if was != now:
             yield Change(f"price of {model}: {was} -> {now}", "check", (), (model,))

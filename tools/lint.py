@@ -24,7 +24,17 @@ import money
 import pictures
 import waiting
 import yaml
-from contract import GENERATION, BrokenContractError, Contract, Finding, known_values, parse, place_of
+from contract import (
+    GENERATION,
+    BrokenContractError,
+    Contract,
+    Finding,
+    is_taken,
+    known_values,
+    parse,
+    place_of,
+    place_of_ref,
+)
 from jsonschema import Draft202012Validator
 from openapi_spec_validator import OpenAPIV31SpecValidator
 from ruamel.yaml import YAML
@@ -391,16 +401,13 @@ def _row(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     successor = contract.models.get(gone.get("instead", ""))
     if "instead" in gone and (successor is None or "*" in gone["instead"] or "retired" in successor):
         yield "retired.instead", f"{gone['instead']!r} is no listed model that is still there"
-    legend = contract.data.get("x-lemon-sources", {})
     for at, source in (("source", row["source"]), ("retired.source", gone.get("source"))):
-        for code in source.split(", ") if source and legend else ():
-            if code not in legend:
-                yield at, f"x-lemon-sources does not say what {code!r} is"
+        yield from ((at, reason) for reason in (contract.unknown_sources(source) if source else ()))
 
 
 def _asks(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, what in row.get("asks", {}).items():
-        if name not in contract.request_schema["properties"] or not _taken(row, name):
+        if name not in contract.request_schema["properties"] or not is_taken(row, name):
             yield "asks", f"this model takes no parameter {name!r}"
         elif kind_of(contract, contract.request_schema["properties"][name]) != ASKED[what]:
             yield "asks", f"{name} cannot ask for {what}: that takes a parameter of type {ASKED[what]}"
@@ -418,19 +425,15 @@ def _takes(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]
         elif row["parameters"].get(name) is False:
             yield "takes", f"{name} is false in its parameters: it cannot be both"
     for name in row["parameters"]:
-        if not _taken(row, name):
+        if not is_taken(row, name):
             yield place_of(["parameters", name]), "`takes` does not name it, so nothing would come of this"
-
-
-def _taken(row: dict[str, Any], name: str) -> bool:
-    return name in ("model", "prompt", *row.get("takes", (name,)))
 
 
 def _defaults(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     properties = contract.request_schema["properties"]
     for name, value in row.get("defaults", {}).items():
         at, rule = place_of(["defaults", name]), row["parameters"].get(name, {})
-        if name not in properties or rule is False or not _taken(row, name):
+        if name not in properties or rule is False or not is_taken(row, name):
             yield at, "the model does not take it"
             continue
         bounds = {word: bound for word, bound in rule.items() if word != "pixels"}
@@ -510,7 +513,7 @@ def _reach(contract: Contract, place: str, node: Any) -> dict[str, dict[str, Any
     while todo:
         place, node, is_schema = todo.pop(0)
         if isinstance(node, dict) and "$ref" in node:
-            target = node["$ref"].removeprefix("#/").replace("/", ".")
+            target = place_of_ref(node["$ref"])
             if target not in found:
                 todo.append((target, contract.resolve(node), target.startswith("components.schemas.")))
             continue

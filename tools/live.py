@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
-from difflib import get_close_matches
-from typing import Any
 
-from contract import Contract, Finding, place_of
+from contract import Contract, Finding, hint, is_field_path, keys_of, place_of
 
 #: The operation that lists the models.
 LIST = "list_models"
@@ -40,14 +37,16 @@ def faults(contract: Contract, _: str = "") -> Iterator[Finding]:
         yield Finding("x-lemon-live", f"say where {LIST} tells what: {{entries: [data], id: [id], takes: [...]}}")
         return
     for word in given.keys() - FIELDS.keys() - {"query", "values"}:
-        near = get_close_matches(word, FIELDS, n=1)
-        yield Finding(f"x-lemon-live.{word}", f"did you mean {near[0]}?" if near else f"can be: {', '.join(FIELDS)}")
+        yield Finding(f"x-lemon-live.{word}", hint(word, FIELDS))
     yield from (Finding("x-lemon-live", f"{key} is missing") for key in NEEDED if key not in given)
     values = given.get("values", {})
+    if not isinstance(values, dict):
+        yield Finding("x-lemon-live.values", "is a mapping of parameters to the fields that list their values")
+        return
     paths = {f".{key}": given[key] for key in FIELDS.keys() & given.keys()}
     paths |= {place_of([".values", name]): fields for name, fields in values.items()}
     for at, fields in paths.items():
-        if not isinstance(fields, list) or not fields or not all(map(_is_path, fields)):
+        if not isinstance(fields, list) or not fields or not all(map(is_field_path, fields)):
             yield Finding(f"x-lemon-live{at}", "is a list of fields, for example [data] or [detail.parameters]")
     for name in values.keys() - contract.request_schema["properties"].keys():
         yield Finding(place_of(["x-lemon-live.values", name]), "the request schema has no such parameter")
@@ -64,15 +63,7 @@ def live_table(contract: Contract) -> str:
     lines.append('    values: Mapping[str, tuple[tuple[str, ...], ...]]\n    """Lists the values of a parameter."""\n')
     lines.append('    query: Mapping[str, str]\n    """What the list is asked with."""\n')
     lines.append("\n\n#: Where a live model says what.\nLIVE: Final = LiveFields(\n")
-    lines += [f"    {key}={_paths(given.get(key, ()))!r},\n" for key in FIELDS]
-    values = {name: _paths(fields) for name, fields in given.get("values", {}).items()}
+    lines += [f"    {key}={keys_of(given.get(key, ()))!r},\n" for key in FIELDS]
+    values = {name: keys_of(fields) for name, fields in given.get("values", {}).items()}
     lines.append(f"    values=MappingProxyType({values!r}),\n")
     return "".join([*lines, f"    query=MappingProxyType({given.get('query', {})!r}),\n)\n"])
-
-
-def _paths(fields: Any) -> tuple[tuple[str, ...], ...]:
-    return tuple(tuple(path.split(".")) for path in fields)
-
-
-def _is_path(path: object) -> bool:
-    return isinstance(path, str) and re.fullmatch(r"[\w-]+(\.[\w-]+)*", path) is not None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import Any
 
-from contract import GENERATION, Contract, Finding, place_of
+from contract import GENERATION, Contract, Finding, hint, is_field_path, keys_of, place_of
 
 BILLING, PRICES = "x-lemon-billing", "x-lemon-prices"
 #: What an answer can say of its bill.
@@ -69,7 +68,8 @@ def faults(contract: Contract, _: str = "") -> Iterator[Finding]:
             place = place_of(["paths", path, method, BILLING])
             yield from _billing(contract, place, operation)
     prices = contract.data.get(PRICES, {"currency": "USD", "models": {}})
-    if not isinstance(prices, dict) or prices.keys() != {"currency", "models"} or prices["currency"] != "USD":
+    shaped = isinstance(prices, dict) and prices.keys() == {"currency", "models"} and isinstance(prices["models"], dict)
+    if not shaped or prices["currency"] != "USD":
         yield Finding(PRICES, "is {currency: USD, models: {...}}: another currency is not understood")
         return
     for model, entries in prices["models"].items():
@@ -93,10 +93,7 @@ def _billing(contract: Contract, place: str, operation: dict[str, Any]) -> Itera
     }
     for name, told in given.items() if isinstance(given, dict) else ():
         if name not in FIELDS:
-            near = get_close_matches(name, FIELDS, n=1)
-            yield Finding(
-                place_of([place, name]), f"did you mean {near[0]}?" if near else f"can be: {', '.join(FIELDS)}"
-            )
+            yield Finding(place_of([place, name]), hint(name, FIELDS))
         elif (
             not isinstance(told, dict)
             or not told.keys() <= {"headers", "body"}
@@ -104,6 +101,9 @@ def _billing(contract: Contract, place: str, operation: dict[str, Any]) -> Itera
         ):
             yield Finding(f"{place}.{name}", "is {headers: [...], body: [...]}: names of headers, and fields")
         else:
+            for path in told.get("body", ()):
+                if not is_field_path(path):
+                    yield Finding(f"{place}.{name}", f"{path!r} is no field, such as cost or usage.cost")
             for header in told.get("headers", ()):
                 if header.lower() not in sent:
                     yield Finding(f"{place}.{name}", f"no successful answer documents the header {header}")
@@ -129,11 +129,23 @@ def _price(contract: Contract, entry: Any) -> Iterator[str]:
         yield "about is true where the page rounds"
     if not re.fullmatch(r"\d{4}-\d\d(-\d\d)?", str(entry["date"])):
         yield f"{entry['date']!r} is no date: 2026-01, or 2026-01-31"
-    legend = contract.data.get("x-lemon-sources", {})
-    if legend and entry["source"] not in legend:
-        yield f"x-lemon-sources does not say what {entry['source']!r} is"
-    for name in entry.get("when", {}).keys() - contract.request_schema["properties"].keys():
-        yield f"when: the request schema has no parameter {name!r}"
+    yield from contract.unknown_sources(entry["source"])
+    yield from _conditions(contract, entry.get("when", {}))
+
+
+def _conditions(contract: Contract, when: object) -> Iterator[str]:
+    if not isinstance(when, dict):
+        yield f"when is a mapping of parameters to values, not {when!r}"
+        return
+    properties = contract.request_schema["properties"]
+    for name, value in when.items():
+        if name not in properties:
+            yield f"when: the request schema has no parameter {name!r}"
+        elif isinstance(value, dict) or value == []:
+            yield f"when: {name}: give a value, or a list of some, not {value!r}"
+        else:
+            for one in _values(value):
+                yield from (f"when: {name}: {error}" for error in contract.errors(one, properties[name]))
 
 
 def _is_amount(value: object) -> bool:
@@ -149,7 +161,7 @@ def money_table(contract: Contract) -> str:
     for name in FIELDS:
         told = given.get(name, {})
         headers = tuple(header.lower() for header in told.get("headers", ()))
-        body = tuple(tuple(path.split(".")) for path in told.get("body", ()))
+        body = keys_of(told.get("body", ()))
         lines.append(f"    {name}=Told({headers!r}, {body!r}),\n")
     lines.append(
         ")\n\n#: In US dollars. A name with `*` is a family; of several prices, the first that fits counts.\n"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from contract import GENERATION, Contract, Finding, place_of
+from contract import GENERATION, Contract, Finding, is_field_path, place_of
 
 FORM = "multipart/form-data"
 JSON = "application/json"
@@ -86,9 +86,17 @@ def _wrong_file(
     if not isinstance(given, dict) or any(word not in given for word in NEEDED) or given.keys() - WORDS:
         yield Finding(place, "say what the file may be: x-lemon-files: {formats: [png], maxBytes: 4194304, source: E}")
         return
-    if given.get("sameSizeAs", next(iter(files))) not in files:
+    formats, most = given["formats"], given["maxBytes"]
+    if not isinstance(formats, list) or not formats or not all(isinstance(one, str) for one in formats):
+        yield Finding(place, f"formats is a list of kinds of files, for example [png], not {formats!r}")
+    if not isinstance(most, int) or isinstance(most, bool) or most <= 0:
+        yield Finding(place, f"maxBytes is a number of bytes, for example 4194304, not {most!r}")
+    yield from (Finding(place, reason) for reason in contract.unknown_sources(given["source"]))
+    if str(given.get("sameSizeAs", next(iter(files)))) not in files:
         yield Finding(place, f"sameSizeAs: there is no file {given['sameSizeAs']!r}")
-    if "url" in given and (json is None or not _leads(contract, json, given["url"].split("."))):
+    if "url" in given and (
+        json is None or not is_field_path(given["url"]) or not _leads(contract, json, given["url"].split("."))
+    ):
         yield Finding(place, f"url: the JSON form has no field {given['url']!r}")
 
 

@@ -6,12 +6,11 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from contract import GENERATION, Contract, Finding, place_of
+from contract import GENERATION, Contract, Finding, hint, is_field_path, keys_of, place_of
 
 #: What a field of an answer can be, and whether a task cannot be followed without it.
 FIELDS = {
@@ -82,7 +81,7 @@ def task_table(contract: Contract) -> str:
     lines += [f'    {key}: tuple[FieldPath, ...]\n    """{what[0].capitalize()}{what[1:]}."""\n'
               for key, (what, _) in FIELDS.items()]  # fmt: skip
     lines.append("\n\nFIELDS: Final = TaskFields(\n")
-    lines += [f"    {key}={tuple(tuple(path.split('.')) for path in fields.get(key, ()))!r},\n" for key in FIELDS]
+    lines += [f"    {key}={keys_of(fields.get(key, ()))!r},\n" for key in FIELDS]
     lines.append(f")\n\n#: The documented words of each state ({name}), as they are written.\n")
     lines.append("DOCUMENTED: Final[Mapping[State, tuple[str, ...]]] = MappingProxyType({\n")
     lines += [f"    {state!r}: {tuple(_documented_words(schema, state))!r},\n" for state in STATES]
@@ -163,8 +162,9 @@ def _link(contract: Contract, operation: dict[str, Any], name: str) -> Iterator[
     """Yield where a link of the first successful answer leads, if there is one, and what fills its parameters."""
     _, answer = next(_successes(contract, operation))
     if (link := answer["links"].get(name)) is not None:
-        fields = {key: value.removeprefix(POINTER).replace("/", ".") for key, value in link["parameters"].items()}
-        yield link["operationId"], fields
+        link = contract.resolve(link)
+        given = link.get("parameters", {})
+        yield link["operationId"], {key: value.removeprefix(POINTER).replace("/", ".") for key, value in given.items()}
 
 
 def _keys(fields: dict[str, str]) -> dict[str, tuple[str, ...]]:
@@ -203,8 +203,7 @@ def _wrong_fields(contract: Contract, place: str, operation: dict[str, Any]) -> 
         yield Finding(place, "is a mapping, for example {id: [task_id], status: [status], images: [data]}")
         return
     for word in given.keys() - FIELDS.keys():
-        near = get_close_matches(word, FIELDS, n=1)
-        yield Finding(place_of([place, word]), f"did you mean {near[0]}?" if near else f"can be: {', '.join(FIELDS)}")
+        yield Finding(place_of([place, word]), hint(word, FIELDS))
     documented = _answer_fields(contract, operation)
     for key, (what, needed) in FIELDS.items():
         paths = given.get(key)
@@ -213,7 +212,7 @@ def _wrong_fields(contract: Contract, place: str, operation: dict[str, Any]) -> 
                 yield Finding(place, f"{key} is missing: the field of an answer that {what}")
             continue
         at = f"{place}.{key}"
-        if not isinstance(paths, list) or not paths or not all(_is_path(path) for path in paths):
+        if not isinstance(paths, list) or not paths or not all(is_field_path(path) for path in paths):
             yield Finding(at, "is a list of fields, for example [task_id] or [output.images]")
         elif len(set(paths)) < len(paths):
             yield Finding(at, "names a field twice")
@@ -221,10 +220,6 @@ def _wrong_fields(contract: Contract, place: str, operation: dict[str, Any]) -> 
             yield Finding(at, f"no answer of this operation documents a field {' or '.join(paths)}")
         else:
             yield from _misspelt(at, paths, documented)
-
-
-def _is_path(path: object) -> bool:
-    return isinstance(path, str) and re.fullmatch(r"[\w-]+(\.[\w-]+)*", path) is not None
 
 
 def _misspelt(place: str, paths: list[str], documented: dict[str, Any]) -> Iterator[Finding]:

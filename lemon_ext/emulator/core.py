@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias
 
 import anyio
 from attrs import define, evolve, field, frozen
+from lemon_client.money_table import BILLING
 from lemon_client.picture_table import FORMS
 from lemon_client.task_table import CANCELS, POLLS
 
@@ -292,14 +293,14 @@ class Emulator:
 
     def _with_ids(self, operation: Operation, response: Response, job: Job | None) -> Response:
         """Add the ids that the contract says are sent beside an answer. A charge has one once it is settled."""
-        ids = {"x-request-id": f"req_{secrets.token_hex(8)}"}
+        ids = dict.fromkeys(BILLING.request_id.headers, f"req_{secrets.token_hex(8)}")
         if job is not None and job.created:
             is_task = job.plan.reply == "task"
             ended = not is_task or (self.clock() >= job.at + job.plan.seconds and not job.cancelled)
             if is_task:
                 ids["x-task-id"] = job.id
             if ended and job.plan.failure is None:
-                ids["x-billing-transaction-id"] = f"txn_{job.id}"
+                ids |= dict.fromkeys(BILLING.billing_id.headers, f"txn_{job.id}")
         sent = operation.headers.get(str(response.status), frozenset())
         own = {name: value for name, value in ids.items() if name in sent}
         return evolve(response, headers={**response.headers, **own})

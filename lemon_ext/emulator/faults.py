@@ -163,7 +163,7 @@ def _page(status: int, title: str) -> Response:
 
 
 def _set(**changes: Any) -> Callable[[Plan, Details], None]:
-    """Change the plan; what is the name of a setting takes its value."""
+    """Return what sets these fields of a plan."""
 
     def plan(plan: Plan, details: Details) -> None:
         for name, value in changes.items():

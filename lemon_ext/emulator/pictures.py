@@ -46,7 +46,7 @@ def kind_of(data: bytes) -> str | None:
         with Image.open(BytesIO(data)) as image:
             image.load()
             return (image.format or "").lower()
-    except (UnidentifiedImageError, OSError, ValueError, SyntaxError):
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
         return None
 
 

@@ -135,7 +135,7 @@ def _batch(scene: Scene, chance: random.Random, insult: Callable[[Any], None], *
         call, fields = order(chance, f"row {number} of", 0, scene.number, number, faulty=0.25)
         scene.calls.append(call)
         rows.append({"prompt": call.prompt, **fields})
-    _name(scene, chance)
+    _name(scene)
     for call, row in zip(scene.calls, rows, strict=True):
         row["prompt"] = call.prompt
     (scene.folder / "rows.jsonl").write_text("\n".join(json.dumps(row) for row in rows))
@@ -159,7 +159,7 @@ def _generate(scene: Scene, chance: random.Random, insult: Callable[[Any], None]
     """Generate some images with insults, and do what the command says is next."""
     orders = [order(chance, "", 0, scene.number, number, faulty=0.2) for number in range(chance.randint(1, 4))]
     scene.calls += [call for call, _ in orders]
-    _name(scene, chance)
+    _name(scene)
     given = ["--model", orders[0][1]["model"], "-o", "out/"]
     if "response_format" in orders[0][1]:
         given += ["--response-format", "b64_json"]
@@ -172,7 +172,7 @@ def _generate(scene: Scene, chance: random.Random, insult: Callable[[Any], None]
         scene.run([sys.executable, "-m", "lemon_ext", *shlex.split(line)], _let)
 
 
-def _name(scene: Scene, chance: random.Random) -> None:
+def _name(scene: Scene) -> None:
     """Give every prompt a name that nobody else has, in this run of the episode."""
     for number, call in enumerate(scene.calls):
         call.prompt = f"{scene.folder.name} {number} {call.prompt}"
@@ -200,7 +200,7 @@ def _disk(scene: Scene, chance: random.Random) -> None:
 
 def _outputs(scene: Scene, chance: random.Random) -> None:
     work = chance.choice((_batch, _generate))
-    full, nobody = (os.open(path, os.O_WRONLY) for path in ("/dev/full", os.devnull))
+    full = os.open("/dev/full", os.O_WRONLY)
     closed = chance.choice(((1,), (2,), (1, 2), (0, 1, 2)))
 
     def close() -> None:
@@ -217,7 +217,7 @@ def _outputs(scene: Scene, chance: random.Random) -> None:
     )  # fmt: skip
     scene.deaf = "stderr" in options or ("preexec_fn" in options and 2 in closed)
     work(scene, chance, _let, **options)
-    for number in (full, nobody, writing):
+    for number in (full, writing):
         os.close(number)
 
 

@@ -117,7 +117,6 @@ class Alarm:
     after: float
     again: float = 0.0
     where: str = ""
-    points: int = 0
 
     @contextmanager
     def armed(self) -> Iterator[None]:
@@ -313,7 +312,7 @@ def main(kind: str, seed: int, url: str, numbers: range) -> None:
             for done, number in enumerate(numbers):
                 begin(number)
                 run.episode(number)
-                if done == 200:
+                if done == MANY_EPISODES // 2:
                     before = objects()
             over.set()
             for thread in threads:
