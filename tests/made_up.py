@@ -23,10 +23,19 @@ def contract(*, parameters=None, rows=None, between=None, sources=None):
     if between:  # the examples need not fit it
         del data["paths"]["/v1/images/generations"]["post"]["requestBody"]["content"]["application/json"]["examples"]
     if sources:  # and what the frozen contract names itself
-        named = [*data["x-lemon-models"].values(), *data.get("x-lemon-error-codes", {}).values()]
-        data["x-lemon-sources"] = {**{one["source"]: "a page" for one in named}, **sources}
+        data["x-lemon-sources"] = {**dict.fromkeys(_named(data), "a page"), **sources}
     data["x-lemon-models"] = {**(rows or {}), **data["x-lemon-models"]}
     return data
+
+
+def _named(node):
+    """Return the documents that a contract names, wherever a `source` stands in it."""
+    if isinstance(node, list):
+        return {name for one in node for name in _named(one)}
+    if not isinstance(node, dict):
+        return set()
+    own = node["source"].split(", ") if isinstance(node.get("source"), str) else []
+    return {*own, *(name for one in node.values() for name in _named(one))}
 
 
 def use(monkeypatch, data):
