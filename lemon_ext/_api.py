@@ -304,10 +304,13 @@ def _judge_success(reply: APIResponse, wait: float | None) -> Outcome:
                 response=reply,
             )
         )
-    if answer.task_id is None and answer.images and answer.status is not None and not answer.state.ended:
-        # There is nothing to poll, so what came is the result, whatever its status says.
-        return Accepted(evolve(answer, status=None))
-    return Accepted(answer)
+    return Accepted(settled(answer))
+
+
+def settled(answer: Answer) -> Answer:
+    """Return the answer to a submission: with nothing to poll, what came is the result, whatever its status says."""
+    inline = answer.task_id is None and answer.images and not answer.state.ended
+    return evolve(answer, status=None) if inline else answer
 
 
 def _uncertain(reply: APIResponse, detail: Mapping[str, Any]) -> SubmissionUncertainError:
@@ -355,11 +358,6 @@ class Session:
         """The monotonic clock, in seconds."""
         return _clock.monotonic
 
-    @property
-    def wall(self) -> Callable[[], float]:
-        """The clock of Unix seconds."""
-        return _clock.wall
-
     def deadline(self, seconds: float) -> Deadline:
         """Start a deadline."""
         return Deadline.after(seconds, _clock.monotonic)
@@ -380,7 +378,7 @@ def create_image() -> tuple[str, str]:
 
     # The builder, which wants some request: the public calls parse the answer before its status can be looked at.
     kwargs = endpoint._get_kwargs(body=ImageGenerationRequest.from_dict({"model": "", "prompt": ""}))
-    return kwargs["method"].upper(), kwargs["url"]
+    return Question.of(kwargs)
 
 
 @cache
@@ -389,7 +387,7 @@ def edit_image() -> tuple[str, str]:
     from lemon_client.api.images import edit_image as endpoint
 
     kwargs = endpoint._get_kwargs()
-    return kwargs["method"].upper(), kwargs["url"]
+    return Question.of(kwargs)
 
 
 @cache
@@ -400,7 +398,7 @@ def create_variation() -> tuple[str, str]:
     from lemon_client.types import File
 
     kwargs = endpoint._get_kwargs(body=ImageVariationForm(File(BytesIO()), ""))
-    return kwargs["method"].upper(), kwargs["url"]
+    return Question.of(kwargs)
 
 
 @lru_cache(1024)

@@ -30,6 +30,7 @@ from .tasks import Leaving, Task, cancel, next_change, refresh, submit_task, unt
 if TYPE_CHECKING:
     from .ledger import Ledger
 
+T = TypeVar("T")
 TaskT = TypeVar("TaskT", bound=Task)
 OnChange = Callable[[Any], object] | None
 #: A request that is ready, or what reads its pictures and makes it ready.
@@ -65,11 +66,7 @@ def balance(core: Core, deadline: Deadline) -> Flow[Record]:
 def cancelled(core: Core, task: Task, deadline: Deadline) -> Told[None]:
     """Cancel a task."""
 
-    def flow() -> Flow[None]:
-        yield from cancel(core.session, task, deadline)
-        _note_end(core, task)
-
-    return flow(), Leaving(task).tell
+    return _noted(core, task, cancel(core.session, task, deadline)), Leaving(task).tell
 
 
 def submitted(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline) -> Told[TaskT]:
@@ -110,12 +107,13 @@ def adopted(core: Core, task: Task, deadline: Deadline, on_update: OnChange) -> 
 
 def changed(core: Core, task: Task, deadline: Deadline, poll_interval: float | None) -> Told[bool]:
     """Wait for the next change of a task. See `next_change`."""
-    return next_change(core.session, task, deadline, poll_interval=poll_interval), Leaving(task).tell
+    flow = next_change(core.session, task, deadline, poll_interval=poll_interval)
+    return _noted(core, task, flow), Leaving(task).tell
 
 
 def refreshed(core: Core, task: Task, deadline: Deadline) -> Told[None]:
     """Poll until the present state of a task is known."""
-    return refresh(core.session, task, deadline), Leaving(task).tell
+    return _noted(core, task, refresh(core.session, task, deadline)), Leaving(task).tell
 
 
 def _submit(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline, leaving: Leaving) -> Flow[TaskT]:
@@ -147,7 +145,7 @@ def _written_down(core: Core, ledger: Ledger, request: Request, flow: Flow[TaskT
 def _left(ledger: Ledger, line: int | None, leaving: Leaving, error: BaseException) -> None:
     """Write down what became of a request that brought no handle."""
     if leaving.task is not None:  # accepted
-        known = {**_known(leaving.task), "status": "failed" if isinstance(error, LemonError) else "completed"}
+        known = {**_known(leaving.task), **({"status": "failed"} if isinstance(error, LemonError) else {})}
     else:
         uncertain = isinstance(error, SubmissionUncertainError) or (leaving.post is not None and leaving.post.sent)
         refused = isinstance(error, APIStatusError) and not isinstance(error, _NOT_FOR_GOOD)
@@ -169,6 +167,14 @@ def _known(task: Task) -> dict[str, Any]:
         "status": ends.get(state, "failed"), "task_id": task.id, "poll_url": task.poll_url,
         "request_id": task.request_id, "billing_id": task.billing_id, "cost": task.cost,
     }  # fmt: skip
+
+
+def _noted(core: Core, task: Task, flow: Flow[T]) -> Flow[T]:
+    """Do what may end a task, and write its end down."""
+    try:
+        return (yield from flow)
+    finally:
+        _note_end(core, task)
 
 
 def _note_end(core: Core, task: Task) -> None:

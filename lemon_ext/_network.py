@@ -66,12 +66,6 @@ class Network(httpcore.NetworkBackend):
                     raise
         raise httpcore.ConnectError(f"{host} has no address")
 
-    def connect_unix_socket(
-        self, path: str, timeout: float | None = None, socket_options: Iterable[Any] | None = None
-    ) -> httpcore.NetworkStream:
-        """Not used: no address of the API is a file."""
-        raise httpcore.ConnectError("connections to a Unix socket are not made")
-
 
 class _Stream(httpcore.NetworkStream):
     """A connection whose every step ends at `until`."""

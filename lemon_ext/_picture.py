@@ -15,7 +15,7 @@ from collections.abc import Callable
 from io import BytesIO
 from itertools import chain, repeat
 from types import MappingProxyType
-from typing import BinaryIO, Final, NamedTuple, TypeAlias
+from typing import Any, BinaryIO, Final, NamedTuple, TypeAlias
 
 #: Bytes from which a kind is told. An SVG may begin with a long comment.
 HEAD: Final = 64 * 1024
@@ -143,7 +143,7 @@ class _Reader:
         _need(len(data) == count)
         return data
 
-    def unpack(self, layout: str) -> tuple[int, ...]:
+    def unpack(self, layout: str) -> tuple[Any, ...]:
         """Read some numbers."""
         return struct.unpack(layout, self.take(struct.calcsize(layout)))
 
@@ -176,7 +176,7 @@ def _png(reader: _Reader) -> _Found:
     size = None
     for _ in range(_MOST_PARTS):
         start = reader.at
-        length, name = struct.unpack(">I4s", reader.take(8))
+        length, name = reader.unpack(">I4s")
         _need(reader.at + length + 4 <= reader.length, "it ends before its IEND")
         if not parts:
             _need((name, length) == (b"IHDR", 13), "it does not begin with IHDR")
@@ -214,7 +214,7 @@ def _jpeg(reader: _Reader) -> _Found:
         (length,) = reader.unpack(">H")
         _need(length >= 2, "a part of it is damaged")
         if 0xC0 <= marker <= 0xCF and marker not in (0xC4, 0xC8, 0xCC):
-            _, height, width = struct.unpack(">BHH", reader.take(5))
+            _, height, width = reader.unpack(">BHH")
             size, length = (width, height), length - 5
         _need(reader.at + length - 2 <= reader.length)
         reader.go(reader.at + length - 2)
@@ -235,7 +235,7 @@ def _webp(reader: _Reader) -> _Found:
     while reader.at + 8 <= end:
         _need(len(parts) < _MOST_PARTS, "it has too many parts")
         start = reader.at
-        name, count = struct.unpack("<4sI", reader.take(8))
+        name, count = reader.unpack("<4sI")
         _need(reader.at + count <= end, "it is shorter than it says")
         if name in (b"VP8X", b"VP8L", b"VP8 "):
             size = size or _webp_size(name, reader.take(min(count, 10)))
@@ -303,7 +303,7 @@ def _avif(reader: _Reader) -> _Found:
             break
         reader.go(end)
         start = reader.at
-        length, name = struct.unpack(">I4s", reader.take(8))
+        length, name = reader.unpack(">I4s")
         if name not in _BOXES:
             break
         if length == 1:

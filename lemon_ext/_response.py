@@ -147,6 +147,11 @@ def _unescaped(text: str) -> str:
     return unescape(_NO_CHARACTER.sub("\ufffd", text))
 
 
+def storable(value: Any) -> Any:
+    """Return a value for a database: without half characters (lone surrogates), which come of texts cut in two."""
+    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value
+
+
 def shorten(text: str) -> str:
     """Return a text that fits into a message."""
     return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"

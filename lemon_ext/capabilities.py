@@ -326,7 +326,8 @@ def _broken(value: object, rule: Rule, model: object) -> Iterator[str]:
         yield from _broken_text(value, rule)
     elif isinstance(value, int | float):
         if not _within(value, rule.get("minimum"), rule.get("maximum")):
-            yield f"{value:g} is out of range; allowed: {phrases(rule)['range']}"
+            shown = f"{value:g}" if isinstance(value, float) else _show(value)
+            yield f"{shown} is out of range; allowed: {phrases(rule)['range']}"
     elif isinstance(value, list | tuple):
         yield from _broken_list(value, rule, model)
 
@@ -394,7 +395,10 @@ def _kind(value: object) -> str:
 
 
 def _show(value: object) -> str:
-    text = repr(value)
+    try:
+        text = repr(value)
+    except ValueError:  # Python does not write numbers of thousands of digits
+        return "a number of thousands of digits"
     return text if len(text) <= 60 else text[:59] + "…"
 
 

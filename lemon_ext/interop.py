@@ -6,7 +6,7 @@ import json
 from typing import TYPE_CHECKING, TypeVar
 
 from . import _generate
-from ._api import read_answer
+from ._api import read_answer, settled
 from ._core import AsyncCore, BlockingCore, Core, borrowed, check_waiting
 from ._http import AsyncHttp, Http
 from ._response import APIResponse
@@ -73,5 +73,5 @@ def _handle(core: Core, kind: type[TaskT], given: object) -> TaskT:
     if answer is None:
         raise ResponseError(f"The API did not accept the request: {response.text}", response=response)
     handle = kind(None, core=core)  # type: ignore[arg-type]  # the core of its colour
-    handle.submitted(answer, core.session.clock())
+    handle.submitted(settled(answer), core.session.clock())
     return handle

@@ -24,6 +24,7 @@ from attrs import frozen
 
 from . import _clock
 from ._amount import amount
+from ._response import storable
 from ._warn import warn
 from .errors import ConfigurationError
 
@@ -118,7 +119,7 @@ class Ledger:
         }  # fmt: skip
         names = ", ".join(cells)
         sql = f"INSERT INTO calls ({names}) VALUES ({', '.join('?' * len(cells))})"  # noqa: S608 - names of columns
-        line = self._write(sql, [_storable(value) for value in cells.values()], sync=True)
+        line = self._write(sql, [storable(value) for value in cells.values()], sync=True)
         self._new += 1
         if line is not None and self._new % ROTATE == 1:
             self._write(
@@ -133,21 +134,32 @@ class Ledger:
         if key is None:
             return
         sets = ", ".join(f"{name} = ?" for name in cells)
-        values = [_storable(str(cell) if isinstance(cell, Decimal) else cell) for cell in cells.values()]
+        values = [storable(str(cell) if isinstance(cell, Decimal) else cell) for cell in cells.values()]
         self._write(f"UPDATE calls SET {sets} WHERE {where}", [*values, key])  # noqa: S608 - names of columns
 
     def calls(self, limit: int = -1, *, base_url: str | None = None) -> Iterator[Call]:
-        """Yield the calls, the latest first. One whose process ended while it was submitting is uncertain."""
+        """Yield the calls, the latest first, ``limit`` at most (-1: all); with ``base_url``, those to that address.
+
+        One whose process ended while it was submitting is uncertain. Raises ConfigurationError for a file that is no
+        ledger or cannot be read.
+        """
         if not self.path.is_file():
             return
-        with closing(_connect(self.path, "ro")) as database:
-            database.row_factory = sqlite3.Row
-            if not database.execute("PRAGMA user_version").fetchone()[0]:  # it is being made
-                return
-            which, values = ("", ()) if base_url is None else ("WHERE base_url = ? ", (base_url,))
-            sql = f"SELECT * FROM calls {which}ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
-            for found in database.execute(sql, (*values, limit)):
-                yield _call(found)
+        try:
+            with closing(_connect(self.path, "ro")) as database:
+                if _is_empty(database):  # it is being made
+                    return
+                _check(database)
+                database.row_factory = sqlite3.Row
+                which, values = ("", ()) if base_url is None else ("WHERE base_url = ? ", (base_url,))
+                sql = f"SELECT * FROM calls {which}ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
+                for found in database.execute(sql, (*values, limit)):
+                    yield _call(found)
+        except (sqlite3.Error, ValueError) as exc:  # ValueError: a damaged cell
+            raise ConfigurationError(
+                f"The ledger {self.path} cannot be read ({exc}). Move it away, or name another file: "
+                "LEMONDATA_LEDGER, or ledger=... in Python."
+            ) from exc
 
     def __del__(self) -> None:
         # A ledger lives as long as its client; nobody has to close it. A parent's connection is left alone.
@@ -206,7 +218,7 @@ def _create(path: Path) -> sqlite3.Connection:
         os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o600))
     database = _connect(path, "rw")
     try:
-        if not database.execute("PRAGMA user_version").fetchone()[0]:
+        if _is_empty(database):  # never anything of somebody else's
             with suppress(sqlite3.OperationalError):  # another process makes it at this moment
                 database.execute("PRAGMA journal_mode = WAL")
             try:
@@ -219,6 +231,10 @@ def _create(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _is_empty(database: sqlite3.Connection) -> bool:
+    return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
 
 def _check(database: sqlite3.Connection) -> None:
@@ -260,8 +276,3 @@ def _is_running(process: int | None) -> bool:
     except (PermissionError, OverflowError):
         pass
     return True
-
-
-def _storable(value: Any) -> Any:
-    """Return a value without half characters (lone surrogates), which SQLite refuses."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value

@@ -32,6 +32,7 @@ from ._api import (
     poll,
     poll_target,
     read_answer,
+    settled,
     submission,
     submit_once,
     valid_id,
@@ -166,7 +167,7 @@ def restore(cls: type[TaskT], data: object, **bound: Any) -> TaskT:
         answer = read_answer(APIResponse(200, {}, json.dumps(data["answer"]).encode()))
         if answer is None:
             raise ValueError("Not a task: its answer holds neither images nor a task.")
-        task._take(answer)
+        task._take(answer if task.id is not None else settled(answer))
     return task
 
 
@@ -297,7 +298,7 @@ def next_change(session: Session, task: Task, deadline: Deadline, *, poll_interv
         if delay is None:
             if task._answer is not None and task._answer.images and task._answer.state is State.UNKNOWN:
                 return False
-            raise timed_out(task, task._trouble.retry_after if task._trouble else None)
+            raise timed_out(task)
         yield Sleep(delay)
         yield from _acquire(session, task, deadline)
         yield from poll_once(session, task, deadline)
@@ -463,8 +464,9 @@ def next_delay(session: Session, task: Task, deadline: Deadline, poll_interval: 
     return max(due - now, 0.0) if due < deadline.at else None
 
 
-def timed_out(task: Task, retry_after: float | None = None) -> TaskTimeoutError:
+def timed_out(task: Task) -> TaskTimeoutError:
     """Return the error for a task that was still running at the deadline."""
+    retry_after = task._trouble.retry_after if task._trouble is not None else None
     why = f" The last poll failed: {task._trouble.reason.rstrip('.')}." if task._trouble is not None else ""
     wait = f" The server asks to wait {retry_after:g} s." if retry_after is not None else ""
     return TaskTimeoutError(

@@ -256,7 +256,68 @@ def test_a_failed_row_keeps_the_pictures_that_came(tmp_path):
         assert [entry.doubts for entry in journal.entries()] == [0, 1]  # the first try counts as images, too
 
 
+def test_what_is_sent_again_has_a_bill_of_its_own(tmp_path):
+    gateway = Gateway()
+    go(gateway, [{"prompt": "a"}, {"prompt": "b"}, {"prompt": "c"}], tmp_path)
+    with sqlite3.connect(tmp_path / "journal.sqlite3") as database:
+        database.execute(
+            "UPDATE rows SET paths = NULL, status = 'failed', note = 'n', request_id = 'r',"
+            " billing_id = 'b', cost = '9'"
+        )
+        database.execute("UPDATE rows SET status = 'uncertain' WHERE row = 2")
+        # What was answered at once and is no picture.
+        database.execute("UPDATE rows SET status = 'completed', error = '{}' WHERE row = 3")
+    database.close()
+    for picture in tmp_path.glob("*.png"):  # they would be recognized
+        picture.unlink()
+    go(gateway, None, tmp_path, resend_failed=True, resend_uncertain=True)
+    assert sorted(gateway.posts) == ["a", "a", "b", "b", "c", "c"]
+    assert statuses(results(tmp_path)) == {1: "saved", 2: "saved", 3: "saved"}
+    assert {row[name] for row in results(tmp_path) for name in ("note", "request_id", "billing_id", "cost")} == {None}
+
+
+def test_a_damaged_picture_of_an_uncertain_row_is_not_taken_for_saved(tmp_path):
+    gateway = Gateway()
+    go(gateway, [{"prompt": "a"}], tmp_path)
+    with sqlite3.connect(tmp_path / "journal.sqlite3") as database:
+        database.execute("UPDATE rows SET status = 'uncertain', paths = NULL")
+    database.close()
+    (tmp_path / "00001-a-1.png").rename(tmp_path / "00001-a-1.damaged.png")
+    assert [row["status"] for row in go(gateway, None, tmp_path)] == ["uncertain"]
+    (tmp_path / "00001-a-1.damaged.png").rename(tmp_path / "00001-a-1.png")
+    go(gateway, None, tmp_path)
+    assert statuses(results(tmp_path)) == {1: "saved"}
+
+
+def test_what_was_carried_along_never_takes_the_place_of_what_was_sent(emulator):
+    row = {"caption": "a cat [fault:error_403:1]", "Prompt": "old", "size": 11, "foo": 2, "ID": "x"}
+    row["extra_body"] = {"foo": 1}
+    Path("in.jsonl").write_text(json.dumps(row) + "\n")
+    how = ("--prompt-column", "caption", "--carry", "ID", "--carry", "size", *FAST)
+    assert lemon("batch", "in.jsonl", "-o", "out", "--also", "csv", *how).exit_code == 8
+    beside = {"extra.Prompt": "old", "extra.size": 11, "extra.ID": "x"}
+    (found,) = rows_to_edit("out")
+    known = {"row": 1, "status": "refused", "error": found["error"]}
+    sent = {"model": found["model"], "prompt": row["caption"], "extra_body": {"foo": 1}}
+    assert found == {**sent, "foo": 2, **beside, **known}
+    (table,) = csv.DictReader(io.StringIO(Path("out/results.csv").read_text(encoding="utf-8-sig")))
+    assert {name: table[name] for name in beside} == {name: str(value) for name, value in beside.items()}
+    assert (table["prompt"], table["id"], table["foo"], table["extra.foo"]) == (row["caption"], "", "1", "2")
+    written = lemon("status", "out", "--failed", "--format", "csv").stdout
+    assert lemon("batch", "-", "--format", "csv", "-o", "again", *FAST, input=written).exit_code == 0
+    assert emulator.ledger[-1].request == {"model": found["model"], "prompt": row["caption"], "foo": 1}
+
+
 # ---- other forms of the results ----
+
+
+def test_a_finished_batch_can_be_written_in_another_form(emulator):
+    Path("in.txt").write_text("a cat\n")
+    lemon("batch", "in.txt", "-o", "out", *FAST)
+    Path("out/index.html").write_text("<p>mine</p>")  # is kept, and keeps nothing else from being written
+    assert lemon("resume", "out", "--also", "csv", *FAST).exit_code == 0
+    assert Path("out/results.csv").exists()
+    assert Path("out/index.html").read_text() == "<p>mine</p>"
 
 
 @pytest.fixture

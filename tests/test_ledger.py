@@ -9,7 +9,7 @@ import sqlite3
 import stat
 import sys
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 
 import httpx
 import pytest
@@ -236,3 +236,51 @@ def test_a_task_that_is_cancelled_is_written_down_as_ended(emulator, path):  # n
     assert lemon("task", "--cancel", "--", task_id).exit_code == 0
     assert [line[0] for line in lines(path)] == ["failed"]
     assert "No task waits" in lemon("resume").stderr
+
+
+@pytest.mark.parametrize("moves", ["refresh", "updates", "result"])
+def test_an_end_that_is_seen_in_any_way_is_written_down(path, colour, moves):
+    gateway = Gateway(seconds=1.0)
+    gateway.clock.rule()
+    client = colour.client(gateway, base_url="https://api.example.test", ledger=path)
+    task = colour.call(client.images.submit, "a dog", model="midjourney")
+    assert lines(path)[0][0] == "waiting"
+    if moves == "updates":
+        list(colour.call(task.updates))
+    elif moves == "result":
+        colour.call(task.result)
+    else:
+        gateway.clock.now += 60.0
+        colour.call(task.refresh)
+    assert lines(path)[0][0] == "completed"
+
+
+@pytest.mark.parametrize("what", ["text", "foreign", "cell"])
+@pytest.mark.parametrize("args", [("tasks",), ("resume",), ("task", "--last")])
+def test_a_ledger_that_cannot_be_read_is_named(path, what, args):
+    path.parent.mkdir()
+    if what == "cell":
+        Ledger(path).submitting("https://api.lemondata.cc", {"prompt": "x"}, 1, {})
+    if what == "text":
+        path.write_text("no database")
+    else:
+        change = {
+            "foreign": "CREATE TABLE theirs (x)",
+            "cell": "UPDATE calls SET paths = '{', task_id = 't', status = 'waiting'",
+        }
+        with closing(sqlite3.connect(path, isolation_level=None)) as database:
+            database.execute(change[what])
+    done = lemon(*args)
+    assert (done.exit_code, "cannot be read" in done.stderr, "Traceback" in done.stderr) == (2, True, False)
+
+
+def test_another_programs_database_is_not_written_to(path):
+    path.parent.mkdir()
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE theirs (x)")
+    database.close()
+    with pytest.warns(LemonWarning, match="it is a database of something else"):
+        Ledger(path).submitting("https://api.example.test", {"prompt": "x"}, 1, {})
+    with sqlite3.connect(path) as database:
+        assert database.execute("SELECT name FROM sqlite_master").fetchall() == [("theirs",)]
+    database.close()

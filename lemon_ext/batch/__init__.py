@@ -20,11 +20,13 @@ from typing import Any, Final
 import anyio
 from anyio.to_thread import run_sync
 from attrs import define, evolve, field, frozen
+from lemon_client.model_table import PARAMETERS
 
 from lemon_ext._amount import amount
 from lemon_ext._core import Core, Validation
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._flow import Flow, Send, arun
+from lemon_ext._inputs import OPERATION
 from lemon_ext._picture import SUFFIXES
 from lemon_ext._response import APIResponse
 from lemon_ext._signals import Terminated, terminations_as_interrupts
@@ -35,8 +37,9 @@ from lemon_ext.money import Budget, Estimate, quote
 
 from . import journal as journals
 from .also import as_kinds, write_also
+from .cells import EXTRA, PICTURES
 from .cells import convert as cell_value
-from .columns import Columns, stem
+from .columns import ID, Columns, carried_name, stem
 from .engine import Engine, Options
 from .gallery import write_gallery
 from .journal import FILE, UNPAID, Entry, Incoming, Journal, worked_on
@@ -172,7 +175,7 @@ def run_batch(
     options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money)
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid)
     batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also)
-    batch.closes = not isinstance(client, Lemon)
+    batch.closes = True  # an AsyncLemon; a Lemon is left open
     yield from _read(batch)
 
 
@@ -252,8 +255,11 @@ def batch_status(folder: str | os.PathLike[str]) -> Progress:
 
 
 def rows_to_edit(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
-    """Yield the rows that failed or were refused, flat, as a new input may have them: the id, the parameters, what was
-    carried along, and then ``row``, ``status`` and ``error``. Raises JournalError.
+    """Yield the rows that failed or were refused, flat, as a new input may have them: the id, the parameters as they
+    were sent, what was carried along, and then ``row``, ``status`` and ``error``. Raises JournalError.
+
+    What the contract does not know stands in ``extra_body``, so that it is sent again. A carried column whose name is
+    taken is called ``extra.NAME``.
     """
     with Journal.read(Path(folder)) as journal:
         for entry in journal.entries():
@@ -262,13 +268,29 @@ def rows_to_edit(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
                 known = {} if entry.id is None else {"id": entry.id}
                 error = (entry.error or {}).get("message")
                 ours = {"row": entry.row, "status": told["status"], "error": error}
-                yield known | entry.request | (entry.extra or {}) | ours
+                carried = {carried_name(name, (ID, *ours)): value for name, value in (entry.extra or {}).items()}
+                yield known | _as_given(entry.request) | carried | ours
 
 
-def export_results(folder: str | os.PathLike[str]) -> Path:
-    """Write ``results.jsonl`` from the journal, one row per input row and in its order. Returns its path."""
+def _as_given(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a request of the journal as a row's columns."""
+    sent = {name: value for name, value in request.items() if name != OPERATION}
+    beyond = {name: sent.pop(name) for name in list(sent) if name not in (*PARAMETERS, *PICTURES)}
+    return sent | ({EXTRA: beyond} if beyond else {})
+
+
+def export_results(folder: str | os.PathLike[str], *, also: Sequence[str] = ()) -> Path:
+    """Write ``results.jsonl`` from the journal, one row per input row and in its order, and the forms that ``also``
+    names, as `run_batch` does. Returns the path of the first. Nothing is sent.
+
+    Raises JournalError, OSError, ValueError for a form that there is not, ConfigurationError for one that lacks an
+    extra.
+    """
+    kinds = as_kinds(also)
     with Journal.read(Path(folder)) as journal:
-        return export(journal)
+        path = export(journal)
+        write_also(journal, kinds)
+        return path
 
 
 @define(eq=False)
@@ -389,11 +411,11 @@ class _Batch:
         with journal:
             try:
                 export(journal)
-                if self.options.gallery:
-                    write_gallery(self.folder)
                 write_also(journal, self.also)
+                if self.options.gallery:  # at the end: it refuses to replace a page of somebody else's
+                    write_gallery(self.folder)
             except (OSError, JournalError) as exc:
-                warn(f"The results could not be written: {str(exc).rstrip('.')}.")
+                warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
             with suppress(JournalError):
                 self.left = _left(journal)
 

@@ -17,6 +17,7 @@ from typing import Any, Final
 from lemon_ext._files import write_whole
 from lemon_ext.errors import ConfigurationError
 
+from .columns import carried_name
 from .journal import Entry, Journal, dumps
 from .output import outcome
 
@@ -73,7 +74,7 @@ def _asked(told: Mapping[str, Any]) -> Record:
 
 
 def _carried(told: Mapping[str, Any]) -> Record:
-    return {f"extra.{name}" if name in _OURS else name: value for name, value in told["extra"].items()}
+    return {carried_name(name, (*_OURS, *told["request"])): value for name, value in told["extra"].items()}
 
 
 def _kinds(records: Iterable[Record]) -> Kinds:

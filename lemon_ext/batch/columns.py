@@ -169,6 +169,11 @@ def known() -> dict[str, str]:
     return names | {f"{name}_": name for name in PARAMETERS if keyword.iskeyword(name)}
 
 
+def carried_name(name: str, taken: Collection[str]) -> str:
+    """Return the name of a carried column beside a request and names that are taken: it never hides what was sent."""
+    return f"extra.{name}" if name in taken or name.strip().lower() in (*taken, *known()) else name
+
+
 def _named(wanted: str | None, names: Sequence[str]) -> str | None:
     """Return the column that is called so, or so but for capitals and blanks."""
     if wanted is None or wanted in names:

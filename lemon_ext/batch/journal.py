@@ -33,6 +33,7 @@ import anyio
 from anyio.to_thread import run_sync
 from attrs import Attribute, define, field, fields, frozen
 
+from lemon_ext._response import storable
 from lemon_ext.errors import JournalError
 
 __all__ = ("Entry", "Incoming", "Journal", "Statement", "Writer")
@@ -240,7 +241,7 @@ class Journal:
         """Make changes, all or none; they are on disk when this returns. Returns how many rows each one changed."""
         with _explained(self.path), self._transaction():
             return [
-                self._database.execute(sql, [_storable(value) for value in values]).rowcount
+                self._database.execute(sql, [storable(value) for value in values]).rowcount
                 for sql, values in statements
             ]
 
@@ -257,7 +258,7 @@ class Journal:
                     values = (row, new.line, dumps(new.request), new.images, new.id, _json_or_null(new.extra))
                     self._database.execute(
                         "INSERT INTO rows (row, line, request, images, id, extra) VALUES (?, ?, ?, ?, ?, ?)",
-                        [_storable(value) for value in values],
+                        [storable(value) for value in values],
                     )
                 else:
                     self._compare(entry, new)
@@ -316,10 +317,16 @@ class Journal:
         task failed. Both of the last may be billed already. A failed row keeps the pictures that came all the same.
         """
         again = "UPDATE rows SET status = 'unsent', submitted_at = NULL, finished_at = NULL, error = NULL"
-        doubtful = f"{again}, doubts = doubts + 1, task_id = NULL, poll_url = NULL, answer = NULL, paths = NULL"
+        # What the earlier try was billed is not what the next one will be.
+        doubtful = (
+            f"{again}, doubts = doubts + 1, task_id = NULL, poll_url = NULL, answer = NULL, paths = NULL, note = NULL, "
+            "request_id = NULL, billing_id = NULL, cost = NULL"
+        )
+        # Also what was answered at once and is no picture: see `outcome`.
+        lost = "(status = 'failed' OR (status = 'completed' AND error IS NOT NULL AND finished_at IS NOT NULL))"
         statements = [f"{again} WHERE status = 'refused'"] if refused else []
         statements += [f"{doubtful} WHERE status = 'uncertain'"] if uncertain else []
-        statements += [f"{doubtful} WHERE status = 'failed' AND coalesce(paths, '') NOT LIKE '%\"%'"] if failed else []
+        statements += [f"{doubtful} WHERE {lost} AND coalesce(paths, '') NOT LIKE '%\"%'"] if failed else []
         self.commit((statement, ()) for statement in statements)
 
     def meta(self, name: str) -> str | None:
@@ -411,7 +418,7 @@ class Journal:
             changed |= {"submitted_at": None, "finished_at": None}
         if changed:
             sql, values = change(old.row, **changed)
-            self._database.execute(sql, [_storable(value) for value in values])
+            self._database.execute(sql, [storable(value) for value in values])
 
     def _another(self, what: str) -> JournalError:
         return JournalError(
@@ -611,7 +618,7 @@ def dumps(value: object) -> str:
         text = json.dumps(value, ensure_ascii=False, allow_nan=False)
     except (ValueError, RecursionError):
         text = json.dumps(_plain(value, DEEPEST), ensure_ascii=False, allow_nan=False)
-    return text if _storable(text) == text else json.dumps(json.loads(text))
+    return text if storable(text) == text else json.dumps(json.loads(text))
 
 
 def _plain(value: Any, depth: int) -> Any:
@@ -622,11 +629,6 @@ def _plain(value: Any, depth: int) -> Any:
     if isinstance(value, dict):
         return {name: _plain(one, depth - 1) for name, one in value.items()}
     return [_plain(one, depth - 1) for one in value] if isinstance(value, list) else value
-
-
-def _storable(value: Any) -> Any:
-    """Return a value without half characters (lone surrogates), which some servers make by cutting a text."""
-    return value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value
 
 
 _CUT_OFF: Final = dumps(

@@ -117,7 +117,10 @@ def names_of(entry: Entry, images: int) -> list[str]:
 def recognize(found: Journal) -> None:
     """Take rows for saved whose pictures are all there: the process ended before it could write that down."""
     for entry in list(found.entries("uncertain")):
-        names = [list(found.folder.glob(f"{escape(name)}.*")) for name in names_of(entry, entry.images)]
+        names = [
+            [path for path in found.folder.glob(f"{escape(name)}.*") if path.stem == name]  # no .damaged.png, no part
+            for name in names_of(entry, entry.images)
+        ]
         since = (entry.submitted_at or math.inf) - 1.0
         if not entry.damage and all(len(paths) == 1 and paths[0].stat().st_mtime >= since for paths in names):
             saved = [paths[0].name for paths in names]

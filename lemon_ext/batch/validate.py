@@ -64,11 +64,6 @@ def spooled(
     if requests is None:
         yield None
         return
-    if isinstance(requests, str | bytes | os.PathLike | Mapping):
-        raise TypeError(
-            f"requests are rows, each a dict, and not {type(requests).__name__}. For a file: "
-            "run_batch(lemon_ext.read_rows(path), folder)."
-        )
     with tempfile.TemporaryFile("w+", encoding="utf-8") as spool:
         for row in checked(requests, checks, validation):
             planned.add(row.request, row.images)
@@ -79,6 +74,7 @@ def spooled(
 
 def checked(requests: Requests, checks: Checks, validation: Validation) -> Iterator[Incoming]:
     """Yield each row ready to be sent. Raises CapabilityError at the end, naming all that is wrong."""
+    _refuse_no_rows(requests)
     wrong: list[tuple[int, int | None, Violation]] = []
     ids = _Ids()
     row = 0
@@ -109,6 +105,14 @@ def checked(requests: Requests, checks: Checks, validation: Validation) -> Itera
         raise _error(wrong)
     if not row:
         raise CapabilityError("There are no rows. Nothing was sent.")
+
+
+def _refuse_no_rows(requests: object) -> None:
+    if isinstance(requests, str | bytes | os.PathLike | Mapping):
+        raise TypeError(
+            f"requests are rows, each a dict, and not {type(requests).__name__}. For a file: "
+            "run_batch(lemon_ext.read_rows(path), folder)."
+        )
 
 
 def _error(wrong: Sequence[tuple[int, int | None, Violation]]) -> CapabilityError:

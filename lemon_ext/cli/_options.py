@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+LATER: Final = "that takes longer keeps running and can be resumed."
 SECONDS: Final = click.FloatRange(min=0, min_open=True)
 
 base_url_option = click.option(
@@ -58,14 +59,14 @@ poll_interval_option = click.option(
 )
 
 
-def deadline_option(seconds: float, what: str = "Seconds to wait. A task") -> Callable[[F], F]:
+def deadline_option(seconds: float, what: str = f"Seconds to wait. A task {LATER}") -> Callable[[F], F]:
     """Return the option that limits the waiting."""
     return click.option(
         "--deadline",
         metavar="SECONDS",
         type=SECONDS,
         default=seconds,
-        help=f"{what} that takes longer keeps running and can be resumed. [default: {seconds:g}]",
+        help=f"{what} [default: {seconds:g}]",
     )
 
 

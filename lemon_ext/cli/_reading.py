@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from lemon_ext.client import Lemon
 
 F = TypeVar("F", bound=Callable[..., Any])
-_OPTIONS: Final = (deadline_option(30.0), emulator_option, base_url_option)
+_OPTIONS: Final = (deadline_option(30.0, "Seconds to wait for the answer."), emulator_option, base_url_option)
 
 
 def asking_options(function: F) -> F:

@@ -16,6 +16,7 @@ import click
 
 from ._contract import ApiCommand, api_fields, api_options, table
 from ._options import (
+    LATER,
     SECONDS,
     base_url_option,
     budget_option,
@@ -40,6 +41,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 COUNTS: Final = ("unsent", "submitting", "waiting", "unfetched", "saved", "failed", "refused", "uncertain")
 #: What `read_rows` is told of the columns.
 _COLUMNS: Final = ("prompt_column", "id_column", "carry", "strict_columns", "sheet", "comments")
+#: What `lemon resume` keeps to without the folder of a batch.
+_CALL_OPTIONS: Final = ("deadline", "poll_interval", "base_url", "allow_private_images")
 _CODES: Final = (
     "Exit codes: 0 all rows saved, 2 nothing was sent, 6 a row may be billed (look at your account), 7 the same "
     "command goes on, 8 ended with failed or refused rows, 130 interrupted.\n\n"
@@ -73,7 +76,7 @@ def run_options(function: F) -> F:
                 default=1000.0,
                 help="The rate limit: requests per minute, submissions and polls together. [default: 1000]",
             ),
-            deadline_option(600.0, "Seconds to wait for each task. One"),
+            deadline_option(600.0, f"Seconds to wait for each task. One {LATER}"),
             poll_interval_option,
             click.option(
                 "--resend-refused",
@@ -255,6 +258,7 @@ def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
     in the current folder. That makes no new images.
     """
     if folder is None:
+        _refuse_batch_options(ctx)
         return _resume_calls(ctx, options)
     from lemon_ext.batch import batch_status, export_results
     from lemon_ext.errors import JournalError
@@ -265,10 +269,10 @@ def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
     known = batch_status(folder)  # no batch there is said before a missing key
     if known.total and known.saved == known.total:  # nothing is left that needs one
         try:
-            export_results(folder)
+            export_results(folder, also=options["also"])
             write_gallery(folder)
         except (OSError, JournalError) as exc:
-            screen.warn(f"The results could not be written: {exc}.")
+            screen.warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
         return Watch(folder, partial(_resume_command, folder, options)).conclude()
     return _work(None, folder, {**options, "defaults": {}, "grid": {}, "validation": "strict"})
 
@@ -396,6 +400,14 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
     return watch.conclude()
 
 
+def _refuse_batch_options(ctx: click.Context) -> None:
+    """Raise UsageError for what only a batch keeps to: nobody's budget is ignored."""
+    for param in ctx.command.params:
+        given = param.name and ctx.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE
+        if given and param.name not in ("json", *_CALL_OPTIONS):
+            raise click.UsageError(f"{param.opts[0]} goes with the folder of a batch: lemon resume DIR.")
+
+
 def _resume_calls(ctx: click.Context, options: Mapping[str, Any]) -> int:
     """Go on with the single requests that the ledger knows: those whose tasks are not in hand."""
     from lemon_ext._core import address_of
@@ -413,8 +425,7 @@ def _resume_calls(ctx: click.Context, options: Mapping[str, Any]) -> int:
     command = ctx.parent.command.get_command(ctx.parent, "task")
     assert command is not None  # noqa: S101 - it is one of ours
     handles = tuple(json.dumps(dict(call.handle)) for call in reversed(waiting))
-    names = ("deadline", "poll_interval", "base_url", "allow_private_images")
-    given = {name: options[name] for name in names}
+    given = {name: options[name] for name in _CALL_OPTIONS}
     return int(ctx.invoke(command, tasks=handles, last=False, wait=True, output=".", overwrite=False, **given))
 
 
@@ -425,4 +436,5 @@ def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str
     budget = ["--budget", options["budget"]] if options.get("budget") is not None else []
     unknown = ["--allow-unknown-price"] if options.get("allow_unknown_price") else []
     also = ["--also", ",".join(options["also"])] if options.get("also") else []
-    return command("resume", [*more, *budget, *unknown, *also, *where], [str(folder)])
+    emulator = ["--emulator"] if options.get("emulator") else []  # what was free must not go on at the real API
+    return command("resume", [*more, *budget, *unknown, *also, *emulator, *where], [str(folder)])

@@ -121,15 +121,18 @@ def _cancel(handles: Iterable[Mapping[str, Any]], options: Mapping[str, Any]) ->
 
     from ._errors import DONE, REJECTED, Failure, Resume, explain
 
+    handles = list(handles)
+    if any(handle.get("id") is None for handle in handles):
+        raise click.UsageError("A request that was answered at once has no task to cancel.")
     resume, worst = Resume(None, options["base_url"]), DONE
     with (
         connection(options["base_url"]) as address,
         Lemon(**address, deadline=options["deadline"], ledger=user_ledger()) as lemon,
     ):
         for handle in handles:
-            head = {"task_id": handle.get("id")}
+            head = {"task_id": handle["id"]}
             try:
-                task = lemon.tasks.cancel(str(handle.get("id")))
+                task = lemon.tasks.cancel(str(handle["id"]))
             except LemonError as exc:
                 known, exc.task = exc.task, None
                 failure = explain(exc) or Failure(str(exc), REJECTED, error=exc)
