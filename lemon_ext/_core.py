@@ -23,7 +23,7 @@ from ._inputs import form, read_pictures
 from ._key import ApiKey
 from ._retry import Deadline
 from ._warn import warn
-from .capabilities import Violation, caution, describe, violations, wrong_fields
+from .capabilities import Violation, caution, describe, fanned_out, violations, wrong_fields
 from .errors import CapabilityError, LemonError
 from .poll_schedule import Schedule
 from .rate_limit import RateLimit
@@ -268,6 +268,20 @@ def prepare(
     body = request_body(fields, extra_body)
     _check_json(body)
     return Request(body, model, prompt, _count(given.get("n", 1)))
+
+
+def prepare_parts(
+    prompt: str,
+    model: str | None,
+    params: Mapping[str, Any],
+    extra_body: Mapping[str, Any] | None,
+    validation: Validation,
+    fan_out: bool,
+) -> list[Request]:
+    """Check a generation and return the requests that it takes: one, or several with ``fan_out``. As `prepare`."""
+    given = {**params, "model": _model(model)}
+    parts = fanned_out(given) if fan_out else [given]
+    return [prepare(prompt, part.pop("model"), part, extra_body, validation) for part in parts]
 
 
 def prepare_pictures(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
@@ -78,19 +78,58 @@ def submitted(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadli
 def generated(
     core: Core,
     kind: type[TaskT],
-    request: Prepared,
+    requests: Sequence[Prepared],
     deadline: Deadline,
     poll_interval: float | None,
     on_update: OnChange,
 ) -> Told[ImageResult]:
-    """Send the billable POST, wait until it is done, and return the images."""
-    leaving = Leaving()
+    """Send a billable POST for each request, wait until all are done, and return their images as one result.
+
+    Nothing more is sent after a fault. What was accepted by then is waited for all the same, because it is paid for.
+    """
+    parts = [Leaving() for _ in requests]
 
     def flow() -> Flow[ImageResult]:
-        task = yield from _submit(core, kind, request, deadline, leaving)
-        return (yield from _accepted(core, task, deadline, poll_interval, on_update))
+        tasks: list[TaskT] = []
+        results: list[ImageResult] = []
+        faults: list[LemonError] = []
+        for request, leaving in zip(requests, parts, strict=True):
+            try:
+                tasks.append((yield from _submit(core, kind, request, deadline, leaving)))
+            except LemonError as exc:
+                leaving.tell(exc)
+                faults.append(exc)
+                break
+        for task in tasks:
+            try:
+                results.append((yield from _accepted(core, task, deadline, poll_interval, on_update)))
+            except LemonError as exc:
+                exc.task = exc.task or task
+                faults.append(exc)
+        if faults:
+            raise faults[0] if len(requests) == 1 else _partly(faults, tasks, results)
+        return results[0] if len(requests) == 1 else ImageResult.joined(results)
 
-    return flow(), leaving.tell
+    def tell(error: BaseException) -> None:
+        for one in parts:
+            one.tell(error)
+        if len(parts) > 1 and (tasks := [one.task for one in parts if one.task is not None]):
+            error.tasks = tasks  # type: ignore[attr-defined]  # as on the errors of this package
+
+    return flow(), tell
+
+
+def _partly(faults: list[LemonError], tasks: Sequence[Task], results: Sequence[ImageResult]) -> LemonError:
+    """Return the first error of several requests, with what came of the others."""
+    error, *others = faults
+    came = [*results, *(one.result for one in faults if one.result is not None)]
+    error.tasks = list(tasks)
+    for other in others:
+        error.add_note(f"Another of these requests: {other}")
+    if came:
+        error.result = ImageResult.joined(came)
+        error.add_note(f"{len(error.result)} image(s) came with the other requests: .result holds them.")
+    return error
 
 
 def waited(

@@ -35,6 +35,8 @@ __all__ = (
 
 #: The row for every model that has none.
 ANY_MODEL = "*"
+#: Images that one request is split for at most.
+MOST_FANNED_OUT: Final = 1000
 
 
 class GeneratedRequest(Protocol):
@@ -209,6 +211,26 @@ def asked(request: Mapping[str, Any]) -> dict[str, Any]:
         if name not in own and (what := PARAMETERS[name].get("asks")) is not None:
             found[what] = value
     return found
+
+
+def fanned_out(fields: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """Split a request for more images than its model gives in one into several, each for as many as it gives.
+
+    That number is the maximum of the count of images in the model's row, and one where the row takes no count.
+    """
+    model = fields.get("model")
+    row = MODELS[_key(model if isinstance(model, str) else ANY_MODEL)]
+    counts = [name for name in PARAMETERS if PARAMETERS[name].get("asks") == "count" and fields.get(name) is not None]
+    left = fields[counts[0]] if len(counts) == 1 else None
+    if not isinstance(left, int) or isinstance(left, bool) or left > MOST_FANNED_OUT:
+        return [dict(fields)]  # nothing to split, or for the validation to refuse
+    rule = _rule(row, counts[0])
+    most = rule.get("maximum", left) if rule else 1
+    others = {name: value for name, value in fields.items() if name != counts[0]}
+    if most < 1 or left <= most:
+        return [dict(fields)]
+    sizes = [min(most, left - sent) for sent in range(0, left, int(most))]
+    return [{**others, counts[0]: size} if rule else others for size in sizes]
 
 
 def violations(request: Mapping[str, Any] | GeneratedRequest) -> list[Violation]:

@@ -23,6 +23,7 @@ from ._core import (
     bound,
     check_waiting,
     prepare,
+    prepare_parts,
     prepare_pictures,
     with_options,
 )
@@ -157,6 +158,7 @@ class Images:
         poll_interval: float | None = None,
         on_update: OnUpdate | None = None,
         extra_body: Mapping[str, Any] | None = None,
+        fan_out: bool = False,
         **params: Unpack[ImageParams],
     ) -> ImageResult:
         """Generate images and return them, however the API answers: check, send, wait until done. **Billed once.**
@@ -167,14 +169,18 @@ class Images:
         between looks at a task; without it the schedule decides (docs/polling.md). ``on_update`` is called with the
         `ImageTask` when it is accepted and whenever its status changes.
 
+        ``fan_out`` sends several requests, each **billed once**, where the contract says that the model gives fewer
+        images in one request than ``n``, and returns the images of all. After a fault nothing more is sent; what was
+        accepted is waited for, and the error has it as ``.result`` and the handles as ``.tasks``.
+
         Raises CapabilityError before anything is sent; APIStatusError if the API refused; SubmissionUncertainError if
         the answer was lost, so that it may have been billed; TaskFailedError, TaskTimeoutError (resume with
         ``.task``) and ResponseError after a task was accepted; APIConnectionError if nothing could be sent.
         """
         check_waiting(poll_interval, on_update, blocking=True)
         limit = self._core.limit(deadline)
-        request = prepare(prompt, model, params, extra_body, self._core.validation)
-        told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
+        requests = prepare_parts(prompt, model, params, extra_body, self._core.validation, fan_out)
+        told = _generate.generated(self._core, ImageTask, requests, limit, poll_interval, on_update)
         return self._core.call(told)
 
     def submit(
@@ -218,7 +224,7 @@ class Images:
         limit, pictures = self._core.limit(deadline), {"image": image, "mask": mask}
         how = (pictures, prompt, model, params, extra_body, self._core.validation)
         request = partial(prepare_pictures, "edit_image", *how)
-        told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
+        told = _generate.generated(self._core, ImageTask, [request], limit, poll_interval, on_update)
         return self._core.call(told)
 
     def create_variation(
@@ -237,7 +243,7 @@ class Images:
         limit = self._core.limit(deadline)
         how = ({"image": image}, None, model, params, extra_body, self._core.validation)
         request = partial(prepare_pictures, "create_variation", *how)
-        told = _generate.generated(self._core, ImageTask, request, limit, poll_interval, on_update)
+        told = _generate.generated(self._core, ImageTask, [request], limit, poll_interval, on_update)
         return self._core.call(told)
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> ImageTask:
@@ -267,13 +273,14 @@ class AsyncImages:
         poll_interval: float | None = None,
         on_update: AsyncOnUpdate | None = None,
         extra_body: Mapping[str, Any] | None = None,
+        fan_out: bool = False,
         **params: Unpack[ImageParams],
     ) -> ImageResult:
         """Async twin of `Images.generate`; ``on_update`` may be async."""
         check_waiting(poll_interval, on_update)
         limit = self._core.limit(deadline)
-        request = prepare(prompt, model, params, extra_body, self._core.validation)
-        told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
+        requests = prepare_parts(prompt, model, params, extra_body, self._core.validation, fan_out)
+        told = _generate.generated(self._core, AsyncImageTask, requests, limit, poll_interval, on_update)
         return await self._core.acall(told)
 
     async def submit(
@@ -308,7 +315,7 @@ class AsyncImages:
         limit, pictures = self._core.limit(deadline), {"image": image, "mask": mask}
         how = (pictures, prompt, model, params, extra_body, self._core.validation)
         request = partial(prepare_pictures, "edit_image", *how)
-        told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
+        told = _generate.generated(self._core, AsyncImageTask, [request], limit, poll_interval, on_update)
         return await self._core.acall(told)
 
     async def create_variation(
@@ -327,7 +334,7 @@ class AsyncImages:
         limit = self._core.limit(deadline)
         how = ({"image": image}, None, model, params, extra_body, self._core.validation)
         request = partial(prepare_pictures, "create_variation", *how)
-        told = _generate.generated(self._core, AsyncImageTask, request, limit, poll_interval, on_update)
+        told = _generate.generated(self._core, AsyncImageTask, [request], limit, poll_interval, on_update)
         return await self._core.acall(told)
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> AsyncImageTask:

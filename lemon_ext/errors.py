@@ -85,10 +85,13 @@ class LemonWarning(UserWarning):
 class LemonError(Exception):
     """The root. ``.task`` is the handle of the task concerned (`ImageTask`, `AsyncImageTask`), where one is known.
 
-    ``.paths`` are the files that were saved before, where one of several images failed.
+    ``.paths`` are the files that were saved before, where one of several images failed. ``.result`` holds images that
+    came all the same (`ImageResult`). ``.tasks`` are all handles of a call that sent several requests (``fan_out``).
     """
 
     task: Any = None
+    tasks: Sequence[Any] = ()
+    result: Any = None
     paths: Sequence[Path] = ()
 
     def __init__(self, message: str) -> None:

@@ -380,6 +380,9 @@ class ImageResult(Sequence[Image]):
     ``created`` is in Unix seconds; ``prompt``, ``model`` and ``task_id`` are None where they are not known.
     ``request_id`` and ``billing_id`` are what the account's records call the request and its charge, and ``cost`` is
     what the answer says it cost, in US dollars: each is None where no answer said it.
+
+    A call with ``fan_out`` that sent several requests returns the images of all. ``parts`` are then the results one by
+    one, with the ids; ``cost`` is their sum, None unless every one is known.
     """
 
     images: list[Image]
@@ -392,6 +395,18 @@ class ImageResult(Sequence[Image]):
     billing_id: str | None = None
     cost: Decimal | None = None
     _remarks: tuple[str, ...] = ()
+    parts: list[ImageResult] = field(factory=list)
+
+    @classmethod
+    def joined(cls, parts: Sequence[ImageResult]) -> ImageResult:
+        """Make one of the results of several requests, in order."""
+        images = [image for part in parts for image in part.images]
+        for index, image in enumerate(images):
+            image._index = index
+        costs = [part.cost for part in parts]
+        cost = None if None in costs else sum((one for one in costs if one is not None), Decimal(0))
+        first, remarks = parts[0], tuple(one for part in parts for one in part._remarks)
+        return cls(images, first.created, first.model, first.prompt, cost=cost, remarks=remarks, parts=list(parts))
 
     @classmethod
     def of(cls, answer: Answer, task: Task, runner: Runner | None) -> ImageResult:

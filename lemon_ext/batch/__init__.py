@@ -94,6 +94,7 @@ def plan_batch(
     carry: Sequence[str] = (),
     strict_columns: bool = False,
     grid: Grid | None = None,
+    fan_out: bool = False,
     validation: Validation = "strict",
 ) -> Plan:
     """Check every row and count what would be sent. Nothing is sent, written or billed.
@@ -103,7 +104,7 @@ def plan_batch(
     rows = images = 0
     models: dict[str, int] = {}
     cost = Estimate()
-    checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid)
+    checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
     for row in checked(requests, checks, validation):
         rows, images = rows + 1, images + row.images
         models[row.request["model"]] = models.get(row.request["model"], 0) + 1
@@ -122,6 +123,7 @@ def run_batch(
     carry: Sequence[str] = (),
     strict_columns: bool = False,
     grid: Grid | None = None,
+    fan_out: bool = False,
     deadline: float = 600.0,
     poll_interval: float | None = None,
     concurrency: int = 64,
@@ -142,7 +144,8 @@ def run_batch(
     leaves out); None goes on with what the folder holds. What is no parameter is carried along into the results and
     never sent, as `read_rows` explains: ``prompt_column``, ``id_column``, ``carry`` and ``strict_columns`` are for rows
     that do not come from there. ``grid`` sends each row with each combination of values, such as ``{"size":
-    ["1024x1024", "1792x1024"]}``. All rows are checked before the first is sent.
+    ["1024x1024", "1792x1024"]}``. ``fan_out`` makes several rows of one that asks for more images than its model gives
+    in one request. All rows are checked before the first is sent.
 
     The rows are worked off while the iterator is read, and each outcome is a dict as it stands in ``results.jsonl``
     (docs/batch.md): row, id, status (``saved``, ``failed``, ``unfetched``, ``uncertain``, ``waiting``, ``refused``),
@@ -173,7 +176,7 @@ def run_batch(
     again = (resend_refused, resend_uncertain, resend_failed, drop_unknown)
     money = Budget.of(budget, allow_unknown_price)
     options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money)
-    checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid)
+    checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
     batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also)
     batch.closes = True  # an AsyncLemon; a Lemon is left open
     yield from _read(batch)
@@ -190,6 +193,7 @@ async def arun_batch(
     carry: Sequence[str] = (),
     strict_columns: bool = False,
     grid: Grid | None = None,
+    fan_out: bool = False,
     deadline: float = 600.0,
     poll_interval: float | None = None,
     concurrency: int = 64,
@@ -211,7 +215,7 @@ async def arun_batch(
     again = (resend_refused, resend_uncertain, resend_failed, drop_unknown)
     money = Budget.of(budget, allow_unknown_price)
     options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money)
-    checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid)
+    checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
     batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also)
     send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
     errors: list[Exception] = []

@@ -12,10 +12,10 @@ from itertools import product
 from typing import Any
 
 from attrs import evolve, field, frozen
-from lemon_client.model_table import PARAMETERS
+from lemon_client.model_table import DEFAULT_MODEL, PARAMETERS
 
 from lemon_ext._core import Validation, prepare
-from lemon_ext.capabilities import Violation
+from lemon_ext.capabilities import Violation, fanned_out
 from lemon_ext.errors import CapabilityError
 from lemon_ext.money import Estimate
 
@@ -36,11 +36,14 @@ def _some(given: Mapping[str, Any] | None) -> Mapping[str, Any]:
 
 @frozen
 class Checks:
-    """How rows are read and checked. ``defaults`` fill in what a row leaves out, ``grid`` makes several of each."""
+    """How rows are read and checked. ``defaults`` fill in what a row leaves out, ``grid`` makes several of each, and
+    ``fan_out`` several of those that ask for more images than their model gives in one request.
+    """
 
     defaults: Mapping[str, Any] = field(default=None, converter=_some)
     columns: Columns = field(factory=Columns)
     grid: Grid = field(default=None, converter=_some)
+    fan_out: bool = False
 
     def __attrs_post_init__(self) -> None:
         for name, values in self.grid.items():
@@ -49,9 +52,13 @@ class Checks:
             if isinstance(values, str) or not values:
                 raise ValueError(f"The grid needs a list of values for {name!r}.")
 
-    def combinations(self) -> Iterator[dict[str, Any]]:
-        """Yield what the copies of a row differ in; nothing, once, without a grid."""
-        return (dict(zip(self.grid, values, strict=True)) for values in product(*self.grid.values()))
+    def requests(self, row: Row) -> Iterator[tuple[dict[str, Any], list[Any]]]:
+        """Yield the fields of each request that a row stands for, and what tells it from the others."""
+        for values in product(*self.grid.values()):
+            fields = {**self.defaults, **row, **dict(zip(self.grid, values, strict=True))}
+            parts = fanned_out({**fields, "model": fields.get("model") or DEFAULT_MODEL}) if self.fan_out else [fields]
+            for number, part in enumerate(parts, 1):
+                yield part, [*values, *([number] if len(parts) > 1 else [])]
 
 
 @contextmanager
@@ -87,10 +94,10 @@ def checked(requests: Requests, checks: Checks, validation: Validation) -> Itera
                 row += 1
                 wrong.append((row, line, Violation("", str(exc))))
                 continue
-            for combination in checks.combinations():
+            for fields, differing in checks.requests(read):
                 row += 1
                 try:
-                    made = _prepared(read, combination, checks, validation)
+                    made = _prepared(read, fields, differing, validation)
                     ids.take(row, made)
                     yield made
                 except CapabilityError as exc:
@@ -148,16 +155,15 @@ def _told_apart(given: Mapping[str, Any], checks: Checks) -> Row:
     line = getattr(given, "line", None)
     read = isinstance(given, Row)  # its columns were told apart when it was read
     parts, faults = (checks.columns if not read else Columns()).split(given, prompted="prompt" in checks.defaults)
+    if twice := sorted(parts.values.keys() & checks.grid.keys()):
+        faults = [*faults, f"sets {' and '.join(twice)}, and so does the grid; leave one out"]
     if faults:
         raise ValueError("; ".join(faults))
     known = {**given.extra, **parts.extra} if isinstance(given, Row) else parts.extra
     return Row(parts.values, line, parts.id or (given.id if isinstance(given, Row) else None), known)
 
 
-def _prepared(row: Row, combination: Mapping[str, Any], checks: Checks, validation: Validation) -> Incoming:
-    if twice := sorted(row.keys() & combination.keys()):
-        raise ValueError(f"sets {' and '.join(twice)}, and so does the grid; leave one out")
-    fields = {**checks.defaults, **row, **combination}
+def _prepared(row: Row, fields: dict[str, Any], differing: Sequence[Any], validation: Validation) -> Incoming:
     prompt, model, extra = (fields.pop(name, None) for name in ("prompt", "model", EXTRA))
     kept: Mapping[str, Any]
     if pictures := {one: fields.pop(one) for one in PICTURES if one in fields}:
@@ -167,11 +173,11 @@ def _prepared(row: Row, combination: Mapping[str, Any], checks: Checks, validati
         assert isinstance(prepared.body, Mapping)  # noqa: S101 - a generation's
         kept = prepared.body
     name = row.id
-    if name is not None and combination:
+    if name is not None and differing:
         try:
-            name = id_of("-".join([name, *(_word(value) for value in combination.values())]))
+            name = id_of("-".join([name, *map(_word, differing)]))
         except BadValueError as exc:
-            raise ValueError(f"the id with the grid's values {exc}") from None
+            raise ValueError(f"the id with {', '.join(map(str, differing))} appended {exc}") from None
     return Incoming(row.line, kept, min(prepared.n, 2**31), name, row.extra)
 
 

@@ -50,6 +50,11 @@ unknown_price_option = click.option(
     is_flag=True,
     help="With --budget, send requests whose price is not known, too. They count as nothing.",
 )
+fan_out_option = click.option(
+    "--fan-out",
+    is_flag=True,
+    help="Send several requests, each billed, where the model gives fewer images in one than -n asks for.",
+)
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file given with -o.")
 poll_interval_option = click.option(
     "--poll-interval",

@@ -24,6 +24,7 @@ from ._options import (
     connection,
     deadline_option,
     emulator_option,
+    fan_out_option,
     json_option,
     poll_interval_option,
     private_images_option,
@@ -166,6 +167,7 @@ def column_options(function: F) -> F:
                 help="Send each row with each of these values of a parameter. Repeatable: each row is sent with each "
                 "combination.",
             ),
+            fan_out_option,
         )
     ):
         function = option(function)
@@ -208,7 +210,7 @@ def _read_grid(_ctx: click.Context, _param: click.Parameter, given: tuple[str, .
     "does not check. [default: strict]",
 )
 @run_options
-def batch(file: str, output: str | None, dry_run: bool, validation: Any, grid: Any, **options: Any) -> int:
+def batch(file: str, output: str | None, dry_run: bool, **options: Any) -> int:
     """Generate images for every row of a file. A batch can be stopped and resumed at any time.
 
     FILE is a table (CSV, TSV, XLSX, ODS, Parquet) or JSON (one object a line, or a list) with the API's parameter names
@@ -223,18 +225,18 @@ def batch(file: str, output: str | None, dry_run: bool, validation: Any, grid: A
     rows: Iterable[Mapping[str, Any]] = read_rows(
         file, format=options["file_format"], **{name: options[name] for name in _COLUMNS if options[name] is not None}
     )
-    settings = {"defaults": api_fields(options), "grid": grid, "validation": validation}
+    settings = {"defaults": api_fields(options), **{name: options[name] for name in ("grid", "fan_out", "validation")}}
     if dry_run:
         return _plan(rows, settings)
     if output is None:
         raise click.UsageError("Give the folder of the batch with -o DIR, or --dry-run to only check it.")
-    if grid:
+    if options["grid"] or options["fan_out"]:
         rows = _counted(rows, settings)
     return _work(rows, Path(output), {**options, **settings})
 
 
 def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:
-    """Say how many rows a grid makes and what they cost, and hand the rows on."""
+    """Say how many rows --grid and --fan-out make and what they cost, and hand the rows on."""
     from lemon_ext.batch import plan_batch
 
     from . import _prices
@@ -242,7 +244,8 @@ def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> 
     held = list(rows)
     plan = plan_batch(held, **{**settings, "validation": "off"})  # they are checked in a moment
     times = math.prod(map(len, settings["grid"].values()))
-    screen.note(f"{len(held):,} rows, each {times:,} times: {plan.rows:,} rows for {plan.images:,} images.")
+    each = f", each {times:,} times:" if settings["grid"] else " of the file make"
+    screen.note(f"{len(held):,} rows{each} {plan.rows:,} rows for {plan.images:,} images.")
     screen.note(_prices.lines(plan.cost, ())[0])
     return held
 
@@ -274,7 +277,7 @@ def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
         except (OSError, JournalError) as exc:
             screen.warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
         return Watch(folder, partial(_resume_command, folder, options)).conclude()
-    return _work(None, folder, {**options, "defaults": {}, "grid": {}, "validation": "strict"})
+    return _work(None, folder, {**options, "defaults": {}, "grid": {}, "fan_out": False, "validation": "strict"})
 
 
 @click.command()
@@ -381,6 +384,7 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
             client=client,
             defaults=options["defaults"],
             grid=options["grid"],
+            fan_out=options["fan_out"],
             deadline=options["deadline"],
             poll_interval=options["poll_interval"],
             concurrency=options["concurrency"],

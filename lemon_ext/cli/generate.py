@@ -10,14 +10,18 @@ import click
 
 from ._billed import EPILOG, billed_options, extra_fields, plan, prompt_of, run
 from ._contract import ApiCommand, api_fields, api_options
+from ._options import fan_out_option
+from ._screen import screen
 
 if TYPE_CHECKING:
     from lemon_ext._core import Request
+    from lemon_ext.capabilities import Violation
 
 
 @click.command(cls=ApiCommand, epilog=EPILOG)
 @click.argument("prompts", metavar="PROMPT...", nargs=-1, required=True)
 @api_options
+@fan_out_option
 @billed_options
 def generate(prompts: tuple[str, ...], **options: Any) -> int:
     """Generate images, wait until they are done, and save them.
@@ -26,7 +30,10 @@ def generate(prompts: tuple[str, ...], **options: Any) -> int:
     time. `-` reads one prompt from stdin. Put `--` before a prompt that begins with a dash.
     """
     texts = [prompt_of(prompt) for prompt in prompts]
-    requests = _checked(texts, api_fields(options), extra_fields(options["extra"]), options["validation"])
+    fields, extra = api_fields(options), extra_fields(options["extra"])
+    requests = _checked(texts, fields, extra, options["validation"], fan_out=options["fan_out"])
+    if options["fan_out"]:
+        _say_fanned_out(texts, requests)
     if options["dry_run"]:
         return plan(requests)
     _ask_about_words(texts)
@@ -34,20 +41,21 @@ def generate(prompts: tuple[str, ...], **options: Any) -> int:
 
 
 def _checked(
-    texts: Sequence[str], fields: Mapping[str, Any], extra: Mapping[str, Any], validation: Any
+    texts: Sequence[str], fields: Mapping[str, Any], extra: Mapping[str, Any], validation: Any, *, fan_out: bool
 ) -> list[Request]:
     """Return the requests, ready to send. Raises CapabilityError with all that is wrong with any of them."""
     from attrs import evolve
 
-    from lemon_ext._core import prepare
+    from lemon_ext._core import prepare_parts
     from lemon_ext.capabilities import describe
     from lemon_ext.errors import CapabilityError
 
     params = {name: value for name, value in fields.items() if name != "model"}
-    requests, found = [], []
+    requests: list[Request] = []
+    found: list[Violation] = []
     for number, text in enumerate(texts, 1):
         try:
-            requests.append(prepare(text, fields.get("model"), params, extra, validation))
+            requests += prepare_parts(text, fields.get("model"), params, extra, validation, fan_out)
         except CapabilityError as exc:
             for one in exc.violations:
                 if one.parameter == "prompt" and len(texts) > 1:
@@ -59,6 +67,15 @@ def _checked(
     if found:
         raise CapabilityError(describe(found), violations=found)
     return requests
+
+
+def _say_fanned_out(texts: Sequence[str], requests: Sequence[Request]) -> None:
+    """Say how many requests --fan-out makes before they are sent."""
+    model, images = requests[0].model, sum(request.n for request in requests)
+    if len(requests) == len(texts):
+        screen.note(f"--fan-out changes nothing: the contract names no lower number of images a request for {model}.")
+    else:
+        screen.note(f"{model} gives at most {requests[0].n} a request: {len(requests)} requests for {images} images.")
 
 
 def _ask_about_words(texts: Sequence[str]) -> None:
