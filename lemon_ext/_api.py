@@ -350,6 +350,8 @@ class Session:
     max_retries: int = 2
     #: Whether images may be fetched from private networks although the API is public.
     allow_private_images: bool = False
+    #: Seconds between two polls of a task, where a call does not say otherwise; None: the schedule decides.
+    poll_interval: float | None = None
     #: Blanks out the key in what a server sent.
     mask: Callable[[APIResponse], APIResponse] = lambda response: response
 

@@ -21,6 +21,7 @@ from ._api import Body, Session, request_body
 from ._http import AsyncHttp, Credentials, Http, check_environment, new_async_client, new_client
 from ._inputs import form, read_pictures
 from ._key import ApiKey
+from ._openai import CALL, CLIENT, sentence
 from ._retry import Deadline
 from ._warn import warn
 from .capabilities import Violation, caution, describe, fanned_out, violations, wrong_fields
@@ -50,6 +51,7 @@ class Options(TypedDict, total=False):
     max_retries: int
     requests_per_minute: float | None
     validation: Validation
+    poll_interval: float | None
 
 
 @define(eq=False, repr=False)
@@ -125,7 +127,7 @@ def blocking_core(
     timeout: float | None,
     http_client: httpx.Client | None,
     allow_private_images: bool,
-    options: tuple[float, int, float | None, Validation],
+    options: tuple[float, int, float | None, Validation, float | None],
 ) -> BlockingCore:
     """Make the core of a blocking client. Raises MissingKeyError, ConfigurationError, ValueError."""
     credentials = _credentials(api_key, base_url, timeout, allow_private_images)
@@ -140,7 +142,7 @@ def async_core(
     timeout: float | None,
     http_client: httpx.AsyncClient | None,
     allow_private_images: bool,
-    options: tuple[float, int, float | None, Validation],
+    options: tuple[float, int, float | None, Validation, float | None],
 ) -> AsyncCore:
     """Async twin of `blocking_core`."""
     credentials = _credentials(api_key, base_url, timeout, allow_private_images)
@@ -152,7 +154,7 @@ def async_core(
 def borrowed(client: Any, deadline: float) -> tuple[Session, float, Validation, Credentials]:
     """Return what a core over a client of the generated package needs: its key stays where it is."""
     credentials = Credentials(None, parse_base_url(str(client.base_url)))
-    return (*_session(credentials, deadline, 2, 1000, "strict"), credentials)
+    return (*_session(credentials, deadline, 2, 1000, "strict", None), credentials)
 
 
 def address_of(base_url: str | None) -> str:
@@ -179,6 +181,7 @@ def _session(
     max_retries: int,
     requests_per_minute: float | None,
     validation: Validation,
+    poll_interval: float | None,
 ) -> tuple[Session, float, Validation]:
     if isinstance(max_retries, bool) or not isinstance(max_retries, int) or max_retries < 0:
         raise ValueError(f"max_retries must be a whole number, zero or more, not {max_retries!r}.")
@@ -186,12 +189,14 @@ def _session(
         raise ValueError(f"requests_per_minute must be above zero, or None, not {requests_per_minute!r}.")
     if validation not in ("strict", "warn", "off"):
         raise ValueError(f"validation must be 'strict', 'warn' or 'off', not {validation!r}.")
+    check_waiting(poll_interval)
     session = Session(
         credentials.base_url,
         RateLimit(requests_per_minute),
         Schedule(requests_per_minute),
         max_retries,
         credentials.allow_private_images,
+        poll_interval,
         **({} if credentials.key is None else {"mask": credentials.key.mask}),
     )
     session.deadline(deadline)
@@ -218,6 +223,7 @@ def with_options(core: CoreT, options: Options) -> CoreT:
     if unknown := options.keys() - Options.__annotations__.keys():
         raise TypeError(
             f"with_options() does not take {', '.join(sorted(unknown))}; it takes {', '.join(Options.__annotations__)}."
+            + "".join(sentence(name, CLIENT) for name in sorted(unknown))
         )
     before = core.session
     limit = options.get("requests_per_minute", before.rate_limit.per_minute)
@@ -229,6 +235,7 @@ def with_options(core: CoreT, options: Options) -> CoreT:
         options.get("max_retries", before.max_retries),
         limit,
         options.get("validation", core.validation),
+        options.get("poll_interval", before.poll_interval),
     )
     if limit == before.rate_limit.per_minute:
         # The same connections, the same account: what is used and learned stays common.
@@ -352,22 +359,14 @@ def _count(n: Any) -> int:
         return 1
 
 
-#: What a call of openai's takes beside the API's parameters, and what there is here.
-_OPENAIS: Final = {
-    "timeout": "Here it is deadline=SECONDS, for the whole call.",
-    "extra_headers": "Give headers to an httpx client of yours: Lemon(http_client=httpx.Client(headers=...)).",
-    "extra_query": "There is no such thing here.",
-}
-
-
 def _wire_name(name: str, known: Collection[str]) -> str:
     """Return the API's name of a parameter: ``async_`` is Python's way to write ``async``."""
     bare = name.removesuffix("_")
     wire = bare if keyword.iskeyword(bare) else name
     if wire in known:
         return wire
-    if name in _OPENAIS:
-        raise TypeError(f"{name!r} is openai's name. {_OPENAIS[name]}")
+    if told := sentence(name, CALL):
+        raise TypeError(told.strip())
     from difflib import get_close_matches  # for a mistake only
 
     near = get_close_matches(name, known, n=1)

@@ -148,11 +148,13 @@ class PartFile(Target):
             self._parts.remove(self._part)
             self._part, self._file = part, file
 
-    def place(self, stem: str, suffix: str | None, *, overwrite: bool = False, remark: str = "") -> Path:
+    def place(
+        self, stem: str, suffix: str | None, *, overwrite: bool = False, remark: str = "", free: bool = False
+    ) -> Path:
         """Give the file its name, with the suffix its bytes call for, and return it.
 
         In a folder, ``stem`` and the next free number make the name. A ``remark`` goes before the suffix, and a free
-        name is picked then, too. Raises FileExistsError for a name that is taken.
+        name is picked then, too. Raises FileExistsError for a name that is taken; ``free``: picks a free one.
         """
         self._sync()
         path = self._path
@@ -162,7 +164,7 @@ class PartFile(Target):
             path = path if path.suffix else Path(f"{path}.bin")
         elif not _fits(path.suffix, suffix):
             path = path.with_suffix(suffix) if path.suffix.lower() in _SUFFIXES else Path(f"{path}{suffix}")
-        if remark and not overwrite:
+        if (remark and not overwrite) or free:
             return self._place_free(f"{path.stem}{remark}", path.suffix)
         if remark:
             path = path.with_name(f"{path.stem}{remark}{path.suffix}")
@@ -178,6 +180,8 @@ class PartFile(Target):
         self._part.replace(self._path)
 
     def _sync(self) -> None:
+        if self._file.closed:  # another name was tried before
+            return
         self._file.flush()
         os.fsync(self._file.fileno())
         if os.name == "nt":  # an open file cannot be renamed there

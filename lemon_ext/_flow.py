@@ -21,7 +21,7 @@ from attrs import define, field, frozen
 
 from . import _clock
 from ._response import APIResponse
-from ._warn import warn
+from ._warn import on_behalf, warn
 
 T = TypeVar("T")
 
@@ -195,7 +195,8 @@ async def _aperform(effect: Effect, exchange: Callable[[Send], Awaitable[APIResp
                 _report(exc)
             return None
         case Work(function):
-            return await run_sync(function)
+            with on_behalf():
+                return await run_sync(function)
 
 
 def _report(exc: Exception) -> None:

@@ -119,7 +119,15 @@ def is_address(text: str) -> bool:
 def _listed(given: object) -> list[object]:
     if given is None:
         return []
+    if isinstance(given, tuple) and len(given) > 1 and isinstance(given[0], str) and _is_content(given[1]):
+        raise TypeError(
+            "A tuple of a name and a file is openai's way: give the file itself, or several pictures in a list."
+        )
     return [*given] if isinstance(given, list | tuple) else [given]
+
+
+def _is_content(given: object) -> bool:
+    return isinstance(given, bytes | bytearray | memoryview) or callable(getattr(given, "read", None))
 
 
 def _read(name: str, one: object, rule: Files) -> bytes:

@@ -1,16 +1,119 @@
-"""Names that people bring along from ``openai``, answered with ours."""
+"""Names that people bring along from ``openai``, answered with ours.
+
+What comes before anything is paid for is answered with a sentence. What is asked of a result works, because an error
+there would lose what was paid for.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import NoReturn
+import json
+from collections.abc import Callable, Mapping
+from functools import wraps
+from types import MappingProxyType
+from typing import Any, Final, NoReturn, ParamSpec, TypeVar
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+_HEADERS: Final = "Give headers to an httpx client of yours: Lemon(http_client=httpx.Client(headers=...))."
+_NOTHING: Final = "There is no such thing here."
+_STREAM: Final = "Pictures are not streamed here; on_update=... is called whenever the state changes."
+#: What a call takes beside the API's parameters.
+CALL: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "timeout": "Here it is deadline=SECONDS, for the whole call.",
+        "extra_headers": _HEADERS,
+        "extra_query": _NOTHING,
+        "idempotency_key": "The API documents none; here a paid request is never sent twice by itself.",
+        "stream": _STREAM,
+        "partial_images": _STREAM,
+    }
+)
+#: What a client takes.
+CLIENT: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "default_headers": _HEADERS,
+        "default_query": "Give it to an httpx client of yours: Lemon(http_client=httpx.Client(params=...)).",
+        "organization": _NOTHING,
+        "project": _NOTHING,
+        "webhook_secret": _NOTHING,
+    }
+)
+_IMAGES_ALONE: Final = "This is a client of the image API alone; for anything else keep using openai's."
+#: What a client has.
+ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(
+            ("audio", "batches", "beta", "chat", "completions", "embeddings", "files", "moderations", "responses"),
+            _IMAGES_ALONE,
+        ),
+        "copy": "Here it is lemon.with_options(...).",
+        "is_closed": _NOTHING,
+        "with_raw_response": "Here result.raw is the answer as it came, and result.request_id its id.",
+        "with_streaming_response": _STREAM,
+    }
+)
+#: What `images` of either colour has.
+IMAGES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "create": "Here it is lemon.images.generate(prompt).",
+        **{name: ATTRIBUTES[name] for name in ("with_raw_response", "with_streaming_response")},
+    }
+)
 
 
-def named_otherwise(owner: str, **ours: str) -> Callable[[object, str], NoReturn]:
+def sentence(name: str, answers: Mapping[str, str]) -> str:
+    """Return what is said of a name, with a blank before it; nothing for a name that is not openai's."""
+    return f" {name!r} is openai's name. {answers[name]}" if name in answers else ""
+
+
+def answered(owner: str, answers: Mapping[str, str]) -> Callable[[object, str], NoReturn]:
     """Return a ``__getattr__`` that says what a name of openai's is called here."""
 
     def answer(self: object, name: str) -> NoReturn:
-        also = f" {name!r} is openai's name: here it is {owner}.{ours[name]}." if name in ours else ""
-        raise AttributeError(f"{owner} has no attribute {name!r}.{also}", name=name, obj=self)
+        raise AttributeError(f"{owner} has no attribute {name!r}.{sentence(name, answers)}", name=name, obj=self)
 
     return answer
+
+
+#: What a result of openai's has, if only as None.
+_RESULT: Final = ("background", "output_format", "quality", "size", "usage")
+
+
+def brought(owner: str, fields: str) -> Callable[[Any, str], object]:
+    """Return a ``__getattr__`` of a result: pydantic's names for its JSON, and the fields of the answer, work.
+
+    What is paid for is not lost for a name. ``fields`` is the attribute with the answer.
+    """
+
+    def find(self: Any, name: str) -> object:
+        if name in ("dict", "model_dump"):
+            return lambda **_: self.to_dict()
+        if name in ("json", "model_dump_json", "to_json"):
+            return lambda indent=None, **_: json.dumps(self.to_dict(), indent=indent)
+        if name == "_request_id":
+            return self.request_id
+        if not name.startswith("_") and name in getattr(self, fields):
+            return self.to_dict()[name]
+        if name in _RESULT:
+            return None
+        raise AttributeError(
+            f"{owner} has no attribute {name!r}, and the answer no such field: .to_dict() is all that came.",
+            name=name,
+            obj=self,
+        )
+
+    return find
+
+
+def takes(function: Callable[P, T]) -> Callable[P, T]:
+    """Let the constructor of a client say what an argument of openai's is called here."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> T:
+        for name in kwargs:
+            if name in CLIENT:
+                raise TypeError(sentence(name, CLIENT).strip())
+        return function(*args, **kwargs)
+
+    return call

@@ -27,7 +27,7 @@ from ._core import (
     prepare_pictures,
     with_options,
 )
-from ._openai import named_otherwise
+from ._openai import ATTRIBUTES, IMAGES, answered, takes
 from ._raw import generated_client
 from .capabilities import ModelCapabilities, capabilities, models
 from .results import ImageResult
@@ -255,7 +255,7 @@ class Images:
         return restore(ImageTask, data, core=self._core)
 
     if not TYPE_CHECKING:  # a type checker would take any name for granted
-        __getattr__ = named_otherwise("lemon.images", create="generate(prompt)")
+        __getattr__ = answered("lemon.images", IMAGES)
 
 
 @frozen(repr=False)
@@ -346,7 +346,7 @@ class AsyncImages:
         return restore(AsyncImageTask, data, core=self._core)
 
     if not TYPE_CHECKING:  # a type checker would take any name for granted
-        __getattr__ = named_otherwise("lemon.images", create="generate(prompt)")
+        __getattr__ = answered("lemon.images", IMAGES)
 
 
 @frozen(repr=False)
@@ -445,7 +445,7 @@ class Models:
         return self._core.run(ask(self._core.session, get_model_pricing(model), self._core.limit(deadline)))
 
     if not TYPE_CHECKING:  # a type checker would take any name for granted
-        __getattr__ = named_otherwise("lemon.models", retrieve="get(model)")
+        __getattr__ = answered("lemon.models", {"retrieve": "Here it is lemon.models.get(model)."})
 
 
 @frozen(repr=False)
@@ -479,7 +479,7 @@ class AsyncModels:
         return await self._core.arun(ask(self._core.session, get_model_pricing(model), self._core.limit(deadline)))
 
     if not TYPE_CHECKING:  # a type checker would take any name for granted
-        __getattr__ = named_otherwise("lemon.models", retrieve="get(model)")
+        __getattr__ = answered("lemon.models", {"retrieve": "Here it is lemon.models.get(model)."})
 
 
 class Lemon:
@@ -487,18 +487,20 @@ class Lemon:
 
     ``api_key``: None takes LEMONDATA_API_KEY. ``base_url``: None takes LEMONDATA_BASE_URL, else the documented host;
     with or without ``/v1``. ``timeout``: seconds for each step of each request; by default a submission may use the
-    whole deadline (giving up sooner could only lose a paid image) and a look 30 s. ``deadline``: seconds for a whole
-    call, retries, waiting and downloads included. ``max_retries``: how often a submission that was certainly not
-    accepted is sent again. ``requests_per_minute``: what this client may use of the account's rate limit (None: no
-    bound). ``validation``: "strict" raises before sending, "warn" warns and sends, "off" neither. ``http_client``: an
-    ``httpx.Client`` of your own, which is left open. ``allow_private_images``: fetch images of a public API from
-    loopback and private addresses too, which are refused otherwise (docs/errors.md). ``ledger``: True writes single
-    calls down in the user's own ledger, a path in that file (docs/money.md).
+    whole deadline (giving up sooner could only lose a paid image) and a poll 30 s. ``deadline``: seconds for a whole
+    call, retries, waiting and downloads included. ``poll_interval``: seconds between two polls of a task, where a call
+    does not give its own; None lets the schedule decide (docs/polling.md). ``max_retries``: how often a submission that
+    was certainly not accepted is sent again. ``requests_per_minute``: what this client may use of the account's rate
+    limit (None: no bound). ``validation``: "strict" raises before sending, "warn" warns and sends, "off" neither.
+    ``http_client``: an ``httpx.Client`` of your own, which is left open. ``allow_private_images``: fetch images of a
+    public API from loopback and private addresses too, which are refused otherwise (docs/errors.md). ``ledger``: True
+    writes single calls down in the user's own ledger, a path in that file (docs/money.md).
 
     Raises MissingKeyError without a key, ConfigurationError for a key, proxy or certificate setting that cannot work,
     and ValueError or TypeError for other arguments that make no sense.
     """
 
+    @takes
     def __init__(
         self,
         api_key: str | None = None,
@@ -506,6 +508,7 @@ class Lemon:
         base_url: str | None = None,
         timeout: float | None = None,
         deadline: float = 300.0,
+        poll_interval: float | None = None,
         max_retries: int = 2,
         requests_per_minute: float | None = 1000,
         validation: Validation = "strict",
@@ -513,7 +516,7 @@ class Lemon:
         allow_private_images: bool = False,
         ledger: bool | str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
-        options = (deadline, max_retries, requests_per_minute, validation)
+        options = (deadline, max_retries, requests_per_minute, validation, poll_interval)
         self._core = blocking_core(api_key, base_url, timeout, http_client, allow_private_images, options)
         self._core.ledger = _ledger(ledger)
 
@@ -561,10 +564,14 @@ class Lemon:
     def __repr__(self) -> str:
         return _shown(self)
 
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = answered("Lemon", ATTRIBUTES)
+
 
 class AsyncLemon:
     """Async twin of `Lemon`, for asyncio and trio. Use it in the event loop that first used it."""
 
+    @takes
     def __init__(
         self,
         api_key: str | None = None,
@@ -572,6 +579,7 @@ class AsyncLemon:
         base_url: str | None = None,
         timeout: float | None = None,
         deadline: float = 300.0,
+        poll_interval: float | None = None,
         max_retries: int = 2,
         requests_per_minute: float | None = 1000,
         validation: Validation = "strict",
@@ -579,7 +587,7 @@ class AsyncLemon:
         allow_private_images: bool = False,
         ledger: bool | str | os.PathLike[str] | Ledger | None = None,
     ) -> None:
-        options = (deadline, max_retries, requests_per_minute, validation)
+        options = (deadline, max_retries, requests_per_minute, validation, poll_interval)
         self._core = async_core(api_key, base_url, timeout, http_client, allow_private_images, options)
         self._core.ledger = _ledger(ledger)
 
@@ -623,6 +631,9 @@ class AsyncLemon:
 
     def __repr__(self) -> str:
         return _shown(self)
+
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = answered("AsyncLemon", {**ATTRIBUTES, "close": "Here it is await lemon.aclose()."})
 
 
 def _ledger(given: bool | str | os.PathLike[str] | Ledger | None) -> Ledger | None:

@@ -6,6 +6,7 @@
     ├── MissingKeyError                    no API key was given; nothing was sent
     ├── ConfigurationError(ValueError)     a key, address, proxy or certificate cannot be used; nothing was sent
     ├── CapabilityError(ValueError)        the model does not take this request; nothing was sent
+    ├── BudgetError(ValueError)            the budget does not cover it, or a price is not known; nothing was sent
     ├── APIConnectionError                 no response
     │   └── APITimeoutError(TimeoutError)
     ├── APIStatusError                     the API answered with an error
@@ -96,6 +97,11 @@ class LemonError(Exception):
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
+
+    @property
+    def message(self) -> str:
+        """What it says: ``str(error)``."""
+        return str(self)
 
 
 class MissingKeyError(LemonError):
@@ -272,7 +278,10 @@ class TaskNotFoundError(TaskError):
 
 
 class TaskTimeoutError(TaskError, TimeoutError):
-    """The deadline passed and the task is still running. It is paid for: resume it, do not submit it again."""
+    """The deadline passed and the task is still running. It is paid for: resume it, do not submit it again.
+
+    ``retry_after`` is how many seconds the server asked to wait when it was last polled, None if it did not.
+    """
 
     def __init__(self, message: str, *, task: Any = None, retry_after: float | None = None) -> None:
         super().__init__(message, task=task)
@@ -282,7 +291,8 @@ class TaskTimeoutError(TaskError, TimeoutError):
 class DownloadError(LemonError):
     """The image was made, fetching it failed. Fetch it again; do not generate it again.
 
-    Where data came that is no whole picture, ``path`` is where `save` kept it, ``body`` what `read` got.
+    ``url`` is its address and ``status_code`` what was answered there, each None where there was none. Where data came
+    that is no whole picture, ``path`` is where `save` kept it, ``body`` what `read` got.
     """
 
     path: Path | None = None

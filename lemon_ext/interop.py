@@ -31,7 +31,8 @@ def poll_until_done(
 
     ``task`` is its result (a task or finished images, or the detailed response around one) or a task id. Free of
     charge; the client's own key and timeout-less connection are used within ``deadline`` seconds. Raises as
-    `ImageTask.result` does.
+    `ImageTask.result` does; TypeError for what create_image cannot have returned, ValueError for what cannot be a task
+    id, and ResponseError if the API did not accept the request.
     """
     check_waiting(None, on_update, blocking=True)
     http = client.get_httpx_client()

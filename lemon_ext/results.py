@@ -31,6 +31,7 @@ from ._download import checked, download, fresh_url, host_of
 from ._files import Buffer, PartFile, Target, as_folder, file_stem, put_aside
 from ._flow import Flow, Send, Sleep, Work
 from ._metadata import described
+from ._openai import brought
 from ._picture import SUFFIXES, Examined, is_text, kind_of
 from ._retry import Deadline
 from ._warn import warn
@@ -98,13 +99,24 @@ class Image:
         """The generated model with every field of the answer."""
         from lemon_client.models import ImageData  # as in `_api`
 
-        return ImageData.from_dict(as_text(dict(self._fields)))
+        return ImageData.from_dict(self.to_dict())
 
     @property
     def b64_json(self) -> str | None:
-        """The data as Base64, if it came with the answer. Large data is encoded anew each time; `read` is cheaper."""
+        """The data as Base64, if it came with the answer. Large data is encoded anew each time; `read` is cheaper.
+
+        Warns where it is None because an address came: what decodes None would end with the picture paid for.
+        """
         data = self._fields.get("b64_json")
-        return data.base64() if isinstance(data, Picture) else _text(data)
+        text = data.base64() if isinstance(data, Picture) else _text(data)
+        if text is None and self.url is not None:
+            warn("b64_json is None, because the image came as an address: image.read() fetches its bytes.")
+        return text
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the image as the answer has it, as plain JSON."""
+        plain: dict[str, Any] = as_text(dict(self._fields))
+        return plain
 
     def read(self, *, deadline: float | None = None, max_bytes: int = MAX_IMAGE_BYTES) -> bytes:
         """Return the image's bytes as they came, fetched if need be, within ``deadline`` seconds (None: the client's).
@@ -131,7 +143,8 @@ class Image:
 
         ``path`` may be a folder; the name is then made from the prompt, and a free one is picked. Prompt and model are
         written into the metadata of PNG, JPEG and WebP; the coded picture stays as it came. An existing file is
-        FileExistsError unless ``overwrite`` is true. Otherwise raises as `read` does, and SaveError, an OSError. Data
+        FileExistsError unless ``overwrite`` is true; data that came with the answer is then saved under a free name
+        beside it, which the error says. Otherwise raises as `read` does, and SaveError, an OSError. Data
         that is no whole picture is kept beside, and data that came with the answer somewhere else if it has to be: the
         error's ``path`` says where.
         """
@@ -244,7 +257,16 @@ class Image:
                     task_id=self._task_id,
                 )
             )
-            saved.append(target.place(stem, found.suffix, overwrite=overwrite))
+            try:
+                saved.append(target.place(stem, found.suffix, overwrite=overwrite))
+            except FileExistsError as exc:
+                if not came_along:
+                    raise
+                # Whoever does not expect this error ends here, and with the program the only copy.
+                saved.append(target.place(stem, found.suffix, free=True))
+                raise FileExistsError(
+                    f"{exc} The image came with its answer and is nowhere else, so it was saved as {saved[0]}."
+                ) from None
             return
         suffix = found.suffix or (".txt" if is_text(target.head()) else None)
         path = target.place(stem, suffix, overwrite=overwrite, remark=".damaged")
@@ -344,6 +366,9 @@ class Image:
         except LemonError:
             return ""
 
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = brought("Image", "_fields")
+
     def __repr__(self) -> str:
         return f"<Image {f'at {host_of(self.url)}' if self._data is None else 'with data'}>"
 
@@ -437,6 +462,10 @@ class ImageResult(Sequence[Image]):
         """The images, under the name the ``openai`` package uses."""
         return self.images
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as it came, as plain JSON: `raw`. With ``fan_out``, ``parts`` are the answers one by one."""
+        return {"parts": [part.raw for part in self.parts]} if self.parts else self.raw
+
     def save(self, folder: str | os.PathLike[str] = ".", *, deadline: float | None = None) -> list[Path]:
         """Save every image in a folder, made if missing, under free names made from the prompt. Returns where.
 
@@ -491,8 +520,10 @@ class ImageResult(Sequence[Image]):
     def __getitem__(self, index: int) -> Image: ...
     @overload
     def __getitem__(self, index: slice) -> Sequence[Image]: ...
-    def __getitem__(self, index: int | slice) -> Image | Sequence[Image]:
-        return self.images[index]
+    @overload
+    def __getitem__(self, index: str) -> Any: ...
+    def __getitem__(self, index: int | slice | str) -> Any:
+        return self.raw[index] if isinstance(index, str) else self.images[index]  # result["data"]: openai before 1.0
 
     def __len__(self) -> int:
         return len(self.images)
@@ -500,6 +531,9 @@ class ImageResult(Sequence[Image]):
     def __repr__(self) -> str:
         task = f", task_id={self.task_id!r}" if self.task_id else ""
         return f"<ImageResult {len(self)} image{'' if len(self) == 1 else 's'}, model={self.model!r}{task}>"
+
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = brought("ImageResult", "_body")
 
     def _repr_html_(self) -> str:
         return "".join(_img(image, "max-width: 24em; margin: 2px") for image in self.images)

@@ -443,6 +443,7 @@ def remarks(answer: Answer, n: int | None, asked: Mapping[str, Any] | None = Non
 def next_delay(session: Session, task: Task, deadline: Deadline, poll_interval: float | None) -> float | None:
     """Return the seconds until the next poll, or None if no poll is left before the deadline."""
     now = session.clock()
+    poll_interval = session.poll_interval if poll_interval is None else poll_interval
     if task._polled is not None and task._hint is not None:
         wait = wait_before(task._troubles, task._hint) if task._troubles else max(min(task._hint, LONGEST_HOLD), FLOOR)
         due = task._polled + wait

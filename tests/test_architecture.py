@@ -88,7 +88,13 @@ def test_a_library_is_known_to_few_rooms(module, rooms):
 
 
 @pytest.mark.parametrize(
-    ("function", "rooms"), [("time.sleep", set()), ("warnings.warn", {"_warn.py"}), ("_clock.sleep", {"_flow.py"})]
+    ("function", "rooms"),
+    [
+        ("time.sleep", set()),
+        ("warnings.warn", set()),
+        ("warnings.warn_explicit", {"_warn.py"}),
+        ("_clock.sleep", {"_flow.py"}),
+    ],
 )
 def test_a_function_is_called_by_few_rooms(function, rooms):
     """Sleeps are handed to a driver, which can be given others; a warning never raises and names the caller's line."""

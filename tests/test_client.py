@@ -236,15 +236,6 @@ def test_an_unknown_parameter_offers_the_nearest_name(colour):
     assert colour.requests == []
 
 
-@pytest.mark.parametrize("name", ["timeout", "extra_headers", "extra_query"])
-def test_a_parameter_of_openais_is_answered_with_ours(colour, name):
-    with pytest.raises(
-        TypeError, match=f"'{name}' is openai's name. (Here it is deadline|Give headers to|There is no)"
-    ):
-        colour.call(colour.client(script()).images.generate, "x", **{name: 3})
-    assert colour.requests == []
-
-
 def test_validation_can_warn_or_be_off(colour):
     with pytest.warns(LemonWarning, match="512x512"):
         colour.call(colour.client(script(INLINE), validation="warn").images.generate, "x", size="512x512")

@@ -96,6 +96,7 @@ def test_several_requests_are_one_result(colour, tmp_path):
     assert [image.url for image in result] == [f"https://img.example.net/{n}.png" for n in (1, 2, 3)]
     assert [part.task_id for part in result.parts] == ["img_1", None, "img_3"]
     assert (result.task_id, result.cost, result.model) == (None, None, "single")
+    assert result.to_dict()["parts"][1]["data"] == [result[1].to_dict()] == [gateway.picture(2)]
     paths = colour.call(colour.twin(result, "save"), tmp_path)
     assert sorted(path.name for path in paths) == ["a-cat-2.png", "a-cat-3.png", "a-cat.png"]
     assert [image.url for image in pickle.loads(pickle.dumps(result))] == [image.url for image in result]

@@ -231,13 +231,3 @@ def test_tasks_by_their_ids_in_both_colours(colour):
                         await told(lemon.tasks.cancel(done.id))
 
     anyio.run(main)
-
-
-@pytest.mark.parametrize("colour", [Lemon, AsyncLemon])
-@pytest.mark.parametrize(("owner", "name", "ours"), [("models", "retrieve", "get"), ("images", "create", "generate")])
-def test_openais_names_are_answered_with_ours(colour, owner, name, ours):
-    room = getattr(colour(KEY), owner)
-    with pytest.raises(AttributeError, match=rf"lemon\.{owner}\.{ours}\("):
-        getattr(room, name)
-    with pytest.raises(AttributeError, match=r"has no attribute 'nonsense'\.$"):
-        room.nonsense  # noqa: B018

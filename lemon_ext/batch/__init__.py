@@ -12,6 +12,7 @@ import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
+from contextvars import copy_context
 from decimal import Decimal
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -30,7 +31,7 @@ from lemon_ext._inputs import OPERATION
 from lemon_ext._picture import SUFFIXES
 from lemon_ext._response import APIResponse
 from lemon_ext._signals import Terminated, terminations_as_interrupts
-from lemon_ext._warn import warn
+from lemon_ext._warn import on_behalf, warn
 from lemon_ext.client import AsyncLemon, Lemon
 from lemon_ext.errors import JournalError
 from lemon_ext.money import Budget, Estimate, quote
@@ -557,7 +558,8 @@ class _Bridge:
     _rows: SimpleQueue[dict[str, Any] | None] = field(factory=SimpleQueue)
 
     def __attrs_post_init__(self) -> None:
-        self.thread = threading.Thread(target=self._run, name="lemon-batch")
+        with on_behalf():
+            self.thread = threading.Thread(target=copy_context().run, args=(self._run,), name="lemon-batch")
 
     def next(self) -> dict[str, Any] | None:
         """Return the next row, or None at the end."""
