@@ -463,7 +463,7 @@ class ImageResult(Sequence[Image]):
         return self.images
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the answer as it came, as plain JSON: `raw`. With ``fan_out``, ``parts`` are the answers one by one."""
+        """Return the answer as it came, as plain JSON: `raw`. With ``fan_out``, ``parts`` holds each answer."""
         return {"parts": [part.raw for part in self.parts]} if self.parts else self.raw
 
     def save(self, folder: str | os.PathLike[str] = ".", *, deadline: float | None = None) -> list[Path]:
