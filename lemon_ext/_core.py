@@ -62,6 +62,8 @@ class Core:
     deadline: float
     validation: Validation
     ledger: Ledger | None = field(default=None, kw_only=True)
+    #: Whether prompts are written into the metadata of pictures.
+    prompt_metadata: bool = field(default=True, kw_only=True)
     run: ClassVar[Any] = None
     arun: ClassVar[Any] = None
 

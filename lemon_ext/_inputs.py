@@ -57,6 +57,8 @@ class Form:
 
 #: Says in the JSON of a request that it is no generation. No field of the API has such a name.
 OPERATION: Final = "lemon.operation"
+#: The operation that changes given pictures.
+EDIT: Final = "edit_image"
 
 
 def told(body: Mapping[str, Any] | Form) -> Mapping[str, Any]:

@@ -201,7 +201,12 @@ def _described(row: ModelRow, name: str) -> Rule | Literal[False]:
 
 
 def asked(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Return what a request asks of its pictures: ``pixels``, ``shape``, ``format``, ``count``. Else nothing."""
+    """Return what a request asks of its pictures: ``pixels``, ``shape``, ``format``, ``count``. Else nothing.
+
+    ``edited`` is true of one that changes a given picture, and is left out otherwise.
+    """
+    from ._inputs import EDIT, OPERATION  # for those who send: it brings the HTTP library
+
     model = request.get("model")
     own = MODELS[_key(model if isinstance(model, str) else ANY_MODEL)].get("asks", {})
     given = {name: request[name] for name in PARAMETERS if request.get(name) is not None}
@@ -210,7 +215,8 @@ def asked(request: Mapping[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         if name not in own and (what := PARAMETERS[name].get("asks")) is not None:
             found[what] = value
-    return found
+    edited = "edited" in found or request.get(OPERATION) == EDIT
+    return {**found, "edited": True} if edited else found
 
 
 def fanned_out(fields: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -27,6 +27,7 @@ from ._core import (
     prepare_pictures,
     with_options,
 )
+from ._inputs import EDIT
 from ._openai import ATTRIBUTES, IMAGES, answered, takes
 from ._raw import generated_client
 from .capabilities import ModelCapabilities, capabilities, models
@@ -223,7 +224,7 @@ class Images:
         check_waiting(poll_interval, on_update, blocking=True)
         limit, pictures = self._core.limit(deadline), {"image": image, "mask": mask}
         how = (pictures, prompt, model, params, extra_body, self._core.validation)
-        request = partial(prepare_pictures, "edit_image", *how)
+        request = partial(prepare_pictures, EDIT, *how)
         told = _generate.generated(self._core, ImageTask, [request], limit, poll_interval, on_update)
         return self._core.call(told)
 
@@ -314,7 +315,7 @@ class AsyncImages:
         check_waiting(poll_interval, on_update)
         limit, pictures = self._core.limit(deadline), {"image": image, "mask": mask}
         how = (pictures, prompt, model, params, extra_body, self._core.validation)
-        request = partial(prepare_pictures, "edit_image", *how)
+        request = partial(prepare_pictures, EDIT, *how)
         told = _generate.generated(self._core, AsyncImageTask, [request], limit, poll_interval, on_update)
         return await self._core.acall(told)
 
@@ -494,7 +495,8 @@ class Lemon:
     limit (None: no bound). ``validation``: "strict" raises before sending, "warn" warns and sends, "off" neither.
     ``http_client``: an ``httpx.Client`` of your own, which is left open. ``allow_private_images``: fetch images of a
     public API from loopback and private addresses too, which are refused otherwise (docs/errors.md). ``ledger``: True
-    writes single calls down in the user's own ledger, a path in that file (docs/money.md).
+    writes single calls down in the user's own ledger, a path in that file (docs/money.md). ``prompt_metadata``: whether
+    the prompt is written into the metadata of saved pictures (docs/gallery.md).
 
     Raises MissingKeyError without a key, ConfigurationError for a key, proxy or certificate setting that cannot work,
     and ValueError or TypeError for other arguments that make no sense.
@@ -515,10 +517,11 @@ class Lemon:
         http_client: httpx.Client | None = None,
         allow_private_images: bool = False,
         ledger: bool | str | os.PathLike[str] | Ledger | None = None,
+        prompt_metadata: bool = True,
     ) -> None:
         options = (deadline, max_retries, requests_per_minute, validation, poll_interval)
         self._core = blocking_core(api_key, base_url, timeout, http_client, allow_private_images, options)
-        self._core.ledger = _ledger(ledger)
+        self._core.ledger, self._core.prompt_metadata = _ledger(ledger), bool(prompt_metadata)
 
     @property
     def images(self) -> Images:
@@ -586,10 +589,11 @@ class AsyncLemon:
         http_client: httpx.AsyncClient | None = None,
         allow_private_images: bool = False,
         ledger: bool | str | os.PathLike[str] | Ledger | None = None,
+        prompt_metadata: bool = True,
     ) -> None:
         options = (deadline, max_retries, requests_per_minute, validation, poll_interval)
         self._core = async_core(api_key, base_url, timeout, http_client, allow_private_images, options)
-        self._core.ledger = _ledger(ledger)
+        self._core.ledger, self._core.prompt_metadata = _ledger(ledger), bool(prompt_metadata)
 
     @property
     def images(self) -> AsyncImages:

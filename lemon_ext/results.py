@@ -62,6 +62,8 @@ class Runner(Protocol):
     @property
     def deadline(self) -> float: ...
     @property
+    def prompt_metadata(self) -> bool: ...
+    @property
     def run(self) -> Any: ...
     @property
     def arun(self) -> Any: ...
@@ -85,6 +87,8 @@ class Image:
     _asked: Mapping[str, Any] | None = None
     #: Whether a difference is a warning, too.
     _warns: bool = True
+    #: Whether the prompt is written into the metadata.
+    _tells_prompt: bool = True
     _task: Task | None = None
     _runner: Runner | None = None
     notes: list[str] = field(factory=list, init=False)
@@ -141,12 +145,12 @@ class Image:
     ) -> Path:
         """Save the image and return where: a missing suffix is added, a wrong one replaced, missing folders are made.
 
-        ``path`` may be a folder; the name is then made from the prompt, and a free one is picked. Prompt and model are
-        written into the metadata of PNG, JPEG and WebP; the coded picture stays as it came. An existing file is
-        FileExistsError unless ``overwrite`` is true; data that came with the answer is then saved under a free name
-        beside it, which the error says. Otherwise raises as `read` does, and SaveError, an OSError. Data
-        that is no whole picture is kept beside, and data that came with the answer somewhere else if it has to be: the
-        error's ``path`` says where.
+        ``path`` may be a folder; the name is then made from the prompt, and a free one is picked. That it is generated,
+        prompt, model and task are written into the metadata of PNG, JPEG and WebP (docs/gallery.md); the coded picture
+        stays as it came. An existing file is FileExistsError unless ``overwrite`` is true; data that came with the
+        answer is then saved under a free name beside it, which the error says. Otherwise raises as `read` does, and
+        SaveError, an OSError. Data that is no whole picture is kept beside, and data that came with the answer somewhere
+        else if it has to be: the error's ``path`` says where.
         """
         return _run(self._runner, self._saving(path, overwrite, deadline, max_bytes, []))
 
@@ -251,10 +255,11 @@ class Image:
                 lambda file: described(
                     file,
                     found,
-                    prompt=self._prompt,
+                    prompt=self._prompt if self._tells_prompt else None,
                     model=self._model,
-                    revised_prompt=self.revised_prompt,
+                    revised_prompt=self.revised_prompt if self._tells_prompt else None,
                     task_id=self._task_id,
+                    edited="edited" in (self._asked or {}),
                 )
             )
             try:
@@ -387,13 +392,13 @@ class Image:
         return kind_of(data) or "png", b64encode(data).decode() if self._data is not None else None
 
     def __getstate__(self) -> tuple[Any, ...]:
-        about = (self._prompt, self._model, self._task_id, self._index, self._asked, self._warns, self.notes)
-        return (dict(self._fields), self.url, self.revised_prompt, *about)
+        about = (self._prompt, self._model, self._task_id, self._index, self._asked, self._warns, self._tells_prompt)
+        return (dict(self._fields), self.url, self.revised_prompt, *about, self.notes)
 
     def __setstate__(self, state: tuple[Any, ...]) -> None:
         (
             self._fields, self.url, self.revised_prompt, self._prompt, self._model, self._task_id, self._index,
-            self._asked, self._warns, self.notes,
+            self._asked, self._warns, self._tells_prompt, self.notes,
         ) = state  # fmt: skip
         self._task = self._runner = None
 
@@ -439,6 +444,7 @@ class ImageResult(Sequence[Image]):
         known = {
             "prompt": task.prompt, "model": task.model, "task_id": answer.task_id, "asked": task.asked,
             "task": task if task.id is not None else None, "runner": runner,
+            "tells_prompt": runner is None or runner.prompt_metadata,
         }  # fmt: skip
         images = [Image.of(one, index=i, **known) for i, one in enumerate(answer.images)]
         return cls(

@@ -72,7 +72,7 @@ class Task:
 
     ``status`` is the server's word, None until something was heard; ``progress`` is in per cent. ``id`` is None for a
     request that was answered at once. ``n`` is how many images were asked for, None if that is not known; ``asked`` is
-    what the request asked of them: ``pixels``, ``shape``, ``format``, ``count``.
+    what the request asked of them: ``pixels``, ``shape``, ``format``, ``count``, ``edited``.
 
     ``request_id`` and ``billing_id`` are what the account's records call the request and its charge; ``cost`` is in US
     dollars. Each is None until an answer says it.

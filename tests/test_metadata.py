@@ -3,8 +3,13 @@
 from __future__ import annotations
 
 import io
+import json
+import shutil
 import struct
+import subprocess
 import zlib
+from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree as ET
 
 import pytest
@@ -17,10 +22,12 @@ from tests.pictures import picture
 DC = "{http://purl.org/dc/elements/1.1/}"
 IPTC = "{http://iptc.org/std/Iptc4xmpExt/2008-02-29/}"
 RDF = "{http://www.w3.org/1999/02/22-rdf-syntax-ns#}"
+GENERATED = "http://cv.iptc.org/newscodes/digitalsourcetype/trainedAlgorithmicMedia"
+EDITED = "http://cv.iptc.org/newscodes/digitalsourcetype/compositeWithTrainedAlgorithmicMedia"
 PROMPT = 'a <white> cat & "dog"\n猫 😀'
 
 
-def described(data: bytes, **about: str | None) -> bytes | None:
+def described(data: bytes, **about: Any) -> bytes | None:
     """Return a picture with what is known of it, put together of its pieces. None: it has to stay as it is."""
     with io.BytesIO(data) as file:
         pieces = _metadata.described(file, examine(file), **about)
@@ -76,6 +83,7 @@ def test_what_is_written_can_be_read_and_the_pixels_stay(kind: str) -> None:
         f"{DC}identifier": "img_1",
         f"{IPTC}AIPromptInformation": "a revised cat",
         f"{IPTC}AISystemUsed": "midjourney",
+        f"{IPTC}DigitalSourceType": GENERATED,
     }
     assert pixels(after) == pixels(KINDS[kind])
 
@@ -117,7 +125,33 @@ def test_a_second_description_changes_nothing(kind: str) -> None:
 def test_without_a_revised_prompt_the_prompt_is_what_was_used() -> None:
     after = described(KINDS["png"], prompt="a cat")
     assert after is not None
-    assert fields(after) == {f"{DC}description": "a cat", f"{IPTC}AIPromptInformation": "a cat"}
+    assert fields(after) == {
+        f"{DC}description": "a cat", f"{IPTC}AIPromptInformation": "a cat", f"{IPTC}DigitalSourceType": GENERATED
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", ["png", "jpeg", "lossy webp"])
+@pytest.mark.parametrize(("edited", "mark"), [(False, GENERATED), (True, EDITED)])
+def test_the_mark_is_there_whatever_else_is_known(kind: str, edited: bool, mark: str) -> None:
+    after = described(KINDS[kind], edited=edited)
+    assert after is not None
+    assert fields(after) == {f"{IPTC}DigitalSourceType": mark, f"{DC}description": None}
+    assert b"Description\0" not in after
+
+
+@pytest.mark.skipif(shutil.which("exiftool") is None, reason="exiftool is not on this machine")
+def test_exiftool_reads_all_of_it(tmp_path: Path) -> None:
+    for number, data in enumerate(KINDS.values()):
+        after = described(data, prompt=PROMPT, model="flux-pro", revised_prompt="a revised <cat>", task_id="img_1")
+        (tmp_path / f"{number:02d}").write_bytes(after or b"")
+    command = ["exiftool", "-json", "-n", "-validate", "-XMP:all", *sorted(map(str, tmp_path.iterdir()))]
+    told = json.loads(subprocess.run(command, capture_output=True, check=True).stdout)
+    assert len(told) == len(KINDS)
+    for found in told:
+        assert found["DigitalSourceType"] == GENERATED
+        assert found["Description"] == PROMPT
+        assert (found["AIPromptInformation"], found["AISystemUsed"]) == ("a revised <cat>", "flux-pro")
+        assert found["Identifier"] == "img_1"
 
 
 def test_a_png_has_a_plain_description_too_unless_it_had_one() -> None:
@@ -207,10 +241,13 @@ def test_a_file_cut_anywhere_is_never_an_error(kind: str) -> None:
         assert described(whole[:length], prompt="a cat") is None
 
 
-def test_text_too_long_for_a_jpeg_is_left_out() -> None:
-    assert described(JPEG, prompt="x" * 65_000) is None
-    assert described(PNG, prompt="x" * 65_000) is not None
-    assert described(WEBP, prompt="x" * 65_000) is not None
+@pytest.mark.parametrize(("data", "kept"), [(JPEG, None), (PNG, "x" * 65_000), (WEBP, "x" * 65_000)])
+def test_text_too_long_for_a_jpeg_is_left_out_and_the_mark_stays(data: bytes, kept: str | None) -> None:
+    after = described(data, prompt="x" * 65_000, model="midjourney")
+    assert after is not None
+    found = fields(after)
+    assert (found[f"{DC}description"], found[f"{IPTC}AISystemUsed"]) == (kept, "midjourney")
+    assert found[f"{IPTC}DigitalSourceType"] == GENERATED
 
 
 def test_a_task_whose_prompt_is_not_known_is_described_by_the_revised_one() -> None:
@@ -218,7 +255,6 @@ def test_a_task_whose_prompt_is_not_known_is_described_by_the_revised_one() -> N
     assert after is not None
     assert f"{IPTC}AIPromptInformation" in fields(after)
     assert fields(after)[f"{DC}description"] is None
-    assert described(KINDS["png"], model="midjourney") is None
 
 
 def test_a_webp_file_that_lacks_its_last_byte_of_padding_gets_it() -> None:

@@ -32,8 +32,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, NotRequired, TypeAlias, TypedDict
 
-#: What a parameter asks of a picture, so that the picture can be compared with it.
-Asks: TypeAlias = Literal["pixels", "shape", "format", "count"]
+#: What a parameter asks of a picture, so that the picture can be compared with it. `edited`: it is a picture to change.
+Asks: TypeAlias = Literal["pixels", "shape", "format", "count", "edited"]
 
 
 class Pixels(TypedDict, total=False):

@@ -60,8 +60,14 @@ ROW_BOUNDS = {
 }
 ASKS = "x-lemon-asks"
 WORDS = {"title", "description", "example", "examples", "deprecated", "x-server-default", "x-lemon-alias-of", ASKS}
-#: What a parameter can ask of a picture, and the type of one that asks it.
-ASKED = {"pixels": "string", "shape": "string", "format": "string", "count": "integer"}
+#: What a parameter can ask of a picture, and the types of one that asks it.
+ASKED = {
+    "pixels": ("string",),
+    "shape": ("string",),
+    "format": ("string",),
+    "count": ("integer",),
+    "edited": ("string", "array"),
+}
 #: What the request schema can say of parameters that depend on each other, in itself and in its `allOf`.
 BETWEEN = {"dependentRequired", "not"}
 BETWEEN_IN_ALL_OF = {*BETWEEN, "oneOf", "anyOf"}
@@ -268,7 +274,7 @@ def _parameters(contract: Contract, _: str) -> Iterator[Finding]:
             yield Finding(place, "images.generate has this name for something else: leave it out, see extra_body")
         if "x-lemon-alias-of" in prop:
             yield from (Finding(place, reason) for reason in _alias_faults(contract, prop))
-        if ASKS in prop and ASKED.get(prop[ASKS]) != kind_of(contract, prop):
+        if ASKS in prop and kind_of(contract, prop) not in ASKED.get(prop[ASKS], ()):
             yield Finding(place, f"{ASKS} is what it asks of a picture, by its type: {', '.join(ASKED)}")
         if kind_of(contract, prop) is None:
             reason = "must be a scalar, a Known enum beside one, or a list of those: leave it out, see extra_body"
@@ -409,8 +415,8 @@ def _asks(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]:
     for name, what in row.get("asks", {}).items():
         if name not in contract.request_schema["properties"] or not is_taken(row, name):
             yield "asks", f"this model takes no parameter {name!r}"
-        elif kind_of(contract, contract.request_schema["properties"][name]) != ASKED[what]:
-            yield "asks", f"{name} cannot ask for {what}: that takes a parameter of type {ASKED[what]}"
+        elif kind_of(contract, contract.request_schema["properties"][name]) not in ASKED[what]:
+            yield "asks", f"{name} cannot ask for {what}: that takes a parameter of type {' or '.join(ASKED[what])}"
 
 
 def _takes(contract: Contract, row: dict[str, Any]) -> Iterator[tuple[str, str]]:

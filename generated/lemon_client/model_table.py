@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any, Final, Literal, NamedTuple, NotRequired, TypeAlias, TypedDict
 
-#: What a parameter asks of a picture, so that the picture can be compared with it.
-Asks: TypeAlias = Literal["pixels", "shape", "format", "count"]
+#: What a parameter asks of a picture, so that the picture can be compared with it. `edited`: it is a picture to change.
+Asks: TypeAlias = Literal["pixels", "shape", "format", "count", "edited"]
 
 
 class Pixels(TypedDict, total=False):
@@ -165,6 +165,7 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "type": "string",
             "pattern": "^https?://",
             "description": "A picture to go by, at a public address.",
+            "asks": "edited",
         },
         "image_urls": {
             "type": "array",
@@ -172,6 +173,7 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "maxItems": 16,
             "items": {"type": "string", "pattern": "^https?://"},
             "description": "Pictures to go by, at public addresses.",
+            "asks": "edited",
         },
         "reference_image_urls": {
             "type": "array",
@@ -184,6 +186,7 @@ PARAMETERS: Final[Mapping[str, Rule]] = MappingProxyType(
             "type": "string",
             "pattern": "^https?://",
             "description": "What to change of a picture, as a PNG at a public address.",
+            "asks": "edited",
         },
         "seed": {"type": "integer", "description": "Makes a picture repeatable, where the model can."},
         "negative_prompt": {"type": "string", "description": "What the picture should not show, where the model can."},

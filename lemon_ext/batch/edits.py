@@ -8,17 +8,15 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from lemon_client.picture_table import FORMS
 
 from lemon_ext._core import Request, Validation, prepare_pictures
-from lemon_ext._inputs import OPERATION, Form, form, is_address, read_pictures, told
+from lemon_ext._inputs import EDIT, OPERATION, Form, form, is_address, read_pictures, told
 from lemon_ext.errors import LemonError
 
 from .cells import PICTURES
-
-EDIT: Final = "edit_image"
 
 
 def prepared(

@@ -104,6 +104,7 @@ def _images(entry: Entry, fields: Iterable[Mapping[str, Any]], task: Task, runne
         "warns": False,  # a batch notes it in its results
         "task": owner,
         "runner": runner,
+        "tells_prompt": runner is None or runner.prompt_metadata,
     }
     return [Image.of(one, index=i, **known) for i, one in enumerate(fields)]
 

@@ -24,6 +24,7 @@ from ._options import (
     overwrite_option,
     poll_interval_option,
     private_images_option,
+    prompt_metadata_option,
     read_stdin,
     unknown_price_option,
     user_ledger,
@@ -47,6 +48,7 @@ EPILOG: Final = (
 _OPTIONS: Final = (
     output_option,
     overwrite_option,
+    prompt_metadata_option,
     click.option(
         "--wait/--no-wait", default=True, help="Wait for the images. With --no-wait, print the task ids and exit."
     ),
@@ -160,11 +162,11 @@ def run(requests: Sequence[Request], options: Mapping[str, Any]) -> int:
         )
         for one in requests
     ]
-    private = options["allow_private_images"]
+    private, prompts = options["allow_private_images"], options["prompt_metadata"]
     ledger = None if options["emulator"] else user_ledger()  # an emulator's tasks end with the command
     with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
         return Runner(
-            client=partial(AsyncLemon, **address, deadline=options["deadline"], ledger=ledger),
+            client=partial(AsyncLemon, **address, deadline=options["deadline"], ledger=ledger, prompt_metadata=prompts),
             save=output.save,
             keep=output.keep,
             deadline=options["deadline"],
@@ -172,7 +174,7 @@ def run(requests: Sequence[Request], options: Mapping[str, Any]) -> int:
             keep_on=keep_on,
             tell_left=tell_left,
             left_code=DONE,
-            resume=Resume(output.path, options["base_url"], not options["emulator"], private),
+            resume=Resume(output.path, options["base_url"], not options["emulator"], private, prompts),
         ).run(jobs)
 
 

@@ -112,6 +112,7 @@ class Resume:
     #: False for an emulator's tasks, which end with the command.
     alive: bool = True
     private_images: bool = False
+    prompt_metadata: bool = True
 
     def task(self, handles: Iterable[Task]) -> str | None:
         """Return the command that waits for tasks and saves their images. It makes no new ones."""
@@ -126,13 +127,18 @@ class Resume:
 
     def _options(self) -> list[str]:
         folder = ["-o", str(self.folder)] if self.folder is not None and str(self.folder) != "." else []
-        return [*folder, *address(self.base_url, self.private_images)]
+        return [*folder, *metadata(self.prompt_metadata), *address(self.base_url, self.private_images)]
 
 
 def address(base_url: str | None, private_images: bool) -> list[str]:
     """Return the options that say where the API is, and what its answers may lead to."""
     given = ["--base-url", base_url] if base_url else []
     return [*given, *(["--allow-private-images"] if private_images else [])]
+
+
+def metadata(prompt: bool) -> list[str]:
+    """Return the option that keeps prompts out of pictures."""
+    return [] if prompt else ["--no-prompt-metadata"]
 
 
 def command(name: str, options: Iterable[str], arguments: Iterable[str]) -> str:

@@ -30,6 +30,11 @@ private_images_option = click.option(
     is_flag=True,
     help="Fetch images from addresses in private networks, too.",
 )
+prompt_metadata_option = click.option(
+    "--prompt-metadata/--no-prompt-metadata",
+    default=True,
+    help="Whether to write the prompt into the pictures' metadata. [default: yes]",
+)
 emulator_option = click.option(
     "--emulator", is_flag=True, help="Use an emulator inside this command: no key, no network, no charges."
 )

@@ -28,6 +28,7 @@ from ._options import (
     json_option,
     poll_interval_option,
     private_images_option,
+    prompt_metadata_option,
     unknown_price_option,
     user_ledger,
 )
@@ -43,7 +44,7 @@ COUNTS: Final = ("unsent", "submitting", "waiting", "unfetched", "saved", "faile
 #: What `read_rows` is told of the columns.
 _COLUMNS: Final = ("prompt_column", "id_column", "carry", "strict_columns", "sheet", "comments")
 #: What `lemon resume` keeps to without the folder of a batch.
-_CALL_OPTIONS: Final = ("deadline", "poll_interval", "base_url", "allow_private_images")
+_CALL_OPTIONS: Final = ("deadline", "poll_interval", "base_url", "allow_private_images", "prompt_metadata")
 _CODES: Final = (
     "Exit codes: 0 all rows saved, 2 nothing was sent, 6 a row may be billed (look at your account), 7 the same "
     "command goes on, 8 ended with failed or refused rows, 130 interrupted.\n\n"
@@ -107,6 +108,7 @@ def run_options(function: F) -> F:
                 help="Write the results in these forms, too: csv (results.csv), parquet (results.parquet), imagefolder "
                 "(metadata.jsonl, which makes the folder a data set). Commas between them.",
             ),
+            prompt_metadata_option,
             json_option("Print one JSON object per row when it ends, as in results.jsonl."),
             emulator_option,
             base_url_option,
@@ -375,7 +377,12 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
     private = options["allow_private_images"]
     with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
         try:
-            client = AsyncLemon(**address, requests_per_minute=options["rpm"], validation=options["validation"])
+            client = AsyncLemon(
+                **address,
+                requests_per_minute=options["rpm"],
+                validation=options["validation"],
+                prompt_metadata=options["prompt_metadata"],
+            )
         except ValueError as exc:
             raise click.UsageError(str(exc)) from None
         outcomes: Any = run_batch(
@@ -434,11 +441,12 @@ def _resume_calls(ctx: click.Context, options: Mapping[str, Any]) -> int:
 
 
 def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str:
-    from ._errors import address, command
+    from ._errors import address, command, metadata
 
     where = address(options.get("base_url"), options.get("allow_private_images", False))
     budget = ["--budget", options["budget"]] if options.get("budget") is not None else []
     unknown = ["--allow-unknown-price"] if options.get("allow_unknown_price") else []
     also = ["--also", ",".join(options["also"])] if options.get("also") else []
     emulator = ["--emulator"] if options.get("emulator") else []  # what was free must not go on at the real API
-    return command("resume", [*more, *budget, *unknown, *also, *emulator, *where], [str(folder)])
+    kept = [*metadata(options.get("prompt_metadata", True)), *emulator, *where]
+    return command("resume", [*more, *budget, *unknown, *also, *kept], [str(folder)])

@@ -18,6 +18,7 @@ from ._options import (
     overwrite_option,
     poll_interval_option,
     private_images_option,
+    prompt_metadata_option,
     read_stdin,
     user_ledger,
 )
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
 @click.option("--cancel", is_flag=True, help="Cancel the tasks, where the API can: while they are queued.")
 @output_option
 @overwrite_option
+@prompt_metadata_option
 @deadline_option(300.0)
 @poll_interval_option
 @json_option("Print one JSON object per task.")
@@ -81,8 +83,9 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
     from ._job import Job
     from ._jobs import Runner
 
-    private = options["allow_private_images"]
-    resume = Resume(output.path, options["base_url"], private_images=private)
+    private, prompts = options["allow_private_images"], options["prompt_metadata"]
+    resume = Resume(output.path, options["base_url"], private_images=private, prompt_metadata=prompts)
+    client = {"deadline": options["deadline"], "ledger": user_ledger(), "prompt_metadata": prompts}
 
     async def start(lemon: AsyncLemon, handle: Mapping[str, Any]) -> AsyncImageTask:
         return lemon.images.task_from_dict(handle)
@@ -101,7 +104,7 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
 
     with connection(options["base_url"], private_images=private) as address:
         return Runner(
-            client=partial(AsyncLemon, **address, deadline=options["deadline"], ledger=user_ledger()),
+            client=partial(AsyncLemon, **address, **client),
             save=output.save,
             keep=output.keep,
             deadline=options["deadline"],
