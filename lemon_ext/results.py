@@ -149,8 +149,8 @@ class Image:
         prompt, model and task are written into the metadata of PNG, JPEG and WebP (docs/gallery.md); the coded picture
         stays as it came. An existing file is FileExistsError unless ``overwrite`` is true; data that came with the
         answer is then saved under a free name beside it, which the error says. Otherwise raises as `read` does, and
-        SaveError, an OSError. Data that is no whole picture is kept beside, and data that came with the answer somewhere
-        else if it has to be: the error's ``path`` says where.
+        SaveError, an OSError. Data that is no whole picture is kept beside, and data that came with the answer
+        somewhere else if it has to be: the error's ``path`` says where.
         """
         return _run(self._runner, self._saving(path, overwrite, deadline, max_bytes, []))
 
