@@ -245,6 +245,12 @@ def test_a_plan_counts_and_spends_nothing():
         plan_batch([{}])
 
 
+@pytest.mark.parametrize("given", ["rows.csv", b"rows.csv", Path("rows.csv"), {"prompt": "x"}])
+def test_what_is_no_list_of_rows_is_refused_by_the_plan_as_by_the_run(given):
+    with pytest.raises(TypeError, match=r"requests are rows, each a dict, and not .*read_rows"):
+        plan_batch(given)
+
+
 @pytest.mark.parametrize(
     ("changed", "what"),
     [

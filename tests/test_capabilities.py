@@ -63,6 +63,8 @@ def test_sizes_by_pixels(size, wrong):
         ({"strength": 1}, []),
         ({"seed": 1.5}, ["seed: must be a whole number, not float"]),
         ({"seed": -1}, ["seed: -1 is out of range; allowed: at least 0"]),
+        ({"seed": -(10**400)}, [f"seed: -1{'0' * 57}… is out of range; allowed: at least 0"]),
+        ({"seed": -(10**5000)}, ["seed: a number of thousands of digits is out of range; allowed: at least 0"]),
         ({"strength": 1.5}, ["strength: 1.5 is out of range; allowed: 0 to 1"]),
         ({"async": 1}, ["async: must be true or false, not int"]),
         ({"tags": []}, ["tags: has 0 items; allowed: 1 to 2 items"]),

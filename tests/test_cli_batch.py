@@ -80,6 +80,7 @@ def test_bad_rows_are_named_with_their_lines_and_nothing_is_sent(rows, emulator)
         (["-", "-o", "out"], "standard input holds no prompts."),
         (["rows.txt"], "Give the folder of the batch with -o DIR, or --dry-run to only check it."),
         (["rows.txt", "-o", "rows.txt"], "rows.txt is a file. Give a folder."),
+        (["rows.txt", "-o", "out", "--budget", "much"], "A budget is an amount in US dollars"),
         (["rows.txt", "-o", "out", "--concurrency", "0"], "Invalid value for '--concurrency'"),
     ],
 )
@@ -217,6 +218,22 @@ def test_the_limit_of_images_stops_the_sending_and_names_the_command_to_go_on_wi
     ]
     assert lemon("resume", "out").exit_code == 0
     assert emulator.images == 3
+
+
+def test_what_was_free_does_not_go_on_where_it_is_billed(rows):
+    result = lemon("batch", rows("a", "b", name="rows.txt"), "-o", "out", "--max-images", "1", "--emulator")
+    assert result.stderr.splitlines()[-1] == "  next: lemon resume --emulator -- out"
+
+
+@pytest.mark.parametrize(
+    "option",
+    [["--budget", "1"], ["--max-images", "1"], ["--resend-refused"], ["--concurrency", "3"], ["--also", "csv"]],
+)
+def test_an_option_of_batches_is_not_ignored_where_there_is_none(emulator, option):
+    result = lemon("resume", *option)
+    assert result.exit_code == 2
+    assert f"{option[0]} goes with the folder of a batch: lemon resume DIR." in result.stderr
+    assert emulator.requests == []
 
 
 def test_status_counts_rows_and_names_the_next_command(rows):

@@ -94,6 +94,14 @@ def test_a_picture_from_stdin(pictures):
     assert (result.exit_code, pictures.charges) == (0, 1)
 
 
+def test_what_was_answered_at_once_has_no_task_to_cancel(emulator):
+    handle = lemon("generate", "x", "-m", "dall-e-3", "--no-wait", "--json").stdout
+    assert json.loads(handle).get("id") is None
+    result = lemon("task", "--cancel", "-", input=handle)
+    assert (result.exit_code, "answered at once has no task to cancel" in result.stderr) == (2, True)
+    assert len(emulator.requests) == 1
+
+
 @pytest.mark.parametrize(
     ("fault", "code", "said", "goes_on"),
     [

@@ -88,6 +88,22 @@ def test_a_call_that_is_cut_off_is_uncertain_if_it_had_left(path, colour):
     assert lines(path)[0][0] in ("unsent", "uncertain")
 
 
+@pytest.mark.parametrize(("reply", "status"), [("task", "waiting"), ("inline", "completed")])
+def test_a_call_that_is_cut_off_once_it_is_accepted_says_what_became_of_it(path, colour, monkeypatch, reply, status):
+    """The interrupt falls between the answer and the handle that the caller gets."""
+    body = {"task_id": "img_1", "status": "pending"} if reply == "task" else {"data": [{"url": "https://x.org/1.png"}]}
+
+    def interrupted(*_args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lemon_ext.poll_schedule.Schedule.submitted", interrupted)
+    monkeypatch.setattr("lemon_ext.tasks.ending", interrupted)
+    client = colour.client(lambda _: httpx.Response(200, json=body), ledger=path)
+    with pytest.raises(KeyboardInterrupt):
+        colour.call(client.images.submit, "a cat")
+    assert lines(path)[0][0] == status
+
+
 @pytest.mark.skipif(os.name == "nt", reason="Windows has other rights")
 def test_it_is_its_owners_alone(path):
     ledger = Ledger(path)

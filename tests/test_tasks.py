@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
+import pickle
 import warnings
 
 import pytest
 
-from lemon_ext._api import Session, read_answer
+from lemon_ext._api import Session, read_answer, settled
 from lemon_ext._flow import TransportFault
 from lemon_ext.errors import (
     AuthenticationError,
@@ -322,6 +323,24 @@ def test_refresh_goes_through_passing_failures(clock):
         state("processing"),
     )
     assert task.status == "processing"
+
+
+@pytest.mark.parametrize("move", [refresh, until_done])
+def test_what_a_refused_poll_said_about_waiting_is_kept(clock, move):
+    session, task = Session(BASE, Limit(), EverySecond()), submitted(clock)
+    with pytest.raises(TaskTimeoutError) as caught:
+        play(move(session, task, session.deadline(30)), clock, answer(503, {}, retry_after="40"))
+    assert caught.value.retry_after == 40.0
+
+
+@pytest.mark.parametrize("status", ["processing", "a new word", "completed", None])
+def test_an_answer_with_images_and_nothing_to_poll_is_done_wherever_it_is_restored(status):
+    body = {"created": 1, "data": [{"url": URL}], **({} if status is None else {"status": status})}
+    task = Task(None, None, "dall-e-3")
+    task.submitted(settled(read_answer(answer(200, body))), 0.0)
+    for again in (task, restore(Task, task.to_dict()), pickle.loads(pickle.dumps(task))):
+        assert again.done
+        assert [image["url"] for image in again._answer.images] == [URL]
 
 
 def test_a_handle_survives_as_plain_json():
