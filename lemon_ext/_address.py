@@ -99,6 +99,14 @@ def _last(name: str) -> str:
     return name.rpartition(".")[2]
 
 
+def leads_inside(where: str, api: str) -> str:
+    """Say why an image is not fetched from an address that a public API must not lead to."""
+    return (
+        f"The image's address leads to {where}, on this machine or in a private network, and {api} is a public API: it "
+        "was not fetched. If that is right, use allow_private_images=True (--allow-private-images)."
+    )
+
+
 def _ip(text: str) -> IPv4Address | IPv6Address | None:
     text = text.partition("%")[0]  # the zone
     try:

@@ -33,7 +33,7 @@ from ._amount import amount
 from ._base64 import Picture, as_text
 from ._flow import Flow, Send, Sleep, TransportFault, send
 from ._inputs import Form
-from ._response import APIResponse, error_detail, excerpt, sentence, shorten, value_of, words
+from ._response import APIResponse, error_detail, excerpt, sentence, shorten, text_of, value_of, words
 from ._retry import Deadline, retry_after, wait_before
 from .errors import (
     APIConnectionError,
@@ -620,7 +620,7 @@ def read_answer(response: APIResponse, wait: float | None = None) -> Answer | No
     body = _read_object(response)
     if body is None:
         return None
-    poll_url, status = _text(value_of(body, FIELDS.poll_url)), _text(value_of(body, FIELDS.status))
+    poll_url, status = text_of(value_of(body, FIELDS.poll_url)), text_of(value_of(body, FIELDS.status))
     data = value_of(body, FIELDS.images)
     images = tuple(item for item in data if _usable(item)) if isinstance(data, list) else ()
     given = value_of(body, FIELDS.id[:1])
@@ -670,9 +670,9 @@ def status_error(response: APIResponse, wait: float | None = None) -> APIStatusE
         ]
     else:
         parts = [f"HTTP {status}: {shorten(message)}"]
-        if meant := _text(detail.get("did_you_mean")):
+        if meant := text_of(detail.get("did_you_mean")):
             parts.append(f"Did you mean {meant!r}?")
-        if hint := _text(detail.get("hint")):
+        if hint := text_of(detail.get("hint")):
             parts.append(shorten(hint))
         elif kind in _ADVICE:
             parts.append(_ADVICE[kind])
@@ -707,15 +707,7 @@ def _usable(item: object) -> bool:
     if not isinstance(item, dict):
         return False
     data = item.get("b64_json")
-    return isinstance(data, Picture) or _is_text(item.get("url")) or _is_text(data)
-
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str) and bool(value.strip())
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
+    return isinstance(data, Picture) or text_of(item.get("url")) is not None or text_of(data) is not None
 
 
 def _identifier(value: object) -> str | None:

@@ -7,12 +7,12 @@ from typing import Final, TypeAlias
 from urllib.parse import urljoin, urlsplit
 
 from . import _clock
-from ._address import is_private_host, origin
+from ._address import is_private_host, leads_inside, origin
 from ._api import TRANSIENT, Answer, Session, absolute, acquire, poll
 from ._files import Target
 from ._flow import Flow, Send, Sleep, TransportFault, Work, send
 from ._picture import Examined
-from ._response import APIResponse, error_detail
+from ._response import APIResponse, error_detail, text_of
 from ._retry import Deadline, retry_after, wait_before
 from ._warn import warn
 from .errors import DownloadError, LemonError
@@ -128,12 +128,7 @@ def checked(session: Session, address: str) -> str:
     scheme, host, port = place
     if is_private_host(host):
         if not session.allow_private_images and not is_private_host(home[1]):
-            raise DownloadError(
-                f"The image's address leads to {host}, on this machine or in a private network, and {home[1]} is a "
-                "public API: it was not fetched. If that is right, use allow_private_images=True "
-                "(--allow-private-images).",
-                url=address,
-            )
+            raise DownloadError(leads_inside(host, home[1]), url=address)
     elif scheme == "http" and home[0] == "https":
         if port != 80:
             raise DownloadError(
@@ -154,8 +149,9 @@ def fresh_url(session: Session, task_id: str, poll_url: str | None, index: int, 
         answer = yield from poll(session, task_id, poll_url, deadline)
     except LemonError:
         return None  # the failed download is what gets reported
-    url = answer.images[index].get("url") if isinstance(answer, Answer) and index < len(answer.images) else None
-    return url if isinstance(url, str) and url.strip() else None
+    return (
+        text_of(answer.images[index].get("url")) if isinstance(answer, Answer) and index < len(answer.images) else None
+    )
 
 
 def _failed(

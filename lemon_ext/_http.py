@@ -32,7 +32,7 @@ import httpx
 from attrs import Factory, define, field, frozen
 from lemon_client.model_table import SERVERS
 
-from ._address import is_private_host, is_private_ip, origin
+from ._address import is_private_host, is_private_ip, leads_inside, origin
 from ._base64 import PictureScan
 from ._flow import Send, Sink, TransportFault
 from ._key import ApiKey
@@ -388,11 +388,7 @@ class Credentials:
     def guard(self, address: str) -> None:
         """Raise BlockedAddressError for an IP address that an answer of a public API must not lead to."""
         if not self.allow_private_images and is_private_ip(address) and not is_private_host(self._host):
-            raise BlockedAddressError(
-                f"The image's address leads to {address}, on this machine or in a private network, and {self._host} is "
-                "a public API: it was not fetched. If that is right, use allow_private_images=True "
-                "(--allow-private-images)."
-            )
+            raise BlockedAddressError(leads_inside(address, self._host))
 
     @property
     def _host(self) -> str:

@@ -147,6 +147,11 @@ def _unescaped(text: str) -> str:
     return unescape(_NO_CHARACTER.sub("\ufffd", text))
 
 
+def text_of(value: object) -> str | None:
+    """Return a value if it is a text that says something."""
+    return value if isinstance(value, str) and value.strip() else None
+
+
 def storable(value: Any) -> Any:
     """Return a value for a database: without half characters (lone surrogates), which come of texts cut in two."""
     return value.encode("utf-8", "replace").decode() if isinstance(value, str) and not value.isascii() else value

@@ -1,4 +1,4 @@
-"""What a rule allows, in words: one wording for help, docs and error messages.
+"""Counts, and what a rule allows, in words: one wording for help, docs and messages.
 
 Nothing of ours is imported here, so that the help of a command and the regeneration tool read it without a client.
 """
@@ -18,6 +18,11 @@ TYPES: Final[Mapping[str, str]] = {
 }
 #: The pattern of a text that is more than blanks.
 NOT_BLANK: Final = r"\S"
+
+
+def count(number: int, one: str, many: str | None = None) -> str:
+    """Say how many there are: ``1 image``, ``2,000 images``. ``many`` is where an s does not do."""
+    return f"{number:,} {one if number == 1 else many or f'{one}s'}"
 
 
 def phrases(rule: Mapping[str, Any]) -> dict[str, str]:

@@ -173,11 +173,15 @@ def _laid_over(model: ModelCapabilities, entry: Mapping[str, Any] | None, said: 
     )
 
 
-def _key(model: str) -> str:
+def key_of(model: str, rows: Mapping[str, Any]) -> str | None:
     """Return the key of a model's row: its own, or the longest pattern that fits; of equal ones, the first."""
-    if model in MODELS:
+    if model in rows:
         return model
-    return max((name for name in MODELS if "*" in name and fnmatchcase(model, name)), key=len)
+    return max((name for name in rows if "*" in name and fnmatchcase(model, name)), key=len, default=None)
+
+
+def _key(model: str) -> str:
+    return key_of(model, MODELS) or ANY_MODEL
 
 
 def _rule(row: ModelRow, name: str) -> Rule | Literal[False]:

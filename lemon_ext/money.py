@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Hashable, Mapping
 from decimal import Decimal
-from fnmatch import fnmatchcase
 from functools import lru_cache
 from typing import Any
 
@@ -18,7 +17,7 @@ from lemon_client.money_table import PRICES, Price
 
 from ._amount import amount, dollars
 from ._inputs import OPERATION
-from .capabilities import capabilities
+from .capabilities import capabilities, key_of
 from .errors import BudgetError
 
 __all__ = ("Budget", "Estimate", "Quote", "prices", "quote")
@@ -39,10 +38,8 @@ class Quote:
 
 def prices(model: str) -> tuple[Price, ...]:
     """Return what is published of a model's price: its own, or that of the longest pattern that fits."""
-    if model in PRICES:
-        return PRICES[model]
-    families = [name for name in PRICES if "*" in name and fnmatchcase(model, name)]
-    return PRICES[max(families, key=len)] if families else ()
+    key = key_of(model, PRICES)
+    return () if key is None else PRICES[key]
 
 
 def quote(request: Mapping[str, Any], images: int = 1) -> Quote:

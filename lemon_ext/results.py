@@ -33,6 +33,7 @@ from ._flow import Flow, Send, Sleep, Work
 from ._metadata import described
 from ._openai import brought
 from ._picture import SUFFIXES, Examined, is_text, kind_of
+from ._response import text_of
 from ._retry import Deadline
 from ._warn import warn
 from .errors import DownloadError, LemonError, ResponseError, SaveError
@@ -96,7 +97,7 @@ class Image:
     @classmethod
     def of(cls, fields: Mapping[str, Any], **known: Any) -> Image:
         """Make one of the image that an answer has, and what else is ``known``: prompt, model, task_id, index..."""
-        return cls(_text(fields.get("url")), _text(fields.get("revised_prompt")), fields, **known)
+        return cls(text_of(fields.get("url")), text_of(fields.get("revised_prompt")), fields, **known)
 
     @property
     def raw(self) -> ImageData:
@@ -112,7 +113,7 @@ class Image:
         Warns where it is None because an address came: what decodes None would end with the picture paid for.
         """
         data = self._fields.get("b64_json")
-        text = data.base64() if isinstance(data, Picture) else _text(data)
+        text = data.base64() if isinstance(data, Picture) else text_of(data)
         if text is None and self.url is not None:
             warn("b64_json is None, because the image came as an address: image.read() fetches its bytes.")
         return text
@@ -344,7 +345,7 @@ class Image:
         data = self._fields.get("b64_json")
         if isinstance(data, Picture):
             return data
-        return _text(data) or (self.url if self.url is not None and is_data_url(self.url) else None)
+        return text_of(data) or (self.url if self.url is not None and is_data_url(self.url) else None)
 
     def _pieces(self) -> Iterable[bytes]:
         """Return the bytes of the data, or its text if it is nothing that can be decoded."""
@@ -587,7 +588,3 @@ def _img(image: Image, style: str) -> str:
     kind, data = image._shown()
     source = image._address() if data is None else f"data:image/{'svg+xml' if kind == 'svg' else kind};base64,{data}"
     return f'<img src="{escape(source)}" style="{style}">'
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None

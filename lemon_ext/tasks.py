@@ -41,6 +41,7 @@ from ._flow import Call, Flow, Send, Sleep
 from ._response import APIResponse
 from ._retry import Deadline, backoff, wait_before
 from ._warn import warn
+from ._words import count
 from .errors import (
     APITimeoutError,
     ConflictError,
@@ -436,7 +437,7 @@ def remarks(answer: Answer, n: int | None, asked: Mapping[str, Any] | None = Non
     if answer.state is State.UNKNOWN:
         found.append(f"The status still is {answer.status!r} at the deadline; the images are used{task}.")
     if n is not None and (len(answer.images) < n or (len(answer.images) > n and "count" in (asked or {}))):
-        found.append(f"{n} images were asked for and {len(answer.images)} came{task}.")
+        found.append(f"{count(n, 'image was', 'images were')} asked for and {len(answer.images)} came{task}.")
     return found
 
 

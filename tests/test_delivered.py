@@ -136,7 +136,7 @@ async def test_the_async_twin_warns_too(tmp_path):
 def test_more_images_than_asked_for_are_told_where_a_number_was_asked_for(given, warns):
     with httpx.Client(transport=api(4)) as http, Lemon(KEY, http_client=http) as client:
         if warns:
-            with pytest.warns(LemonWarning, match="1 images were asked for and 4 came"):
+            with pytest.warns(LemonWarning, match="1 image was asked for and 4 came"):
                 result = client.images.generate("a cat", **given)
         else:
             result = client.images.generate("a cat", **given)

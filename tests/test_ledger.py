@@ -205,7 +205,7 @@ def test_resume_without_a_folder_goes_on_with_what_waits(emulator, path):  # noq
     lemon("generate", "lost [fault:drop_after]", "-m", "midjourney")
     done = lemon("resume")
     assert (done.exit_code, sorted(done.stdout.split())) == (0, ["one.png", "two.png"])
-    assert "1 requests may be billed" in done.stderr
+    assert "1 request may be billed" in done.stderr
     assert emulator.charges == 3  # as before
     assert sorted(line[0] for line in lines(path)) == ["saved", "saved", "uncertain"]
     assert "No task waits" in lemon("resume").stderr

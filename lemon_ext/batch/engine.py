@@ -41,6 +41,7 @@ from lemon_ext._flow import Flow, Send
 from lemon_ext._inputs import OPERATION
 from lemon_ext._retry import Deadline, wait_before
 from lemon_ext._warn import warn
+from lemon_ext._words import count
 from lemon_ext.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -265,7 +266,7 @@ class Engine:
         entry = self._again[0][2] if again else self._ahead[0]
         most, folder = self._options.max_images, self._journal.folder
         if most is not None and self._images_sent + entry.images > most:
-            self.stop(f"the next row would exceed {most} images", leave=False)
+            self.stop(f"the next row would exceed {count(most, 'image')}", leave=False)
             return None
         if shutil.disk_usage(folder).free < MIN_FREE:
             self.stop(f"less than {MIN_FREE // 2**20} MiB are free in {folder}", leave=False)

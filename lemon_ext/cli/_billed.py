@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from lemon_ext._inputs import told
+from lemon_ext._words import count
 
 from ._contract import table
 from ._errors import DONE, Resume
@@ -89,8 +90,7 @@ def plan(requests: Sequence[Request]) -> int:
     if screen.as_json:
         screen.json({"requests": len(requests), "images": images, "cost": _prices.cost(planned)})
         return 0
-    many = len(requests) != 1
-    screen.out(f"{len(requests)} request{'s' if many else ''} for {images} images; nothing was sent.")
+    screen.out(f"{count(len(requests), 'request')} for {count(images, 'image')}; nothing was sent.")
     for line in _prices.lines(planned, dict.fromkeys(request.model for request in requests)):
         screen.out(line)
     return 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import time
 import warnings
-from collections.abc import Awaitable, Callable, Sequence, Sized
+from collections.abc import Awaitable, Callable, Sequence
 from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
@@ -26,6 +26,7 @@ from attrs import define, field
 from lemon_ext._base64 import as_text
 from lemon_ext._files import file_stem
 from lemon_ext._signals import exit_status, hold, patiently
+from lemon_ext._words import count
 from lemon_ext.errors import DownloadError, LemonError, LemonWarning, ResponseError, SaveError, TaskFailedError
 
 from ._errors import BUG, DONE, RUNNING, UNCERTAIN, Failure, Resume, explain
@@ -251,7 +252,7 @@ class Runner:
                 screen.done(job.label, job.model or "", f"{job.seconds:.1f} s")
             else:
                 name = _name(job)
-                saved = _count(job.paths, "image", "images")
+                saved = count(len(job.paths), "image")
                 screen.note(f"{name}{': ' if name else ''}saved {saved} after {job.seconds:.1f} s")
             if screen.as_json:
                 screen.json(job.to_dict())
@@ -270,14 +271,16 @@ class Runner:
         unsent = [job for job in left if job.task is None and job.prompt is not None and not job.notes]
         told = ["Interrupted."]
         if running:
-            told.append(f"{_count(running, 'task is', 'tasks are')} paid for and not fetched yet{_numbers(running)}.")
+            told.append(
+                f"{count(len(running), 'task is', 'tasks are')} paid for and not fetched yet{_numbers(running)}."
+            )
         if unsure:
             told.append(
-                f"{_count(unsure, 'request', 'requests')} may have been accepted and billed{_numbers(unsure)}: look at "
+                f"{count(len(unsure), 'request')} may have been accepted and billed{_numbers(unsure)}: look at "
                 "your account before you send again."
             )
         if unsent:
-            told.append(f"{_count(unsent, 'request was', 'requests were')} not sent{_numbers(unsent)}.")
+            told.append(f"{count(len(unsent), 'request was', 'requests were')} not sent{_numbers(unsent)}.")
         for job in left:
             if job.phase == "saving":
                 told += job.notes
@@ -333,7 +336,3 @@ def _name(job: Job) -> str:
 def _numbers(jobs: Sequence[Job]) -> str:
     numbers = ", ".join(job.number for job in jobs if job.number)
     return f" ({numbers})" if numbers else ""
-
-
-def _count(things: Sized, one: str, many: str) -> str:
-    return f"{len(things)} {one if len(things) == 1 else many}"

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Final
 import click
 from attrs import evolve
 
+from lemon_ext._words import count
+
 if TYPE_CHECKING:
     from lemon_ext.results import ImageResult
 
@@ -37,7 +39,7 @@ class Output:
         if self.overwrite and not self.is_file:
             raise click.UsageError("--overwrite goes with -o FILE; in a folder, free names are picked.")
         if self.is_file and images > 1:
-            raise click.UsageError(f"{self.path} is one file for {images} images. Give a folder with -o.")
+            raise click.UsageError(f"{self.path} is one file for {count(images, 'image')}. Give a folder with -o.")
         if self.is_file and self.path.exists() and not self.overwrite:
             raise click.UsageError(f"{self.path} exists. Give another name, or add --overwrite.")
         folder = self.folder

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lemon_ext._words import count
+
 if TYPE_CHECKING:
     from lemon_ext.batch import Progress
 
 
 def line(progress: Progress) -> str:
     """Say in one line how far a batch is."""
-    parts = [f"{finished(progress):,} of {progress.total:,} rows done", *counts(progress).values()]
+    parts = [f"{finished(progress):,} of {count(progress.total, 'row')} done", *counts(progress).values()]
     if progress.per_minute:
         parts.append(f"{progress.per_minute:.0f} a minute")
     if progress.left_seconds:
@@ -20,8 +22,7 @@ def line(progress: Progress) -> str:
 
 def summary(progress: Progress) -> str:
     """Say in one line how a batch stands."""
-    images = f"{progress.images:,} image{'' if progress.images == 1 else 's'}"
-    parts = [f"{progress.saved:,} of {progress.total:,} rows saved ({images})"]
+    parts = [f"{progress.saved:,} of {count(progress.total, 'row')} saved ({count(progress.images, 'image')})"]
     parts += [text for name, text in counts(progress).items() if name != "saved"]
     return ", ".join(parts) + "."
 

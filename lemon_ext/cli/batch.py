@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from lemon_ext._words import count
+
 from ._contract import ApiCommand, api_fields, api_options, table
 from ._options import (
     LATER,
@@ -246,8 +248,8 @@ def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> 
     held = list(rows)
     plan = plan_batch(held, **{**settings, "validation": "off"})  # they are checked in a moment
     times = math.prod(map(len, settings["grid"].values()))
-    each = f", each {times:,} times:" if settings["grid"] else " of the file make"
-    screen.note(f"{len(held):,} rows{each} {plan.rows:,} rows for {plan.images:,} images.")
+    each = f", each {times:,} times:" if settings["grid"] else " of the file:"
+    screen.note(f"{count(len(held), 'row')}{each} {count(plan.rows, 'row')} for {count(plan.images, 'image')}.")
     screen.note(_prices.lines(plan.cost, ())[0])
     return held
 
@@ -357,10 +359,12 @@ def _plan(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> int
         known = {"rows": plan.rows, "images": plan.images, "models": dict(plan.models)}
         screen.json({**known, "cost": _prices.cost(plan.cost)})
         return 0
-    screen.out(f"{plan.rows:,} rows for {plan.images:,} images; all of them can be sent. Nothing was sent.")
+    screen.out(
+        f"{count(plan.rows, 'row')} for {count(plan.images, 'image')}; all of them can be sent. Nothing was sent."
+    )
     width = max(map(len, plan.models))
-    for model, count in plan.models.items():
-        screen.out(f"{model:<{width}}  {count:,}")
+    for model, number in plan.models.items():
+        screen.out(f"{model:<{width}}  {number:,}")
     for line in _prices.lines(plan.cost, plan.models):
         screen.out(line)
     return 0
@@ -426,7 +430,9 @@ def _resume_calls(ctx: click.Context, options: Mapping[str, Any]) -> int:
     ledger = user_ledger()
     calls = list(ledger.calls(base_url=address_of(options["base_url"]))) if ledger is not None else []
     if lost := [call for call in calls if call.status == "uncertain"]:
-        screen.warn(f"{len(lost)} requests may be billed, because the answers were lost: `lemon tasks` lists them.")
+        screen.warn(
+            f"{count(len(lost), 'request')} may be billed, because the answers were lost: `lemon tasks` lists them."
+        )
     waiting = [call for call in calls if call.handle and call.status in ("waiting", "completed")]
     if not waiting:
         screen.note("No task waits. For a batch, give its folder.")

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from lemon_ext._words import count
+
 from ._options import load_emulator
 from ._screen import screen
 
@@ -70,8 +72,8 @@ def emulator(
         raise click.UsageError(f"Cannot listen on {host}, port {port}: {exc.strerror}.") from None
     charges, images = local.charges, local.images
     screen.note(
-        f"{len(local.requests):,} requests, {charges:,} of them would have been billed, for {images:,} "
-        f"image{'' if images == 1 else 's'}."
+        f"{count(len(local.requests), 'request')}, {charges:,} of them would have been billed, for "
+        f"{count(images, 'image')}."
     )
     return 0
 

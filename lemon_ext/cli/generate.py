@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lemon_ext._words import count
+
 from ._billed import EPILOG, billed_options, extra_fields, plan, prompt_of, run
 from ._contract import ApiCommand, api_fields, api_options
 from ._options import fan_out_option
@@ -75,7 +77,10 @@ def _say_fanned_out(texts: Sequence[str], requests: Sequence[Request]) -> None:
     if len(requests) == len(texts):
         screen.note(f"--fan-out changes nothing: the contract names no lower number of images a request for {model}.")
     else:
-        screen.note(f"{model} gives at most {requests[0].n} a request: {len(requests)} requests for {images} images.")
+        screen.note(
+            f"{model} gives at most {requests[0].n} a request: {count(len(requests), 'request')} "
+            f"for {count(images, 'image')}."
+        )
 
 
 def _ask_about_words(texts: Sequence[str]) -> None:

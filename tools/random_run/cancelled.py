@@ -19,7 +19,7 @@ from lemon_ext import AsyncLemon, LemonError
 from lemon_ext.emulator import KEY
 
 from .evidence import Call, begin, current, dice, report, say
-from .leaks import MANY_EPISODES, SLOWER, grown, held, objects, sockets
+from .leaks import MANY_EPISODES, left, objects, slower, sockets
 from .orders import fast, order, short
 
 Work = Callable[[], Coroutine[Any, Any, None]]
@@ -156,8 +156,8 @@ class Run:
 
     def look_for_parts(self) -> None:
         """Look for half-written files."""
-        for left in self.folder.glob(".*.part"):
-            say(leak=f"{left.name} was left")
+        for part in self.folder.glob(".*.part"):
+            say(leak=f"{part.name} was left")
 
     async def resume(self) -> None:
         """Get what is paid for: the named tasks give their pictures."""
@@ -311,19 +311,17 @@ async def _plain(lemon: AsyncLemon, prompt: str) -> None:
 async def _check(run: Run, url: str, before: Any) -> None:
     """Look whether the client is as new."""
     await anyio.sleep(0.3)
-    for what in held(run.lemon):
-        say(leak=what)
-    for what in grown(before, objects()):
+    for what in left(run.lemon, before):
         say(leak=what)
     async with AsyncLemon(KEY, base_url=url, requests_per_minute=None) as new:
         pairs = []
         for turn in range(6):
             old = await _speed(run.lemon, f"{run.kind} {run.seed} speed of the old client {turn}")
             pairs.append((old, await _speed(new, f"{run.kind} {run.seed} speed of a new client {turn}")))
-    best = min(old for old, _ in pairs) / min(fresh for _, fresh in pairs)
-    if best > SLOWER:
-        say(leak=f"the client is {best:.1f} times as slow as a new one")
-    say(note=f"speed of the used client: {1 / best:.2f} of a new one's")
+    note, leaks = slower(pairs)
+    for what in leaks:
+        say(leak=what)
+    say(note=note)
 
 
 async def _main(kind: str, seed: int, url: str, numbers: range) -> None:

@@ -41,8 +41,6 @@ class Call:
     among: set[str] = field(factory=set)
     #: It was said that the request may be billed.
     doubt: bool = False
-    #: It was asked for explicitly to send it again.
-    resent: bool = False
     #: What belongs to somebody else, or is broken.
     wrong: str | None = None
     ended: str = ""
@@ -161,7 +159,7 @@ class Tally:
         ids = {charge["task_id"] for charge in charges}
         self.calls += 1
         self.charged += bool(charges)
-        if len(charges) > 1 and not call["resent"]:
+        if len(charges) > 1:
             self.twice += 1
             self.faults.append(f"{where}: charged {len(charges)} times: {call}")
         if call["wrong"]:

@@ -22,7 +22,7 @@ from lemon_ext import Lemon, LemonError
 from lemon_ext.emulator import KEY
 
 from .evidence import Call, begin, current, dice, report, say
-from .leaks import MANY_EPISODES, SLOWER, grown, held, objects, sockets
+from .leaks import MANY_EPISODES, left, objects, slower, sockets
 from .orders import fast, order, short
 
 #: Where this program's own frames are: whoever runs here is no more in a call.
@@ -283,17 +283,15 @@ def _speed(lemon: Lemon, name: str) -> float:
 
 
 def _check(run: Run, url: str, before: Any) -> None:
-    for what in held(run.lemon):
-        say(leak=what)
-    for what in grown(before, objects()):
+    for what in left(run.lemon, before):
         say(leak=what)
     name = f"{run.kind} {run.seed} speed {os.getpid()}"
     with Lemon(KEY, base_url=url, requests_per_minute=None) as new:
         pairs = [(_speed(run.lemon, f"{name} old {i}"), _speed(new, f"{name} new {i}")) for i in range(6)]
-    best = min(old for old, _ in pairs) / min(fresh for _, fresh in pairs)
-    if best > SLOWER:
-        say(leak=f"the client is {best:.1f} times as slow as a new one")
-    say(note=f"speed of the used client: {1 / best:.2f} of a new one's")
+    note, leaks = slower(pairs)
+    for what in leaks:
+        say(leak=what)
+    say(note=note)
 
 
 def main(kind: str, seed: int, url: str, numbers: range) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
@@ -44,8 +44,23 @@ def objects() -> Counter[str]:
     return Counter(name for name in names if name.startswith(_WATCHED) and name not in _CACHED)
 
 
+def left(lemon: Any, before: Counter[str]) -> list[str]:
+    """Return what a client that nobody uses just now still holds, and which types there are many more of."""
+    after = objects()
+    return [
+        *held(lemon),
+        *(f"{after[name] - before[name]:+} {name}" for name in after if after[name] - before[name] > MANY),
+    ]
+
+
+def slower(pairs: Sequence[tuple[float, float]]) -> tuple[str, list[str]]:
+    """Compare the seconds of the used client with those of a new one. Returns what to note, and what is a leak."""
+    best = min(old for old, _ in pairs) / min(fresh for _, fresh in pairs)
+    leak = [f"the client is {best:.1f} times as slow as a new one"] if best > SLOWER else []
+    return f"speed of the used client: {1 / best:.2f} of a new one's", leak
+
+
 def held(lemon: Any) -> list[str]:
-    """Return what a client that nobody uses just now still holds."""
     core, found = lemon._core, []
     for kind, turns in getattr(getattr(core.http, "loop", None), "_turns", {}).items():
         if turns.value != IN_FLIGHT:
@@ -57,8 +72,3 @@ def held(lemon: Any) -> list[str]:
         else:
             lock.release()
     return found
-
-
-def grown(before: Counter[str], after: Counter[str]) -> list[str]:
-    """Return which types there are many more of."""
-    return [f"{after[name] - before[name]:+} {name}" for name in after if after[name] - before[name] > MANY]
