@@ -186,7 +186,7 @@ def test_rows_of_a_batch_are_split_too(emulator):  # noqa: F811
     assert plan_batch([{"prompt": "a cat", "model": "triple", "n": 7}], fan_out=True).rows == 3
     done = lemon("batch", "in.jsonl", "-o", "out", "--fan-out", "-m", "dall-e-3")
     assert done.exit_code == 0, done.stderr
-    assert "2 rows of the file make 4 rows for 8 images." in done.stderr
+    assert "2 rows of the file: 4 rows for 8 images." in done.stderr
     found = [json.loads(line) for line in Path("out/results.jsonl").read_text().splitlines()]
     assert [(one["id"], len(one["paths"])) for one in found] == [("cat-1", 3), ("cat-2", 3), ("cat-3", 1), ("dog", 1)]
     again = lemon("batch", "in.jsonl", "-o", "out", "--fan-out", "-m", "dall-e-3")
