@@ -252,6 +252,20 @@ def as_text(value: Any) -> Any:
     return value
 
 
+def without_pictures(value: Any) -> Any:
+    """Return parsed JSON without the data of its pictures. Their addresses stay."""
+    if isinstance(value, dict):
+        kept = {name: item for name, item in value.items() if name != "b64_json" and not _is_data(item)}
+        return {name: without_pictures(item) for name, item in kept.items()}
+    if isinstance(value, list):
+        return [without_pictures(item) for item in value]
+    return value
+
+
+def _is_data(value: object) -> bool:
+    return isinstance(value, Picture) or (isinstance(value, str) and is_data_url(value))
+
+
 def is_data_url(text: str) -> bool:
     """Tell whether an address holds its data itself."""
     return text[:64].lstrip()[:5].lower() == "data:"

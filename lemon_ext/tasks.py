@@ -37,6 +37,7 @@ from ._api import (
     submit_once,
     valid_id,
 )
+from ._base64 import without_pictures
 from ._flow import Call, Flow, Send, Sleep
 from ._response import APIResponse
 from ._retry import Deadline, backoff, wait_before
@@ -109,15 +110,20 @@ class Task:
         """Whether the task has ended, one way or the other."""
         return self._answer is not None and self._answer.state.ended
 
-    def to_dict(self) -> dict[str, Any]:
+    def to_dict(self, *, pictures: bool = True) -> dict[str, Any]:
         """Return plain JSON to resume with in another process: what is known, the prompt and a final answer included.
 
-        It never holds the key.
+        It never holds the key. A final answer may hold pictures as Base64, megabytes of it. ``pictures=False`` leaves
+        them out: save them first. A request that was answered at once with such pictures cannot be resumed from that.
         """
         known = {name: getattr(self, name) for name in _FIELDS}
         known["cost"] = None if self.cost is None else str(self.cost)
         if self.done and self._answer is not None:
-            known["answer"] = self._answer.whole
+            left = [without_pictures(dict(image)).get("url") for image in self._answer.images]
+            if pictures:
+                known["answer"] = self._answer.whole
+            elif any(left) or not left:
+                known["answer"] = without_pictures(self._answer.body)
         return {"kind": "lemon.task", **{name: value for name, value in known.items() if value is not None}}
 
     def submitted(self, answer: Answer, at: float) -> None:
@@ -159,7 +165,10 @@ _FIELDS: Final[Mapping[str, type]] = MappingProxyType(
 def restore(cls: type[TaskT], data: object, **bound: Any) -> TaskT:
     """Make a task of `Task.to_dict`'s JSON. Raises ValueError for anything else."""
     if not isinstance(data, Mapping) or not ("answer" in data or valid_id(data.get("id"))):
-        raise ValueError("Not a task: expected the JSON that ImageTask.to_dict() returns, with an 'id'.")
+        raise ValueError(
+            "Not a task: expected the JSON that ImageTask.to_dict() returns, with an 'id' or, for a request that was "
+            "answered at once, with its pictures."
+        )
     if wrong := [name for name, kind in _FIELDS.items() if not isinstance(data.get(name, kind()), kind)]:
         raise ValueError(f"Not a task: {', '.join(wrong)} has the wrong type.")
     known = {name: data.get(name) for name in _FIELDS} | {"cost": amount(data.get("cost"))}

@@ -283,6 +283,29 @@ def test_submit_of_an_inline_reply_is_done_already(colour):
     assert len(colour.requests) == 1
 
 
+@pytest.mark.parametrize(
+    ("reply", "resumed"),
+    [
+        ({"data": [{"b64_json": PIXEL}]}, None),
+        ({"data": [{"url": f"data:image/png;base64,{PIXEL}"}]}, None),
+        ({"data": [{"b64_json": PIXEL, "url": "https://img.example.net/a1.png"}]}, "https://img.example.net/a1.png"),
+        ({**COMPLETED, "data": [{"b64_json": PIXEL}]}, "https://img.example.net/b2.png"),  # asked again
+        (COMPLETED, "https://img.example.net/b2.png"),
+    ],
+)
+def test_a_handle_without_its_pictures_is_small_and_resumes_what_has_an_address(colour, reply, resumed):
+    lemon = colour.client(script(reply, COMPLETED))
+    task = colour.call(lemon.images.submit, "x")
+    small = json.dumps(task.to_dict(pictures=False))
+    assert PIXEL not in small
+    assert (PIXEL in json.dumps(task.to_dict())) == (PIXEL in json.dumps(reply))
+    if resumed is None:
+        with pytest.raises(ValueError, match="with its pictures"):
+            lemon.images.task_from_dict(json.loads(small))
+    else:
+        assert colour.call(lemon.images.task_from_dict(json.loads(small)).result)[0].url == resumed
+
+
 def test_a_handle_from_an_id_makes_no_request(colour):
     lemon = colour.client(script(COMPLETED))
     task = lemon.images.task("img_1")

@@ -13,7 +13,7 @@ from lemon_client.task_table import FIELDS
 
 from lemon_ext import _clock
 from lemon_ext._api import Answer
-from lemon_ext._base64 import as_text
+from lemon_ext._base64 import as_text, without_pictures
 from lemon_ext._files import put_aside, write_whole
 from lemon_ext._response import APIResponse, value_of
 from lemon_ext.capabilities import asked
@@ -131,11 +131,7 @@ def recognize(found: Journal) -> None:
 def without_data(answer: Answer) -> dict[str, Any]:
     """Return an answer without its pictures: they are saved as files, and the journal stays small."""
     rest = {name: value for name, value in answer.body.items() if value is not value_of(answer.body, FIELDS.images)}
-    return {**rest, "images": [_address_of(image) for image in answer.images]}
-
-
-def _address_of(image: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in image.items() if name != "b64_json" and str(value)[:5].lower() != "data:"}
+    return {**rest, "images": [without_pictures(dict(image)) for image in answer.images]}
 
 
 def keep_reply(folder: Path, row: int, response: APIResponse) -> Path | None:

@@ -1,0 +1,88 @@
+"""The service of docs/servers.md, as it stands there: killed in between, it pays once and loses nothing."""
+
+from __future__ import annotations
+
+import os
+import re
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+
+from lemon_ext.emulator import KEY, Emulator
+from tests.children import python
+from tests.conftest import ROOT
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not hasattr(os, "fork"), reason="SIGKILL is of other systems"),
+]
+
+
+@contextmanager
+def serving(folder: Path, emulator: Emulator) -> Iterator[tuple[Any, httpx.Client]]:
+    """Serve the example, and leave with a SIGKILL."""
+    environment = {**os.environ, "LEMONDATA_API_KEY": KEY, "LEMONDATA_BASE_URL": emulator.url, "PYTHONUNBUFFERED": "1"}
+    paths = os.pathsep.join([environment["PYTHONPATH"], str(folder)])
+    command = ("-m", "uvicorn", "app:app", "--port", "0")
+    with python(*command, cwd=folder, env={**environment, "PYTHONPATH": paths}) as server:
+        address, said = None, []
+        while address is None:
+            said.append(server.stderr.readline())
+            assert said[-1], "".join(said)
+            address = re.search(r"http://127\.0\.0\.1:\d+", said[-1])
+        with httpx.Client(base_url=address[0]) as http:
+            yield server, http
+        server.kill()
+        server.communicate()
+
+
+def sent(emulator: Emulator) -> list[Any]:
+    return [request for request in emulator.requests if request.method == "POST"]
+
+
+def until(http: httpx.Client, name: str, *states: str) -> httpx.Response:
+    end = time.monotonic() + 30
+    while time.monotonic() < end:
+        answer = http.get(f"/posters/{name}")
+        if (answer.headers["content-type"] == "image/png" and "done" in states) or (
+            answer.headers["content-type"] == "application/json" and answer.json()["state"] in states
+        ):
+            return answer
+        time.sleep(0.02)
+    raise AssertionError(answer.text)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    page = (ROOT / "docs" / "servers.md").read_text(encoding="utf-8")
+    (tmp_path / "app.py").write_text(re.findall(r"^```python\n(.*?)^```", page, re.DOTALL | re.MULTILINE)[0])
+    return tmp_path
+
+
+def test_the_example_survives_its_death_and_pays_once(folder):
+    with Emulator(task_seconds=1.0) as emulator:
+        with serving(folder, emulator) as (_, http):
+            for _ in range(2):  # a double click
+                assert http.put("/posters/cat", json={"prompt": "a white cat"}).status_code == 202
+            http.put("/posters/bad", json={"prompt": ""})
+            assert "prompt" in until(http, "bad", "refused").json()["told"]
+            until(http, "cat", "waiting")
+        assert emulator.charges == 1
+        emulator.inject("slow", on="submit", seconds=30)
+        with serving(folder, emulator) as (_, http):
+            assert until(http, "cat", "done").content.startswith(b"\x89PNG")
+            http.put("/posters/dog", json={"prompt": "a black dog"})
+            until(http, "dog", "submitting")
+            while len(sent(emulator)) < 2:
+                time.sleep(0.02)
+        with serving(folder, emulator) as (_, http):
+            assert until(http, "dog", "uncertain")
+            assert http.get("/posters/cat").content.startswith(b"\x89PNG")
+            http.put("/posters/dog", json={"prompt": "a black dog"})
+            assert until(http, "dog", "uncertain")
+        assert len(sent(emulator)) == 2
