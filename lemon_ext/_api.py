@@ -460,6 +460,20 @@ def get_balance() -> Question:
     return Question.of(endpoint._get_kwargs())
 
 
+def list_api_keys(query: Mapping[str, str]) -> Question:
+    """Return the request that lists the keys of the account; ``query`` chooses a page."""
+    from lemon_client.api.account import list_api_keys as endpoint
+
+    return Question.of({**endpoint._get_kwargs(), "params": query})
+
+
+def get_api_key_usage(key_id: str, query: Mapping[str, str]) -> Question:
+    """Return the request for what a key was charged for; ``query`` chooses a page and a time."""
+    from lemon_client.api.account import get_api_key_usage as endpoint
+
+    return Question.of({**endpoint._get_kwargs(key_id), "params": query})
+
+
 def acquire(session: Session, deadline: Deadline) -> Flow[None]:
     """Wait until the rate limit grants a request. Raises APITimeoutError if that takes longer than the deadline."""
     wait = session.rate_limit.acquire(_clock.monotonic(), deadline.left())

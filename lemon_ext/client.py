@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, Self, TypeAlias, TypeVar, Unpack
 
 from attrs import define, field, frozen
 
-from . import _generate
+from . import _clock, _generate, _usage
 from ._api import Record, ask, get_model_pricing
 from ._core import (
     AsyncCore,
@@ -36,12 +36,15 @@ from .tasks import Task, restore
 
 if TYPE_CHECKING:
     import os
+    from datetime import datetime
 
     import httpx
     from lemon_client import AuthenticatedClient
     from lemon_client.image_params import CreateVariationParams, EditImageParams, ImageParams, KnownModel
 
+    from ._flow import Flow
     from ._inputs import Picture
+    from ._usage import ApiKeyInfo, Usage
     from .ledger import Ledger
 
 __all__ = (
@@ -545,6 +548,26 @@ class Lemon:
         """
         return self._core.run(_generate.balance(self._core, self._core.limit(deadline)))
 
+    def api_keys(self, *, deadline: float | None = None) -> list[ApiKeyInfo]:
+        """Ask which keys the account has; free. As with `balance`, the client's key has to be a management token."""
+        return self._core.run(_usage.api_keys(self._core.session, self._core.limit(deadline)))
+
+    def usage(
+        self,
+        key_id: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        deadline: float | None = None,
+    ) -> Usage:
+        """Ask what a key was charged for between two moments, both included; free. It takes a management token, too.
+
+        ``key_id`` is an id of `api_keys`. All pages are read, again where they change while they are read
+        (``steady`` is false if they never came to rest). Raises NotFoundError for a key that there is not, and as
+        `balance` does.
+        """
+        return self._core.run(_charged(self._core, key_id, since, until, deadline))
+
     @property
     def raw(self) -> AuthenticatedClient:
         """The generated client, configured: same address, key and connections. It neither checks, waits nor retries."""
@@ -614,6 +637,21 @@ class AsyncLemon:
         """Async twin of `Lemon.balance`."""
         return await self._core.arun(_generate.balance(self._core, self._core.limit(deadline)))
 
+    async def api_keys(self, *, deadline: float | None = None) -> list[ApiKeyInfo]:
+        """Async twin of `Lemon.api_keys`."""
+        return await self._core.arun(_usage.api_keys(self._core.session, self._core.limit(deadline)))
+
+    async def usage(
+        self,
+        key_id: str,
+        *,
+        since: datetime | None = None,
+        until: datetime | None = None,
+        deadline: float | None = None,
+    ) -> Usage:
+        """Async twin of `Lemon.usage`."""
+        return await self._core.arun(_charged(self._core, key_id, since, until, deadline))
+
     @property
     def raw(self) -> AuthenticatedClient:
         """The generated client, configured, for its ``asyncio`` functions. See `Lemon.raw`."""
@@ -646,6 +684,13 @@ def _ledger(given: bool | str | os.PathLike[str] | Ledger | None) -> Ledger | No
     from .ledger import opened  # for those who want one: it brings the database
 
     return opened(given)
+
+
+def _charged(
+    core: BlockingCore | AsyncCore, key_id: str, since: datetime | None, until: datetime | None, deadline: float | None
+) -> Flow[Usage]:
+    first, last = (None if at is None else at.timestamp() for at in (since, until))
+    return _usage.usage(core.session, key_id, first, last, core.limit(deadline), _clock.wall())
 
 
 def _twin(lemon: LemonT, core: Any) -> LemonT:

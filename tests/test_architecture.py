@@ -188,7 +188,7 @@ def test_what_a_room_calls_public_is_there_in_order(room):
 #: The only methods that wait, and so the only ones to await.
 WAITING = {
     *("generate", "submit", "refresh", "result", "updates", "close", "__enter__", "__exit__"),
-    *("wait", "cancel", "pricing", "balance", "edit", "create_variation"),
+    *("wait", "cancel", "pricing", "balance", "edit", "create_variation", "api_keys", "usage"),
 }
 #: What waits in one class and not in another: `lemon.tasks.get` asks, `lemon.models.get` asks with ``live`` alone.
 WAITING_IN = {"Tasks": {"get"}}

@@ -716,7 +716,10 @@ def test_the_spoilt_answers_are_spoilt(api):
         ("slow,seconds=fast", "The setting seconds of slow is a number, zero or more, not 'fast'."),
         ("slow,seconds=nan", "The setting seconds of slow is a number"),
         ("fewer_images@look", "The fault fewer_images strikes on submit, not on 'look'."),
-        ("html_502@nowhere", "The fault html_502 strikes on submit or look or image or ask, not on 'nowhere'."),
+        (
+            "html_502@nowhere",
+            "The fault html_502 strikes on submit or look or image or ask or records, not on 'nowhere'.",
+        ),
         ("html_502,x=1", "The fault html_502 has no setting 'x'; it has: none."),
     ],
 )
@@ -736,7 +739,7 @@ def test_every_fault_does_exactly_what_its_row_says():
     for name, fault in FAULTS.items():
         assert name == fault.name
         assert fault.summary
-        assert sum(act is not None for act in (fault.instead, fault.plan, fault.answer)) == 1
+        assert sum(act is not None for act in (fault.instead, fault.plan, fault.answer, fault.account)) == 1
 
 
 def test_the_page_of_the_emulator_lists_every_fault_as_it_is():

@@ -22,6 +22,7 @@ import codes
 import live
 import money
 import pictures
+import usage
 import waiting
 import yaml
 from contract import (
@@ -108,6 +109,7 @@ def load(text: str, *, house_rules: bool = True) -> Contract:
             money.faults,
             live.faults,
             pictures.faults,
+            usage.faults,
         ),
     ]
     for stage in stages if house_rules else stages[1:3]:

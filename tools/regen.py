@@ -31,6 +31,7 @@ from lint import load
 from live import live_table
 from money import money_table, prices_section
 from pictures import picture_table
+from usage import usage_table
 from waiting import task_table, tasks_section
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -70,6 +71,7 @@ def outputs(contract: Contract, text: str, pins: dict[str, str]) -> dict[str, by
             "error_table": error_table(contract),
             "picture_table": picture_table(contract),
             "money_table": money_table(contract),
+            "usage_table": usage_table(contract),
         }
         for name, body in modules.items():
             (package / f"{name}.py").write_text(body, encoding="utf-8")

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
+from lemon_ext._amount import dollars
 from lemon_ext._words import count
 
 from ._options import load_emulator
@@ -43,9 +46,14 @@ from ._screen import screen
 @click.option(
     "--rpm", metavar="N", type=click.IntRange(min=1), help="Requests a minute; more get 429. [default: no limit]"
 )
-def emulator(
-    port: int, host: str, faults: tuple[str, ...], task_seconds: float, latency: float, rpm: int | None
-) -> int:
+@click.option("--balance", metavar="USD", help="What the account holds; what exceeds it gets 402. [default: no limit]")
+@click.option(
+    "--price",
+    metavar="USD",
+    default="0.01",
+    help="What an image costs whose price the contract does not say. It is made up. [default: 0.01]",
+)
+def emulator(port: int, host: str, faults: tuple[str, ...], rpm: int | None, **options: Any) -> int:
     """Serve the API on this machine, without a key and without charges.
 
     The first line on stdout is the address; after it, the two variables that send a client there. Ctrl-C stops it and
@@ -55,7 +63,7 @@ def emulator(
     if "list" in faults:
         return _list_faults()
     try:
-        local = emulator_class(task_seconds=task_seconds, latency=latency, requests_per_minute=rpm, faults=faults)
+        local = emulator_class(requests_per_minute=rpm, faults=faults, **options)
     except ValueError as exc:
         raise click.UsageError(str(exc)) from None
 
@@ -73,7 +81,7 @@ def emulator(
     charges, images = local.charges, local.images
     screen.note(
         f"{count(len(local.requests), 'request')}, {charges:,} of them would have been billed, for "
-        f"{count(images, 'image')}."
+        f"{count(images, 'image')}: {dollars(local.account.spent)}."
     )
     return 0
 

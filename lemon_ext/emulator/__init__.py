@@ -19,6 +19,8 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from .account import Account as Account
+    from .account import UsageRecord as UsageRecord
     from .core import Charge as Charge
     from .core import Emulator as Emulator
     from .core import Seen as Seen
@@ -34,6 +36,7 @@ if TYPE_CHECKING:
 
 _HOME = {
     "ADDRESS": "records",
+    "Account": "account",
     "Charge": "core",
     "Emulator": "core",
     "FAULTS": "faults",
@@ -43,6 +46,7 @@ _HOME = {
     "Response": "records",
     "Seen": "core",
     "TOKEN": "records",
+    "UsageRecord": "account",
     "parse_fault": "faults",
     "serve": "server",
 }

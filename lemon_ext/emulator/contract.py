@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cache
 from importlib.resources import files
@@ -30,8 +31,8 @@ NOT_TAKEN: Final[Mapping[str, Any]] = {"not": {}}
 
 @frozen
 class Operation:
-    """One operation: how the key of who may call it begins, the schemas of its requests and answers, and by status the
-    headers it sends and the examples of what it answers.
+    """One operation: how the key of who may call it begins, the schemas of its requests and answers, by status the
+    headers it sends and the examples of what it answers, and the schemas of what stands in its query.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Operation:
     answers: Mapping[str, Any] = field(repr=False)
     headers: Mapping[str, frozenset[str]] = field(repr=False)
     examples: Mapping[str, Sequence[Any]] = field(repr=False)
+    query: Mapping[str, Draft202012Validator] = field(repr=False)
 
     def example(self, status: str, **fields: str) -> Any:
         """Return the first documented answer with this status that has these values among its own; None: there is none.
@@ -49,6 +51,19 @@ class Operation:
         """
         shown = (value for value in self.examples.get(status, ()) if isinstance(value, dict))
         return next((value for value in shown if all(one in value.values() for one in fields.values())), None)
+
+    def problem(self, query: Mapping[str, str]) -> Problem | None:
+        """Return what is wrong with a query, None if nothing is. What is not documented is passed over."""
+        for name, text in query.items():
+            if name in self.query:
+                value = int(text) if re.fullmatch(r"-?\d{1,9}", text) and self._is_number(name) else text
+                if any(self.query[name].iter_errors(value)):
+                    return Problem(name, "invalid_value", f"`{name}` cannot be that")
+        return None
+
+    def _is_number(self, name: str) -> bool:
+        schema: Any = self.query[name].schema
+        return bool(schema.get("type") == "integer")
 
 
 @frozen
@@ -130,6 +145,17 @@ class Contract:
         given = (fields[one] for one in (name, *also) if one in fields)
         return next(given, self.default(name, model))
 
+    def price(self, fields: Mapping[str, Any]) -> Decimal | None:
+        """Return what the contract says that an image of a generation costs, None where it says nothing."""
+        model = str(self.value(fields, "model"))
+        table: Mapping[str, Any] = self.data.get("x-lemon-prices", {}).get("models", {})
+        families = [name for name in table if "*" in name and fnmatchcase(model, name)]
+        for entry in table.get(model if model in table else max(families, key=len, default=""), ()):
+            allowed = {name: one if isinstance(one, list) else [one] for name, one in entry.get("when", {}).items()}
+            if all(self.value(fields, name, model) in some for name, some in allowed.items()):
+                return Decimal(entry["usd"]) if "usd" in entry else None
+        return None
+
     def problems(
         self, fields: object, shape: Mapping[str, Any] | None = None, common: Sequence[str] = ()
     ) -> list[Problem]:
@@ -180,7 +206,12 @@ class Contract:
         }
         prefix = self._prefix(node.get("security", ()))
         takes = {kind: self.resolve(media.get("schema", {})) for kind, media in content.items()}
-        return Operation(node["operationId"], method, prefix, takes, answers, headers, examples)
+        query = {
+            one["name"]: self._validator(one["schema"])
+            for one in map(self.resolve, node.get("parameters", ()))
+            if one["in"] == "query"
+        }
+        return Operation(node["operationId"], method, prefix, takes, answers, headers, examples, query)
 
     def _prefix(self, security: Sequence[Mapping[str, Any]]) -> str | None:
         """Return how the key begins that an operation wants, None if it wants none."""

@@ -17,8 +17,10 @@ import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from decimal import Decimal
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Self, TypeAlias
+from urllib.parse import parse_qsl
 
 import anyio
 from attrs import define, evolve, field, frozen
@@ -26,6 +28,9 @@ from lemon_client.money_table import BILLING
 from lemon_client.picture_table import FORMS
 from lemon_client.task_table import CANCELS, POLLS
 
+from lemon_ext._amount import amount
+
+from .account import BALANCE, KEYS, RECORDS, Account, UsageRecord
 from .contract import GENERATION, Contract, Operation, Problem
 from .faults import Injection, Place, Plan, arm, faults_in, parse_fault
 from .form import FORM, MAX_FORM, read_form
@@ -59,6 +64,9 @@ class Charge:
     n: int
     at: float
     request: Mapping[str, Any] = field(repr=False)
+    #: US dollars, and what the answer called the request.
+    cost: Decimal = Decimal(0)
+    request_id: str = ""
 
 
 @frozen
@@ -88,6 +96,9 @@ class Job:
     at: float = 0.0
     cancelled: bool = False
     operation: str = GENERATION
+    #: Whose request it is, and what it is called.
+    key: str = field(default="", repr=False)
+    request_id: str = ""
     #: For what changes a picture: the first one that came, and the mask.
     source: bytes | None = field(default=None, repr=False)
     mask: bytes | None = field(default=None, repr=False)
@@ -108,7 +119,9 @@ class Emulator:
 
     ``task_seconds``: how long a task takes, or a function of the model and a `random.Random`. ``latency``: seconds
     before every answer. ``requests_per_minute``: more are answered with 429 (None: no limit). ``faults``: armed from
-    the start, as `parse_fault` reads them. ``seed``: other colours, and other random durations. ``clock`` and ``wall``
+    the start, as `parse_fault` reads them. ``balance``: what the account holds, in US dollars; what exceeds it gets a
+    402 (None: no limit). ``price``: what an image costs whose price the contract does not say; it is made up.
+    ``seed``: other colours, and other random durations. ``clock`` and ``wall``
     tell the time; ``sleep`` and ``asleep`` are what the transport waits with. ``contract``: another contract than the
     package's own, as data. ``task_seconds``, ``latency`` and ``requests_per_minute`` can be set at any time.
     """
@@ -121,6 +134,8 @@ class Emulator:
         latency: float = 0.0,
         requests_per_minute: int | None = None,
         faults: Iterable[str | Injection] = (),
+        balance: str | float | Decimal | None = None,
+        price: str | float | Decimal = "0.01",
         seed: int = 0,
         wall: Callable[[], float] = time.time,
         sleep: Callable[[float], object] = time.sleep,  # noqa: TID251 - handed to the transport, which does the waiting
@@ -135,6 +150,7 @@ class Emulator:
         poll = POLLS[GENERATION].operation
         self._look_path = re.sub(r"\{\w+\}", "{task_id}", self.contract.path_of(poll))
         self._prefix = self.contract.example(poll).rpartition("_")[0] + "_"
+        self._money = None if balance is None else _amount(balance, "balance"), _amount(price, "price")
         self._faults = [parse_fault(fault) if isinstance(fault, str) else fault for fault in faults]
         self._lock = threading.Lock()
         self._server: Server | None = None
@@ -144,6 +160,7 @@ class Emulator:
         """Forget all tasks, charges and requests, and arm the faults that it was made with again."""
         with self._lock:
             self.ledger: list[Charge] = []
+            self.account = Account(*self._money)
             self.requests: list[Seen] = []
             self._jobs: dict[str, Job] = {}
             self._aliases: dict[str, str] = {}
@@ -234,6 +251,10 @@ class Emulator:
         )  # fmt: skip
 
     def _prepare(self, operation: Operation, request: Request, params: Mapping[str, str]) -> Handling:
+        query = dict(parse_qsl(request.query))
+        if (wrong := operation.problem(query)) is not None:
+            raise Refusal(_refused([wrong]))
+
         def handling(place: Place, job: Job | None, act: Callable[[], Response]) -> Handling:
             return Handling(place, job, act, lambda it: self._with_ids(operation, self._checked(operation, it), job))
 
@@ -241,6 +262,7 @@ class Emulator:
         match operation.id:
             case name if name in POLLS:
                 job = self._job(operation, *self._fields(operation, request))
+                job.key = request.headers.get("authorization", "").partition(" ")[2].strip()
                 return handling("submit", job, lambda: self._accept(job, request.origin))
             case name if name == POLLS[GENERATION].operation:
                 job = self._known(*params.values())
@@ -248,6 +270,9 @@ class Emulator:
             case name if cancel is not None and name == cancel.operation:
                 job = self._known(*params.values())
                 return handling("ask", job, lambda: self._cancel(operation, job))
+        if operation.id in (BALANCE, KEYS, RECORDS):
+            place: Place = "records" if operation.id == RECORDS else "ask"
+            return handling(place, None, lambda: self.account.answer(operation, params, query, self.wall()))
         if operation.method == "GET" and any(operation.examples.values()):
             return handling("ask", None, lambda: _shown(operation, params))
         raise Refusal(refuse(501, f"The emulator does not emulate {operation.id}", code="not_emulated"))
@@ -262,7 +287,12 @@ class Emulator:
         for fault, details in ((strike.fault, strike.details) for strike in others):
             if fault.plan is not None and handling.job is not None:
                 fault.plan(handling.job.plan, {**details, **now})
-        response = handling.check(handling.act())
+            if fault.account is not None:
+                fault.account(self.account, {**details, **now})
+        try:
+            response = handling.check(handling.act())
+        except Refusal as refusal:  # the account does not cover it, or does not know what it is asked for
+            return handling.check(refusal.response)
         for fault, details in ((strike.fault, strike.details) for strike in others):
             if fault.answer is not None:
                 response = fault.answer(response, {**details, **now})
@@ -293,14 +323,15 @@ class Emulator:
 
     def _with_ids(self, operation: Operation, response: Response, job: Job | None) -> Response:
         """Add the ids that the contract says are sent beside an answer. A charge has one once it is settled."""
-        ids = dict.fromkeys(BILLING.request_id.headers, f"req_{secrets.token_hex(8)}")
+        submitted = job is not None and operation.id in POLLS and job.request_id
+        ids = dict.fromkeys(BILLING.request_id.headers, submitted or _request_id())
         if job is not None and job.created:
             is_task = job.plan.reply == "task"
             ended = not is_task or (self.clock() >= job.at + job.plan.seconds and not job.cancelled)
             if is_task:
                 ids["x-task-id"] = job.id
             if ended and job.plan.failure is None:
-                ids |= dict.fromkeys(BILLING.billing_id.headers, f"txn_{job.id}")
+                ids |= dict.fromkeys(BILLING.billing_id.headers, _billing_id(job))
         sent = operation.headers.get(str(response.status), frozenset())
         own = {name: value for name, value in ids.items() if name in sent}
         return evolve(response, headers={**response.headers, **own})
@@ -374,9 +405,22 @@ class Emulator:
                     yield picture.body
 
     def _accept(self, job: Job, origin: str) -> Response:
-        job.created, job.at = int(self.wall()), self.clock()
-        is_task = job.plan.reply == "task"
-        self.ledger.append(Charge(job.id if is_task else None, job.model, job.n, job.at, job.request))
+        now, plan = self.wall(), job.plan
+        is_task = plan.reply == "task"
+        job.request_id = _request_id()
+        price = self.contract.price(job.request) if job.operation == GENERATION else None
+        record = UsageRecord(
+            job.key, job.model, (self.account.price if price is None else price) * job.n, now + plan.misdated,
+            now + plan.late, settled_at=now + (plan.seconds if is_task else 0.0),
+        )  # fmt: skip
+        if not plan.nameless:
+            record = evolve(record, request_id=job.request_id, billing_id=None if plan.failure else _billing_id(job))
+        self.account.charge(record)
+        for _ in range(plan.foreign):
+            self.account.foreign(job.key, job.model, now, cost=record.cost)
+        job.created, job.at = int(now), self.clock()
+        ids = (job.request, record.cost, job.request_id)
+        self.ledger.append(Charge(job.id if is_task else None, job.model, job.n, job.at, *ids))
         self._jobs[job.id] = job
         if not is_task:
             return reply(answer(created=job.created, images=self._data(job, origin)))
@@ -500,6 +544,22 @@ def _shown(operation: Operation, params: Mapping[str, str]) -> Response:
     if (found := operation.example("200", **params)) is not None:
         return reply(found)
     return reply(operation.example("404"), 404)
+
+
+def _request_id() -> str:
+    return f"req_{secrets.token_hex(8)}"
+
+
+def _billing_id(job: Job) -> str:
+    return f"txn_{job.id}"
+
+
+def _amount(given: object, name: str) -> Decimal:
+    """Return an amount of money. Raises ValueError."""
+    exact = amount(given)
+    if exact is None:
+        raise ValueError(f"{name} is an amount in US dollars, zero or more, for example 2.50, and not {given!r}.")
+    return exact
 
 
 def _refused(problems: list[Problem]) -> Response:

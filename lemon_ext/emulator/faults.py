@@ -1,9 +1,10 @@
 """Everything the emulator can do wrong, as one table.
 
 A fault strikes a request at a *place*: ``submit`` (what is billed), ``look`` (a question for a task), ``image``
-(fetching a picture) or ``ask`` (any other free request: models, prices, cancelling). What it does is one of three
-things: answer **instead** of handling the request, so that nothing is accepted; change the **plan** of an accepted
-request; or change the finished **answer** (accepted, billed).
+(fetching a picture), ``records`` (a page of usage records) or ``ask`` (any other free request: models, prices,
+cancelling). What it does is one of four things: answer **instead** of handling the request, so that nothing is
+accepted; change the **plan** of an accepted request; change the **account** before it is read; or change the finished
+**answer** (accepted, billed).
 """
 
 from __future__ import annotations
@@ -17,12 +18,14 @@ from email.utils import formatdate
 from typing import Any, Final, Literal, TypeAlias
 
 from attrs import define, evolve, field, frozen
+from lemon_client.usage_table import USAGE
 
-from .records import Response, refuse
+from .account import Account
+from .records import KEY, Response, refuse
 from .task import with_status
 
-Place: TypeAlias = Literal["submit", "look", "image", "ask"]
-PLACES: Final[tuple[Place, ...]] = ("submit", "look", "image", "ask")
+Place: TypeAlias = Literal["submit", "look", "image", "ask", "records"]
+PLACES: Final[tuple[Place, ...]] = ("submit", "look", "image", "ask", "records")
 Details: TypeAlias = Mapping[str, Any]
 
 
@@ -41,6 +44,12 @@ class Plan:
     #: How pictures differ from what was asked for: how many times smaller, and of which format.
     smaller: int = 1
     format: str | None = None
+    #: How its usage record differs: seconds until it is shown, seconds by which its date is wrong, whether it lacks its
+    #: ids, and how many charges of other programs come with it.
+    late: float = 0.0
+    misdated: float = 0.0
+    nameless: bool = False
+    foreign: int = 0
 
 
 @frozen
@@ -56,6 +65,7 @@ class Fault:
     instead: Callable[[Details], Response] | None = None
     plan: Callable[[Plan, Details], None] | None = None
     answer: Callable[[Response, Details], Response] | None = None
+    account: Callable[[Account, Details], None] | None = None
 
 
 @define
@@ -193,6 +203,24 @@ def _expire(plan: Plan, details: Details) -> None:
     plan.issue += 1
 
 
+def _foreign(plan: Plan, details: Details) -> None:
+    plan.foreign += 1
+
+
+def _moved(account: Account, details: Details) -> None:
+    last = account.records[-1] if account.records else None
+    key, model = (KEY, "") if last is None else (last.key, last.model)
+    account.foreign(key, model, details["now"] - details["seconds"])
+
+
+def _in_currency(response: Response, details: Details) -> Response:
+    """Say of each record in which currency it is."""
+    body = response.json()
+    for record in body.get(USAGE.entries[0][0], ()):
+        record[USAGE.record.currency[0][0]] = details["currency"]
+    return evolve(response, body=json.dumps(body).encode())
+
+
 def _with_status(response: Response, details: Details) -> Response:
     try:
         body = response.json()
@@ -202,8 +230,9 @@ def _with_status(response: Response, details: Details) -> Response:
 
 
 REASON: Final = "The prompt was refused by the content policy"
-_API: Final[tuple[Place, ...]] = ("submit", "look", "ask")
+_API: Final[tuple[Place, ...]] = ("submit", "look", "ask", "records")
 _ASK: Final[tuple[Place, ...]] = ("ask",)
+_RECORDS: Final[tuple[Place, ...]] = ("records",)
 _LOOK_FIRST: Final[tuple[Place, ...]] = ("look", "submit")
 _SUBMIT: Final[tuple[Place, ...]] = ("submit",)
 _IMAGE: Final[tuple[Place, ...]] = ("image",)
@@ -282,6 +311,21 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("other_format", "pictures in WebP, whatever was asked for", _SUBMIT, plan=_set(format="webp")),
         Fault("no_images", "complete, without an image", _SUBMIT, plan=_set(n=0)),
         Fault("empty_url", "complete, with empty addresses", _SUBMIT, plan=_set(blank=True)),
+        # the account's books
+        Fault("late_record", "the usage record is shown so many seconds later", _SUBMIT, {"seconds": 600.0},
+              plan=lambda plan, details: setattr(plan, "late", details["seconds"])),
+        Fault("nameless_record", "the usage record has neither a request id nor a billing id", _SUBMIT,
+              plan=_set(nameless=True)),
+        Fault("clock_ahead", "the usage record is dated so many seconds too late", _SUBMIT, {"seconds": 240.0},
+              plan=lambda plan, details: setattr(plan, "misdated", details["seconds"])),
+        Fault("clock_behind", "the usage record is dated so many seconds too early", _SUBMIT, {"seconds": 240.0},
+              plan=lambda plan, details: setattr(plan, "misdated", -details["seconds"])),
+        Fault("foreign_charge", "another program with this key is charged for the same model at this moment", _SUBMIT,
+              plan=_foreign),
+        Fault("moving_pages", "a record from so many seconds ago appears just before the page is read", _RECORDS,
+              {"seconds": 60.0}, account=_moved),
+        Fault("other_currency", "the records are in another currency", _RECORDS, {"currency": "CNY"},
+              answer=_in_currency),
         # pictures
         Fault("image_expired", "the address has expired; the next poll of the task gives a fresh one", _IMAGE,
               plan=_expire),

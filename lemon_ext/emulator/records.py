@@ -12,7 +12,7 @@ from attrs import field, frozen
 KEY: Final = "sk-emulator"
 #: The same for what takes a management token.
 TOKEN: Final = "mt-emulator"  # noqa: S105 - there is nothing to protect
-REFUSED_KEYS: Final = {"sk-invalid": "invalid_api_key", "sk-expired": "expired_api_key"}
+REFUSED_KEYS: Final = {f"{kind}-{word}": f"{word}_api_key" for kind in ("sk", "mt") for word in ("invalid", "expired")}
 #: Where the emulator lives when no socket is involved.
 ADDRESS: Final = "http://lemon.emulator"
 JSON: Final = "application/json"
@@ -22,7 +22,7 @@ MAX_BODY: Final = 1024 * 1024
 
 @frozen
 class Request:
-    """One request. ``path`` is as on the wire, without the query; header names are in lower case.
+    """One request. ``path`` is as on the wire, without the ``query``; header names are in lower case.
 
     ``origin`` is the scheme and host that the client used: addresses of images begin with it.
     """
@@ -32,6 +32,7 @@ class Request:
     headers: Mapping[str, str] = field(factory=dict, repr=False)
     body: bytes = field(default=b"", repr=False)
     origin: str = ADDRESS
+    query: str = ""
 
 
 @frozen

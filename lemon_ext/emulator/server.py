@@ -178,7 +178,8 @@ async def _incoming(request: StarletteRequest) -> Request:
     headers = {name.lower(): value for name, value in request.headers.items()}
     origin = f"{request.url.scheme}://{request.url.netloc}"
     path = raw_path.partition(b"?")[0].decode("ascii", "replace")
-    return Request(request.method, path, headers, bytes(body), origin)
+    query = request.scope["query_string"].decode("ascii", "replace")
+    return Request(request.method, path, headers, bytes(body), origin, query)
 
 
 def _url(listening: socket.socket) -> str:

@@ -52,9 +52,9 @@ class _Broken(httpx.SyncByteStream, httpx.AsyncByteStream):
 
 def _incoming(request: httpx.Request) -> Request:
     headers = {name.lower(): value for name, value in request.headers.items()}
-    path = request.url.raw_path.partition(b"?")[0].decode("ascii")
+    path, _, query = request.url.raw_path.decode("ascii").partition("?")
     origin = f"{request.url.scheme}://{headers.get('host', request.url.netloc.decode('ascii'))}"
-    return Request(request.method, path, headers, request.content, origin)
+    return Request(request.method, path, headers, request.content, origin, query)
 
 
 def _patience(request: httpx.Request) -> float | None:

@@ -1,6 +1,9 @@
 # @generated from openapi.yaml by openapi-python-client 0.29.1. Do not edit: change openapi.yaml and run "make regen".
 """Contains all the data models used in inputs/outputs"""
 
+from .api_key import ApiKey
+from .api_key_list import ApiKeyList
+from .api_key_usage import ApiKeyUsage
 from .balance import Balance
 from .error_detail import ErrorDetail
 from .error_response import ErrorResponse
@@ -30,11 +33,18 @@ from .model_alternative import ModelAlternative
 from .model_list import ModelList
 from .model_pricing import ModelPricing
 from .model_suggestion import ModelSuggestion
+from .pagination import Pagination
 from .task_error_detail import TaskErrorDetail
 from .task_status_known import TaskStatusKnown
+from .usage_record import UsageRecord
+from .usage_scene_known import UsageSceneKnown
+from .usage_summary import UsageSummary
 from .validation_error import ValidationError
 
 __all__ = (
+    "ApiKey",
+    "ApiKeyList",
+    "ApiKeyUsage",
     "Balance",
     "ErrorDetail",
     "ErrorResponse",
@@ -64,7 +74,11 @@ __all__ = (
     "ModelList",
     "ModelPricing",
     "ModelSuggestion",
+    "Pagination",
     "TaskErrorDetail",
     "TaskStatusKnown",
+    "UsageRecord",
+    "UsageSceneKnown",
+    "UsageSummary",
     "ValidationError",
 )

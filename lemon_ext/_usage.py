@@ -1,0 +1,241 @@
+"""The account's usage records: which keys there are, and what one of them was charged for. Reading them is free.
+
+Records come in pages, and more may come while pages are read. So a reading counts only if each page tells of as many
+records as came in all; else everything is read again, and what was ever seen is kept (`Usage.steady` is false then).
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from datetime import UTC, datetime
+from decimal import Decimal
+from typing import Any, Final, overload
+
+from attrs import field, frozen
+from lemon_client.usage_table import USAGE, Paths
+
+from ._amount import amount
+from ._api import Record, Session, ask, get_api_key_usage, list_api_keys
+from ._flow import Flow
+from ._response import value_of
+from ._retry import Deadline
+from .errors import AuthenticationError, PermissionDeniedError
+
+__all__ = ("ApiKeyInfo", "Charge", "Usage")
+
+#: How often all pages are read, where they change while they are read.
+READINGS: Final = 4
+#: Pages of one list. More is no list, but a server that turns in circles.
+MOST_PAGES: Final = 100_000
+
+
+@frozen
+class ApiKeyInfo:
+    """A key, as the account lists it: never the whole of it. ``fields`` is all that was told."""
+
+    id: str
+    shown: str | None
+    name: str | None
+    fields: Mapping[str, Any] = field(repr=False)
+
+    def fits(self, key: str) -> bool:
+        """Tell whether the shortened form can be that of a key. One that shows nothing but its kind tells nothing."""
+        head, tail = _ends(self.shown or "")
+        kind = next((begin for begin in USAGE.keys_begin if head.startswith(begin)), "")
+        return len(head) > len(kind) and len(key) > len(head) and key.startswith(head) and key.endswith(tail)
+
+
+@frozen
+class Charge:
+    """A usage record: what a request was billed. ``at`` is in Unix seconds. None: the record does not say.
+
+    ``models`` are the names that the record has for the model that was asked for. ``cost`` is exact, and in US dollars
+    unless ``currency`` names another one.
+    """
+
+    request_id: str | None
+    billing_id: str | None
+    models: tuple[str, ...]
+    at: float | None
+    cost: Decimal | None
+    currency: str | None = None
+    scene: str | None = None
+
+    @property
+    def usd(self) -> Decimal | None:
+        """The amount, if it is one in US dollars."""
+        return self.cost if self.currency is None else None
+
+    @property
+    def for_images(self) -> bool:
+        """Whether it may be for images: that is what it says, or it says nothing."""
+        return self.scene in (None, USAGE.scene)
+
+
+@frozen(eq=False)
+class Usage(Sequence[Charge]):
+    """What a key was charged for. ``steady``: no record came or went while they were read. ``at``: when reading began,
+    in Unix seconds.
+    """
+
+    charges: Sequence[Charge] = field(repr=False)
+    steady: bool
+    at: float
+
+    @overload
+    def __getitem__(self, index: int) -> Charge: ...
+    @overload
+    def __getitem__(self, index: slice) -> Sequence[Charge]: ...
+    def __getitem__(self, index: int | slice) -> Charge | Sequence[Charge]:
+        return self.charges[index]
+
+    def __len__(self) -> int:
+        return len(self.charges)
+
+    @property
+    def usd(self) -> Decimal | None:
+        """What they cost together; None if one says no amount in US dollars, because a sum would be wrong."""
+        amounts = [one.usd for one in self.charges]
+        return None if None in amounts else sum(filter(None, amounts), Decimal(0))
+
+
+def api_keys(session: Session, deadline: Deadline) -> Flow[list[ApiKeyInfo]]:
+    """Return the keys of the account."""
+    found: dict[str, ApiKeyInfo] = {}
+    number, last = 1, 1
+    while number <= last:
+        page = yield from _asked(session, list_api_keys(_query(number)), deadline)
+        entries = _entries(page, USAGE.key.entries)
+        for entry in entries:
+            if name := _text(value_of(entry, USAGE.key.id)):
+                shown, people = (_text(value_of(entry, paths)) for paths in (USAGE.key.shown, USAGE.key.name))
+                found[name] = ApiKeyInfo(name, shown, people, entry)
+        number, last = number + 1, _last(page, number, len(entries))
+    return list(found.values())
+
+
+def usage(
+    session: Session, key_id: str, since: float | None, until: float | None, deadline: Deadline, now: float
+) -> Flow[Usage]:
+    """Return what a key was charged for between two moments, in Unix seconds; None is from the first, to the last."""
+    window = {name: moment(at) for name, at in ((USAGE.since, since), (USAGE.until, until)) if at is not None}
+    seen: Counter[Charge] = Counter()
+    before: Counter[Charge] | None = None
+    for _ in range(READINGS):
+        charges, told = yield from _reading(session, key_id, window, deadline)
+        if told == {len(charges)} and not _twice(charges):
+            return Usage(charges, True, now)
+        these = Counter(charges)
+        if told == {None} and these == before:  # nobody says how many there are
+            return Usage(charges, True, now)
+        seen |= these
+        before = these
+    return Usage(list(seen.elements()), False, now)
+
+
+def _reading(
+    session: Session, key_id: str, window: Mapping[str, str], deadline: Deadline
+) -> Flow[tuple[list[Charge], set[int | None]]]:
+    """Read all pages once. Returns the records, and how many there are by what each page says."""
+    charges: list[Charge] = []
+    names: dict[str, str] = {}
+    told: set[int | None] = set()
+    number, last = 1, 1
+    while number <= last:
+        page = yield from _asked(session, get_api_key_usage(key_id, {**_query(number), **window}), deadline)
+        entries = _entries(page, USAGE.entries)
+        charges += (_charge(entry, names) for entry in entries)
+        told.add(_count(value_of(page, USAGE.total)))
+        number, last = number + 1, _last(page, number, len(entries))
+    return charges, told
+
+
+def _asked(session: Session, question: Any, deadline: Deadline) -> Flow[Record]:
+    try:
+        return (yield from ask(session, question, deadline))
+    except AuthenticationError as exc:
+        exc.add_note("Usage records take a management token in the place of the API key; it may have expired.")
+        raise
+    except PermissionDeniedError as exc:
+        exc.add_note("The management token has no right to read this.")
+        raise
+
+
+def _query(number: int) -> dict[str, str]:
+    return {USAGE.page: str(number), USAGE.limit: str(USAGE.most)}
+
+
+def _entries(page: Mapping[str, Any], paths: Paths) -> list[Mapping[str, Any]]:
+    found = value_of(page, paths)
+    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+
+
+def _last(page: Mapping[str, Any], number: int, entries: int) -> int:
+    """Return the number of the last page. Where it is not told, a full page has a next one."""
+    told = _count(value_of(page, USAGE.last))
+    return min(told if told is not None else number + (entries >= USAGE.most), MOST_PAGES)
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
+
+
+def _twice(charges: Sequence[Charge]) -> bool:
+    """Tell whether a record came on two pages."""
+    ids = [one.billing_id for one in charges if one.billing_id is not None]
+    return len(set(ids)) < len(ids)
+
+
+def _charge(entry: Mapping[str, Any], names: dict[str, str]) -> Charge:
+    """Read a record. Names that many records have are held once."""
+
+    def told(paths: Paths) -> str | None:
+        text = _text(value_of(entry, paths))
+        return None if text is None else names.setdefault(text, text)
+
+    record = USAGE.record
+    models = tuple(dict.fromkeys(filter(None, (told((path,)) for path in record.model))))
+    currency = told(record.currency)
+    return Charge(
+        _text(value_of(entry, record.request_id)), _text(value_of(entry, record.billing_id)), models,
+        _moment(value_of(entry, record.at)), amount(value_of(entry, record.cost)),
+        None if currency is None or currency.strip().upper() == _USD else currency, told(record.scene),
+    )  # fmt: skip
+
+
+#: The currency of every amount that names none.
+_USD: Final = "USD"
+
+
+def moment(at: float) -> str:
+    """Return a moment as a query has it, to the second below."""
+    return datetime.fromtimestamp(int(at // 1), UTC).isoformat().replace("+00:00", "Z")
+
+
+def _moment(value: object) -> float | None:
+    """Read when a record was made. A time without a zone is taken for UTC, a number for Unix seconds."""
+    if isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < 1e11:
+        return float(value)
+    if not isinstance(value, str):
+        return None
+    try:
+        found = datetime.fromisoformat(value.strip())
+    except ValueError:
+        return None
+    return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _ends(shown: str) -> tuple[str, str]:
+    """Return what a shortened key shows of its beginning and of its end."""
+    marks = [index for index, letter in enumerate(shown) if letter in ".…*•"]
+    return (shown[: marks[0]], shown[marks[-1] + 1 :]) if marks else (shown, "")
+
+
+def fitting(keys: Sequence[ApiKeyInfo], key: str) -> Iterator[ApiKeyInfo]:
+    """Yield the keys whose shortened form can be that of a key."""
+    return (one for one in keys if one.fits(key))
