@@ -282,7 +282,7 @@ def test_the_emulator_prints_its_address_and_what_would_have_been_billed(how):
     assert server.returncode == 0
     assert told.splitlines() == [
         "lemon: The emulator is running; any key that begins with sk- will do. Ctrl-C stops it.",
-        "lemon: 2 requests, 1 of them would have been billed, for 1 image.",
+        "lemon: 2 requests, 1 of them would have been billed, for 1 image: $0.04.",
     ]
 
 
@@ -290,15 +290,30 @@ def test_the_emulator_gets_its_options(monkeypatch):
     made = []
 
     def serve(emulator, host, port, *, on_ready):
-        made.append((emulator.task_seconds, emulator.latency, emulator.requests_per_minute, host, port))
+        account = emulator.account
+        money = (str(account.balance), str(account.price))
+        made.append((emulator.task_seconds, emulator.latency, emulator.requests_per_minute, host, port, money))
         on_ready("http://here")
 
     monkeypatch.setattr("lemon_ext.emulator.serve", serve)
-    args = ["--task-seconds", "9", "--latency", "0.5", "--rpm", "60", "--host", "::1", "--port", "8123"]
+    args = [
+        "--task-seconds",
+        "9",
+        "--latency",
+        "0.5",
+        "--rpm",
+        "60",
+        "--host",
+        "::1",
+        "--port",
+        "8123",
+        "--balance",
+        "5",
+    ]
     result = lemon("emulator", *args, "--fault", "drop_after:2")
-    assert (result.exit_code, made) == (0, [(9.0, 0.5, 60, "::1", 8123)])
+    assert (result.exit_code, made) == (0, [(9.0, 0.5, 60, "::1", 8123, ("5", "0.01"))])
     assert result.stdout.splitlines()[0] == "http://here"
-    assert "0 requests, 0 of them would have been billed, for 0 images." in result.stderr
+    assert "0 requests, 0 of them would have been billed, for 0 images: $0.00." in result.stderr
 
 
 @pytest.mark.parametrize(
