@@ -31,6 +31,7 @@ import anyio.lowlevel
 import httpx
 from attrs import Factory, define, field, frozen
 from lemon_client.model_table import SERVERS
+from lemon_client.money_table import BILLING
 
 from ._address import is_private_host, is_private_ip, leads_inside, origin
 from ._base64 import PictureScan
@@ -448,14 +449,20 @@ class _Trace:
         self(event, info)
 
 
+def proxy_for(url: str) -> tuple[str, str]:
+    """Return the variable that names the proxy for an address, and the proxy; empty texts if there is none."""
+    parts, found = urlsplit(url), getproxies()
+    name = next((name for name in (parts.scheme, "all") if found.get(name)), None)
+    if name is None or proxy_bypass(parts.hostname or ""):
+        return "", ""
+    return f"{name.upper()}_PROXY", found[name]
+
+
 def _route(url: str) -> str:
     """Return what of the environment was on the way to an address: the proxy, and whose certificates counted."""
-    parts = urlsplit(url)
-    found = getproxies()
-    names = [name for name in (parts.scheme, "all") if found.get(name)]
     words = []
-    if names and not proxy_bypass(parts.hostname or ""):
-        words.append(f"through the proxy in {names[0].upper()}_PROXY")
+    if variable := proxy_for(url)[0]:
+        words.append(f"through the proxy in {variable}")
     if ours := [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]:
         words.append(f"with the certificates in {' and '.join(ours)}")
     return f", {' and '.join(words)}" if words else ""
@@ -548,11 +555,18 @@ def _headers(response: httpx.Response) -> dict[str, str]:
     return headers
 
 
-def _log(effect: Send, response: httpx.Response) -> None:
+def _log(effect: Send, began: float, outcome: httpx.Response | Exception) -> None:
+    """Note a request, when its headers have come or it has failed: no address of a picture, no prompt and no key."""
     if not logger.isEnabledFor(logging.DEBUG):
         return
     path = "image" if effect.kind == "picture" else urlsplit(effect.url).path
-    logger.debug("%s %s -> %s", effect.method, path, response.status_code)
+    came: object = type(outcome).__name__  # a failure may quote an address or an answer
+    told = ""
+    if isinstance(outcome, httpx.Response):
+        came = outcome.status_code
+        found = (outcome.headers.get(name) for name in BILLING.request_id.headers if effect.kind != "picture")
+        told = next((f", request {request_id[:80]}" for request_id in found if request_id), "")
+    logger.debug("%s %s -> %s in %.2f s%s", effect.method, path, came, time.monotonic() - began, told)
 
 
 # ---- the exchange ----
@@ -608,7 +622,8 @@ class Http:
             transport._pool._network_backend.close()
 
     def _send(self, client: Any, effect: Send) -> APIResponse:
-        end = time.monotonic() + effect.within
+        began = time.monotonic()
+        end = began + effect.within
         trace, body = _Trace(effect, self.given is None and effect.kind == "submit"), None
         request = self.credentials.build(client, effect, trace)
         token = until.set(end)
@@ -616,7 +631,7 @@ class Http:
             auth = self.credentials.auth(effect)
             with closing(client.send(request, stream=True, auth=auth, follow_redirects=False)) as response:
                 effect.sent = True
-                _log(effect, response)
+                _log(effect, began, response)
                 body = _Body.of(response, effect, end)
                 chunks: Any = response.iter_bytes() if body.packed else response.stream
                 for chunk in chunks if body.wanted else ():
@@ -629,6 +644,7 @@ class Http:
         except Exception as exc:
             if body is not None and exc is body.broken:
                 raise
+            _log(effect, began, exc)
             raise self.credentials.fault(exc, effect, trace) from self.credentials.shown(exc)
         except BaseException:
             trace.interrupted()
@@ -721,6 +737,7 @@ class AsyncHttp:
             await _close(client)
 
     async def _send(self, client: Any, effect: Send, end: float) -> APIResponse:
+        began = time.monotonic()
         trace, body = _Trace(effect, self.given is None and effect.kind == "submit"), None
         request = self.credentials.build(client, effect, trace.asynchronous)
         try:
@@ -729,7 +746,7 @@ class AsyncHttp:
                 response = await client.send(request, stream=True, auth=auth, follow_redirects=False)
                 try:
                     effect.sent = True
-                    _log(effect, response)
+                    _log(effect, began, response)
                     body = _Body.of(response, effect, end)
                     if body.wanted:
                         source: Any = response.aiter_bytes() if body.packed else response.stream
@@ -750,6 +767,7 @@ class AsyncHttp:
         except Exception as exc:
             if body is not None and exc is body.broken:
                 raise
+            _log(effect, began, exc)
             raise self.credentials.fault(exc, effect, trace) from self.credentials.shown(exc)
         except BaseException:
             trace.interrupted()

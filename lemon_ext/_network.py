@@ -127,6 +127,16 @@ def _resolve(host: str, port: int, end: float) -> list[str]:
     return found
 
 
+def addresses_of(host: str, port: int, seconds: float) -> list[str]:
+    """Return the addresses of a host, for somebody who asks without connecting. Raises OSError, TimeoutError."""
+    try:
+        return _resolve(host, port, time.monotonic() + seconds)
+    except httpcore.ConnectTimeout as exc:
+        raise TimeoutError(str(exc)) from None
+    except httpcore.ConnectError as exc:
+        raise OSError(getattr(exc.__cause__, "strerror", None) or str(exc)) from None
+
+
 def _addresses(found: Iterable[Any]) -> list[str]:
     return list(dict.fromkeys(str(entry[4][0]) for entry in found))
 

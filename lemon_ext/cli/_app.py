@@ -35,6 +35,7 @@ COMMANDS: Final = MappingProxyType(
         "models": "List the models, or show what one of them takes or costs.",
         "balance": "Show how much money the account has left.",
         "emulator": "Serve the API on this machine, without a key and without charges.",
+        "doctor": "Look at what can go wrong on this machine and on the way to the API, and say what to do.",
         "docs": "Print a page of the manual, or list the pages.",
     }
 )

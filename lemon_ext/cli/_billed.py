@@ -19,13 +19,16 @@ from ._options import (
     budget_option,
     connection,
     deadline_option,
+    debug_option,
     emulator_option,
     json_option,
+    open_option,
     output_option,
     overwrite_option,
     poll_interval_option,
     private_images_option,
     prompt_metadata_option,
+    quiet_option,
     read_stdin,
     unknown_price_option,
     user_ledger,
@@ -49,6 +52,7 @@ EPILOG: Final = (
 _OPTIONS: Final = (
     output_option,
     overwrite_option,
+    open_option,
     prompt_metadata_option,
     click.option(
         "--wait/--no-wait", default=True, help="Wait for the images. With --no-wait, print the task ids and exit."
@@ -72,6 +76,8 @@ _OPTIONS: Final = (
     emulator_option,
     base_url_option,
     private_images_option,
+    quiet_option,
+    debug_option,
 )
 
 
@@ -125,6 +131,7 @@ def run(requests: Sequence[Request], options: Mapping[str, Any]) -> int:
 
     from ._job import Job
     from ._jobs import Runner
+    from ._viewer import view
 
     output = Output(options["output"], overwrite=options["overwrite"])
     output.check(sum(request.n for request in requests))
@@ -165,7 +172,7 @@ def run(requests: Sequence[Request], options: Mapping[str, Any]) -> int:
     private, prompts = options["allow_private_images"], options["prompt_metadata"]
     ledger = None if options["emulator"] else user_ledger()  # an emulator's tasks end with the command
     with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
-        return Runner(
+        code = Runner(
             client=partial(AsyncLemon, **address, deadline=options["deadline"], ledger=ledger, prompt_metadata=prompts),
             save=output.save,
             keep=output.keep,
@@ -176,6 +183,9 @@ def run(requests: Sequence[Request], options: Mapping[str, Any]) -> int:
             left_code=DONE,
             resume=Resume(output.path, options["base_url"], not options["emulator"], private, prompts),
         ).run(jobs)
+    if options["opened"]:
+        view([path for job in jobs for path in job.paths])
+    return code
 
 
 def prompt_of(text: str) -> str:

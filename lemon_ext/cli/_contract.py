@@ -129,12 +129,31 @@ def _metavar(name: str, rule: Rule) -> str:
 
 
 def _completion(name: str, rule: Rule) -> Callable[[click.Context, click.Parameter, str], list[str]]:
-    def complete(_ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
-        values = _current_models() if name == "model" else rule.get("enum", rule.get("known", ()))
+    def complete(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
+        model = ctx.params.get(f"{_PREFIX}model")
+        values = current_models() if name == "model" else _values(name, rule, model)
         return [str(value) for value in values if str(value).startswith(begun)]
 
     return complete
 
 
-def _current_models() -> list[str]:
+def current_models() -> list[str]:
+    """Return the models that are listed and not retired."""
     return [name for name, row in table().MODELS.items() if "*" not in name and "retired" not in row]
+
+
+def _values(name: str, rule: Rule, model: object) -> list[Any]:
+    """Return the values that a parameter is known to take; of those, what the model takes if one was chosen."""
+    if not model:
+        return list(rule.get("enum", rule.get("known", ())))
+    table()  # before the module below asks for it: alone, it is loaded without the HTTP library
+    from lemon_ext.capabilities import capabilities, violations
+
+    own = capabilities(str(model)).parameters[name]
+    if own is False:
+        return []
+    words = own.get("pixels", {}).get("also", ())
+    values = dict.fromkeys((*own.get("enum", own.get("known", ())), *words, *rule.get("known", ())))
+    # Of sizes, those that fit the rule.
+    wrong = {one for one in values for said in violations({"model": model, name: one}) if said.parameter == name}
+    return [one for one in values if one not in wrong]

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -42,6 +43,7 @@ output_option = click.option(
     "-o",
     "--output",
     metavar="PATH",
+    type=click.Path(),  # for the completion
     default=".",
     help="The folder to save in, or a file name for a single image. [default: the current folder]",
 )
@@ -61,6 +63,7 @@ fan_out_option = click.option(
     help="Send several requests, each billed, where the model gives fewer images in one than -n asks for.",
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file given with -o.")
+open_option = click.option("--open", "opened", is_flag=True, help="Open what is saved with the system's viewer.")
 poll_interval_option = click.option(
     "--poll-interval",
     metavar="SECONDS",
@@ -87,6 +90,45 @@ def json_option(text: str) -> Callable[[F], F]:
         screen.as_json = value
 
     return click.option("--json", is_flag=True, is_eager=True, expose_value=False, callback=choose, help=text)
+
+
+def _be_quiet(_ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    screen.quiet = screen.quiet or value
+
+
+def _log(ctx: click.Context, _param: click.Parameter, value: bool) -> None:
+    if value:
+        logger, handler = logging.getLogger("lemon_ext"), _Log()
+        before = logger.level
+        logger.addHandler(handler)
+        logger.setLevel(logging.DEBUG)
+        ctx.call_on_close(partial(logger.removeHandler, handler))
+        ctx.call_on_close(partial(logger.setLevel, before))
+
+
+class _Log(logging.Handler):
+    """Shows what the library logs: neither keys, prompts, pictures nor their addresses are in it."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        screen.debug(record.getMessage())
+
+
+quiet_option = click.option(
+    "-q",
+    "--quiet",
+    is_flag=True,
+    expose_value=False,
+    callback=_be_quiet,
+    help="Show no progress: results, warnings and errors alone.",
+)
+debug_option = click.option(
+    "-v",
+    "--debug",
+    is_flag=True,
+    expose_value=False,
+    callback=_log,
+    help="Log each request on stderr: method, path, status, seconds, request id. Never the key or a prompt.",
+)
 
 
 def user_ledger() -> Ledger | None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from ._options import base_url_option, connection, deadline_option, emulator_option
+from ._options import base_url_option, connection, deadline_option, debug_option, emulator_option, quiet_option
 from ._screen import screen
 
 if TYPE_CHECKING:
@@ -19,7 +19,13 @@ if TYPE_CHECKING:
     from lemon_ext.client import Lemon
 
 F = TypeVar("F", bound=Callable[..., Any])
-_OPTIONS: Final = (deadline_option(30.0, "Seconds to wait for the answer."), emulator_option, base_url_option)
+_OPTIONS: Final = (
+    deadline_option(30.0, "Seconds to wait for the answer."),
+    emulator_option,
+    base_url_option,
+    quiet_option,
+    debug_option,
+)
 
 
 def asking_options(function: F) -> F:

@@ -36,11 +36,13 @@ class Screen:
         self._lost_told = False
         #: Whether stdout gets JSON, errors included.
         self.as_json = False
+        #: Whether stderr gets nothing but warnings, errors and commands to go on with.
+        self.quiet = False
 
     @contextmanager
     def session(self, *, as_json: bool) -> Iterator[None]:
         """Replace stdout and stderr by streams that never raise (`Stream`), for this block."""
-        self.as_json = as_json
+        self.as_json, self.quiet = as_json, False
         self._lost_told = False
         occupy_descriptors()
         before = sys.stdout, sys.stderr
@@ -82,8 +84,13 @@ class Screen:
         self._out(_dumps(value, ensure_ascii=not _is_utf8(sys.stdout)))
 
     def note(self, text: str) -> None:
-        """Write a line on stderr."""
-        self._say("lemon: ", None, text)
+        """Write a line on stderr, unless that is to be quiet."""
+        if not self.quiet:
+            self._say("lemon: ", None, text)
+
+    def debug(self, text: str) -> None:
+        """Write a line of the log on stderr."""
+        self._say("lemon: debug: ", "blue", text)
 
     def warn(self, text: str) -> None:
         """Write a warning on stderr."""
@@ -106,14 +113,16 @@ class Screen:
             self.json({**(about or {}), **failure.to_dict()})
 
     def done(self, *parts: str) -> None:
-        """Report success."""
+        """Report success, unless stderr is to be quiet."""
+        if self.quiet:
+            return
         mark = "✓" if _is_utf8(sys.stderr) else "ok"
         self._say(f"{mark} " if self.interactive else "lemon: ", "green", "  ".join(part for part in parts if part))
 
     @contextmanager
     def drawing(self, render: Callable[[Console], RenderableType]) -> Iterator[None]:
         """Keep drawing what ``render`` returns at the bottom of the terminal. Without a terminal, draw nothing."""
-        if not self.interactive:
+        if not self.interactive or self.quiet:
             yield
             return
         from ._draw import live

@@ -25,12 +25,14 @@ from ._options import (
     check_stdin,
     connection,
     deadline_option,
+    debug_option,
     emulator_option,
     fan_out_option,
     json_option,
     poll_interval_option,
     private_images_option,
     prompt_metadata_option,
+    quiet_option,
     unknown_price_option,
     user_ledger,
 )
@@ -115,6 +117,8 @@ def run_options(function: F) -> F:
             emulator_option,
             base_url_option,
             private_images_option,
+            quiet_option,
+            debug_option,
         )
     ):
         function = option(function)

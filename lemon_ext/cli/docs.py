@@ -15,7 +15,7 @@ _FOLDERS = (_PACKAGE / "docs", _PACKAGE.parent / "docs")
 
 
 @click.command()
-@click.argument("page", required=False)
+@click.argument("page", required=False, shell_complete=lambda _ctx, _param, begun: _named(begun))
 def docs(page: str | None) -> int:
     """Print a page of the manual, or list the pages.
 
@@ -35,6 +35,10 @@ def docs(page: str | None) -> int:
         raise click.UsageError(f"There is no page {page!r}. {hint}")
     screen.out(pages[name].read_text(encoding="utf-8").rstrip("\n"))
     return 0
+
+
+def _named(begun: str) -> list[str]:
+    return [name for name in _pages() if name.startswith(begun)]
 
 
 def _pages() -> dict[str, Path]:

@@ -13,13 +13,19 @@ from ._billed import EPILOG, billed_options, extra_fields, plan, prompt_of, run
 from ._contract import ApiCommand, api_fields, api_options_of
 from ._options import check_stdin
 
+#: Completed as a path, and taken as it is.
+_PATH = click.Path()
 _IMAGE = "A picture: a path, an http(s) address where the API takes one, or - for stdin."
 
 
 @click.command(cls=ApiCommand, epilog=EPILOG)
 @click.argument("prompt")
-@click.option("--image", "images", metavar="FILE_OR_URL", multiple=True, required=True, help=f"{_IMAGE} Repeatable.")
-@click.option("--mask", metavar="FILE_OR_URL", help="A picture of the same size, transparent where changes go.")
+@click.option(
+    "--image", "images", metavar="FILE_OR_URL", multiple=True, required=True, type=_PATH, help=f"{_IMAGE} Repeatable."
+)
+@click.option(
+    "--mask", metavar="FILE_OR_URL", type=_PATH, help="A picture of the same size, transparent where changes go."
+)
 @api_options_of(FORMS["edit_image"].parameters)
 @billed_options
 def edit(prompt: str, images: tuple[str, ...], mask: str | None, **options: Any) -> int:
@@ -33,7 +39,7 @@ def edit(prompt: str, images: tuple[str, ...], mask: str | None, **options: Any)
 
 
 @click.command(cls=ApiCommand, epilog=EPILOG)
-@click.option("--image", metavar="FILE", required=True, help="The picture: a path, or - for stdin.")
+@click.option("--image", metavar="FILE", required=True, type=_PATH, help="The picture: a path, or - for stdin.")
 @api_options_of(FORMS["create_variation"].parameters)
 @billed_options
 def vary(image: str, **options: Any) -> int:

@@ -27,6 +27,7 @@ from ._screen import screen
     "faults",
     metavar="NAME[:N]",
     multiple=True,
+    shell_complete=lambda _ctx, _param, begun: _faults(begun),
     help="Misbehave N times, or once; '*' is always. Can be given again. '--fault list' lists them.",
 )
 @click.option(
@@ -84,6 +85,15 @@ def emulator(port: int, host: str, faults: tuple[str, ...], rpm: int | None, **o
         f"{count(images, 'image')}: {dollars(local.account.spent)}."
     )
     return 0
+
+
+def _faults(begun: str) -> list[str]:
+    """Return the faults that begin so; none where the emulator is not installed."""
+    try:
+        from lemon_ext.emulator import FAULTS
+    except ImportError:
+        return []
+    return [name for name in (*FAULTS, "list") if name.startswith(begun)]
 
 
 def _list_faults() -> int:

@@ -6,12 +6,14 @@ from pathlib import Path
 
 import click
 
+from ._options import open_option
 from ._screen import screen
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
-def gallery(folder: Path) -> int:
+@open_option
+def gallery(folder: Path, opened: bool) -> int:
     """Write the gallery page of a batch, DIR/index.html, and print its path.
 
     `lemon batch` writes the page at its end. This command writes it again, also while the batch runs.
@@ -20,5 +22,10 @@ def gallery(folder: Path) -> int:
     from lemon_ext.gallery import write_gallery
 
     export_results(folder)
-    screen.out(str(write_gallery(folder)))
+    page = write_gallery(folder)
+    screen.out(str(page))
+    if opened:
+        from ._viewer import view
+
+        view([page])
     return 0

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 @click.command()
-@click.argument("files", metavar="FILE...", nargs=-1, required=True)
+@click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path())
 @json_option("Print one JSON object per file.")
 def inspect(files: tuple[str, ...]) -> int:
     """Show what pictures are, and what they say of themselves: model, prompt, task, marks.

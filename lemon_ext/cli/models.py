@@ -13,7 +13,7 @@ import click
 from lemon_ext._words import marks, relation, words
 
 from . import _prices as _words
-from ._contract import table
+from ._contract import current_models, table
 from ._options import json_option
 from ._reading import asking, asking_options, show, tell_origin
 from ._screen import screen
@@ -29,7 +29,7 @@ REPLIES: Final = {"inline": "at once", "task": "as a task", "either": "either wa
 
 
 @click.command()
-@click.argument("model", required=False)
+@click.argument("model", required=False, shell_complete=lambda _ctx, _param, begun: _named(begun))
 @click.option("--live", is_flag=True, help="Ask the API what there is now, and lay it over the table. Free.")
 @click.option(
     "--prices", is_flag=True, help="Show what is published of prices; with --live, what the API says of MODEL's."
@@ -64,6 +64,11 @@ def models(model: str | None, live: bool, prices: bool, **options: Any) -> int:
     else:
         _list([*listed(), *families()])
     return 0
+
+
+def _named(begun: str) -> list[str]:
+    """Return the models that begin so. Those that are retired are shown, too, but not offered."""
+    return [name for name in current_models() if name.startswith(begun)]
 
 
 def _show_live(lemon: Lemon, model: str | None) -> None:

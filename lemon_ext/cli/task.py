@@ -13,12 +13,14 @@ from ._options import (
     base_url_option,
     connection,
     deadline_option,
+    debug_option,
     json_option,
     output_option,
     overwrite_option,
     poll_interval_option,
     private_images_option,
     prompt_metadata_option,
+    quiet_option,
     read_stdin,
     user_ledger,
 )
@@ -44,6 +46,8 @@ if TYPE_CHECKING:
 @json_option("Print one JSON object per task.")
 @base_url_option
 @private_images_option
+@quiet_option
+@debug_option
 def task(tasks: tuple[str, ...], last: bool, **options: Any) -> int:
     """Poll or cancel tasks, and save the images of those that are done. Polling and cancelling are free.
 

@@ -1,0 +1,52 @@
+"""``lemon doctor``: what can go wrong here and on the way to the API, and what to do about it."""
+
+from __future__ import annotations
+
+import os
+
+import click
+from attrs import asdict
+
+from ._options import (
+    base_url_option,
+    connection,
+    deadline_option,
+    debug_option,
+    emulator_option,
+    json_option,
+)
+from ._screen import screen
+
+
+@click.command()
+@deadline_option(10.0, "Seconds for each step over the network.")
+@json_option("Print a list of {check, ok, detail, remedy}.")
+@emulator_option
+@base_url_option
+@debug_option
+def doctor(base_url: str | None, emulator: bool, deadline: float) -> int:
+    """Look at what can go wrong on this machine and on the way to the API, and say what to do.
+
+    Python, versions, disk, ledger, terminal, key, address, proxy, DNS, TLS, the API's answer, the clock, and the
+    balance if LEMONDATA_MANAGEMENT_TOKEN is set. Only free requests are made, and the key is never shown. The exit code
+    is 0 if all is well, else 1.
+    """
+    from ._checks import checks
+
+    key, token = (os.environ.get(name, "") for name in ("LEMONDATA_API_KEY", "LEMONDATA_MANAGEMENT_TOKEN"))
+    made = []
+    with connection(base_url, emulator=emulator) as address:
+        if emulator:
+            from lemon_ext.emulator import TOKEN
+
+            key, token, base_url = address["api_key"], TOKEN, address["base_url"]
+        for check in checks(base_url, key, token.strip(), deadline):
+            made.append(check)
+            if screen.as_json:
+                continue
+            screen.out(f"{'ok' if check.ok else 'FAULT':<5}  {check.check:<8}  {check.detail}")
+            if check.remedy:
+                screen.out(f"{'':<17}{check.remedy}")
+    if screen.as_json:
+        screen.json([asdict(check) for check in made])
+    return 0 if all(check.ok for check in made) else 1

@@ -1,0 +1,189 @@
+"""What a command says beside its results: `--quiet`, `--debug`, `--open`, and the words that a shell completes."""
+
+# ruff: noqa: F811 - fixtures are imported, and named again as arguments
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lemon_ext.cli import _viewer
+from tests.cli import emulator, lemon, server, terminal  # noqa: F401 - fixtures
+
+FAST = ("--poll-interval", "0.02")
+
+
+# ---- quiet ----
+
+
+@pytest.mark.parametrize("flag", ["-q", "--quiet"])
+def test_quiet_shows_results_alone(emulator: Any, flag: str) -> None:
+    result = lemon("generate", "a cat", "a dog", "-m", "flux-pro", *FAST, flag)
+    assert (result.exit_code, result.stderr) == (0, "")
+    assert sorted(result.stdout.split()) == ["a-cat.png", "a-dog.png"]
+    assert lemon("generate", "a cow", "-m", "flux-pro", *FAST).stderr != ""  # the next run is not quiet
+
+
+def test_quiet_draws_nothing(emulator: Any, terminal: None) -> None:
+    assert lemon("generate", "a cat", "-m", "flux-pro", *FAST, "-q").stderr == ""
+
+
+def test_quiet_still_tells_errors_and_how_to_go_on(emulator: Any) -> None:
+    emulator.task_seconds = 60.0
+    result = lemon("generate", "a cat", "-m", "flux-pro", "-q", "--deadline", "1", *FAST)
+    assert result.exit_code == 5
+    assert "has not ended" in result.stderr
+    assert "  next: lemon task --wait -- img_" in result.stderr
+
+
+def test_a_batch_is_quiet_too(emulator: Any) -> None:
+    Path("rows.txt").write_text("a cat\n")
+    result = lemon("batch", "rows.txt", "-o", "out", "-m", "flux-pro", "-q", *FAST)
+    assert (result.exit_code, result.stderr) == (0, "")
+
+
+# ---- debug ----
+
+
+@pytest.mark.parametrize("flag", ["-v", "--debug"])
+def test_debug_logs_requests_without_what_is_secret(emulator: Any, monkeypatch: pytest.MonkeyPatch, flag: str) -> None:
+    monkeypatch.setenv("LEMONDATA_API_KEY", "sk-secret-0123456789")
+    before = logging.getLogger("lemon_ext").level, [*logging.getLogger("lemon_ext").handlers]
+    result = lemon("generate", "a hidden prompt", "-m", "flux-pro", "-o", "x.png", *FAST, flag)
+    logged = [line for line in result.stderr.splitlines() if line.startswith("lemon: debug: ")]
+    number = r"\d+\.\d\d s"
+    for line, pattern in zip((logged[0], logged[1], logged[-1]), (
+        rf"POST /v1/images/generations -> 200 in {number}, request req_\w+",
+        rf"GET /v1/\S+img_\w+ -> 200 in {number}, request req_\w+",
+        rf"GET image -> 200 in {number}",
+    ), strict=True):  # fmt: skip
+        assert re.fullmatch(pattern, line.removeprefix("lemon: debug: ")), line
+    assert not any(word in result.stderr for word in ("sk-secret", "hidden prompt", "http://"))
+    assert (logging.getLogger("lemon_ext").level, logging.getLogger("lemon_ext").handlers) == before
+
+
+def test_debug_logs_requests_that_fail(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LEMONDATA_BASE_URL", "http://127.0.0.1:1")
+    result = lemon("models", "--live", "--deadline", "0.3", "-v")
+    assert result.exit_code == 3
+    assert "lemon: debug: GET /v1/models -> ConnectError in 0.0" in result.stderr
+
+
+# ---- open ----
+
+
+@pytest.fixture
+def viewer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    """A system with a viewer. Returns the file that tells what it was given."""
+    program = tmp_path / "bin" / ("open" if sys.platform == "darwin" else "xdg-open")
+    program.parent.mkdir()
+    program.write_text(f'#!/bin/sh\necho "$@" >> {tmp_path}/seen\necho noise; echo noise >&2\n')
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(program.parent), prepend=os.pathsep)
+    monkeypatch.setenv("DISPLAY", ":7")
+    return tmp_path / "seen"
+
+
+def seen(file: Path, lines: int) -> list[str]:
+    end = time.monotonic() + 20
+    while time.monotonic() < end and (not file.exists() or file.read_text().count("\n") < lines):
+        time.sleep(0.01)
+    return sorted(file.read_text().splitlines())
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows opens files by itself")
+def test_what_is_saved_is_opened(emulator: Any, viewer: Path, tmp_path: Path) -> None:
+    result = lemon("generate", "a cat", "-m", "flux-pro", "-n", "2", "-o", "-odd", "--open", *FAST)
+    assert (result.exit_code, "noise" in result.output) == (0, False)
+    assert seen(viewer, 2) == [str(tmp_path / "-odd" / name) for name in ("a-cat-2.png", "a-cat.png")]
+    viewer.unlink()
+    assert lemon("generate", *"abcde", "-m", "dall-e-3", "-o", "many", "--open").exit_code == 0
+    assert seen(viewer, 1) == [str(tmp_path / "many")]  # rather than many windows
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows opens files by itself")
+def test_the_gallery_is_opened(emulator: Any, viewer: Path, tmp_path: Path) -> None:
+    Path("rows.txt").write_text("a cat\n")
+    lemon("batch", "rows.txt", "-o", "out", "-m", "dall-e-3")
+    assert lemon("gallery", "out", "--open").exit_code == 0
+    assert seen(viewer, 1) == [str(tmp_path / "out" / "index.html")]
+
+
+@pytest.mark.skipif(sys.platform in ("win32", "darwin"), reason="there always is a viewer")
+@pytest.mark.parametrize("why", ["no display", "no xdg-open"])
+def test_without_a_viewer_the_pictures_are_saved_all_the_same(
+    emulator: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, why: str
+) -> None:
+    monkeypatch.delenv("DISPLAY", raising=False)
+    monkeypatch.delenv("WAYLAND_DISPLAY", raising=False)
+    if why == "no xdg-open":
+        monkeypatch.setenv("DISPLAY", ":7")
+        monkeypatch.setenv("PATH", str(tmp_path))
+    result = lemon("generate", "a cat", "-m", "dall-e-3", "--open")
+    assert (result.exit_code, Path("a-cat.png").exists()) == (0, True)
+    assert "lemon: warning: There is no viewer here that could open a-cat.png." in result.stderr
+
+
+def test_nothing_is_opened_where_nothing_is_saved(emulator: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(_viewer, "_is_opened", lambda path: pytest.fail(str(path)))
+    assert lemon("generate", "a cat", "-m", "flux-pro", "--no-wait", "--open").exit_code == 0
+
+
+# ---- completion ----
+
+
+def completed(line: str, begun: str = "") -> list[str]:
+    words = line.split()
+    env = {**os.environ, "_LEMON_COMPLETE": "bash_complete", "COMP_WORDS": f"{line} {begun}".rstrip()}
+    done = subprocess.run(
+        [sys.executable, "-m", "lemon_ext"], env={**env, "COMP_CWORD": str(len(words))}, capture_output=True, check=True
+    )
+    return [word.partition(",")[2] for word in done.stdout.decode().split()]
+
+
+@pytest.mark.parametrize(
+    ("line", "begun", "offered"),
+    [
+        ("lemon models", "dall", ["dall-e-3", "dall-e-2"]),
+        ("lemon emulator --fault", "error_503", ["error_503", "error_503_retryable", "error_503_final"]),
+        ("lemon emulator --fault", "li", ["list"]),
+        ("lemon generate x -m dall-e-3 --size", "", ["1024x1024", "1792x1024", "1024x1792"]),
+        ("lemon generate x -m flux-pro --size", "10", ["1024x1024", "1024x1792"]),
+        ("lemon generate x -m flux-pro --quality", "", []),  # it takes none
+        ("lemon generate x -m brand-new --size", "1792", ["1792x1024"]),
+        ("lemon docs", "comm", ["command-line"]),
+    ],
+)  # fmt: skip
+def test_words_are_completed(line: str, begun: str, offered: list[str]) -> None:
+    assert completed(line, begun) == offered
+
+
+BASH = """eval "$(_LEMON_COMPLETE=bash_source lemon)"; COMP_WORDS=(lemon models dall); COMP_CWORD=2
+_lemon_completion lemon dall models; printf '%s\\n' "${COMPREPLY[@]}\""""
+FISH = '_LEMON_COMPLETE=fish_source lemon | source; complete -C "lemon models dall"'
+ZSH = 'compdef() { echo "$@"; }; eval "$(_LEMON_COMPLETE=zsh_source lemon)"; whence -w _lemon_completion'
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("shell", "script", "said"),
+    [("bash", BASH, {"dall-e-3", "dall-e-2"}), ("fish", FISH, {"dall-e-3", "dall-e-2"}),
+     ("zsh", ZSH, {"_lemon_completion", "lemon", "_lemon_completion:", "function"})],
+)  # fmt: skip
+def test_the_shells_take_what_the_manual_tells_them(tmp_path: Path, shell: str, script: str, said: set[str]) -> None:
+    if (program := shutil.which(shell)) is None:
+        pytest.skip(f"there is no {shell} on this machine")
+    (tmp_path / "lemon").write_text(f'#!/bin/sh\nexec "{sys.executable}" -m lemon_ext "$@"\n')
+    (tmp_path / "lemon").chmod(0o755)
+    env = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
+    done = subprocess.run([program, "-c", script], env=env, capture_output=True, text=True, check=False, timeout=60)
+    assert set(done.stdout.split()) == said, done.stderr
