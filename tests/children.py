@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -19,11 +20,23 @@ def child(*command: str, **options: Any) -> Iterator[subprocess.Popen[Any]]:
         try:
             yield running
             running.wait(PATIENCE)
+        except subprocess.TimeoutExpired as exc:
+            exc.add_note(_where(running))
+            raise
         finally:
             running.kill()
+
+
+def _where(running: subprocess.Popen[Any]) -> str:
+    """Return what a Python that hangs does: it writes that to stderr when it is aborted."""
+    running.send_signal(signal.SIGABRT)
+    try:
+        return str(running.communicate(timeout=10)[1])
+    except subprocess.TimeoutExpired:
+        return "It cannot even be aborted."
 
 
 def python(*arguments: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
     """Run this Python beside the block, with its output in pipes of text."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return child(sys.executable, *arguments, **pipes | options)
+    return child(sys.executable, "-X", "faulthandler", *arguments, **pipes | options)

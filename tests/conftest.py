@@ -14,6 +14,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import anyio
 import httpx
 import pytest
 from anyio.from_thread import BlockingPortal, start_blocking_portal
@@ -64,13 +65,24 @@ class Colour:
         if self.portal is None:
             return function(*args, **kwargs)
 
-        async def main() -> Any:
-            outcome = function(*args, **kwargs)
-            if inspect.isasyncgen(outcome):
-                return [item async for item in outcome]
-            return await outcome
+        fault: BaseException | None = None
 
-        return self.portal.call(main)
+        async def main() -> Any:
+            nonlocal fault
+            try:
+                outcome = function(*args, **kwargs)
+                if inspect.isasyncgen(outcome):
+                    return [item async for item in outcome]
+                return await outcome
+            except anyio.get_cancelled_exc_class():
+                raise
+            except BaseException as exc:  # noqa: BLE001 - an interrupt would end the loop of the portal
+                fault = exc
+
+        result = self.portal.call(main)
+        if fault is not None:
+            raise fault
+        return result
 
     def twin(self, thing: Any, name: str) -> Any:
         """Return ``thing.name`` or its async twin ``thing.aname``."""

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from lemon_ext.emulator import TOKEN
+from lemon_ext.testing import instant
 from tests.cli import emulator, lemon, server  # noqa: F401 - fixtures
 from tests.pictures import GIF, JPEG, PNG
 
@@ -48,7 +49,8 @@ def test_pictures_are_changed_and_saved(pictures, arguments, saved, sent):
 
 def test_a_task_of_an_edit_can_be_left_and_fetched(pictures):
     left = lemon("edit", "night", "--image", "a.png", "-m", "flux-pro", "--no-wait", "--json")
-    fetched = lemon("task", "-", "--wait", input=left.stdout)
+    with instant():
+        fetched = lemon("task", "-", "--wait", input=left.stdout)
     assert (left.exit_code, fetched.exit_code, fetched.stdout) == (0, 0, "night.png\n")
     assert pictures.charges == 1
 

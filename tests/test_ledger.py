@@ -16,6 +16,7 @@ import pytest
 
 from lemon_ext import Lemon, LemonWarning, errors
 from lemon_ext.ledger import KEPT, Ledger
+from lemon_ext.testing import instant
 from tests.children import child
 from tests.cli import emulator, lemon, process, server  # noqa: F401 - fixtures
 from tests.conftest import KEY, ROOT
@@ -47,7 +48,8 @@ def test_a_call_is_written_down_before_it_leaves_and_when_it_ends(path):
             client.images.generate("a cat")
         task = client.images.submit("a dog", model="midjourney", size="512x512")
         assert lines(path)[0] == ("waiting", "img_1", "midjourney", "a dog")
-        task.result()
+        with instant():
+            task.result()
     assert seen[:3] == [["submitting"], ["submitting", "refused"], ["waiting", "refused"]]
     assert lines(path) == [("completed", "img_1", "midjourney", "a dog"), ("refused", None, "dall-e-3", "a cat")]
     (call, refused) = Ledger(path).calls()
