@@ -607,7 +607,7 @@ def test_no_key_and_no_picture_is_in_the_record(tmp_path):
 def test_durations_are_learned_and_kept(tmp_path):
     gateway = Gateway(seconds=8)
     go(gateway, rows(30), tmp_path)
-    with journal.Journal.read(tmp_path) as kept:
+    with journal.SqliteJournal.read(tmp_path) as kept:
         assert kept.durations()["midjourney"]["completions"] == 30
 
 
@@ -637,7 +637,7 @@ def test_the_journal_of_a_folder_that_takes_no_file_is_read():
     """An archive, a snapshot, another user's folder: SQLite wants two more files beside a journal."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        with journal.Journal.open(folder) as writing:
+        with journal.SqliteJournal.open(folder) as writing:
             writing.take_in([journal.Incoming(None, {"prompt": "x"}, 1)])
         for path, mode in ((folder / journal.FILE, 0o444), (folder, 0o555)):
             path.chmod(mode)
@@ -645,7 +645,7 @@ def test_the_journal_of_a_folder_that_takes_no_file_is_read():
         try:
             if root:
                 os.seteuid(65534)
-            with journal.Journal.read(folder) as kept:
+            with journal.SqliteJournal.read(folder) as kept:
                 assert kept.counts() == {"unsent": 1}
         finally:
             if root:
@@ -783,8 +783,8 @@ def test_every_accepted_row_that_is_not_on_disk_is_named(tmp_path, monkeypatch, 
 
     requests = [*rows(2), {"prompt": "cat 3", "model": "dall-e-3"}]
     requests += [{"prompt": "cat 4", "model": "dall-e-3", "response_format": "b64_json"}]
-    journal.Journal.open(tmp_path).close()
-    monkeypatch.setattr(journal.Journal, "_prepare", lambda self: None)
+    journal.SqliteJournal.open(tmp_path).close()
+    monkeypatch.setattr(journal.SqliteJournal, "_prepare", lambda self: None)
     monkeypatch.setattr(journal.Journal, "commit", full)
 
     async def main():
@@ -866,7 +866,7 @@ def test_a_second_interrupt_cuts_off_what_is_on_its_way(tmp_path):
 
 def test_a_reader_in_another_process_leaves_the_write_ahead_log(tmp_path):
     """Opening and closing the file beside SQLite would lose this process's locks, and the other one would clean up."""
-    with journal.Journal.open(tmp_path) as writing:
+    with journal.SqliteJournal.open(tmp_path) as writing:
         writing.take_in([journal.Incoming(None, {"prompt": "x"}, 1)])
         batch_status(tmp_path)
         export_results(tmp_path)
@@ -922,7 +922,7 @@ def test_pictures_without_their_journal_are_not_paid_for_again(tmp_path, name):
 
 
 def test_an_input_that_was_not_read_to_its_end_is_asked_for_again(tmp_path):
-    journal.Journal.open(tmp_path).close()
+    journal.SqliteJournal.open(tmp_path).close()
     with pytest.raises(JournalError, match="was not read to its end"):
         go(Gateway(), None, tmp_path)
     assert len(go(Gateway(), rows(1), tmp_path)) == 1

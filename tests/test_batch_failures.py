@@ -115,7 +115,7 @@ def test_a_batch_and_a_single_call_agree_on_what_became_of_a_submission(tmp_path
         gateway.expect("cat 1", *[reply] * 20)
         stopped = []
         outcomes = go(gateway, rows(1, model="dall-e-3"), folder, on_progress=lambda p, s=stopped: s.append(p.stopped))
-        with journal.Journal.read(folder) as kept:
+        with journal.SqliteJournal.read(folder) as kept:
             entry = kept.entry(1)
         alone, what = single(status, body), (status, body)
         if meaning == "accepted":
@@ -164,7 +164,7 @@ def test_what_is_on_its_way_ends_when_the_account_is_refused(tmp_path):
     gateway = Gateway()
     refuse(gateway, [3], 403, code="quota_exceeded")
     outcomes = go(gateway, rows(9), tmp_path, concurrency=4)
-    with journal.Journal.read(tmp_path) as kept:
+    with journal.SqliteJournal.read(tmp_path) as kept:
         assert kept.entry(3).status == "unsent"
         assert kept.counts()["saved"] == len(gateway.posts) - 1 < 8
     assert statuses(outcomes)[3] == "waiting"
@@ -221,10 +221,10 @@ def test_two_writers_never_pay_twice_even_without_the_lock(tmp_path, monkeypatch
 
 
 def test_who_does_not_move_a_row_does_not_send_it(tmp_path):
-    with journal.Journal.open(tmp_path) as one:
+    with journal.SqliteJournal.open(tmp_path) as one:
         one.take_in([journal.Incoming(None, {"prompt": "x"}, 1)])
-        assert one.commit([journal.submitting(1, 5.0)]) == [1]
-        assert one.commit([journal.submitting(1, 6.0)]) == [0]
+        assert one.commit([one.submitting(1, 5.0)]) == [1]
+        assert one.commit([one.submitting(1, 6.0)]) == [0]
         assert one.entry(1).submitted_at == 5.0
 
 
@@ -329,7 +329,7 @@ def test_files_with_fixed_names_follow_no_link(tmp_path):
     mine.write_text("mine")
     folder = tmp_path / "out"
     folder.mkdir()
-    journal.Journal.open(folder).close()
+    journal.SqliteJournal.open(folder).close()
     for name in ("results.jsonl", "00001-reply.json", ".results.jsonl.new"):
         (folder / name).symlink_to(mine)
     gateway = Gateway()
@@ -392,7 +392,7 @@ def test_a_batch_that_is_cancelled_anywhere_loses_nothing(tmp_path, backend):
     for moment in range(1, 20):
         gateway, folder = Gateway(), tmp_path / str(moment)
         anyio.run(cancelled_at(moment, gateway, requests, folder), backend=backend)
-        with journal.Journal.read(folder) as kept:
+        with journal.SqliteJournal.read(folder) as kept:
             entries = list(kept.entries())
         assert all(entry.status == "unsent" for entry in entries if not gateway.charges[f"cat {entry.row}"])
         assert all(entry.status != "unsent" for entry in entries if gateway.charges[f"cat {entry.row}"])

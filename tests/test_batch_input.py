@@ -14,7 +14,7 @@ import pytest
 
 from lemon_ext import CapabilityError, JournalError, arun_batch, run_batch
 from lemon_ext.batch import batch_status, plan_batch, rows_to_edit
-from lemon_ext.batch.journal import Journal
+from lemon_ext.batch.journal import SqliteJournal
 from tests.cli import emulator, lemon, server  # noqa: F401 - fixtures
 from tests.gateway import Gateway, results, statuses
 
@@ -50,7 +50,7 @@ def test_a_table_of_a_shop_keeps_its_ids_and_its_columns(emulator, tmp_path):
         ("SKU-00015", {"shelf": "A7"}),
         ("SKU-00016", {"shelf": "B1"}),
     ]
-    with Journal.read(Path("out")) as journal:
+    with SqliteJournal.read(Path("out")) as journal:
         assert [(entry.id, entry.extra) for entry in journal.entries()] == [(row["id"], row["extra"]) for row in found]
     page = Path("out/index.html").read_text()
     assert '"SKU-00015",{"shelf":"A7"},' in page
@@ -252,7 +252,7 @@ def test_a_failed_row_keeps_the_pictures_that_came(tmp_path):
     database.close()
     go(gateway, None, tmp_path, resend_failed=True)
     assert gateway.posts == ["a", "b", "b"]
-    with Journal.read(tmp_path) as journal:
+    with SqliteJournal.read(tmp_path) as journal:
         assert [entry.doubts for entry in journal.entries()] == [0, 1]  # the first try counts as images, too
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from lemon_ext.batch import Progress
-from lemon_ext.batch.journal import Journal
+from lemon_ext.batch.journal import SqliteJournal
 from lemon_ext.cli._watch import TOLD
 from lemon_ext.cli._words import duration, line, summary
 from lemon_ext.errors import JournalError
@@ -251,7 +251,7 @@ def test_status_counts_rows_and_names_the_next_command(rows):
 
 def test_status_says_when_a_process_is_working_there(rows):
     lemon("batch", rows("a", "b", name="rows.txt"), "-o", "out", "--max-images", "1")
-    with Journal.open(Path("out")):
+    with SqliteJournal.open(Path("out")):
         result = lemon("status", "out")
         assert result.stderr == "lemon: A process is working there.\n"
         shown = json.loads(lemon("status", "out", "--json").stdout)

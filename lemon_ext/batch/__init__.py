@@ -43,7 +43,7 @@ from .cells import convert as cell_value
 from .columns import ID, Columns, carried_name, stem
 from .engine import Engine, Options
 from .gallery import write_gallery
-from .journal import FILE, UNPAID, Entry, Incoming, Journal, worked_on
+from .journal import FILE, UNPAID, Entry, Incoming, Journal, SqliteJournal, worked_on
 from .output import RESULTS, Progress, damage, export, outcome
 from .pictures import recognize
 from .rows import Row, read_rows
@@ -252,7 +252,7 @@ def batch_status(folder: str | os.PathLike[str]) -> Progress:
 
     A batch that was ended before it had begun has no rows: its ``total`` is 0.
     """
-    with Journal.read(Path(folder)) as journal:
+    with SqliteJournal.read(Path(folder)) as journal:
         counts, images = journal.counts(), journal.saved_images()
     if not counts:
         _refuse_orphans(Path(folder))
@@ -266,7 +266,7 @@ def rows_to_edit(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
     What the contract does not know stands in ``extra_body``, so that it is sent again. A carried column whose name is
     taken is called ``extra.NAME``.
     """
-    with Journal.read(Path(folder)) as journal:
+    with SqliteJournal.read(Path(folder)) as journal:
         for entry in journal.entries():
             told = outcome(entry)
             if told["status"] in ("failed", "refused") and entry.finished_at is not None:
@@ -292,7 +292,7 @@ def export_results(folder: str | os.PathLike[str], *, also: Sequence[str] = ()) 
     extra.
     """
     kinds = as_kinds(also)
-    with Journal.read(Path(folder)) as journal:
+    with SqliteJournal.read(Path(folder)) as journal:
         path = export(journal)
         write_also(journal, kinds)
         return path
@@ -390,7 +390,7 @@ class _Batch:
                 if budget is not None:
                     budget.check(planned)
                 _refuse_orphans(self.folder)
-            journal = undo.enter_context(Journal.open(self.folder, create=rows is not None))
+            journal = undo.enter_context(SqliteJournal.open(self.folder, create=rows is not None))
             if rows is not None:
                 journal.take_in(rows if journal.count() else _spare_pictures(self.folder, rows))
             elif not journal.count():
@@ -448,7 +448,7 @@ def _refuse_orphans(folder: Path) -> None:
     if not folder.is_dir():
         return
     if (folder / FILE).is_file():
-        with Journal.read(folder) as journal:
+        with SqliteJournal.read(folder) as journal:
             if journal.count():
                 return
     # A page and results of no rows are what `lemon gallery` makes of a batch that had not begun.

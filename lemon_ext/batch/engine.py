@@ -14,7 +14,6 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from functools import partial
 from typing import Any, Final
 
 import anyio
@@ -149,7 +148,8 @@ class Engine:
                 self._schedule.durations[model] = Durations.from_json(learned)
         self._queue = Queue(self._schedule, self._rate_limit)
         self._ahead: deque[Entry] = deque()
-        self._last_read: float = 0
+        #: When to look for unsent rows, and for what other workers have left.
+        self._look_at = self._renew_at = -math.inf
         self._again: list[tuple[float, int, Entry]] = []
         self._tries: dict[int, int] = {}
         self._running: Counter[str] = Counter()
@@ -186,12 +186,12 @@ class Engine:
         self._images_sent = await self._writer.read(self._journal.images_sent)
         self.images = await self._writer.read(self._journal.saved_images)
         self._changed()
-        for entry in await self._entries("uncertain"):
-            await self._emit(entry)
+        for entry in await self._writer.read(lambda: list(self._journal.entries("uncertain"))):
+            if not entry.damage:
+                await self._emit(entry)
         error: BaseException | None = None
         try:
             async with anyio.create_task_group() as self._group:
-                await self._resume()
                 self._start("loop", self._loop)
         except BaseException as exc:
             error = exc
@@ -205,14 +205,14 @@ class Engine:
     # ---- what is due ----
 
     async def _resume(self) -> None:
-        """Queue what an earlier run left: tasks to poll, images to fetch."""
+        """Queue what an earlier run, or another worker, left: tasks to poll, images to fetch."""
         now, wall = _clock.monotonic(), _clock.wall()
-        for entry in await self._entries("waiting"):
+        for entry in await self._take("waiting"):
             task = self._task(entry)
             task.resumed(now - max(wall - (entry.submitted_at or wall), 0.0))
             self._schedule.submitted(task.model, now)
             self._queue.poll_at(task, now)
-        for entry in await self._entries("completed"):
+        for entry in await self._take("completed"):
             before = "completed" if entry.error is None else "unfetched"
             pictures = Pictures.known(entry, self._task(entry), self._core)
             if pictures.fetchable:
@@ -225,7 +225,8 @@ class Engine:
     async def _loop(self) -> None:
         while True:
             self._wake = anyio.Event()
-            await self._read_ahead()
+            await self._look_around(_clock.monotonic())
+            await self._read_ahead(_clock.monotonic())
             now = _clock.monotonic()
             self._schedule.backlog = self.counts.get("unsent", 0)
             crowded = self._running["save"] >= SAVES_WAITING
@@ -235,11 +236,11 @@ class Engine:
             submit_at = self._next_submission(now) if submitting else math.inf
             due = min(poll_at, submit_at)
             busy = self._running.total() > 1 or (len(self._queue) and not self._leaving)
-            if due == math.inf and not busy:
+            if due == math.inf and not busy and not await self._others():
                 return
             due = max(due, self._rate_limit.opens(now))
             if due > now:
-                await self._pause(due - now)
+                await self._pause(min(due, self._renew_at) - now)
             elif poll_at <= submit_at:
                 self._rate_limit.acquire(now)
                 self._start("poll", self._follow, self._queue.take(), True)
@@ -295,17 +296,33 @@ class Engine:
         if self._options.budget is not None:
             self._options.budget.release(entry.row)
 
-    async def _read_ahead(self) -> None:
-        """Read the next unsent rows. None that went back to being unsent is read twice: rows are read in order."""
-        if not self._ahead and not self.stopped and self._last_read < math.inf:
-            after = int(self._last_read)
-            self._ahead.extend(await self._entries("unsent", after=after, limit=AHEAD))
-            self._last_read = self._ahead[-1].row if self._ahead else math.inf
+    async def _read_ahead(self, now: float) -> None:
+        """Take the next unsent rows. None that went back to being unsent is taken twice."""
+        if not self._ahead and not self.stopped and now >= self._look_at:
+            found = await self._take("unsent", AHEAD)
+            self._ahead.extend(found)
+            self._look_at = now if found else now + self._journal.beat
 
-    async def _entries(self, status: str, **which: int) -> list[Entry]:
-        """Return rows in a state. Those with a damaged cell are left alone."""
-        read = partial(self._journal.entries, status, **which)
-        return await self._writer.read(lambda: [entry for entry in read() if not entry.damage])
+    async def _look_around(self, now: float) -> None:
+        """Take what an earlier run left. Where others work, too: say that we live, and take what the dead have left."""
+        if now < self._renew_at:
+            return
+        first, self._renew_at = self._renew_at == -math.inf, now + self._journal.beat
+        if not first:
+            for entry in await self._writer.read(self._journal.renew):
+                await self._emit(entry)
+            self.counts = await self._writer.read(self._journal.counts)
+            self._changed()
+        await self._resume()
+
+    async def _others(self) -> bool:
+        """Tell whether rows that others work on, or have left, may become ours."""
+        return not self.stopped and await self._writer.read(self._journal.others)
+
+    async def _take(self, status: str, limit: int | None = None) -> list[Entry]:
+        """Take rows in a state. Those with a damaged cell are left alone."""
+        found = await self._writer.read(self._journal.take, status, limit)
+        return [entry for entry in found if not entry.damage]
 
     async def _pause(self, seconds: float) -> None:
         """Wait until something is due, or a job has ended."""
@@ -355,7 +372,7 @@ class Engine:
     async def _claim(self, entry: Entry) -> bool:
         """Write down that a row is in flight, and tell whether it is ours to send: somebody else may send it."""
         try:
-            (ours,) = await self._writer.write(journal.submitting(entry.row, _clock.wall()), keep=False)
+            (ours,) = await self._writer.write(self._journal.submitting(entry.row, _clock.wall()), keep=False)
         except JournalError:
             self._unreserve(entry)
             self._move("submitting", "unsent")
@@ -365,10 +382,11 @@ class Engine:
             return True
         self._images_sent -= entry.images  # what it costs is spent all the same
         self._move("submitting", (await self._writer.read(self._journal.entry, entry.row)).status)
-        warn(
-            f"Row {entry.row} was sent by another process that works in {self._journal.folder} at the same time, so it "
-            "is not sent again here."
-        )
+        if self._journal.beat == math.inf:  # nobody else ought to be there
+            warn(
+                f"Row {entry.row} was sent by another process that works in {self._journal.folder} at the same time, "
+                "so it is not sent again here."
+            )
         return False
 
     async def _post(self, entry: Entry) -> Accepted | TryLater | Rejected | Unknown:
@@ -391,7 +409,7 @@ class Engine:
         except BaseException:
             if post is None or not post.sent:  # cancelled before
                 self._on_their_way.discard(entry.row)
-                self._writer.later(journal.change(entry.row, status="unsent", submitted_at=None))
+                self._writer.later(self._journal.update(entry.row, status="unsent", submitted_at=None))
             raise
         return outcome
 
@@ -559,8 +577,13 @@ class Engine:
         """Write down what became of a row. Until that is on disk, `_unwritten` has what is paid for."""
         if self._options.budget is not None and (cost := amount(cells.get("cost"))) is not None:
             self._options.budget.settle(row, cost)
-        await self._writer.write(journal.change(row, **cells))
-        self._unwritten.pop(row, None)
+        (ours,) = await self._writer.write(self._journal.update(row, **cells))
+        known = self._unwritten.pop(row, None)
+        if not ours and known is not None:
+            warn(
+                f"Row {row} {known}, and that is not written down: the row was taken over and sent again, because "
+                "nothing had been heard of this process for too long. Note it, it is paid for."
+            )
 
     async def _ended_as(self, row: int, before: str, status: str) -> None:
         self.ended += 1
@@ -590,7 +613,7 @@ class Engine:
 
     async def _close(self, error: BaseException | None) -> None:
         """Write down what must not be forgotten, whatever ended the run, and name what cannot be written."""
-        cut = [journal.cut_off(row) for row in sorted(self._on_their_way)]
+        cut = [self._journal.cut_off(row) for row in sorted(self._on_their_way)]
         try:
             await run_sync(self._writer.flush, [*cut, *self._learned()])
         except JournalError as exc:

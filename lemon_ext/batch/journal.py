@@ -1,8 +1,9 @@
 """The journal of a batch: what was submitted and what came back, on disk before it matters.
 
-One SQLite file in the batch's folder, in WAL mode and fully synced, so that a row is known to be in flight before its
-POST leaves and its task is known before the first poll. Only one process at a time may write; anybody may read, also
-with the ``sqlite3`` program. The tables and what their columns mean: docs/batch.md.
+A row is known to be in flight before its POST leaves, and its task is known before the first poll. `Journal` is what
+all journals do; the SQL is what SQLite and PostgreSQL both take. `SqliteJournal` is one SQLite file in the batch's
+folder, in WAL mode and fully synced: only one process at a time may write, anybody may read, also with the ``sqlite3``
+program. The tables and what their columns mean: docs/batch.md.
 
 A row goes through these states, and nothing leads from a sent one back to ``unsent`` but a certain "not accepted"::
 
@@ -22,8 +23,9 @@ import json
 import math
 import sqlite3
 import threading
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from itertools import chain, repeat
 from pathlib import Path
 from types import MappingProxyType
@@ -36,7 +38,7 @@ from attrs import Attribute, define, field, fields, frozen
 from lemon_ext._response import storable
 from lemon_ext.errors import JournalError
 
-__all__ = ("Entry", "Incoming", "Journal", "Statement", "Writer")
+__all__ = ("Entry", "Incoming", "Journal", "SqliteJournal", "Statement", "Writer")
 
 T = TypeVar("T")
 
@@ -50,6 +52,8 @@ STATUSES: Final = ("unsent", "submitting", "waiting", "completed", "saved", "fai
 #: Nothing was billed for a row in these states, unless an earlier try of it is in doubt.
 UNPAID: Final = ("unsent", "refused")
 _PAID: Final = {"waiting": "is paid for", "completed": "is paid for", "saved": "is paid for"}
+#: Rows that are read at once.
+PAGE: Final = 500
 #: How deep JSON is stored; no answer that means anything is deeper.
 DEEPEST: Final = 64
 
@@ -108,8 +112,8 @@ class Entry:
         return [image for image in images if isinstance(image, dict)] if isinstance(images, list) else []
 
     @classmethod
-    def of(cls, found: sqlite3.Row) -> Entry:
-        """Read a row as it stands in the file."""
+    def of(cls, found: Any) -> Entry:
+        """Read a row as it stands in the journal."""
         cells, damage = {}, []
         there = found.keys()
         for column in _COLUMNS:
@@ -159,24 +163,243 @@ def _cell(value: Any, column: Attribute[Any]) -> Any:
     return value
 
 
-class Journal:
-    """The journal of one batch. Raises JournalError, naming the file, for whatever makes it unusable.
+class Journal(ABC):
+    """The journal of one batch, wherever it is kept. Raises JournalError, naming it, for whatever makes it unusable.
 
-    A cell that cannot be read spoils its row alone: see `Entry.damage` and `damaged`.
+    A cell that cannot be read spoils its row alone: see `Entry.damage` and `damaged`. Several processes may work at one
+    journal if it says so (``beat``): then a row belongs to who took it (`take`) for as long as that one lives
+    (`renew`).
     """
+
+    folder: Path
+    #: The journal's file, where it is one.
+    path: Path | None
+    #: What it is called in messages.
+    name: str
+    #: Seconds between two calls of `renew`; infinity where nobody else can be at work.
+    beat: float = math.inf
+    #: What a change of ours, and what is read, is bound to, beside the number of the row.
+    _ours = _scope = ""
+    #: What lets go of a row.
+    _freed = ""
+
+    @abstractmethod
+    def _execute(self, sql: str, values: Iterable[Any] = ()) -> Any:
+        """Run one statement: rows that are mappings, and ``rowcount``."""
+
+    @abstractmethod
+    def _transaction(self) -> AbstractContextManager[Any]:
+        """All or none of what is done meanwhile, and nobody else in between."""
+
+    @abstractmethod
+    def _explained(self) -> AbstractContextManager[Any]:
+        """Raise JournalError for what the database raises."""
+
+    @abstractmethod
+    def take_in(self, rows: Iterable[Incoming]) -> None:
+        """Write down the input, all or none. A row that was not sent, or refused, may have changed. Raises JournalError
+        at another difference.
+        """
+
+    @abstractmethod
+    def take(self, status: str, limit: int | None = None) -> list[Entry]:
+        """Return rows in a state to work on, in order, and make them ours. None is returned twice."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the journal and let others have what is ours."""
+
+    def renew(self) -> list[Entry]:
+        """Say that we live. Returns rows of others that do not, whose requests nobody waits for: they are uncertain."""
+        return []
+
+    def others(self) -> bool:
+        """Tell whether somebody else works on a row that has not ended, or left one."""
+        return False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def commit(self, statements: Iterable[Statement]) -> list[int]:
+        """Make changes, all or none; they are on disk when this returns. Returns how many rows each one changed."""
+        with self._explained(), self._transaction():
+            return [self._execute(*statement).rowcount for statement in statements]
+
+    def count(self) -> int:
+        """Return how many rows there are."""
+        return int(self._one("SELECT count(*) AS many FROM rows")["many"])
+
+    def counts(self) -> dict[str, int]:
+        """Return how many rows are in each state. Completed ones with an error are ``unfetched``, or ``failed`` where
+        their images came as data that nobody has any more.
+        """
+        with self._explained():
+            found = self._execute(
+                "SELECT CASE WHEN status != 'completed' OR error IS NULL THEN status "  # noqa: S608 - constants
+                "WHEN finished_at IS NULL THEN 'unfetched' ELSE 'failed' END AS state, count(*) AS many FROM rows "
+                f"WHERE row > 0{self._scope} GROUP BY 1"
+            )
+            counts: dict[str, int] = {}
+            for status, count in ((one["state"], one["many"]) for one in found):
+                known = status if status in (*STATUSES, "unfetched") else "uncertain"  # damaged: it may be billed
+                counts[known] = counts.get(known, 0) + count
+            return counts
+
+    def images_sent(self) -> int:
+        """Return how many images were asked for in requests that were, or may have been, accepted."""
+        sent = "CASE WHEN status IN ('unsent', 'refused') THEN 0 ELSE 1 END"
+        sql = f"SELECT sum(images * (doubts + {sent})) AS many FROM rows"  # noqa: S608 - a constant
+        return int(self._one(sql)["many"] or 0)
+
+    def entries(self, status: str | None = None, *, after: int = 0, limit: int | None = None) -> Iterator[Entry]:
+        """Yield rows in order, all or those in one state."""
+        where, values = ("", ()) if status is None else ("AND status = ? ", (status,))
+        sql = f"SELECT * FROM rows WHERE row > ?{self._scope} {where}ORDER BY row LIMIT ?"  # noqa: S608 - constants
+        left = math.inf if limit is None else limit
+        while left > 0:
+            with self._explained():
+                found = [Entry.of(one) for one in self._execute(sql, (after, *values, int(min(left, PAGE))))]
+            yield from found
+            if len(found) < PAGE:
+                return
+            after, left = found[-1].row, left - len(found)
+
+    def entry(self, row: int) -> Entry:
+        """Return one row."""
+        return next(self.entries(after=row - 1, limit=1))
+
+    def damaged(self) -> list[Entry]:
+        """Return the rows with a cell that cannot be read. Raises JournalError where the file itself cannot be."""
+        return [entry for entry in self.entries() if entry.damage]
+
+    def saved_images(self) -> int:
+        """Return how many images are saved."""
+        return sum(len(entry.paths or ()) for entry in self.entries("saved"))
+
+    def release(self, *, refused: bool, uncertain: bool, failed: bool = False) -> None:
+        """Let rows be sent again because the user says so: refused ones, those whose answer was lost, and those whose
+        task failed. Both of the last may be billed already. A failed row keeps the pictures that came all the same.
+        """
+        nothing = ", ".join(f"{name} = NULL" for name in ("submitted_at", "finished_at", "error"))
+        again = f"UPDATE rows SET status = 'unsent', {nothing}{self._freed}"  # noqa: S608 - constants
+        # What the earlier try was billed is not what the next one will be.
+        doubtful = (
+            f"{again}, doubts = doubts + 1, task_id = NULL, poll_url = NULL, answer = NULL, paths = NULL, note = NULL, "
+            "request_id = NULL, billing_id = NULL, cost = NULL"
+        )
+        # Also what was answered at once and is no picture: see `outcome`.
+        lost = "(status = 'failed' OR (status = 'completed' AND error IS NOT NULL AND finished_at IS NOT NULL))"
+        statements = [f"{again} WHERE status = 'refused'{self._scope}"] if refused else []
+        statements += [f"{doubtful} WHERE status = 'uncertain'{self._scope}"] if uncertain else []
+        lost += f" AND coalesce(paths, '') NOT LIKE '%\"%'{self._scope}"
+        statements += [f"{doubtful} WHERE {lost}"] if failed else []
+        self.commit((statement, ()) for statement in statements)
+
+    def meta(self, name: str) -> str | None:
+        """Return a fact about the whole batch, such as its ``base_url``."""
+        found = self._one("SELECT value FROM meta WHERE name = ?", (name,))
+        return None if found is None else str(found["value"])
+
+    def durations(self) -> dict[str, Any]:
+        """Return what was learned of each model's durations, as plain JSON; what cannot be read is learned anew."""
+        known = {}
+        with self._explained():
+            for one in self._execute("SELECT * FROM durations"):
+                try:
+                    known[str(one["model"])] = json.loads(one["learned"])
+                except (ValueError, TypeError, RecursionError):
+                    continue
+        return known
+
+    def update(self, row: int, **cells: Any) -> Statement:
+        """These cells of a row that is ours have changed. Changes nothing if somebody else has taken it over."""
+        sql, values = change(row, **cells)
+        return f"{sql}{self._ours}", values
+
+    def submitting(self, row: int, at: float) -> Statement:
+        """The POST of a row is about to leave. Changes nothing if somebody else sends the row: then it is not ours."""
+        sql = "UPDATE rows SET status = 'submitting', submitted_at = ?, error = NULL WHERE row = ?"
+        return f"{sql} AND status = 'unsent'{self._ours}", (at, row)
+
+    def cut_off(self, row: int) -> Statement:
+        """Nobody waits for the answer to a row of ours in flight any more."""
+        sql, values = CUT_OFF
+        return f"{sql} AND row = ?{self._ours}", (*values, row)
+
+    def _one(self, sql: str, values: Iterable[Any] = ()) -> Any:
+        with self._explained():
+            return self._execute(sql, values).fetchone()
+
+    def _insert(self, row: int, new: Incoming, **more: Any) -> None:
+        cells = {"row": row, "line": new.line, "request": dumps(new.request), "images": new.images, "id": new.id}
+        cells |= {"extra": _json_or_null(new.extra), **more}
+        marks = ", ".join("?" * len(cells))
+        self._execute(f"INSERT INTO rows ({', '.join(cells)}) VALUES ({marks})", cells.values())  # noqa: S608
+
+    def _bring_up_to_date(self, there: Iterable[str]) -> None:
+        """Add the columns that an earlier version did not have."""
+        for column in _COLUMNS:
+            if column.name not in there:
+                self._execute(f"ALTER TABLE rows ADD COLUMN {column.name} {column.metadata['sql']}")
+
+    def _check_version(self, version: int) -> None:
+        if not 1 <= version <= VERSION:
+            raise JournalError(
+                f"{self.name} is a journal of version {version}, and this program reads versions up to {VERSION}. "
+                "Use the version of lemon-ext that wrote it.",
+                path=self.path,
+            )
+
+    def _compare(self, old: Entry, new: Incoming) -> None:
+        """Take in what is new of a row that was there before."""
+        if "request" in old.damage:
+            return
+        before, after = {**old.request, "id": old.id}, {**json.loads(dumps(new.request)), "id": new.id}
+        changed: dict[str, Any] = {}
+        if (new.line, new.extra) != (old.line, old.extra or {}):
+            changed |= {"line": new.line, "extra": new.extra or None}
+        if before != after:
+            if old.status not in UNPAID or old.doubts or old.damage:
+                names = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
+                line = "" if new.line is None else f" (line {new.line})"
+                paid = _PAID.get(old.status, "may be paid for")
+                raise self._another(
+                    f"in row {old.row}{line} {', '.join(names)} differ{'s' if len(names) == 1 else ''}, and it {paid}"
+                )
+            changed |= {"request": new.request, "images": new.images, "id": new.id, "status": "unsent", "error": None}
+            changed |= {"submitted_at": None, "finished_at": None}
+        if changed:
+            self._execute(*change(old.row, **changed))
+
+    def _another(self, what: str) -> JournalError:
+        return JournalError(
+            f"The input is not the one this folder was started with: {what}. Rows may be added at the end. "
+            "Use another folder for it, or go on with the old one: `lemon resume`.",
+            path=self.path,
+        )
+
+
+class SqliteJournal(Journal):
+    """The journal of one batch as a file in its folder."""
 
     def __init__(self, folder: Path, database: sqlite3.Connection, lock: sqlite3.Connection | None) -> None:
         self.folder = folder
-        self.path = folder / FILE
+        self.path: Path = folder / FILE
+        self.name = str(self.path)
         self._database = database
         self._database.row_factory = sqlite3.Row
         self._database.text_factory = lambda text: text.decode("utf-8", "surrogateescape")
         self._lock = lock
+        #: The last row of each state that was taken.
+        self._taken: dict[str, int] = {}
         #: One transaction at a time, also if a thread that was given up still commits.
         self._turn = threading.RLock()
 
     @classmethod
-    def open(cls, folder: Path, *, create: bool = True) -> Journal:
+    def open(cls, folder: Path, *, create: bool = True) -> SqliteJournal:
         """Open the journal in a folder for writing, or start one. Refuses a folder another process works in.
 
         Rows that were in flight when an earlier process died become uncertain.
@@ -204,7 +427,7 @@ class Journal:
             return journal
 
     @classmethod
-    def read(cls, folder: Path) -> Journal:
+    def read(cls, folder: Path) -> SqliteJournal:
         """Open the journal in a folder for reading only, also while another process writes.
 
         One whose process was killed while it created it has no rows.
@@ -231,120 +454,28 @@ class Journal:
         if self._lock is not None:
             self._lock.close()
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *exc_info: object) -> None:
-        self.close()
-
-    def commit(self, statements: Iterable[Statement]) -> list[int]:
-        """Make changes, all or none; they are on disk when this returns. Returns how many rows each one changed."""
-        with _explained(self.path), self._transaction():
-            return [
-                self._database.execute(sql, [storable(value) for value in values]).rowcount
-                for sql, values in statements
-            ]
-
     def take_in(self, rows: Iterable[Incoming]) -> None:
         """Write down the input, all or none. If there is one already, rows at its end are new, and a row that was not
         sent, or refused, may have changed. Raises JournalError at the first other difference.
         """
-        with _explained(self.path), self._transaction():
+        with self._explained(), self._transaction():
             # Read to its end before anything is appended.
             old: Iterator[Entry | None] = chain(self.entries(), repeat(None))
             row = 0
             for row, new in enumerate(rows, 1):
                 if (entry := next(old)) is None:
-                    values = (row, new.line, dumps(new.request), new.images, new.id, _json_or_null(new.extra))
-                    self._database.execute(
-                        "INSERT INTO rows (row, line, request, images, id, extra) VALUES (?, ?, ?, ?, ?, ?)",
-                        [storable(value) for value in values],
-                    )
+                    self._insert(row, new)
                 else:
                     self._compare(entry, new)
             if next(old) is not None:
                 raise self._another(f"its row {row + 1} is gone")
 
-    def count(self) -> int:
-        """Return how many rows there are."""
-        return int(self._one("SELECT count(*) FROM rows")[0])
-
-    def counts(self) -> dict[str, int]:
-        """Return how many rows are in each state. Completed ones with an error are ``unfetched``, or ``failed`` where
-        their images came as data that nobody has any more.
-        """
-        with _explained(self.path):
-            found = self._database.execute(
-                "SELECT CASE WHEN status != 'completed' OR error IS NULL THEN status "
-                "WHEN finished_at IS NULL THEN 'unfetched' ELSE 'failed' END, count(*) FROM rows GROUP BY 1"
-            )
-            counts: dict[str, int] = {}
-            for status, count in found:
-                known = status if status in (*STATUSES, "unfetched") else "uncertain"  # damaged: it may be billed
-                counts[known] = counts.get(known, 0) + count
-            return counts
-
-    def images_sent(self) -> int:
-        """Return how many images were asked for in requests that were, or may have been, accepted."""
-        sent = "status NOT IN ('unsent', 'refused')"
-        return int(self._one(f"SELECT total(images * (doubts + ({sent}))) FROM rows")[0])  # noqa: S608 - a constant
-
-    def entries(self, status: str | None = None, *, after: int = 0, limit: int = -1) -> Iterator[Entry]:
-        """Yield rows in order, all or those in one state."""
-        with _explained(self.path):
-            where, values = ("", ()) if status is None else ("AND status = ? ", (status,))
-            cursor = self._database.cursor()
-            for found in cursor.execute(
-                f"SELECT * FROM rows WHERE row > ? {where}ORDER BY row LIMIT ?",  # noqa: S608 - constants
-                (after, *values, limit),
-            ):
-                yield Entry.of(found)
-
-    def entry(self, row: int) -> Entry:
-        """Return one row."""
-        return next(self.entries(after=row - 1, limit=1))
-
-    def damaged(self) -> list[Entry]:
-        """Return the rows with a cell that cannot be read. Raises JournalError where the file itself cannot be."""
-        return [entry for entry in self.entries() if entry.damage]
-
-    def saved_images(self) -> int:
-        """Return how many images are saved."""
-        return sum(len(entry.paths or ()) for entry in self.entries("saved"))
-
-    def release(self, *, refused: bool, uncertain: bool, failed: bool = False) -> None:
-        """Let rows be sent again because the user says so: refused ones, those whose answer was lost, and those whose
-        task failed. Both of the last may be billed already. A failed row keeps the pictures that came all the same.
-        """
-        again = "UPDATE rows SET status = 'unsent', submitted_at = NULL, finished_at = NULL, error = NULL"
-        # What the earlier try was billed is not what the next one will be.
-        doubtful = (
-            f"{again}, doubts = doubts + 1, task_id = NULL, poll_url = NULL, answer = NULL, paths = NULL, note = NULL, "
-            "request_id = NULL, billing_id = NULL, cost = NULL"
-        )
-        # Also what was answered at once and is no picture: see `outcome`.
-        lost = "(status = 'failed' OR (status = 'completed' AND error IS NOT NULL AND finished_at IS NOT NULL))"
-        statements = [f"{again} WHERE status = 'refused'"] if refused else []
-        statements += [f"{doubtful} WHERE status = 'uncertain'"] if uncertain else []
-        statements += [f"{doubtful} WHERE {lost} AND coalesce(paths, '') NOT LIKE '%\"%'"] if failed else []
-        self.commit((statement, ()) for statement in statements)
-
-    def meta(self, name: str) -> str | None:
-        """Return a fact about the whole batch, such as its ``base_url``."""
-        with _explained(self.path):
-            found = self._database.execute("SELECT value FROM meta WHERE name = ?", (name,)).fetchone()
-            return None if found is None else str(found[0])
-
-    def durations(self) -> dict[str, Any]:
-        """Return what was learned of each model's durations, as plain JSON; what cannot be read is learned anew."""
-        known = {}
-        with _explained(self.path):
-            for model, text in self._database.execute("SELECT * FROM durations"):
-                try:
-                    known[str(model)] = json.loads(text)
-                except (ValueError, TypeError, RecursionError):
-                    continue
-        return known
+    def take(self, status: str, limit: int | None = None) -> list[Entry]:
+        """Return rows in a state to work on, in order. None is returned twice, also if it is in that state again."""
+        found = list(self.entries(status, after=self._taken.get(status, 0), limit=limit))
+        if found:
+            self._taken[status] = found[-1].row
+        return found
 
     def _prepare(self) -> None:
         if self._is_empty():
@@ -354,19 +485,15 @@ class Journal:
         if (found := self._one("PRAGMA quick_check(1)")[0]) != "ok":
             raise sqlite3.DatabaseError(found)
         self._database.execute("PRAGMA synchronous = FULL")
-        self._bring_up_to_date()
-        self.commit([cut_off()])
+        self._migrate()
+        self.commit([CUT_OFF])
 
-    def _bring_up_to_date(self) -> None:
-        """Add the columns that an earlier version did not have."""
+    def _migrate(self) -> None:
         if self._one("PRAGMA user_version")[0] == VERSION:
             return
         with self._transaction():
-            there = {column["name"] for column in self._database.execute("PRAGMA table_info(rows)")}
-            for column in _COLUMNS:
-                if column.name not in there:
-                    self._database.execute(f"ALTER TABLE rows ADD COLUMN {column.name} {column.metadata['sql']}")
-            self._database.execute(f"PRAGMA user_version = {VERSION}")
+            self._bring_up_to_date({column["name"] for column in self._execute("PRAGMA table_info(rows)")})
+            self._execute(f"PRAGMA user_version = {VERSION}")
 
     def _is_empty(self) -> bool:
         return self._one("PRAGMA user_version")[0] == 0 and not self._one("SELECT count(*) FROM sqlite_master")[0]
@@ -374,16 +501,13 @@ class Journal:
     def _check(self) -> None:
         if self._one("PRAGMA application_id")[0] != APPLICATION_ID:
             raise JournalError(f"{self.path} is a database of something else. Choose another folder.", path=self.path)
-        if not 1 <= (version := self._one("PRAGMA user_version")[0]) <= VERSION:
-            raise JournalError(
-                f"{self.path} is a journal of version {version}, and this program reads versions up to {VERSION}. "
-                "Use the version of lemon-ext that wrote it.",
-                path=self.path,
-            )
+        self._check_version(self._one("PRAGMA user_version")[0])
 
-    def _one(self, sql: str) -> Any:
-        with _explained(self.path):
-            return self._database.execute(sql).fetchone()
+    def _execute(self, sql: str, values: Iterable[Any] = ()) -> Any:
+        return self._database.execute(sql, [storable(value) for value in values])
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return _explained(self.path)
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
@@ -397,35 +521,6 @@ class Journal:
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise
-
-    def _compare(self, old: Entry, new: Incoming) -> None:
-        """Take in what is new of a row that was there before."""
-        if "request" in old.damage:
-            return
-        before, after = {**old.request, "id": old.id}, {**json.loads(dumps(new.request)), "id": new.id}
-        changed: dict[str, Any] = {}
-        if (new.line, new.extra) != (old.line, old.extra or {}):
-            changed |= {"line": new.line, "extra": new.extra or None}
-        if before != after:
-            if old.status not in UNPAID or old.doubts or old.damage:
-                names = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
-                line = "" if new.line is None else f" (line {new.line})"
-                paid = _PAID.get(old.status, "may be paid for")
-                raise self._another(
-                    f"in row {old.row}{line} {', '.join(names)} differ{'s' if len(names) == 1 else ''}, and it {paid}"
-                )
-            changed |= {"request": new.request, "images": new.images, "id": new.id, "status": "unsent", "error": None}
-            changed |= {"submitted_at": None, "finished_at": None}
-        if changed:
-            sql, values = change(old.row, **changed)
-            self._database.execute(sql, [storable(value) for value in values])
-
-    def _another(self, what: str) -> JournalError:
-        return JournalError(
-            f"The input is not the one this folder was started with: {what}. Rows may be added at the end. "
-            "Use another folder for it, or go on with the old one: `lemon resume`.",
-            path=self.path,
-        )
 
 
 @define
@@ -494,20 +589,13 @@ class Writer:
 
 def fact(name: str, value: str) -> Statement:
     """A fact about the whole batch."""
-    return "INSERT OR REPLACE INTO meta VALUES (?, ?)", (name, value)
+    return "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
 
 
 def learned(model: str, durations: Mapping[str, Any]) -> Statement:
     """What is known of a model's durations."""
-    return "INSERT OR REPLACE INTO durations VALUES (?, ?)", (model, dumps(durations))
-
-
-def submitting(row: int, at: float) -> Statement:
-    """The POST of a row is about to leave. Changes nothing if somebody else sends the row: then it is not ours."""
-    return (
-        "UPDATE rows SET status = 'submitting', submitted_at = ?, error = NULL WHERE row = ? AND status = 'unsent'",
-        (at, row),
-    )
+    sql = "INSERT INTO durations VALUES (?, ?) ON CONFLICT (model) DO UPDATE SET learned = excluded.learned"
+    return sql, (model, dumps(durations))
 
 
 def change(row: int, **cells: Any) -> Statement:
@@ -515,12 +603,6 @@ def change(row: int, **cells: Any) -> Statement:
     sets = ", ".join(f"{name} = ?" for name in cells)
     values = (dumps(cell) if isinstance(cell, dict | list) else cell for cell in cells.values())
     return f"UPDATE rows SET {sets} WHERE row = ?", (*values, row)  # noqa: S608 - names of columns
-
-
-def cut_off(row: int | None = None) -> Statement:
-    """Nobody waits for the answer to a row in flight any more (None: to any of them)."""
-    sql = "UPDATE rows SET status = 'uncertain', error = ? WHERE status = 'submitting'"
-    return (sql, (_CUT_OFF,)) if row is None else (f"{sql} AND row = ?", (_CUT_OFF, row))
 
 
 def _lock(folder: Path) -> sqlite3.Connection:
@@ -631,7 +713,7 @@ def _plain(value: Any, depth: int) -> Any:
     return [_plain(one, depth - 1) for one in value] if isinstance(value, list) else value
 
 
-_CUT_OFF: Final = dumps(
+_LOST_WITH_IT: Final = dumps(
     {
         "type": "SubmissionUncertainError",
         "message": "The process ended while this request was in flight. It may have been accepted and billed: look at "
@@ -639,4 +721,9 @@ _CUT_OFF: Final = dumps(
         "code": None,
         "status_code": None,
     }
+)
+#: Nobody waits for the answers to rows in flight any more.
+CUT_OFF: Final[Statement] = (
+    "UPDATE rows SET status = 'uncertain', error = ? WHERE status = 'submitting'",
+    (_LOST_WITH_IT,),
 )
