@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import base64
+import csv
+import html
+import io
 import json
 import os
 import re
@@ -11,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from lemon_ext.gallery import write_gallery
 from tests.browser import CHROMIUM, Browser
@@ -154,6 +158,8 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
         "damaged": [],
         "spent": "0.040000",
         "billed": 1,
+        "shape": 1.0,
+        "carried": {"price": "price", "shelf": "shelf"},
     }
 
 
@@ -264,6 +270,40 @@ def test_an_earlier_gallery_is_replaced_whole_or_not_at_all(tmp_path: Path, monk
         write_gallery(tmp_path)
     assert page.read_bytes() == before
     assert not list(tmp_path.glob(".*"))
+
+
+@pytest.mark.parametrize("title", ["Spring <catalogue> & friends", '"quoted" {{DATA}} {{KEPT}}', "قطة 😀"])
+def test_a_title_is_kept_until_it_is_taken_away(tmp_path: Path, title: str) -> None:
+    batch(tmp_path / "out", row(1))
+    for given, shown in ((title, title), (None, title), ("  ", "out"), (None, "out")):
+        page = write_gallery(tmp_path / "out", title=given)
+        text = page.read_text("utf-8")
+        assert f"<title>{html.escape(shown)}</title>" in text
+        assert f'<h1 id="name">{html.escape(shown)}</h1>' in text
+        assert data(page)["resume"] == "lemon resume out"
+
+
+@pytest.mark.parametrize(
+    ("sizes", "shape"),
+    [
+        ([], 1.0),
+        (["auto", "large", None, 7, "0x0"], 1.0),
+        (["1024x1024", "1792x1024", "1792x1024"], 1.75),
+        (["1024x1792"], 0.5714),
+        (["6000x1000"], 1.8),  # others fit in, too
+        (["1000x6000"], 0.56),
+    ],
+)
+def test_the_frame_has_the_shape_of_most_pictures(tmp_path: Path, sizes: list[Any], shape: float) -> None:
+    rows = [row(number, request={"model": "dall-e-3", "size": size}) for number, size in enumerate(sizes, 1)]
+    assert data(batch(tmp_path, *rows))["shape"] == shape
+
+
+def test_carried_columns_have_the_names_of_the_table_that_a_batch_writes(tmp_path: Path) -> None:
+    page = batch(tmp_path, row(1, extra={"shelf": 1, "size": "L", "seed": 2, "paths": "x"}))
+    assert data(page)["carried"] == {
+        "paths": "extra.paths", "seed": "seed", "shelf": "shelf", "size": "extra.size"
+    }  # fmt: skip
 
 
 # ---- In a real browser ----
@@ -410,7 +450,7 @@ def test_everything_can_be_done_with_the_keyboard(browser: Browser, tmp_path: Pa
     page = batch(tmp_path, row(1), row(2, paths=["2a.png", "2b.png"]), *(row(n) for n in range(3, 200)))
     browser.open(page.as_uri())
     browser.run("document.getElementById('model').focus()")
-    browser.press("Tab", "Tab")  # the chip, then one card for the whole grid
+    browser.press("Tab", "Tab", "Tab")  # the chip, the download, then one card for the whole grid
     assert browser.run(FOCUSED) == "#1"
     browser.press("ArrowRight")
     assert browser.run(FOCUSED) == "#2"
@@ -552,3 +592,61 @@ def test_ten_thousand_rows_stay_usable(browser: Browser, tmp_path: Path) -> None
     browser.until(f"({CARDS}).at(-1) === 10000")
     assert browser.run("document.querySelectorAll('*').length") < 1500
     assert browser.problems() == []
+
+
+@pytest.mark.browser
+def test_the_rows_that_are_shown_can_be_taken_along_as_a_table(browser: Browser, tmp_path: Path) -> None:
+    nasty = 'say "cheese", =1\nplease'
+    rows = [
+        row(1, prompt=nasty, id="SKU-1", extra={"shelf": "=1+1", "size": "L", "tags": ["a", "b"]}, cost="0.040000"),
+        row(2, prompt="@cat", paths=["2 ä.png", "2b.png"], revised_prompts=[None, "revised"], cost="0.081000"),
+        unsaved(3, "failed", "flagged", prompt="a dog"),
+    ]
+    browser.open(batch(tmp_path, *rows).as_uri())
+    found = list(csv.DictReader(io.StringIO(browser.run("table(list)"), newline="")))
+    assert [one["prompt"] for one in found] == [nasty, "'@cat", "a dog"]
+    assert found[0].items() >= {
+        "row": "1", "id": "SKU-1", "status": "saved", "shelf": "'=1+1", "extra.size": "L", "size": "1024x1024",
+        "tags": '["a","b"]', "cost": "0.040000",
+    }.items()  # fmt: skip
+    assert (found[1]["paths"], found[1]["revised_prompt"]) == ("2 ä.png; 2b.png", "revised")
+    assert (found[2]["error"], found[2]["paths"], found[2]["cost"]) == ("flagged", "", "")
+    choose(browser, "find", "cat")
+    assert len(browser.run("table(list)").splitlines()) == 2
+    saved = browser.run(
+        """new Promise(done => {
+          HTMLAnchorElement.prototype.click = function () {
+            done([this.download, this.href.slice(0, 5)]);
+          };
+          document.getElementById("csv").click();
+        })"""
+    )
+    assert saved == [f"{tmp_path.name}-selection.csv", "blob:"]
+    choose(browser, "find", "nothing like it")
+    assert browser.run("document.getElementById('csv').disabled") is True
+    assert browser.problems() == []
+
+
+@pytest.mark.browser
+def test_costs_are_told_of_all_of_some_and_of_each(browser: Browser, tmp_path: Path) -> None:
+    page = batch(tmp_path, row(1, cost="0.040000"), row(2, paths=["2a.png", "2b.png"], cost="0.081000"), row(3))
+    browser.open(page.as_uri())
+    assert "· $0.121 for 2 rows, $0.0403 a picture ·" in browser.run("document.getElementById('sum').textContent")
+    choose(browser, "find", "2")
+    assert browser.run("document.getElementById('found').textContent") == "1 of 3 · $0.081"
+    browser.run("document.querySelector('.card').click()")
+    assert "$0.081, $0.0405 a picture" in browser.run("document.getElementById('facts').textContent")
+
+
+@pytest.mark.browser
+def test_a_panorama_and_a_portrait_are_whole_in_their_cards(browser: Browser, tmp_path: Path) -> None:
+    page = batch(tmp_path, row(1), row(2, paths=["2a.png", "2b.png"]))
+    for name, size in (("1.png", (30, 90)), ("2a.png", (90, 30)), ("2b.png", (90, 30))):
+        Image.new("RGB", size, "gold").save(tmp_path / name)
+    browser.open(page.as_uri())
+    browser.until("[...document.querySelectorAll('.thumb img')].every(one => one.complete && one.naturalWidth)")
+    fits = "[...document.querySelectorAll('.thumb img')].map(one => getComputedStyle(one).objectFit)"
+    assert browser.run(fits) == ["contain"] * 3
+    tops = "[...document.querySelectorAll('.many img')].map(one => Math.round(one.getBoundingClientRect().top))"
+    browser.until("document.querySelector('.stack') !== null")
+    assert len(set(browser.run(tops))) == 2  # above each other

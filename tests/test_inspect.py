@@ -178,10 +178,10 @@ def test_the_command_line_marks_what_it_saves(
 
 def test_the_command_to_go_on_with_leaves_the_prompt_out_too(emulator: Any) -> None:
     emulator.task_seconds = 60.0
-    args = ["generate", "a cat", "-m", "flux-pro", "--no-prompt-metadata", "--deadline", "1"]
-    result = lemon(*args, "--poll-interval", "0.05")
+    task_id = lemon("generate", "a cat", "-m", "flux-pro", "--no-wait").stdout.strip()
+    result = lemon("task", task_id, "--no-prompt-metadata")
     assert result.exit_code == 5
-    assert "  next: lemon task --wait --no-prompt-metadata -- img_" in result.stderr
+    assert f"  next: lemon task --wait --no-prompt-metadata -- {task_id}\n" in result.stderr
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -13,16 +13,21 @@ import os
 import re
 import shlex
 from base64 import b64encode
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
+from statistics import median_low
 from typing import Any, Final
 from urllib.parse import quote
 
+from attrs import define, field
+
 from lemon_ext._amount import amount
 from lemon_ext._files import write_whole
+from lemon_ext.capabilities import asked
 
+from .columns import carried_name
 from .output import RESULTS
 
 __all__ = ("write_gallery",)
@@ -30,6 +35,18 @@ __all__ = ("write_gallery",)
 PAGE: Final = "index.html"
 #: What tells our page from one that somebody else put there.
 _MARKER: Final = b'<meta name="generator" content="lemon-ext gallery">'
+#: Where a title stands that somebody gave, and how much of a page is read for it.
+_KEPT: Final = re.compile(rb'<meta name="title" content="([^"]*)">')
+_HEAD: Final = 64 * 1024
+#: Width by height of the frame of the pictures: that of most of them, within what leaves room for others.
+TALLEST, WIDEST = 0.56, 1.8
+#: Rows whose shapes are looked at.
+_ENOUGH: Final = 1000
+_PAIR: Final = re.compile(r"\s*([1-9]\d{0,5})\s*[x:]\s*([1-9]\d{0,5})\s*")
+#: The columns of the table that the page makes, besides parameters and what was carried along.
+_TABLE: Final = (
+    "row", "id", "status", "prompt", "model", "paths", "task_id", "revised_prompt", "cost", "seconds", "error",
+)  # fmt: skip
 _STATUSES: Final = {
     "saved": "Saved",
     "waiting": "Waiting",
@@ -76,11 +93,13 @@ _SHOWN: Final[tuple[tuple[str, str, Any, Any], ...]] = (
 )
 
 
-def write_gallery(folder: str | os.PathLike[str]) -> Path:
+def write_gallery(folder: str | os.PathLike[str], *, title: str | None = None) -> Path:
     """Write the page for the batch in a folder, whole or not at all, and return its path.
 
-    An earlier gallery is replaced. Raises FileNotFoundError if there is no ``results.jsonl``, FileExistsError if
-    ``index.html`` is there and is not a gallery, and OSError if the page cannot be written.
+    ``title`` stands on it in the place of the folder's name, and later galleries keep it; None keeps an earlier one,
+    and an empty text takes it away. An earlier gallery is replaced. Raises FileNotFoundError if there is no
+    ``results.jsonl``, FileExistsError if ``index.html`` is there and is not a gallery, and OSError if the page cannot
+    be written.
     """
     folder = Path(folder)
     page = folder / PAGE
@@ -91,24 +110,27 @@ def write_gallery(folder: str | os.PathLike[str]) -> Path:
             f"{folder / RESULTS} is not there, so there is nothing to show. Give the folder of a batch."
         ) from None
     with results:
-        _refuse_foreign(page)
-        write_whole(page, _page(results, folder.resolve().name))
+        kept = _title_of(page)
+        write_whole(page, _page(results, folder.resolve().name, kept if title is None else title.strip()))
     return page
 
 
-def _refuse_foreign(page: Path) -> None:
+def _title_of(page: Path) -> str:
+    """Return the title that an earlier gallery was given. Raises FileExistsError for a page of somebody else's."""
     if not page.exists():
-        return
-    ours = False
+        return ""
+    head = b""
     if page.is_file():  # opening a pipe would wait for ever
         with page.open("rb") as file:
-            ours = _MARKER in file.read(2048)
-    if not ours:
+            head = file.read(_HEAD)
+    if _MARKER not in head:
         raise FileExistsError(f"{page} is not a gallery of this program, so it stays as it is. Move it away first.")
+    kept = _KEPT.search(head)
+    return html.unescape(kept[1].decode("utf-8", "replace")) if kept else ""
 
 
-def _page(results: Iterator[bytes], name: str) -> Iterator[str]:
-    before, after = _template(name)
+def _page(results: Iterator[bytes], name: str, title: str) -> Iterator[str]:
+    before, after = _template(name, title)
     yield before
     resume = f"lemon resume {shlex.quote(name)}"
     facts = {
@@ -118,25 +140,62 @@ def _page(results: Iterator[bytes], name: str) -> Iterator[str]:
         "fields": [name for name, *_ in _SHOWN],
     }
     yield _json(facts).removesuffix("}") + ',"rows":['
-    damaged = []
-    spent, billed = Decimal(0), 0
+    sums = _Sums()
     comma = "\n"
     for number, line in enumerate(results, start=1):
         try:
             record = json.loads(line)
             row = _json(_row(record))
         except (ValueError, RecursionError):
-            damaged += [number] if line.strip() else []
+            sums.damaged += [number] if line.strip() else []
         else:
             yield comma + row
             comma = ",\n"
-            if (cost := amount(record.get("cost"))) is not None:
-                spent, billed = spent + cost, billed + 1
-    yield f'\n],"damaged":{_json(damaged)},"spent":{_json(f"{spent:f}" if billed else None)},"billed":{billed}}}'
+            sums.add(record)
+    yield f"\n],{_json(sums.told()).removeprefix('{')}"
     yield after
 
 
-def _template(name: str) -> tuple[str, str]:
+@define
+class _Sums:
+    """What the page shows of all rows together."""
+
+    #: Lines that cannot be read.
+    damaged: list[int] = field(factory=list)
+    _spent: Decimal = Decimal(0)
+    _billed: int = 0
+    #: Width by height of the pictures, as the requests ask for them.
+    _shapes: list[float] = field(factory=list)
+    _params: set[str] = field(factory=set)
+    _carried: set[str] = field(factory=set)
+
+    def add(self, record: Mapping[str, Any]) -> None:
+        """Take a row in."""
+        request, extra = (record.get(name) for name in ("request", "extra"))
+        if isinstance(request, dict):
+            self._params.update(request)
+            if len(self._shapes) < _ENOUGH:
+                wanted = asked(request)
+                pair = _PAIR.fullmatch(str(wanted.get("pixels") or wanted.get("shape")))
+                self._shapes += [int(pair[1]) / int(pair[2])] if pair else []
+        if isinstance(extra, dict):
+            self._carried.update(extra)
+        if (cost := amount(record.get("cost"))) is not None:
+            self._spent, self._billed = self._spent + cost, self._billed + 1
+
+    def told(self) -> dict[str, Any]:
+        """Return what the page is given. ``carried``: what these columns are called in a table, beside the others."""
+        shape = min(max(median_low(self._shapes), TALLEST), WIDEST) if self._shapes else 1.0
+        return {
+            "damaged": self.damaged,
+            "spent": f"{self._spent:f}" if self._billed else None,
+            "billed": self._billed,
+            "shape": round(shape, 4),
+            "carried": {name: carried_name(name, {*_TABLE, *self._params}) for name in sorted(self._carried)},
+        }
+
+
+def _template(name: str, title: str) -> tuple[str, str]:
     """Return the page before and after its data. The policy names the page's own style and script by their hashes."""
     template = resources.files(__package__).joinpath("gallery.html").read_text("utf-8")
     style = _hash(template, "style")
@@ -146,7 +205,8 @@ def _template(name: str) -> tuple[str, str]:
         "form-action 'none'; require-trusted-types-for 'script'; trusted-types 'none'"
     )
     before, after = template.split("{{DATA}}")
-    return before.replace("{{POLICY}}", policy).replace("{{TITLE}}", html.escape(name)), after
+    words = {"POLICY": policy, "TITLE": html.escape(title or name), "KEPT": html.escape(title)}
+    return re.sub(r"\{\{([A-Z]+)\}\}", lambda found: words[found[1]], before), after
 
 
 def _hash(template: str, tag: str) -> str:
