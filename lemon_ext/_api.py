@@ -53,6 +53,10 @@ from .rate_limit import RateLimit
 
 #: Seconds for one poll. Polls are free and repeated, so none needs long.
 POLL_SECONDS: Final = 30.0
+#: Seconds for the question whether the API answers at all.
+KNOCK_SECONDS: Final = 10.0
+#: What a gateway says for an API that does not answer, or is not to be asked now.
+_GATEWAY: Final = (502, 503, 504)
 #: Characters in the address of a task; httpx refuses longer ones than 64 Ki.
 LONGEST_ADDRESS: Final = 8192
 #: Characters of a task's id. It stands in an address, a file and a command.
@@ -559,6 +563,45 @@ def ask(session: Session, question: Question, deadline: Deadline) -> Flow[Record
                 "is free: make it again, or give it a longer deadline."
             )
         yield Sleep(delay)
+
+
+def knock(session: Session, failed: int, task: tuple[str, str | None] | None) -> Flow[tuple[str | None, float | None]]:
+    """Make one free request, the rate limit's grant at hand, and tell whether the API itself answers it.
+
+    Returns what came instead, or None, and the seconds that it asked to wait. After an odd number of tries that
+    ``failed`` a known task is polled, by its id and its address: not every gateway has a list of models. Raises
+    APIConnectionError for a request that cannot leave this machine.
+    """
+    question = list_models({})
+    target = session.base_url + question.path
+    if by_task := task is not None and failed % 2 == 1:
+        assert task is not None  # noqa: S101 - see above
+        target = poll_target(session.base_url, *task)[0]
+    try:
+        response = yield from send(Send("GET", target, within=KNOCK_SECONDS))
+    except TransportFault as fault:
+        if fault.local:
+            raise APIConnectionError(f"The request did not leave this machine: {fault}.") from fault
+        return silence(fault), None
+    wait = hold(session, response)
+    if not by_task and response.status_code in (404, 405):
+        return None, wait  # there is no such list, says the server
+    if 300 <= response.status_code < 400:
+        return f"HTTP {response.status_code}, a redirect", wait
+    if response.status_code in _GATEWAY or 520 <= response.status_code < 530:
+        return f"HTTP {response.status_code}", wait
+    return silence(response), wait
+
+
+def silence(met: APIResponse | TransportFault) -> str | None:
+    """Say what came instead of an answer of the API's own, or None if it answered: no connection, a page for people, or
+    a failure that is no JSON.
+    """
+    if isinstance(met, TransportFault):
+        return None if met.local else str(met)
+    if met.is_page:
+        return f'HTTP {met.status_code} with a page that is not the API\'s: "{excerpt(met)}"'
+    return f"HTTP {met.status_code}" if met.status_code >= 500 and _read_object(met) is None else None
 
 
 def ask_once(

@@ -105,6 +105,26 @@ def send(effect: Send) -> Flow[APIResponse]:
     return response
 
 
+def watched(flow: Flow[T], heard: Callable[[Send, float, APIResponse | BaseException], object]) -> Flow[T]:
+    """Run a flow, and tell ``heard`` of each request what it met, and in which monotonic second it was made."""
+    result: Any = None
+    fault: BaseException | None = None
+    while True:
+        try:
+            effect = flow.send(result) if fault is None else flow.throw(fault)
+        except StopIteration as stop:
+            return stop.value  # type: ignore[no-any-return]  # a T
+        finally:
+            fault = None  # it holds this frame
+        began, result = _clock.monotonic(), None
+        try:
+            result = yield effect
+        except BaseException as exc:  # noqa: BLE001 - raised again in the flow
+            fault = exc
+        if isinstance(effect, Send):
+            heard(effect, began, result if fault is None else fault)
+
+
 def run(flow: Flow[T], exchange: Callable[[Send], APIResponse]) -> T:
     """Drive a flow to its result, blocking.
 

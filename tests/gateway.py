@@ -33,8 +33,22 @@ class Gateway:
         self.tasks: dict[str, dict[str, Any]] = {}
         self.picture = PNG
         self.pictures: dict[str, deque[int]] = {}
+        #: Outages: from and until when, and what comes instead of an answer. Of "lost", what is submitted is charged.
+        self.outages: list[tuple[float, float, Any]] = []
+        #: One that begins with the submission after so many: for how many seconds, and what comes.
+        self.drop: tuple[int, float, Any] | None = None
+        #: Whether an outage is one of the network: pictures cannot be fetched either.
+        self.network = False
+        self.probes = 0
 
     def __call__(self, request: httpx.Request) -> httpx.Response:
+        self.probes += request.url.path == "/v1/models"
+        if self.drop is not None and request.method == "POST" and len(self.posts) >= self.drop[0]:
+            (_, seconds, how), self.drop = self.drop, None
+            self.outages.append((self.clock(), self.clock() + seconds, how))
+        for since, until, how in self.outages:
+            if since <= self.clock() < until and (self.network or request.url.host != "img.example.net"):
+                return self._outage(request, how)
         if request.url.host == "img.example.net":
             assert "authorization" not in request.headers
             left = self.pictures.get(request.url.path.rpartition("/")[2])
@@ -43,6 +57,19 @@ class Gateway:
         self.times.append(self.clock())
         assert request.headers["authorization"] == f"Bearer {KEY}"
         return self._create(json.loads(request.content)) if request.method == "POST" else self._state(request)
+
+    def _outage(self, request: httpx.Request, how: Any) -> httpx.Response:
+        if request.method == "POST":
+            prompt = json.loads(request.content)["prompt"]
+            self.posts.append(prompt)
+            if how == "lost":
+                self.charges[prompt] += 1
+        if isinstance(how, Exception):
+            raise how
+        if how == "lost":
+            raise httpx.ReadTimeout("nothing came")
+        status, text = how
+        return httpx.Response(status, content=text, headers={"content-type": "text/html"})
 
     def expect(self, prompt: str, *replies: Any) -> None:
         self.says[prompt] = deque(replies)

@@ -9,10 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from lemon_ext._duration import spoken
 from lemon_ext.batch import Progress
 from lemon_ext.batch.journal import SqliteJournal
 from lemon_ext.cli._watch import TOLD
-from lemon_ext.cli._words import duration, line, summary
+from lemon_ext.cli._words import line, summary
 from lemon_ext.errors import JournalError
 from lemon_ext.testing import instant
 from tests.cli import ctrl_c, emulator, lemon, server, terminal  # noqa: F401 - fixtures
@@ -339,4 +340,4 @@ def test_how_far_it_is_in_one_line():
     ("seconds", "words"), [(0.2, "0 s"), (59.6, "1 min 0 s"), (3600, "1 h 0 min"), (90061, "25 h 1 min")]
 )
 def test_durations_are_told_as_people_do(seconds, words):
-    assert duration(seconds) == words
+    assert spoken(seconds) == words

@@ -135,6 +135,7 @@ def run_batch(
     resend_uncertain: bool = False,
     resend_failed: bool = False,
     drop_unknown: bool = False,
+    give_up_after: str | float = 43200.0,
     gallery: bool = True,
     also: Sequence[str] = (),
     on_progress: OnProgress | None = None,
@@ -176,7 +177,7 @@ def run_batch(
     """
     again = (resend_refused, resend_uncertain, resend_failed, drop_unknown)
     money = Budget.of(budget, allow_unknown_price)
-    options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money)
+    options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money, give_up_after)
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
     batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also)
     batch.closes = True  # an AsyncLemon; a Lemon is left open
@@ -205,6 +206,7 @@ async def arun_batch(
     resend_uncertain: bool = False,
     resend_failed: bool = False,
     drop_unknown: bool = False,
+    give_up_after: str | float = 43200.0,
     gallery: bool = True,
     also: Sequence[str] = (),
     on_progress: OnProgress | None = None,
@@ -215,7 +217,7 @@ async def arun_batch(
     """
     again = (resend_refused, resend_uncertain, resend_failed, drop_unknown)
     money = Budget.of(budget, allow_unknown_price)
-    options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money)
+    options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money, give_up_after)
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
     batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also)
     send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
@@ -373,7 +375,13 @@ class _Batch:
         if self.on_progress is None or (engine := self._engine) is None:
             return
         progress = Progress.of(
-            engine.counts, engine.images, ended=engine.ended, elapsed=engine.elapsed, stopped=engine.stopped
+            engine.counts,
+            engine.images,
+            ended=engine.ended,
+            elapsed=engine.elapsed,
+            idle=engine.idle,
+            stopped=engine.stopped,
+            outage=engine.outage,
         )
         try:
             self.on_progress(progress)

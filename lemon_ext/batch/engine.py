@@ -12,8 +12,8 @@ import heapq
 import math
 import shutil
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable
-from contextlib import suppress
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, Final
 
 import anyio
@@ -32,18 +32,23 @@ from lemon_ext._api import (
     TryLater,
     Unknown,
     bill,
+    knock,
+    silence,
     submission,
     submit_once,
 )  # fmt: skip
 from lemon_ext._core import Core, check_waiting
-from lemon_ext._flow import Flow, Send
+from lemon_ext._duration import as_seconds
+from lemon_ext._flow import Flow, Send, TransportFault, watched
 from lemon_ext._inputs import OPERATION
-from lemon_ext._retry import Deadline, wait_before
+from lemon_ext._response import APIResponse
+from lemon_ext._retry import Deadline, retry_after, wait_before
 from lemon_ext._warn import warn
 from lemon_ext._words import count
 from lemon_ext.errors import (
     APIConnectionError,
     AuthenticationError,
+    DownloadError,
     InsufficientBalanceError,
     JournalError,
     LemonError,
@@ -61,6 +66,7 @@ from lemon_ext.tasks import Task, ending, next_delay, poll_once, timed_out
 from . import journal
 from .edits import body_of
 from .journal import Entry, Journal, Statement, Writer
+from .outage import Outage, Reach
 from .output import described
 from .pictures import Pictures, keep_reply, without_data
 from .queue import Queue
@@ -82,6 +88,8 @@ DEAREST: Final = 8.0
 MIN_FREE: Final = 128 * 2**20
 #: After so many rows, what was learned of durations is written down.
 LESSONS: Final = 50
+#: Seconds for which an answer of the API tells that it can be reached, for who wonders about another host.
+RECENT: Final = 10.0
 #: Unsent rows read ahead.
 AHEAD: Final = 128
 
@@ -100,6 +108,7 @@ class Options:
     drop_unknown: bool = False
     gallery: bool = True
     budget: Budget | None = None
+    give_up_after: float = field(default=43200.0, converter=as_seconds)
 
     def __attrs_post_init__(self) -> None:
         if Deadline.after(self.deadline, lambda: 0.0).at <= 0:
@@ -115,6 +124,20 @@ class RowTask(Task):
     """The task of a row. The prompt stays in the journal: many tasks wait at once."""
 
     row: int = field(default=0, kw_only=True)
+    #: The seconds of outages before it was ours to wait for.
+    outages_before: float = field(default=0.0, kw_only=True)
+
+
+@frozen
+class _Runner:
+    """The client as images see it: flows run in this event loop, whatever colour it has."""
+
+    _core: Core
+    arun: Callable[[Flow[Any]], Awaitable[Any]]
+    run: None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._core, name)
 
 
 class Engine:
@@ -139,7 +162,16 @@ class Engine:
         self.images = self.ended = 0
         self.stopped: str | None = None
         self._journal, self._writer, self._options = journal, Writer(journal), options
-        self._core, self._drive, self._emit, self._changed = core, drive, emit, changed
+        self._core, self._driven, self._emit, self._changed = core, drive, emit, changed
+        self._runner = _Runner(core, self._drive)
+        self._reach = Reach(options.give_up_after)
+        self._turned = anyio.Event()
+        #: What Ctrl-C cuts off while the API cannot be reached: free requests.
+        self._free: set[anyio.CancelScope] = set()
+        self._last_answer: float = -math.inf
+        #: A task to ask for, and the rows that met nothing, with what they met.
+        self._known_task: tuple[str, str | None] | None = None
+        self._unanswered: dict[int, LemonError] = {}
         self._rate_limit = core.session.rate_limit
         self._schedule = Schedule(self._rate_limit.per_minute, dearest=DEAREST)
         self._session = evolve(core.session, schedule=self._schedule)
@@ -154,6 +186,8 @@ class Engine:
         self._tries: dict[int, int] = {}
         self._running: Counter[str] = Counter()
         self._doubts = self._refusals = 0
+        #: The number of the last submission, and of the last one when an answer was lost.
+        self._submissions = self._doubted = 0
         self._refused_with: tuple[Any, Any] | None = None
         #: Rows that are submitting, and what is known of accepted ones that the journal does not know yet.
         self._on_their_way: set[int] = set()
@@ -170,10 +204,24 @@ class Engine:
         """Seconds since it began."""
         return _clock.monotonic() - self._began
 
+    @property
+    def idle(self) -> float:
+        """Seconds in which the API could not be reached."""
+        return self._reach.lasted(_clock.monotonic())
+
+    @property
+    def outage(self) -> Outage | None:
+        """The present outage, if there is one."""
+        return self._reach.shown(_clock.monotonic())
+
     def stop(self, reason: str, *, leave: bool = True) -> None:
         """Send nothing more. With ``leave``, do not wait for running tasks either: another run goes on with them."""
         self.stopped = self.stopped or reason
         self._leaving = self._leaving or leave
+        if self._leaving and not self._reach.is_open:
+            for scope in self._free:
+                scope.cancel()
+            self._turned.set()
         self._wake.set()
         self._changed()
 
@@ -211,10 +259,11 @@ class Engine:
             task = self._task(entry)
             task.resumed(now - max(wall - (entry.submitted_at or wall), 0.0))
             self._schedule.submitted(task.model, now)
+            self._known_task = str(task.id), task.poll_url
             self._queue.poll_at(task, now)
         for entry in await self._take("completed"):
             before = "completed" if entry.error is None else "unfetched"
-            pictures = Pictures.known(entry, self._task(entry), self._core)
+            pictures = Pictures.known(entry, self._task(entry), self._runner)
             if pictures.fetchable:
                 self._move(before, "completed")
                 self._start("save", self._save, pictures, "completed")
@@ -230,23 +279,32 @@ class Engine:
             now = _clock.monotonic()
             self._schedule.backlog = self.counts.get("unsent", 0)
             crowded = self._running["save"] >= SAVES_WAITING
-            polling = self._running["poll"] < POLLS and not self._leaving and not crowded
-            submitting = self._running["submit"] < self._options.concurrency and not crowded
+            polling = self._reach.is_open and self._running["poll"] < POLLS and not self._leaving and not crowded
+            at_once = 1 if self._reach.is_wary else self._options.concurrency
+            submitting = self._reach.is_open and self._running["submit"] < at_once and not crowded
             poll_at = self._queue.next_poll() if polling else math.inf
             submit_at = self._next_submission(now) if submitting else math.inf
-            due = min(poll_at, submit_at)
+            probe_at = self._reach.next_probe if self._wants_to_know() else math.inf
+            due = min(poll_at, submit_at, probe_at)
             busy = self._running.total() > 1 or (len(self._queue) and not self._leaving)
             if due == math.inf and not busy and not await self._others():
+                if self._reach.gave_up is not None:
+                    await self._tell_unanswered()
                 return
             due = max(due, self._rate_limit.opens(now))
             if due > now:
                 await self._pause(min(due, self._renew_at) - now)
+            elif probe_at < math.inf:
+                self._rate_limit.acquire(now)
+                self._reach.probing(now)
+                self._start("probe", self._probe)
             elif poll_at <= submit_at:
                 self._rate_limit.acquire(now)
                 self._start("poll", self._follow, self._queue.take(), True)
             elif (entry := self._take_unsent()) is not None:
                 self._rate_limit.acquire(now)
                 self._queue.submitted(now)
+                self._reach.submitting(now)
                 self._schedule.submitted(entry.request.get("model"), now)
                 self._images_sent += entry.images
                 self._move("unsent", "submitting")
@@ -256,10 +314,14 @@ class Engine:
         if self.stopped or not (self._ahead or self._again):
             return math.inf
         again = self._again[0][0] if self._again else math.inf
-        if not self._ahead:
-            return again
         under_way = len(self._queue) + self._running["submit"] + self._running["poll"]
-        return min(again, self._queue.next_submission(now, under_way))
+        new = self._queue.next_submission(now, under_way) if self._ahead else math.inf
+        return max(min(again, new), self._reach.next_submission)
+
+    def _wants_to_know(self) -> bool:
+        """Tell whether it matters that the API answers again."""
+        to_send = not self.stopped and (self._ahead or self._again)
+        return not self._leaving and bool(len(self._queue) or to_send or self._running.total() > 1)
 
     def _take_unsent(self) -> Entry | None:
         """Return the next row to send, or None, and send nothing more, where that would exceed a limit."""
@@ -353,12 +415,86 @@ class Engine:
         self._running[kind] += 1
         self._group.start_soon(run)
 
+    # ---- whether the API answers ----
+
+    async def _drive(self, flow: Flow[Any]) -> Any:
+        return await self._driven(watched(flow, self._heard))
+
+    def _heard(self, effect: Send, began: float, met: APIResponse | BaseException) -> None:
+        """Take note of what a free request met. Submissions tell by their outcome."""
+        if effect.kind == "submit" or not isinstance(met, APIResponse | TransportFault):
+            return
+        reason = silence(met)
+        if effect.kind == "picture":
+            # Its host is another one. Unless the API has just answered, it is worth a question.
+            if reason is not None and _clock.monotonic() - self._last_answer > RECENT:
+                self._trouble(began, reason)
+        elif reason is None:
+            self._last_answer = _clock.monotonic()
+        else:
+            self._trouble(began, reason, hint=retry_after(met, _clock.wall()) if isinstance(met, APIResponse) else None)
+
+    def _trouble(self, began: float, reason: str, *, hint: float | None = None, **what: bool) -> None:
+        self._reach.trouble(_clock.monotonic(), began, reason, hint=hint, **what)
+        self._turn()
+
+    def _turn(self) -> None:
+        """Act on what is known now of the API."""
+        if self._reach.gave_up is not None:
+            self.stop(self._reach.gave_up)
+        if self._reach.is_open or self._leaving:
+            self._turned.set()
+            self._turned = anyio.Event()
+        self._wake.set()
+        self._changed()
+
+    async def _probe(self) -> None:
+        """Ask the API for something that is free, once."""
+        with self._cut_off_by_leaving():
+            flow = knock(self._session, self._reach.failed_probes, self._known_task)
+            try:
+                reason, hint = await self._drive(flow)
+            except LemonError as exc:  # it cannot leave this machine
+                self.stop(str(exc))
+                return
+            self._reach.probed(_clock.monotonic(), reason, hint)
+            self._turn()
+
+    async def _tell_unanswered(self) -> None:
+        """Report the rows that met nothing until the batch gave up."""
+        for _, _, entry in sorted(self._again, key=lambda due: due[1]):
+            if (error := self._unanswered.get(entry.row)) is not None:
+                await self._still_waiting(entry.row, error)
+
+    async def _outlast(self, began: float) -> bool:
+        """Wait until the API answers, if that is in question. Returns whether it did not at some time since then."""
+        while not self._reach.is_open and not self._leaving:
+            await self._turned.wait()
+        return self._reach.was_out(began)
+
+    @contextmanager
+    def _cut_off_by_leaving(self) -> Iterator[anyio.CancelScope]:
+        """Make a free request that nobody waits for once the batch is left while the API cannot be reached."""
+        with anyio.CancelScope() as scope:
+            self._free.add(scope)
+            try:
+                yield scope
+            finally:
+                self._free.discard(scope)
+
     # ---- a submission, and its four outcomes ----
 
     async def _submit(self, entry: Entry) -> None:
         if not await self._claim(entry):
             return
-        match await self._post(entry):
+        began, number = _clock.monotonic(), self._number()
+        outcome = await self._post(entry)
+        answered = self._judge_reach(began, outcome)
+        match outcome:
+            case TryLater(error) | Rejected(error) if not answered:
+                self._unanswered[entry.row] = error
+                await self._unsend(entry)
+                heapq.heappush(self._again, (_clock.monotonic(), entry.row, entry))
             case Accepted(answer):
                 await self._accepted(entry, answer)
             case TryLater(error, wait):
@@ -366,8 +502,33 @@ class Engine:
             case Rejected(error, scope):
                 await self._rejected(entry, error, scope)
             case Unknown(error):
-                await self._unknown(entry, error)
+                await self._unknown(entry, error, number)
         self._on_their_way.discard(entry.row)
+
+    def _number(self) -> int:
+        self._submissions += 1
+        return self._submissions
+
+    def _judge_reach(self, began: float, outcome: Accepted | TryLater | Rejected | Unknown) -> bool:
+        """Take note of whether a submission was answered by the API, and tell it."""
+        if isinstance(outcome, Accepted):
+            self._last_answer = _clock.monotonic()
+            self._reach.submission_answered()
+            return True
+        error = outcome.error
+        met = getattr(error, "response", None) or error.__cause__
+        reason, lost = None, isinstance(outcome, Unknown)
+        if isinstance(met, APIResponse | TransportFault) and not isinstance(error, InsufficientBalanceError):
+            reason = silence(met)
+            if reason is None and lost and isinstance(met, APIResponse) and met.status_code >= 400:
+                reason = f"HTTP {met.status_code}"
+        if reason is not None:
+            hint = getattr(error, "retry_after", None)
+            self._trouble(began, reason, hint=hint, submission=True, lost=lost)
+        elif isinstance(met, APIResponse):
+            self._last_answer = _clock.monotonic()
+            self._reach.submission_answered()
+        return reason is None
 
     async def _claim(self, entry: Entry) -> bool:
         """Write down that a row is in flight, and tell whether it is ours to send: somebody else may send it."""
@@ -416,12 +577,14 @@ class Engine:
     async def _accepted(self, entry: Entry, answer: Answer) -> None:
         self._doubts, self._refused_with = 0, None
         self._tries.pop(entry.row, None)
+        self._unanswered.pop(entry.row, None)
         task = self._task(entry)
         task.submitted(answer, _clock.monotonic())
         if not answer.is_task:
             self._unwritten[entry.row] = "was answered with images"
             await self._finish(task, "submitting")
             return
+        self._known_task = str(task.id), task.poll_url
         self._unwritten[entry.row] = f"was accepted as task {task.id}"
         await self._write(entry.row, status="waiting", task_id=task.id, poll_url=task.poll_url, **_billed(task))
         self._move("submitting", "waiting")
@@ -461,9 +624,10 @@ class Engine:
         self._unreserve(entry)
         await self._end(entry.row, "submitting", "refused", error)
 
-    async def _unknown(self, entry: Entry, error: Exception) -> None:
-        """The answer was lost, or cannot be understood: the row may be billed."""
-        self._doubts += 1
+    async def _unknown(self, entry: Entry, error: Exception, number: int) -> None:
+        """The answer was lost, or cannot be understood: the row may be billed. ``number`` is that of the submission."""
+        if number > self._doubted:  # what was under way when another answer was lost says nothing new
+            self._doubts, self._doubted = self._doubts + 1, self._submissions
         if self._doubts >= DOUBTS:
             self.stop(f"{DOUBTS} submissions in a row were sent and their answers lost", leave=False)
         known = bill(getattr(error, "response", None))
@@ -483,10 +647,14 @@ class Engine:
 
     async def _follow(self, task: RowTask, poll: bool = False) -> None:
         """Go on with a task: poll it, finish it, or queue its next poll. It is paid, so nothing writes it off."""
-        deadline = Deadline(max(task._born or 0.0, self._began) + self._options.deadline, _clock.monotonic)
         try:
             if poll:
-                await self._drive(poll_once(self._session, task, deadline))
+                began = _clock.monotonic()
+                await self._drive(poll_once(self._session, task, self._deadline(task)))
+                if task._trouble is not None and await self._outlast(began):
+                    self._queue.poll_at(task, _clock.monotonic())
+                    return
+            deadline = self._deadline(task)
             over = not task.done and not self._poll_later(task, deadline)
             if task.done or (over and task._answer is not None and task._answer.state is State.UNKNOWN):
                 await self._finish(task, "waiting")
@@ -504,6 +672,12 @@ class Engine:
             await self._still_waiting(task.row, exc)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row: it is polled again another time
             await self._still_waiting(task.row, exc)
+
+    def _deadline(self, task: RowTask) -> Deadline:
+        """Return until when a task is waited for: its time does not run while the API cannot be reached."""
+        now = _clock.monotonic()
+        idle = self._reach.lasted(now) - task.outages_before
+        return Deadline(max(task._born or 0.0, self._began) + self._options.deadline + idle, _clock.monotonic)
 
     async def _still_waiting(self, row: int, error: Exception) -> None:
         await self._write(row, error=described(error))
@@ -529,7 +703,7 @@ class Engine:
                 return
             failure, answer = exc, task._answer
         entry = await self._writer.read(self._journal.entry, task.row)
-        pictures = Pictures.of(entry, answer, task, self._core)
+        pictures = Pictures.of(entry, answer, task, self._runner)
         with anyio.CancelScope(shield=True):  # what came as data is nowhere else
             await self._store(pictures, data=True)
         if failure is None:
@@ -551,7 +725,17 @@ class Engine:
         """Fetch what is not there yet, and end the row."""
         row = pictures.entry.row
         async with self._saves:
-            await self._store(pictures, data=False)
+            while True:
+                began = _clock.monotonic()
+                with self._cut_off_by_leaving() as scope:
+                    await self._store(pictures, data=False)
+                if scope.cancelled_caught:
+                    return  # another run fetches them
+                if not isinstance(pictures.error, DownloadError):
+                    break
+                self._trouble(began, str(pictures.error))
+                if not await self._outlast(began) or self._leaving:
+                    break
         if failure is not None:
             await self._end(row, before, "failed", failure, paths=pictures.paths, note=pictures.note)
         elif pictures.error is None:
@@ -604,6 +788,7 @@ class Engine:
         return RowTask(
             entry.task_id, entry.poll_url, entry.request.get("model"), entry.images, row=entry.row,
             request_id=entry.request_id, billing_id=entry.billing_id, cost=amount(entry.cost),
+            outages_before=self._reach.lasted(_clock.monotonic()),
         )  # fmt: skip
 
     def _learned(self) -> list[Statement]:

@@ -15,8 +15,9 @@ from lemon_ext._files import write_whole
 from lemon_ext.errors import JournalError
 
 from .journal import Entry, Journal, dumps
+from .outage import Outage
 
-__all__ = ("Progress",)
+__all__ = ("Outage", "Progress")
 
 RESULTS: Final = "results.jsonl"
 #: The states in which a row stays until somebody says otherwise.
@@ -26,8 +27,9 @@ ENDS: Final = ("saved", "failed", "refused", "uncertain")
 @frozen
 class Progress:
     """How far a batch is, in rows. ``images`` are saved ones; ``per_minute`` rows have ended a minute in this run, and
-    ``left_seconds`` is what is left at that rate, None until that can be told. ``stopped`` says why nothing more is
-    sent; ``working``, of `batch_status` alone, whether a process is working there.
+    ``left_seconds`` is what is left at that rate, None until that can be told. ``elapsed`` is the seconds since this
+    run began; the rate leaves out times in which the API could not be reached, and ``outage`` is the present one.
+    ``stopped`` says why nothing more is sent; ``working``, of `batch_status` alone, whether a process is working there.
     """
 
     total: int
@@ -45,18 +47,27 @@ class Progress:
     left_seconds: float | None = None
     stopped: str | None = None
     working: bool = False
+    outage: Outage | None = None
 
     @classmethod
     def of(
-        cls, counts: Mapping[str, int], images: int, *, ended: int = 0, elapsed: float = 0.0, stopped: str | None = None
+        cls,
+        counts: Mapping[str, int],
+        images: int,
+        *,
+        ended: int = 0,
+        elapsed: float = 0.0,
+        idle: float = 0.0,
+        stopped: str | None = None,
+        outage: Outage | None = None,
     ) -> Progress:
-        """Make one of a journal's counts, and of how many rows have ended in this run."""
+        """Make one of a journal's counts, and of how many rows have ended in this run. ``idle``: seconds of outages."""
         known: dict[str, Any] = {name: counts.get(name, 0) for name in ("unsent", "submitting", "unfetched", *ENDS)}
         known["waiting"] = counts.get("waiting", 0) + counts.get("completed", 0)
-        if ended and elapsed > 0:
+        if ended and outage is None and (worked := elapsed - idle) > 0:
             left = known["unsent"] + known["submitting"] + known["waiting"]
-            known |= {"per_minute": 60.0 * ended / elapsed, "left_seconds": left * elapsed / ended}
-        return cls(sum(counts.values()), images=images, elapsed=elapsed, stopped=stopped, **known)
+            known |= {"per_minute": 60.0 * ended / worked, "left_seconds": left * worked / ended}
+        return cls(sum(counts.values()), images=images, elapsed=elapsed, stopped=stopped, outage=outage, **known)
 
     @property
     def open(self) -> int:

@@ -13,8 +13,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
+from lemon_ext._duration import spoken
+
 from ._streams import plain
-from ._words import counts, duration, finished
+from ._words import counts, finished, unreachable
 
 if TYPE_CHECKING:
     from lemon_ext.batch import Progress
@@ -102,8 +104,8 @@ def _spinner(console: Console) -> Spinner:
     return _SPINNERS.setdefault(name, Spinner(name, style="cyan"))
 
 
-def batch_under_way(progress: Progress | None, console: Console) -> RenderableType:
-    """Return a bar, and below it the counts."""
+def batch_under_way(progress: Progress | None, console: Console, age: float = 0.0) -> RenderableType:
+    """Return a bar, and below it the counts. ``age``: the seconds since the progress was reported."""
     if progress is None:
         return Text("checking the rows", style="dim")
     done = finished(progress)
@@ -113,7 +115,7 @@ def batch_under_way(progress: Progress | None, console: Console) -> RenderableTy
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(justify="right", no_wrap=True, style="dim")
     bar = ProgressBar(total=max(progress.total, 1), completed=done, complete_style="cyan", finished_style="green")
-    left = "" if progress.left_seconds is None else f"{duration(progress.left_seconds)} left"
+    left = "" if progress.left_seconds is None else f"{spoken(progress.left_seconds)} left"
     if progress.stopped:
         left = "stopping"
     grid.add_row(_spinner(console), bar, f"{done:,}/{progress.total:,}", left)
@@ -123,5 +125,9 @@ def batch_under_way(progress: Progress | None, console: Console) -> RenderableTy
     if progress.per_minute:
         words.append(f"{progress.per_minute:.0f}/min", style="dim")
     below = _grid(console)
+    if progress.outage is not None:
+        below.add_row(
+            Text(f"   {unreachable(progress.outage, age)}", style="yellow", overflow="ellipsis", no_wrap=True)
+        )
     below.add_row(words)
     return Group(grid, below)

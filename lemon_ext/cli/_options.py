@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from lemon_ext._duration import as_seconds
+
 from ._screen import screen
 
 if TYPE_CHECKING:
@@ -81,6 +83,29 @@ def deadline_option(seconds: float, what: str = f"Seconds to wait. A task {LATER
         default=seconds,
         help=f"{what} [default: {seconds:g}]",
     )
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # older versions of click have none
+    """Seconds, written as 90s, 30m, 8h or a bare number."""
+
+    name = "duration"
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        try:
+            return as_seconds(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+
+
+give_up_option = click.option(
+    "--give-up-after",
+    metavar="DURATION",
+    type=Duration(),
+    default="12h",
+    help="How long the API may be unreachable before the batch ends and leaves the rest to another run, such as 90s, "
+    "30m or 8h. [default: 12h]",
+)
 
 
 def json_option(text: str) -> Callable[[F], F]:

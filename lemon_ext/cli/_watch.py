@@ -3,25 +3,31 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
+from lemon_ext._duration import roughly
+
 from ._errors import DONE, ENDED, PARTLY, UNCERTAIN, Failure, explain, one_line
 from ._screen import screen
-from ._words import line, summary
+from ._words import line, summary, unreachable
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
     from lemon_ext.batch import Progress
+    from lemon_ext.batch.output import Outage
 
 #: What a batch writes beside its pictures, in the order in which it is printed.
 PAGES: Final = ("results.jsonl", "results.csv", "results.parquet", "metadata.jsonl", "index.html")
 #: Seconds between two plain lines.
 QUIET: Final = 5.0
+#: An outage is told again when it has lasted so many times longer.
+LONGER: Final = 1.5
 #: How many failed rows are reported one by one. The results list all of them.
 TOLD: Final = 20
 
@@ -42,6 +48,10 @@ class Watch:
         self._said = time.monotonic()
         self._wrong = 0
         self._stop_told = False
+        self._updated = time.monotonic()
+        #: The outage as it was known last, and the seconds of it when it was told.
+        self._outage: Outage | None = None
+        self._outage_told = 0.0
         self._drawing = ExitStack()
 
     def __enter__(self) -> Self:
@@ -58,7 +68,9 @@ class Watch:
 
     def update(self, progress: Progress) -> None:
         """Show new progress. Called from another thread, at every step."""
-        self.progress = progress
+        passed = time.monotonic() - self._updated
+        self.progress, self._updated = progress, self._updated + passed
+        self._tell_outage(progress, passed)
         if progress.stopped and not self._stop_told:
             self._stop_told = True
             if progress.stopped == "interrupted":
@@ -69,6 +81,31 @@ class Watch:
         if not screen.interactive and now - self._said >= QUIET:
             self._said = now
             screen.note(line(progress))
+
+    def _tell_outage(self, progress: Progress, passed: float) -> None:
+        """Say that the API cannot be reached: at first, now and then, and when it is over. ``passed``: the seconds
+        since the last progress.
+        """
+        told, outage = self._outage, progress.outage
+        if progress.stopped:
+            return
+        if outage is None:
+            if told is not None:
+                screen.note(f"API reachable again after {roughly(told.seconds + passed)}.")
+            self._outage = None
+        elif told is None:
+            limit = f" for up to {roughly(outage.seconds + outage.left)}" if outage.left < math.inf else ""
+            screen.warn(
+                f"API unreachable: {one_line(outage.reason).rstrip('.')}. It is tried again{limit}. Ctrl-C ends the "
+                "batch, and nothing is lost."
+            )
+            self._outage, self._outage_told = outage, max(outage.seconds, QUIET)
+        else:
+            again = not screen.interactive and outage.seconds >= self._outage_told * LONGER
+            if again:
+                screen.note(f"{unreachable(outage)}.")
+            self._outage = outage
+            self._outage_told = outage.seconds if again else self._outage_told
 
     def ended(self, outcome: Mapping[str, Any]) -> None:
         """Report how a row ended."""
@@ -145,7 +182,7 @@ class Watch:
     def _draw(self, console: Console) -> RenderableType:
         from ._draw import batch_under_way
 
-        return batch_under_way(self.progress, console)
+        return batch_under_way(self.progress, console, time.monotonic() - self._updated)
 
 
 _PATIENCE: Final = (None, "TaskTimeoutError")

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from lemon_ext._duration import roughly, spoken
 from lemon_ext._words import count
 
 if TYPE_CHECKING:
     from lemon_ext.batch import Progress
+    from lemon_ext.batch.output import Outage
 
 
 def line(progress: Progress) -> str:
@@ -16,7 +18,7 @@ def line(progress: Progress) -> str:
     if progress.per_minute:
         parts.append(f"{progress.per_minute:.0f} a minute")
     if progress.left_seconds:
-        parts.append(f"about {duration(progress.left_seconds)} left")
+        parts.append(f"about {spoken(progress.left_seconds)} left")
     return ", ".join(parts)
 
 
@@ -50,10 +52,8 @@ def finished(progress: Progress) -> int:
     return progress.total - progress.open
 
 
-def duration(seconds: float) -> str:
-    """Say a duration as a person would."""
-    minutes, rest = divmod(max(round(seconds), 0), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+def unreachable(outage: Outage, passed: float = 0.0) -> str:
+    """Say that the API cannot be reached, some seconds after that was known."""
+    wait = max(outage.next_try - passed, 0.0)
+    due = f"next try in {roughly(wait)}" if round(wait) else "trying now"
+    return f"API unreachable for {roughly(outage.seconds + passed)}, {due}"

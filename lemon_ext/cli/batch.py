@@ -28,6 +28,7 @@ from ._options import (
     debug_option,
     emulator_option,
     fan_out_option,
+    give_up_option,
     json_option,
     poll_interval_option,
     private_images_option,
@@ -82,8 +83,11 @@ def run_options(function: F) -> F:
                 default=1000.0,
                 help="The rate limit: requests per minute, submissions and polls together. [default: 1000]",
             ),
-            deadline_option(600.0, f"Seconds to wait for each task. One {LATER}"),
+            deadline_option(
+                600.0, f"Seconds for each row, not for the batch: how long its task is waited for. One {LATER}"
+            ),
             poll_interval_option,
+            give_up_option,
             click.option(
                 "--resend-refused",
                 is_flag=True,
@@ -103,7 +107,8 @@ def run_options(function: F) -> F:
             click.option(
                 "--drop-unknown",
                 is_flag=True,
-                help="Give up tasks that the API does not know. Without it they are polled again in every run.",
+                help="Give up tasks that the API does not know: their rows become failed, and were paid for. Without "
+                "it they are polled again in every run.",
             ),
             click.option(
                 "--also",
@@ -410,6 +415,7 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
             resend_uncertain=options["resend_uncertain"],
             resend_failed=options["resend_failed"],
             drop_unknown=options["drop_unknown"],
+            give_up_after=options["give_up_after"],
             also=options["also"],
             on_progress=watch.update,
         )  # typed as an iterator, in truth a generator to be closed

@@ -1,0 +1,55 @@
+"""Durations as people write and read them."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Final
+
+_UNITS: Final = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
+_PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
+
+
+def as_seconds(value: str | float) -> float:
+    """Return the seconds of a duration: a number of them, or text such as 90s, 30m, 8h or 1h30m.
+
+    Infinity is one, too. Raises ValueError.
+    """
+    wrong = ValueError(f"{value!r} is not a duration: write 90s, 30m, 8h or 1h30m, or a number of seconds.")
+    if isinstance(value, bool) or not isinstance(value, str | int | float):
+        raise wrong
+    if not isinstance(value, str):
+        if math.isnan(value) or value < 0:
+            raise wrong
+        return float(value)
+    text, seconds, at = value.strip(), 0.0, 0
+    while at < len(text) or not text:
+        found = _PART.match(text, at)
+        if found is None:
+            raise wrong
+        number, unit = found.groups()
+        if unit.lower() not in _UNITS and (unit or found.end() < len(text) or at):  # a bare number stands alone
+            raise wrong
+        seconds += float(number) * _UNITS.get(unit.lower(), 1.0)
+        at = found.end()
+    return seconds
+
+
+def spoken(seconds: float) -> str:
+    """Say a duration as a person would."""
+    minutes, rest = divmod(max(round(seconds), 0), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours} h {minutes} min"
+    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
+
+
+def roughly(seconds: float) -> str:
+    """Say a duration without what hardly counts: no seconds beside minutes."""
+    if seconds == math.inf:
+        return "ever"
+    minutes = max(round(seconds), 0) // 60
+    if not minutes:
+        return f"{max(round(seconds), 0)} s"
+    hours, minutes = divmod(minutes, 60)
+    return " ".join([*([f"{hours} h"] if hours else []), *([f"{minutes} min"] if minutes else [])])
