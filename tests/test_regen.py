@@ -122,6 +122,16 @@ def with_row(model, parameters):
         (("operationId: create_image", "operationId: make_image"), "paths", "no operation 'create_image'"),
         ((REQUEST, "schema: {type: object, properties: {}}"), "paths", "must be JSON, a $ref to an object"),
         (
+            (f"                anyOf:\n{TASK}", f"                oneOf:\n{TASK}"),
+            "responses['200'].content",
+            "oneOf is for what differs by its type (a text, an object): use anyOf",
+        ),
+        (
+            ("\ncomponents:\n", f"\nx-notes: [{', '.join(['*task_fields'] * 51)}]\n\ncomponents:\n"),
+            "*task_fields",
+            "readers in Java refuse a file with more than 50 aliases: write some of them out",
+        ),
+        (
             (f"{TASK}{INLINE}", f"{INLINE}{TASK}"),
             "responses['200'].content",
             "by their names, ImageGenerationTask first",
@@ -143,8 +153,8 @@ HOUSE_RULES = {
         (("schema: {type: string, minLength: 1}\n", "schema: {type: string, default: x}\n"),
          "parameters[0].schema", "write x-server-default"),
         (("x-server-default: 1\n", "x-server-default: 99\n"), "properties.n", "x-server-default does not fit: 99"),
-        (("        error:\n          anyOf:", "        error:\n          oneOf:"),
-         "ErrorResponse.properties.error", "oneOf breaks readers"),
+        (("        error:\n          oneOf:", "        error:\n          anyOf:"),
+         "ErrorResponse.properties.error", "write oneOf, because of anyOf some readers lose one"),
         (("upstream: {type: [string", "upstream: {const: null, type: [string"),
          "ErrorDetail.properties.upstream", "const breaks readers"),
         (('b64_json:\n          type: [string, "null"]', "b64_json:\n          type: string"),

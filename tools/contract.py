@@ -145,6 +145,11 @@ def known_values(contract: Contract, schema: dict[str, Any]) -> tuple[list[Any],
     return contract.resolve(parts[0])["enum"], parts[1]
 
 
+def alternatives(schema: dict[str, Any]) -> list[dict[str, Any]]:
+    """Return what a value may be one of."""
+    return [*schema.get("anyOf", ()), *schema.get("oneOf", ())]
+
+
 def is_taken(row: dict[str, Any], parameter: str) -> bool:
     """Tell whether a model takes a parameter, by its row: without ``takes``, every one."""
     return parameter in ("model", "prompt", *row.get("takes", (parameter,)))

@@ -21,7 +21,7 @@ from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
 from attrs import field, frozen
-from contract import Contract, known_values, parse
+from contract import Contract, alternatives, known_values, parse
 
 ROOT = Path(__file__).resolve().parent.parent
 #: A task that there is not: what the API says of it is free to ask.
@@ -170,8 +170,8 @@ def _value(contract: Contract, schema: Any, value: Any, what: str, place: str) -
 
 def _shapes(contract: Contract, schema: Any) -> list[dict[str, Any]]:
     schema = contract.resolve(schema)
-    parts = [shape for word in ("anyOf", "allOf") for part in schema.get(word, ()) for shape in _shapes(contract, part)]
-    return [schema, *parts]
+    parts = [*alternatives(schema), *schema.get("allOf", ())]
+    return [schema, *(shape for part in parts for shape in _shapes(contract, part))]
 
 
 def _kind(value: Any) -> str:

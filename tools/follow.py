@@ -19,7 +19,16 @@ from pathlib import Path
 from typing import Any
 
 from attrs import field, frozen
-from contract import GENERATION, BrokenContractError, Contract, known_values, parse, place_of, place_of_ref
+from contract import (
+    GENERATION,
+    BrokenContractError,
+    Contract,
+    alternatives,
+    known_values,
+    parse,
+    place_of,
+    place_of_ref,
+)
 from lint import load
 from ruamel.yaml import YAML
 from ruamel.yaml.error import YAMLError
@@ -282,8 +291,8 @@ def _fields(page: Page, theirs: Document, schema: Any, there: dict[str, Any], wh
         inner = page.contract.resolve(owner[name])
         if "items" in inner and "items" in flat:
             yield from _fields(page, theirs, inner["items"], theirs.flat(flat["items"]), f"{what}.{name}")
-        elif "anyOf" in inner or "$ref" in owner[name]:
-            objects = [part for part in inner.get("anyOf", [owner[name]]) if "$ref" in part]
+        else:
+            objects = [part for part in (owner[name], *alternatives(inner)) if "$ref" in part]
             yield from _fields(page, theirs, {"anyOf": objects}, flat, f"{what}.{name}") if objects else ()
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 from attrs import frozen
-from contract import GENERATION, Contract, is_taken
+from contract import GENERATION, Contract, alternatives, is_taken
 from derive import relations
 
 from lemon_ext._words import relation
@@ -316,7 +316,7 @@ class Comparison:
         before, after = (
             {
                 _branch(part): part
-                for part in schema.get("anyOf", ())
+                for part in alternatives(schema)
                 if part.get("type", "null") != "null" or "$ref" in part
             }
             for schema in (old, new)
@@ -426,7 +426,7 @@ def _types(way: Direction, what: str, word: str, old: Any, new: Any) -> Iterator
 def _type_set(schema: Any) -> set[str]:
     kinds = schema.get("type", [])
     found = set(kinds if isinstance(kinds, list) else [kinds])
-    if any(part.get("type") == "null" for part in schema.get("anyOf", ())):
+    if any(part.get("type") == "null" for part in alternatives(schema)):
         found.add("null")
     return found
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import keyword
+import os
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -73,12 +74,14 @@ ASKED = {
 BETWEEN = {"dependentRequired", "not"}
 BETWEEN_IN_ALL_OF = {*BETWEEN, "oneOf", "anyOf"}
 SCHEMA_KEYWORDS = {
-    *WORDS, *(word for words in BOUNDS.values() for word in words), "type", "format", "enum", "anyOf", "allOf",
+    *WORDS, *(word for words in BOUNDS.values() for word in words), "type", "format", "enum", "anyOf", "oneOf", "allOf",
     "properties", "required", "additionalProperties", "exclusiveMinimum", "exclusiveMaximum", "multipleOf",
     "uniqueItems", "readOnly", "writeOnly", "x-lemon-states", "x-typical-seconds", "x-lemon-files",
 }  # fmt: skip
 #: These have a rule of their own, which says what to write instead.
-TRAPS = ("oneOf", "discriminator", "const", "nullable")
+TRAPS = ("discriminator", "const", "nullable")
+#: Aliases of lists and mappings in one file; with more of them, SnakeYAML (the tools in Java) refuses it.
+MOST_ALIASES = 50
 #: Names that `images.generate` or the generated class has for something else.
 RESERVED = {
     *("self", "deadline", "poll_interval", "on_update", "extra_body", "additional_properties", "to_dict", "from_dict"),
@@ -94,7 +97,7 @@ def load(text: str, *, house_rules: bool = True) -> Contract:
     contract = parse(text)
     # Each stage relies on the one before it.
     stages = [
-        (_scalars, _references),
+        (_scalars, _aliases, _references),
         (_standard,),
         (_operations, _twins),
         (
@@ -138,6 +141,19 @@ def _read_alike(scalar: str) -> bool:
     return repr(first) == repr(second) and not isinstance(first, date)
 
 
+def _aliases(_: Contract, text: str) -> Iterator[Finding]:
+    scalars: set[str] = set()
+    met = 0
+    for event in yaml.parse(text, Loader=LOADER):
+        if isinstance(event, yaml.ScalarEvent) and event.anchor:
+            scalars.add(event.anchor)
+        elif isinstance(event, yaml.AliasEvent) and event.anchor not in scalars:
+            met += 1
+            if met == MOST_ALIASES + 1:
+                reason = f"readers in Java refuse a file with more than {MOST_ALIASES} aliases: write some of them out"
+                yield Finding(f"*{event.anchor}", reason, event.start_mark.line + 1)
+
+
 def _references(contract: Contract, _: str) -> Iterator[Finding]:
     for place, node in _nodes(contract.data):
         if "$ref" not in node:
@@ -151,6 +167,8 @@ def _references(contract: Contract, _: str) -> Iterator[Finding]:
 
 
 def _standard(contract: Contract, _: str) -> Iterator[Finding]:
+    # With another backend, which it takes where it finds it, it names other places.
+    os.environ.setdefault("OPENAPI_SPEC_VALIDATOR_SCHEMA_VALIDATOR_BACKEND", "jsonschema")
     for error in OpenAPIV31SpecValidator(contract.data).iter_errors():
         yield Finding(place_of(error.absolute_path or ["contract"]), error.message.splitlines()[0])
 
@@ -222,6 +240,9 @@ def _traps(contract: Contract, place: str, schema: dict[str, Any]) -> Iterator[F
     for word in TRAPS:
         if word in schema:
             yield Finding(place, f"{word} breaks readers of answers to come: use anyOf, a nullable type, or drop it")
+    if "oneOf" in schema and len(_kinds(contract, schema["oneOf"])) < len(schema["oneOf"]):
+        reason = "oneOf is for what differs by its type (a text, an object): use anyOf"
+        yield Finding(place, f"{reason}, or readers refuse an answer that two of them fit")
     if schema.get("format") in ("date-time", "date", "uuid"):
         yield Finding(place, f"one bad {schema['format']} would reject the whole answer: write type: string alone")
     if "x-server-default" in schema and (wrong := contract.errors(schema["x-server-default"], schema)):
@@ -251,12 +272,20 @@ def _readable(contract: Contract, place: str, schema: dict[str, Any]) -> Iterato
         yield from _nullable(contract, place, schema)
         if schema.get("additionalProperties") is not True:
             yield Finding(place, "more fields may come: write additionalProperties: true, or some readers refuse them")
+    if "object" in (kinds := _kinds(contract, schema.get("anyOf", []))) and kinds - {"object", "null"}:
+        yield Finding(place, "an object or something else: write oneOf, because of anyOf some readers lose one")
     names = [part["$ref"] for part in schema.get("anyOf", ()) if "$ref" in part]
     if len(names) > 1 and names != sorted(names):
         first = min(names).rpartition("/")[2]
         yield Finding(
             place, f"some readers try them by their names, {first} first: give the most specific the first name"
         )
+
+
+def _kinds(contract: Contract, parts: list[Any]) -> set[str]:
+    """Return the types of these alternatives: one of no single type adds none."""
+    types = (contract.resolve(part).get("type") for part in parts)
+    return {kind for kind in types if isinstance(kind, str)}
 
 
 def _nullable(contract: Contract, place: str, schema: dict[str, Any]) -> Iterator[Finding]:

@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from difflib import get_close_matches
 from typing import Any
 
-from contract import GENERATION, Contract, Finding, hint, is_field_path, keys_of, place_of
+from contract import GENERATION, Contract, Finding, alternatives, hint, is_field_path, keys_of, place_of
 
 #: What a field of an answer can be, and whether a task cannot be followed without it.
 FIELDS = {
@@ -188,7 +188,7 @@ def _answer_fields(contract: Contract, operation: dict[str, Any]) -> dict[str, A
 
 def _collect(contract: Contract, schema: Any, prefix: str, found: dict[str, Any]) -> None:
     schema = contract.resolve(schema)
-    for part in (*schema.get("anyOf", ()), *schema.get("allOf", ())):
+    for part in (*alternatives(schema), *schema.get("allOf", ())):
         _collect(contract, part, prefix, found)
     for name, inner in schema.get("properties", {}).items():
         if (path := f"{prefix}{name}") not in found:  # a schema that holds itself ends here

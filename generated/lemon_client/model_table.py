@@ -381,15 +381,15 @@ MODELS: Final[Mapping[str, ModelRow]] = MappingProxyType(
             "parameters": {"resolution": {"type": "string", "enum": ("1k", "2k")}},
         },
         "grok-imagine-image-quality": {
-            "summary": "The better of the two",
             "reply": "task",
+            "summary": "The better of the two",
             "source": "L, T",
             "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
             "parameters": {"resolution": {"type": "string", "enum": ("1k", "2k")}},
         },
         "grok-imagine-image-pro": {
-            "summary": "Another name of grok-imagine-image-quality",
             "reply": "task",
+            "summary": "Another name of grok-imagine-image-quality",
             "source": "L, T",
             "takes": ("model", "prompt", "n", "size", "response_format", "aspect_ratio", "resolution", "user"),
             "parameters": {"resolution": {"type": "string", "enum": ("1k", "2k")}},
