@@ -84,7 +84,8 @@ TRAPS = ("discriminator", "const", "nullable")
 MOST_ALIASES = 50
 #: Names that `images.generate` or the generated class has for something else.
 RESERVED = {
-    *("self", "deadline", "poll_interval", "on_update", "extra_body", "additional_properties", "to_dict", "from_dict"),
+    *("self", "deadline", "poll_interval", "on_update", "extra_body", "fan_out", "additional_properties"),
+    *("to_dict", "from_dict"),
     *("str", "int", "float", "bool", "list", "object"),
 }
 
@@ -151,7 +152,7 @@ def _aliases(_: Contract, text: str) -> Iterator[Finding]:
             met += 1
             if met == MOST_ALIASES + 1:
                 reason = f"readers in Java refuse a file with more than {MOST_ALIASES} aliases: write some of them out"
-                yield Finding(f"*{event.anchor}", reason, event.start_mark.line + 1)
+                yield Finding(f"*{event.anchor}", reason, event.start_mark.line + 1 if event.start_mark else None)
 
 
 def _references(contract: Contract, _: str) -> Iterator[Finding]:
