@@ -8,7 +8,7 @@ PIP := $(PYTHON) -m pip --python $(RUN) --disable-pip-version-check --quiet
 SOURCES := PYTHONPATH=generated:.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test random-run check lint types layers regen follow drift regen-check lint-contract bench lock locks-check newest lowest clean
+.PHONY: help demo test test-scale scale-run random-run check lint types layers regen follow drift regen-check lint-contract bench lock locks-check newest lowest clean
 
 help: ## show this
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,10 +17,16 @@ demo: $(VENV)/run.stamp ## make pictures without a key and without a network
 	@$(SOURCES) $(RUN) tools/demo.py
 
 test: $(VENV)/test.stamp ## run the tests
-	@$(RUN) -m pytest -q -n auto -m "not regen and not peers and not browser and not kill and not slow"
+	@$(RUN) -m pytest -q -n auto -m "not regen and not peers and not browser and not kill and not slow and not scale"
 
 check: lint types layers regen-check lint-contract $(VENV)/dev.stamp ## everything that has to hold before a change lands
-	@$(RUN) -m pytest -n auto --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+	@$(RUN) -m pytest -n auto -m "not scale" --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+test-scale: ## the tests of several machines: a real PostgreSQL and a real Ray, where they are installed
+	@$(MAKE) --no-print-directory VENV=.venv-scale scale-run
+
+scale-run: $(VENV)/scale.stamp
+	@$(RUN) -m pytest -q -m scale
 
 random-run: $(VENV)/test.stamp ## thousands of random interruptions against the emulator: nothing paid twice, nothing lost (minutes)
 	@$(SOURCES) $(RUN) tools/random_run --episodes 5000 --seed 1 --jobs 2
@@ -91,6 +97,11 @@ $(RUN):
 $(VENV)/run.stamp: tools/locks/run.txt | $(RUN)
 	@echo "Installing into $(VENV) ..."
 	@$(PIP) install --require-hashes -r $<
+	@touch $@
+
+# Ray is large and its locks would be, too: what these tests need besides is not pinned.
+$(VENV)/scale.stamp: $(VENV)/test.stamp
+	@$(PIP) install --no-build-isolation --editable '.[postgres]'
 	@touch $@
 
 $(VENV)/test.stamp $(VENV)/dev.stamp: $(VENV)/%.stamp: tools/locks/%.txt pyproject.toml | $(RUN)

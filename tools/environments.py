@@ -43,7 +43,7 @@ BESIDE: Final = (
 )
 #: As in `make test`, without those that look at the sources.
 TESTS: Final = (
-    *("-q", "-n", "auto", "-m", "not regen and not peers and not browser and not kill and not slow"),
+    *("-q", "-n", "auto", "-m", "not regen and not peers and not browser and not kill and not slow and not scale"),
     *("--ignore", "tests/test_architecture.py"),
 )
 #: Seconds that one command may take.

@@ -8,7 +8,6 @@ opens and closes a batch; the work in between is the engine's.
 from __future__ import annotations
 
 import os
-import re
 import threading
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
@@ -28,31 +27,34 @@ from lemon_ext._core import Core, Validation
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._flow import Flow, Send, arun
 from lemon_ext._inputs import OPERATION
-from lemon_ext._picture import SUFFIXES
 from lemon_ext._response import APIResponse
 from lemon_ext._signals import Terminated, terminations_as_interrupts
 from lemon_ext._warn import on_behalf, warn
 from lemon_ext.client import AsyncLemon, Lemon
-from lemon_ext.errors import JournalError
+from lemon_ext.errors import ConfigurationError, JournalError
 from lemon_ext.money import Budget, Estimate, quote
 
 from . import journal as journals
+from .address import Address, found
 from .also import as_kinds, write_also
 from .cells import EXTRA, PICTURES
 from .cells import convert as cell_value
-from .columns import ID, Columns, carried_name, stem
+from .columns import ID, Columns, carried_name
 from .engine import Engine, Options
+from .folder import mark, refuse_orphans, spare_pictures
 from .gallery import write_gallery
-from .journal import FILE, UNPAID, Entry, Incoming, Journal, SqliteJournal, worked_on
-from .output import RESULTS, Progress, damage, export, outcome
+from .journal import UNPAID, Entry, Journal
+from .output import Progress, damage, export, outcome
 from .pictures import recognize
 from .rows import Row, read_rows
+from .stores import open_journal, read_journal
 from .validate import Checks, Grid, Requests, checked, spooled
 
 __all__ = (
     "Plan",
     "Progress",
     "Row",
+    "address_shown",
     "arun_batch",
     "as_kinds",
     "batch_status",
@@ -138,6 +140,7 @@ def run_batch(
     give_up_after: str | float = 43200.0,
     gallery: bool = True,
     also: Sequence[str] = (),
+    journal: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> Iterator[dict[str, Any]]:
     """Generate the images of many requests into a folder. **Each row is billed once**, however often this is called.
@@ -153,6 +156,10 @@ def run_batch(
     (docs/batch.md): row, id, status (``saved``, ``failed``, ``unfetched``, ``uncertain``, ``waiting``, ``refused``),
     paths, task_id, extra, error and more. Rows that ended in an earlier run are not repeated, uncertain ones are
     reported again.
+
+    ``journal`` is the address of a PostgreSQL database, ``postgresql://user@host/database?batch=NAME``: then several
+    machines may work at the batch at once, each with the same rows and a folder of its own or a common one
+    (docs/scale.md; extra ``postgres``). Without it the journal is in the folder.
 
     The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``; ``also`` names
     other forms of the results: ``"csv"``, ``"parquet"``, ``"imagefolder"`` (docs/batch.md). ``client``: a
@@ -179,7 +186,7 @@ def run_batch(
     money = Budget.of(budget, allow_unknown_price)
     options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money, give_up_after)
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
-    batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also)
+    batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also, journal)
     batch.closes = True  # an AsyncLemon; a Lemon is left open
     yield from _read(batch)
 
@@ -209,6 +216,7 @@ async def arun_batch(
     give_up_after: str | float = 43200.0,
     gallery: bool = True,
     also: Sequence[str] = (),
+    journal: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
     """Async twin of `run_batch`. ``on_progress`` is called in the event loop.
@@ -219,7 +227,7 @@ async def arun_batch(
     money = Budget.of(budget, allow_unknown_price)
     options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money, give_up_after)
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
-    batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also)
+    batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also, journal)
     send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
     errors: list[Exception] = []
 
@@ -249,27 +257,33 @@ async def arun_batch(
         raise errors[0]
 
 
-def batch_status(folder: str | os.PathLike[str]) -> Progress:
+def batch_status(folder: str | os.PathLike[str], *, journal: str | None = None) -> Progress:
     """Return how far the batch in a folder is, also while another process works on it. Raises JournalError.
 
-    A batch that was ended before it had begun has no rows: its ``total`` is 0.
+    Where the journal is in a database, its address will do in the place of the folder. A batch that was ended before it
+    had begun has no rows: its ``total`` is 0.
     """
-    with SqliteJournal.read(Path(folder)) as journal:
-        counts, images = journal.counts(), journal.saved_images()
-    if not counts:
-        _refuse_orphans(Path(folder))
-    return evolve(Progress.of(counts, images), working=worked_on(Path(folder)))
+    with read_journal(folder, journal) as found:
+        counts, images, working = found.counts(), found.saved_images(), found.worked_on()
+        if not counts and found.path is not None:
+            refuse_orphans(Path(folder))
+    return evolve(Progress.of(counts, images), working=working)
 
 
-def rows_to_edit(folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+def address_shown(journal: str) -> str:
+    """Return the address of a journal without its password. Raises ConfigurationError."""
+    return Address.of(journal).shown
+
+
+def rows_to_edit(folder: str | os.PathLike[str], *, journal: str | None = None) -> Iterator[dict[str, Any]]:
     """Yield the rows that failed or were refused, flat, as a new input may have them: the id, the parameters as they
     were sent, what was carried along, and then ``row``, ``status`` and ``error``. Raises JournalError.
 
     What the contract does not know stands in ``extra_body``, so that it is sent again. A carried column whose name is
     taken is called ``extra.NAME``.
     """
-    with SqliteJournal.read(Path(folder)) as journal:
-        for entry in journal.entries():
+    with read_journal(folder, journal) as found:
+        for entry in found.entries():
             told = outcome(entry)
             if told["status"] in ("failed", "refused") and entry.finished_at is not None:
                 known = {} if entry.id is None else {"id": entry.id}
@@ -286,7 +300,7 @@ def _as_given(request: Mapping[str, Any]) -> dict[str, Any]:
     return sent | ({EXTRA: beyond} if beyond else {})
 
 
-def export_results(folder: str | os.PathLike[str], *, also: Sequence[str] = ()) -> Path:
+def export_results(folder: str | os.PathLike[str], *, also: Sequence[str] = (), journal: str | None = None) -> Path:
     """Write ``results.jsonl`` from the journal, one row per input row and in its order, and the forms that ``also``
     names, as `run_batch` does. Returns the path of the first. Nothing is sent.
 
@@ -294,9 +308,9 @@ def export_results(folder: str | os.PathLike[str], *, also: Sequence[str] = ()) 
     extra.
     """
     kinds = as_kinds(also)
-    with SqliteJournal.read(Path(folder)) as journal:
-        path = export(journal)
-        write_also(journal, kinds)
+    with read_journal(folder, journal) as found:
+        path = export(found)
+        write_also(found, kinds)
         return path
 
 
@@ -312,6 +326,8 @@ class _Batch:
     on_progress: OnProgress | None
     #: In which other forms the results are written.
     also: Sequence[str] = field(converter=as_kinds)
+    #: Where the journal is, if it is not in the folder.
+    address: str | None = None
     client: Lemon | AsyncLemon = field(init=False)
     #: Whether the client is closed at the end.
     closes: bool = field(init=False)
@@ -321,6 +337,12 @@ class _Batch:
     _stopped: str | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
+        limits = (self.options.budget, self.options.max_images)
+        if limits != (None, None) and found(self.folder, self.address) is not None:
+            raise ConfigurationError(
+                "max_images and budget count what one process sends, and a journal for several machines has several. "
+                "Leave them out. Nothing was sent."
+            )
         self.closes = self.given is None
         self.client = AsyncLemon() if self.given is None else self.given
 
@@ -394,19 +416,19 @@ class _Batch:
         core = self.client._core
         budget, planned = self.options.budget, Estimate()
         with ExitStack() as undo, spooled(self.requests, self.checks, core.validation, planned) as rows:
+            if rows is not None and budget is not None:
+                budget.check(planned)
+            journal, known = open_journal(self.folder, self.address, create=rows is not None)
+            undo.enter_context(journal)
             if rows is not None:
-                if budget is not None:
-                    budget.check(planned)
-                _refuse_orphans(self.folder)
-            journal = undo.enter_context(SqliteJournal.open(self.folder, create=rows is not None))
-            if rows is not None:
-                journal.take_in(rows if journal.count() else _spare_pictures(self.folder, rows))
+                journal.take_in(rows if known else spare_pictures(self.folder, rows))
             elif not journal.count():
                 raise JournalError(
                     f"The input of {self.folder} was not read to its end. Give it again: the same `lemon batch`, or "
                     "run_batch with the rows.",
                     path=journal.path,
                 )
+            mark(journal)
             remove_stale_parts(self.folder)
             recognize(journal)
             _note_address(journal, core.session.base_url)
@@ -451,25 +473,6 @@ def _left(journal: Journal) -> str | None:
     return f"The batch in {journal.folder}: {'; '.join(parts)}. Go on with `lemon resume`, or run_batch(None, folder)."
 
 
-def _refuse_orphans(folder: Path) -> None:
-    """Refuse to begin where pictures lie whose journal is gone or empty: they would be paid for again, and replaced."""
-    if not folder.is_dir():
-        return
-    if (folder / FILE).is_file():
-        with SqliteJournal.read(folder) as journal:
-            if journal.count():
-                return
-    # A page and results of no rows are what `lemon gallery` makes of a batch that had not begun.
-    ours = (path for path in folder.iterdir() if path.name == RESULTS or re.match(r"\d{5,}-", path.name))
-    found = next((path for path in ours if path.stat().st_size), None)
-    if found is not None:
-        raise JournalError(
-            f"{folder} holds {found.name}, and not the journal it belongs to ({FILE}). Another run would pay for its "
-            "pictures again and replace them. Choose another folder, or move them away.",
-            path=folder / FILE,
-        )
-
-
 def _spend(budget: Budget, journal: Journal) -> None:
     """Count what earlier runs have spent, or may have, and check that the rest can be paid at all."""
     rest = Estimate()
@@ -484,19 +487,6 @@ def _spend(budget: Budget, journal: Journal) -> None:
             cost = amount(entry.cost)
             budget.commit(entry.row, price if cost is None else cost)
     budget.check(rest)
-
-
-def _spare_pictures(folder: Path, rows: Iterator[Incoming]) -> Iterator[Incoming]:
-    """Yield the rows of a new batch, and refuse one whose pictures would replace a file that is not the batch's."""
-    there = {path.stem.rpartition("-")[0]: path.name for path in folder.iterdir() if path.suffix in SUFFIXES.values()}
-    for number, row in enumerate(rows, 1):
-        name = stem(row.id or number, row.request.get("prompt")) if there else ""
-        if name in there:
-            raise JournalError(
-                f"{folder} holds {there[name]}, which a picture of this batch would replace. Choose another folder.",
-                path=folder / FILE,
-            )
-        yield row
 
 
 def _note_address(journal: Journal, base_url: str) -> None:

@@ -780,7 +780,7 @@ class Engine:
         await self._emit(await self._writer.read(self._journal.entry, row))
 
     def _move(self, before: str, after: str) -> None:
-        self.counts[before] = self.counts.get(before, 0) - 1
+        self.counts[before] = max(self.counts.get(before, 0) - 1, 0)  # others move rows, too
         self.counts[after] = self.counts.get(after, 0) + 1
         self._changed()
 

@@ -131,15 +131,16 @@ _TABLE: Final = "\n".join(
     f"    {one.name} {one.metadata['sql']}{',' if one is not _COLUMNS[-1] else ''}  -- {one.metadata['about']}"
     for one in _COLUMNS
 )
-_SCHEMA: Final = f"""
-BEGIN;
+TABLES: Final = f"""
 CREATE TABLE rows (
 {_TABLE}
 );
 CREATE INDEX rows_by_status ON rows (status, row);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
 CREATE TABLE durations (model TEXT PRIMARY KEY, learned TEXT NOT NULL);
-PRAGMA application_id = {APPLICATION_ID};
+"""
+_SCHEMA: Final = f"""
+BEGIN;{TABLES}PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -200,6 +201,10 @@ class Journal(ABC):
         """Write down the input, all or none. A row that was not sent, or refused, may have changed. Raises JournalError
         at another difference.
         """
+
+    @abstractmethod
+    def worked_on(self) -> bool:
+        """Tell whether a process, this one included, works at the batch."""
 
     @abstractmethod
     def take(self, status: str, limit: int | None = None) -> list[Entry]:
@@ -372,7 +377,10 @@ class Journal(ABC):
             changed |= {"request": new.request, "images": new.images, "id": new.id, "status": "unsent", "error": None}
             changed |= {"submitted_at": None, "finished_at": None}
         if changed:
-            self._execute(*change(old.row, **changed))
+            self._mend(old.row, changed)
+
+    def _mend(self, row: int, cells: Mapping[str, Any]) -> None:
+        self._execute(*change(row, **cells))
 
     def _another(self, what: str) -> JournalError:
         return JournalError(
@@ -476,6 +484,10 @@ class SqliteJournal(Journal):
         if found:
             self._taken[status] = found[-1].row
         return found
+
+    def worked_on(self) -> bool:
+        """Tell whether a process has the journal open for writing."""
+        return worked_on(self.folder)
 
     def _prepare(self) -> None:
         if self._is_empty():

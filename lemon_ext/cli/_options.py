@@ -41,6 +41,21 @@ prompt_metadata_option = click.option(
 emulator_option = click.option(
     "--emulator", is_flag=True, help="Use an emulator inside this command: no key, no network, no charges."
 )
+journal_option = click.option(
+    "--journal",
+    metavar="ADDRESS",
+    help="Keep the journal in PostgreSQL, so that several machines can work at the batch: "
+    "postgresql://USER@HOST/DATABASE?batch=NAME. See `lemon docs scale`.",
+)
+
+
+class Place(click.Path):
+    """The folder of a batch, or the address of its journal."""
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
+        return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
 output_option = click.option(
     "-o",
     "--output",

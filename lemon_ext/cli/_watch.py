@@ -38,8 +38,9 @@ class Watch:
     ``resume`` returns the command to go on with, with the options that it is given.
     """
 
-    def __init__(self, folder: Path, resume: Callable[..., str]) -> None:
+    def __init__(self, folder: Path, resume: Callable[..., str], journal: str | None = None) -> None:
         self.folder = folder
+        self.journal = journal
         self.resume = resume
         self.progress: Progress | None = None
         self._failure: Failure | None = None
@@ -130,7 +131,7 @@ class Watch:
 
         if self._failure is not None:
             self._tell_the_rest()
-        progress = batch_status(self.folder)
+        progress = batch_status(self.folder, journal=self.journal)
         if not screen.as_json:
             for page in PAGES:
                 if (self.folder / page).exists():

@@ -20,6 +20,7 @@ from ._contract import ApiCommand, api_fields, api_options, table
 from ._options import (
     LATER,
     SECONDS,
+    Place,
     base_url_option,
     budget_option,
     check_stdin,
@@ -29,6 +30,7 @@ from ._options import (
     emulator_option,
     fan_out_option,
     give_up_option,
+    journal_option,
     json_option,
     poll_interval_option,
     private_images_option,
@@ -117,6 +119,7 @@ def run_options(function: F) -> F:
                 help="Write the results in these forms, too: csv (results.csv), parquet (results.parquet), imagefolder "
                 "(metadata.jsonl, which makes the folder a data set). Commas between them.",
             ),
+            journal_option,
             prompt_metadata_option,
             json_option("Print one JSON object per row when it ends, as in results.jsonl."),
             emulator_option,
@@ -282,19 +285,20 @@ def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
 
     from ._watch import Watch
 
-    known = batch_status(folder)  # no batch there is said before a missing key
+    journal = options["journal"]
+    known = batch_status(folder, journal=journal)  # no batch there is said before a missing key
     if known.total and known.saved == known.total:  # nothing is left that needs one
         try:
-            export_results(folder, also=options["also"])
+            export_results(folder, also=options["also"], journal=journal)
             write_gallery(folder)
         except (OSError, JournalError) as exc:
             screen.warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
-        return Watch(folder, partial(_resume_command, folder, options)).conclude()
+        return Watch(folder, partial(_resume_command, folder, options), journal).conclude()
     return _work(None, folder, {**options, "defaults": {}, "grid": {}, "fan_out": False, "validation": "strict"})
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="DIR", type=Place(file_okay=False, path_type=Path))
 @click.option("--failed", is_flag=True, help="Print the rows that failed or were refused instead, to be edited.")
 @click.option(
     "--format",
@@ -303,8 +307,10 @@ def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
     help="The format of these rows. [default: csv]",
 )
 @json_option("Print JSON.")
-def status(folder: Path, failed: bool, rows_format: str | None) -> int:
+def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
     """Show the progress of a batch. The batch may be running.
+
+    Where the journal is in a database, its address will do in the place of DIR.
 
     `lemon status DIR --failed --format csv > again.csv` writes what failed as the input of a new batch.
     """
@@ -319,7 +325,7 @@ def status(folder: Path, failed: bool, rows_format: str | None) -> int:
     progress = batch_status(folder)
     following = _resume_command(folder, {}) if progress.open and not progress.working else None
     if not progress.total:
-        screen.note(f"The batch in {folder} had not begun: nothing was sent. The same `lemon batch` begins it.")
+        screen.note(f"The batch in {_shown(folder)} had not begun: nothing was sent. The same `lemon batch` begins it.")
     if screen.as_json:
         # What only a running batch knows of itself is left out.
         known = {**asdict(progress), "next": following}
@@ -334,7 +340,7 @@ def status(folder: Path, failed: bool, rows_format: str | None) -> int:
     return 0
 
 
-def _write_rows(folder: Path, form: str) -> int:
+def _write_rows(folder: Path | str, form: str) -> int:
     """Print rows that failed as a table with all their columns, or as JSON."""
     from lemon_ext.batch import rows_to_edit
 
@@ -386,7 +392,7 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
 
     from ._watch import Watch
 
-    watch = Watch(folder, partial(_resume_command, folder, options))
+    watch = Watch(folder, partial(_resume_command, folder, options), options["journal"])
     private = options["allow_private_images"]
     with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
         try:
@@ -417,6 +423,7 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mappi
             drop_unknown=options["drop_unknown"],
             give_up_after=options["give_up_after"],
             also=options["also"],
+            journal=options["journal"],
             on_progress=watch.update,
         )  # typed as an iterator, in truth a generator to be closed
         with watch, closing(outcomes):
@@ -456,7 +463,14 @@ def _resume_calls(ctx: click.Context, options: Mapping[str, Any]) -> int:
     return int(ctx.invoke(command, tasks=handles, last=False, wait=True, output=".", overwrite=False, **given))
 
 
-def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str:
+def _shown(place: Path | str) -> str:
+    """Return a folder, or the address of a journal without its password, as it is printed."""
+    from lemon_ext.batch import address_shown
+
+    return str(place) if isinstance(place, Path) else address_shown(place)
+
+
+def _resume_command(folder: Path | str, options: Mapping[str, Any], *more: str) -> str:
     from ._errors import address, command, metadata
 
     where = address(options.get("base_url"), options.get("allow_private_images", False))
@@ -465,4 +479,7 @@ def _resume_command(folder: Path, options: Mapping[str, Any], *more: str) -> str
     also = ["--also", ",".join(options["also"])] if options.get("also") else []
     emulator = ["--emulator"] if options.get("emulator") else []  # what was free must not go on at the real API
     kept = [*metadata(options.get("prompt_metadata", True)), *emulator, *where]
-    return command("resume", [*more, *budget, *unknown, *also, *kept], [str(folder)])
+    address_of_journal = folder if isinstance(folder, str) else options.get("journal")
+    journal = ["--journal", _shown(address_of_journal)] if address_of_journal else []
+    place = "DIR" if isinstance(folder, str) else str(folder)
+    return command("resume", [*more, *journal, *budget, *unknown, *also, *kept], [place])

@@ -1,0 +1,376 @@
+"""A journal in PostgreSQL: several machines work at one batch, and any of them may stop or die.
+
+It does what every journal does (`Journal`), in a schema of its own for each batch. Besides, every row that somebody
+works on has an owner, and every worker a lease, by the clock of the database. Work is taken in blocks that no two take
+(``SKIP LOCKED``), and only the owner of a row changes it. A worker that lets its lease run out is taken for dead: what
+it had in flight is uncertain, and the rest of its rows are anybody's. If it lives after all, its rows are its own as
+long as nobody has taken them.
+
+The database may go away for a while: whatever is written here may be written twice.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import secrets
+import socket
+import threading
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, suppress
+from hashlib import sha256
+from itertools import islice
+from pathlib import Path
+from typing import Any, Final, TypeVar
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict
+from psycopg.rows import dict_row
+
+from lemon_ext._response import storable
+from lemon_ext.errors import ConfigurationError, JournalError
+
+from .address import ESCAPES, Address
+from .journal import CUT_OFF, PAGE, TABLES, VERSION, Entry, Incoming, Journal, Statement, change, dumps, fact
+
+T = TypeVar("T")
+
+#: Seconds without a sign of life after which a worker is taken for dead, and between two such signs.
+LEASE: Final = 60.0
+BEAT: Final = 5.0
+#: How often a database that went away is tried again, and the seconds between two tries.
+TRIES: Final = 60
+PAUSE: Final = 0.5
+#: What notices within half a minute that the other end is gone.
+_CONNECTION: Final[Mapping[str, Any]] = {
+    "connect_timeout": 10,
+    "keepalives_idle": 10,
+    "keepalives_interval": 5,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 30_000,
+}
+_KINDS: Final = {"INTEGER": "BIGINT", "REAL": "DOUBLE PRECISION"}
+_MORE: Final = """
+ALTER TABLE rows ADD COLUMN key TEXT NOT NULL, ADD COLUMN owner TEXT;
+CREATE UNIQUE INDEX rows_by_key ON rows (key);
+CREATE TABLE workers (id TEXT PRIMARY KEY, lease TIMESTAMPTZ NOT NULL);
+"""
+_DEAD: Final = "(owner IS NULL OR owner NOT IN (SELECT id FROM workers WHERE lease > clock_timestamp()))"
+#: Rows that another run, or another worker, goes on with.
+_OPEN: Final = "status IN ('unsent', 'submitting', 'waiting', 'completed') AND finished_at IS NULL"
+
+
+class PostgresJournal(Journal):
+    """The journal of one batch in a database. `open` makes a worker of this process, `read` looks only."""
+
+    beat = BEAT
+    _freed = ", owner = NULL"
+
+    def __init__(self, folder: Path, address: Address, *, works: bool) -> None:
+        self.folder, self.path, self.name = folder, None, address.shown
+        self._address, self._works = address, works
+        host = re.sub(r"[^A-Za-z0-9.]", "-", socket.gethostname())[:40]
+        self._worker = f"{host}-{os.getpid()}-{secrets.token_hex(4)}"
+        self._ours = f" AND owner = '{self._worker}'"
+        self._database: psycopg.Connection[Any] | None = None
+        self._taken: set[int] = set()
+        #: Rows may be ours without our knowing it: the connection was lost.
+        self._doubtful = False
+        #: One transaction at a time, also if a thread that was given up still commits.
+        self._turn = threading.RLock()
+        self._inside = False
+
+    @classmethod
+    def open(cls, folder: Path, address: Address, *, create: bool = True) -> PostgresJournal:
+        """Open a journal to work at it, or start one. What dead workers had in flight becomes uncertain."""
+        journal = cls(folder, address, works=True)
+        try:
+            with journal._explained(), journal._transaction():
+                journal._lock_batch()
+                journal._prepare(create)
+            journal.renew()
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    @classmethod
+    def read(cls, folder: Path, address: Address) -> PostgresJournal:
+        """Open a journal for reading only, also while others work at it."""
+        journal = cls(folder, address, works=False)
+        try:
+            with journal._explained():
+                journal._check_version(journal._version() or journal._no_batch())
+        except BaseException:
+            journal.close()
+            raise
+        return journal
+
+    def close(self) -> None:
+        """Close the connection. What is ours is anybody's again."""
+        if self._database is not None:
+            with suppress(psycopg.Error):
+                if self._works:
+                    self._database.execute("DELETE FROM workers WHERE id = %s", (self._worker,))
+            self._database.close()
+
+    def commit(self, statements: Iterable[Statement]) -> list[int]:
+        """Make changes, all or none; they are on disk when this returns. Returns how many rows each one changed."""
+        statements = list(statements)
+
+        def write() -> list[int]:
+            assert self._database is not None  # noqa: S101 - `_persist` has seen to it
+            with self._database.pipeline(), self._transaction():
+                cursors = [self._execute(*statement) for statement in statements]
+            return [cursor.rowcount for cursor in cursors]
+
+        with self._explained():
+            return self._persist(write)
+
+    def submitting(self, row: int, at: float) -> Statement:
+        """The POST of a row is about to leave. Changes nothing if the row is not ours to send."""
+        # Once more, if the answer to the first was lost: it is the same change.
+        sql = "UPDATE rows SET status = 'submitting', submitted_at = ?, error = NULL WHERE row = ?"
+        before = "(status = 'unsent' OR (status = 'submitting' AND submitted_at = ?))"
+        return f"{sql} AND {before}{self._ours}", (at, row, at)
+
+    def take_in(self, rows: Iterable[Incoming], *, part: bool = False) -> None:
+        """Write down the input, all or none, in any order: a row is known by its id, or by what it asks for and how
+        often that came before. With ``part`` the input is a part of the batch, and only its rows are seen afterwards.
+
+        A row that was not sent, or refused, may have changed. Raises JournalError at another difference.
+        """
+        seen: Counter[bytes] = Counter()
+        found: set[int] = set()
+        with self._explained(), self._transaction():
+            self._lock_batch()
+            last, before = int(self._one("SELECT max(row) AS last FROM rows")["last"] or 0), self.count()
+            left = iter(rows)
+            while block := {_key(one, seen): one for one in islice(left, PAGE)}:
+                new = self._compared(block, found)
+                assert self._database is not None  # noqa: S101 - we are in a transaction
+                with self._database.pipeline():
+                    for last, (key, one) in enumerate(new.items(), last + 1):  # noqa: B020 - goes on from there
+                        self._insert(last, one, key=key)
+                        found.add(last)
+            if not part and len([row for row in found if row <= before]) < before:
+                gone = next(entry.row for entry in self.entries() if entry.row not in found)
+                raise self._another(f"its row {gone} is not in it")
+        if part:
+            self._scope = f" AND row = ANY('{{{','.join(map(str, sorted(found)))}}}'::bigint[])"
+
+    def _compared(self, block: Mapping[str, Incoming], found: set[int]) -> dict[str, Incoming]:
+        """Compare rows with those that are there. Returns the others."""
+        new = dict(block)
+        for one in self._execute("SELECT * FROM rows WHERE key = ANY(?)", (list(block),)).fetchall():
+            entry = Entry.of(one)
+            found.add(entry.row)
+            self._compare(entry, new.pop(one["key"]))
+        return new
+
+    def take(self, status: str, limit: int | None = None) -> list[Entry]:
+        """Return rows in a state that nobody living works on, and make them ours. None is returned twice."""
+        sql = (
+            "WITH free AS MATERIALIZED (SELECT row AS free FROM rows "  # noqa: S608 - constants
+            f"WHERE status = ? AND {_DEAD}{self._scope} ORDER BY row LIMIT ? FOR UPDATE SKIP LOCKED) "
+            "UPDATE rows SET owner = ? FROM free WHERE row = free RETURNING rows.*"
+        )
+        with self._explained():
+            found = self._execute(sql, (status, limit, self._worker)).fetchall()
+            if self._doubtful:
+                again = f"SELECT * FROM rows WHERE status = ?{self._ours}"  # noqa: S608 - a constant
+                found = [*found, *self._execute(again, (status,)).fetchall()]
+        entries = {entry.row: entry for entry in map(Entry.of, found) if entry.row not in self._taken}
+        self._taken.update(entries)
+        return [entry for _, entry in sorted(entries.items())]
+
+    def renew(self) -> list[Entry]:
+        """Say that we live. Returns rows of dead workers whose requests nobody waits for: they are uncertain."""
+        lost, values = CUT_OFF
+        with self._explained():
+            self._execute(
+                "INSERT INTO workers VALUES (?, clock_timestamp() + make_interval(secs => ?)) "
+                "ON CONFLICT (id) DO UPDATE SET lease = excluded.lease",
+                (self._worker, LEASE),
+            )
+            self._execute("DELETE FROM workers WHERE lease < clock_timestamp() AND id <> ?", (self._worker,))
+            found = self._execute(f"{lost} AND {_DEAD}{self._scope} RETURNING *", values).fetchall()
+        return [entry for entry in map(Entry.of, found) if not entry.damage]
+
+    def others(self) -> bool:
+        """Tell whether somebody else works on a row that has not ended, or left one."""
+        sql = f"SELECT 1 FROM rows WHERE {_OPEN} AND owner IS DISTINCT FROM ?{self._scope} LIMIT 1"  # noqa: S608
+        return self._one(sql, (self._worker,)) is not None
+
+    def saved_images(self) -> int:
+        """Return how many images are saved."""
+        each = "json_array_elements_text(paths::json) AS one (path)"
+        sql = f"SELECT count(path) AS many FROM rows, {each} WHERE status = 'saved'{self._scope}"  # noqa: S608
+        return int(self._one(sql)["many"])
+
+    def damaged(self) -> list[Entry]:
+        """A database keeps watch over its cells itself."""
+        return []
+
+    def worked_on(self) -> bool:
+        """Tell whether any worker lives."""
+        return self._one("SELECT 1 FROM workers WHERE lease > clock_timestamp() LIMIT 1") is not None
+
+    # ---- the schema ----
+
+    def _lock_batch(self) -> None:
+        """Let nobody else change the schema, or take in an input, until this transaction ends."""
+        self._execute("SELECT pg_advisory_xact_lock(hashtextextended(?, 0))", (self._schema,))
+
+    @property
+    def _schema(self) -> str:
+        return f"lemon_{self._address.batch}"
+
+    def _version(self) -> int:
+        """Return the version of the journal, 0 if there is none."""
+        if self._one("SELECT to_regclass(?) AS there", (f"{self._schema}.meta",))["there"] is None:
+            return 0
+        text = self.meta("version") or ""
+        return int(text) if text.isdecimal() else VERSION + 1
+
+    def _no_batch(self) -> int:
+        known = self._execute("SELECT nspname FROM pg_namespace WHERE nspname LIKE 'lemon\\_%' ORDER BY 1 LIMIT 20")
+        names = ", ".join(one["nspname"].removeprefix("lemon_") for one in known)
+        raise JournalError(
+            f"There is no batch at {self.name}. {f'There are: {names}' if names else 'There is none in this database'}."
+        )
+
+    def _prepare(self, create: bool) -> None:
+        version = self._version()
+        if version:
+            self._check_version(version)
+        elif not create:
+            self._no_batch()
+        else:
+            tables = re.sub("|".join(_KINDS), lambda found: _KINDS[found[0]], TABLES)
+            self._execute(f'CREATE SCHEMA IF NOT EXISTS "{self._schema}"')
+            self._execute(tables + _MORE)
+            self._execute(*fact("batch_id", secrets.token_hex(16)))
+            self._execute(*fact("version", str(VERSION)))
+        if 0 < version < VERSION:
+            sql = "SELECT attname FROM pg_attribute WHERE attrelid = 'rows'::regclass AND NOT attisdropped"
+            self._bring_up_to_date({one["attname"] for one in self._execute(sql)})
+            self._execute(*fact("version", str(VERSION)))
+
+    def _mend(self, row: int, cells: Mapping[str, Any]) -> None:
+        sql, values = change(row, **cells)
+        if "request" in cells:
+            sql = f"{sql} AND {_DEAD} AND status IN ('unsent', 'refused')"
+        if not self._execute(sql, values).rowcount:
+            raise self._another(f"row {row} differs, and another worker has just taken it")
+
+    def _another(self, what: str) -> JournalError:
+        return JournalError(
+            f"The input is not the one that the batch {self._address.batch!r} was started with: {what}. Rows may be "
+            "added. Give another name for it (postgresql://...?batch=NAME), or go on with the old one: `lemon resume`."
+        )
+
+    # ---- the connection ----
+
+    def _execute(self, sql: str, values: Iterable[Any] = ()) -> Any:
+        bound = [_bound(value) for value in values]
+
+        def run() -> Any:
+            assert self._database is not None  # noqa: S101 - `_persist` has seen to it
+            text = sql.replace("%", "%%").replace("?", "%s") if bound else sql
+            return self._database.execute(text, bound or None)
+
+        return run() if self._inside else self._persist(run)
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        with self._turn:
+            if self._database is None:
+                self._database = self._connect()
+            outer = self._inside
+            with self._database.transaction():
+                self._inside = True
+                try:
+                    yield
+                finally:
+                    self._inside = outer
+
+    def _persist(self, work: Callable[[], T]) -> T:
+        """Do what may be done twice, and do it again if the database went away, or two were in each other's way."""
+        with self._turn:
+            for left in reversed(range(TRIES)):
+                connected = self._database
+                try:
+                    if connected is None or connected.closed:
+                        self._database = self._connect()
+                    return work()
+                except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
+                    if not left:
+                        raise
+                except (psycopg.OperationalError, psycopg.InterfaceError):
+                    gone = self._database is not None and self._database.closed
+                    if not left or not gone or self._inside:
+                        raise
+                    self._doubtful = True
+                    threading.Event().wait(PAUSE)
+        raise AssertionError  # the last try returns or raises
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        try:
+            conninfo_to_dict(self._address.url)
+        except psycopg.ProgrammingError:  # it quotes what it does not understand, and that may be a password
+            raise ConfigurationError(f"The address of the journal cannot be read. {ESCAPES}") from None
+        database = psycopg.connect(
+            self._address.url, autocommit=True, row_factory=dict_row, client_encoding="UTF8",
+            fallback_application_name="lemon", **_CONNECTION,
+        )  # fmt: skip
+        encoding = database.info.parameter_status("server_encoding")
+        if encoding != "UTF8":
+            database.close()
+            raise JournalError(f"The database of {self.name} holds texts as {encoding}. Use one with UTF8.")
+        database.execute("SELECT set_config('search_path', %s, false)", (f'"{self._schema}"',))
+        # A transaction is on disk when its commit returns, whatever the database does otherwise.
+        database.execute("SET synchronous_commit = on" if self._works else "SET default_transaction_read_only = on")
+        return database
+
+    def _explained(self) -> AbstractContextManager[None]:
+        return _explained(self.name)
+
+
+@contextmanager
+def _explained(name: str) -> Iterator[None]:
+    try:
+        yield
+    except psycopg.errors.ReadOnlySqlTransaction as exc:
+        raise JournalError(
+            f"The journal {name} cannot be written: its database is read-only. It may be a standby: give the address "
+            "of the server that takes changes."
+        ) from exc
+    except psycopg.errors.InsufficientPrivilege as exc:
+        raise JournalError(
+            f"The journal {name} cannot be used: {_said(exc)}. A new batch needs the right to create a schema in the "
+            "database."
+        ) from exc
+    except psycopg.Error as exc:
+        said = _said(exc)
+        hint = " A password stands in the address, in PGPASSWORD or in ~/.pgpass." if "password" in said else ""
+        raise JournalError(f"The journal {name} cannot be used: {said}. It is left as it is.{hint}") from exc
+
+
+def _said(error: psycopg.Error) -> str:
+    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+
+
+def _bound(value: Any) -> Any:
+    """Return a value as PostgreSQL takes it: in a text it has no NUL."""
+    return storable(value).replace("\x00", "\ufffd") if isinstance(value, str) else value
+
+
+def _key(row: Incoming, seen: Counter[bytes]) -> str:
+    """Return what a row is known by in its batch: its id, or what it asks for and how often that came before."""
+    if row.id is not None:
+        return f"id {row.id}"
+    digest = sha256(dumps(dict(sorted(row.request.items()))).encode()).digest()[:16]
+    seen[digest] += 1
+    return f"{digest.hex()} {seen[digest]}"

@@ -1,0 +1,81 @@
+"""A PostgreSQL server of the tests: in a folder of its own, on a socket of its own, without a port."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+import pytest
+
+psycopg = pytest.importorskip("psycopg", reason="the extra 'postgres' is not installed", exc_type=ImportError)
+
+
+def _program(name: str) -> str | None:
+    """Return a program of PostgreSQL's. Debian keeps those of the server out of the path."""
+    found = sorted(Path("/usr/lib/postgresql").glob(f"*/bin/{name}"), key=lambda path: int(path.parts[-3]))
+    return shutil.which(name) or (str(found[-1]) if found else None)
+
+
+class Server:
+    """A PostgreSQL server that can be stopped, killed and started again. `address` is where a batch has its journal."""
+
+    def __init__(self, folder: Path, fsync: str = "off") -> None:
+        self.folder, self.fsync = folder, fsync
+        self.data, self.sockets = folder / "data", folder / "s"
+        # The server refuses to run for root.
+        self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []
+        self.sockets.mkdir()
+        if self._as:
+            shutil.chown(folder, "postgres")
+            shutil.chown(self.sockets, "postgres")
+        self._run("initdb", "-D", str(self.data), "-U", "lemon", "-A", "trust", "-E", "UTF8", "--locale=C", "-N")
+        self.start()
+
+    def _run(self, name: str, *arguments: str) -> None:
+        done = subprocess.run(
+            [*self._as, _program(name), *arguments], cwd=self.folder, capture_output=True, text=True, check=False
+        )
+        assert done.returncode == 0, done.stdout + done.stderr
+
+    def start(self) -> None:
+        settings = f"-k {self.sockets} -c listen_addresses= -c fsync={self.fsync} -c max_connections=40"
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "-D", str(self.data), "-o", settings, "-w", "-t", "60", "-l", log, "start")
+
+    def stop(self, how: str = "fast") -> None:
+        """``immediate`` is as if the machine had lost its power."""
+        self._run("pg_ctl", "-D", str(self.data), "-m", how, "-w", "stop")
+
+    def address(self, batch: str | None = None, **more: str) -> str:
+        batch = {} if batch is None else {"batch": batch}
+        query = {"host": str(self.sockets), **more, **batch}
+        return "postgresql://lemon@/postgres?" + "&".join(f"{name}={quote(one)}" for name, one in query.items())
+
+    def ask(self, sql: str, batch: str = "batch") -> list[tuple]:
+        """Run a statement in the schema of a batch."""
+        with psycopg.connect(self.address(), autocommit=True) as database:
+            database.execute(f"SET search_path TO lemon_{batch}, lemon")
+            found = database.execute(sql)
+            return found.fetchall() if found.description else []
+
+
+@contextmanager
+def server(fsync: str = "off") -> Iterator[Server]:
+    """Start one, and end it. A test that needs it is skipped where it is not installed."""
+    if _program("initdb") is None:
+        pytest.skip("PostgreSQL is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="lemon-pg-"))  # the path of a socket is short
+    made = None
+    try:
+        made = Server(folder, fsync)
+        yield made
+    finally:
+        if made is not None and (made.data / "postmaster.pid").exists():
+            made.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)

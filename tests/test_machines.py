@@ -1,0 +1,511 @@
+"""One batch on several machines, with its journal in a real PostgreSQL: nothing is paid twice, whoever dies."""
+
+from __future__ import annotations
+
+import json
+import threading
+from contextlib import closing
+from pathlib import Path
+
+import anyio
+import pytest
+
+from lemon_ext import ConfigurationError, JournalError, LemonWarning, arun_batch, run_batch
+from lemon_ext.batch import batch_status, engine, export_results, rows_to_edit
+from lemon_ext.batch.address import Address, Mark
+from lemon_ext.batch.journal import VERSION, Incoming, change
+from tests import databases
+from tests.cli import lemon
+from tests.gateway import Gateway, results, rows, statuses
+
+pytestmark = pytest.mark.scale
+postgres = pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
+
+
+@pytest.fixture(scope="module")
+def pg():
+    with databases.server() as made:
+        yield made
+
+
+@pytest.fixture
+def shop(pg):
+    """Return the address of a batch that nobody else has."""
+    pg.number = getattr(pg, "number", 0) + 1
+    return pg.address(f"shop{pg.number}")
+
+
+def name(address):
+    return Address.of(address).batch
+
+
+def go(gateway, requests, folder, address, **options):
+    return list(run_batch(requests, folder, client=gateway.client(), journal=address, deadline=1e9, **options))
+
+
+def worker(folder, address, **options):
+    return postgres.PostgresJournal.open(folder, Address.of(address), **options)
+
+
+def incoming(count):
+    return [Incoming(None, {"prompt": f"cat {number}", "model": "midjourney"}, 1) for number in range(1, count + 1)]
+
+
+def dies(pg, journal):
+    """Let a worker die: its connection is gone, and its lease has run out by the clock of the database."""
+    journal._database.close()
+    pg.ask("UPDATE workers SET lease = now() - interval '1 second'", journal._address.batch)
+
+
+# ---- work is shared ----
+
+
+def test_machines_share_the_rows_of_a_batch(tmp_path, shop, monkeypatch):
+    monkeypatch.setattr(engine, "AHEAD", 4)
+    gateway, found, start = Gateway(), {}, threading.Barrier(3)
+    gateway.clock.rule()
+
+    def work(machine):
+        start.wait()
+        found[machine] = go(gateway, rows(60), tmp_path / machine, shop, concurrency=2)
+
+    machines = [threading.Thread(target=work, args=(machine,)) for machine in "abc"]
+    for machine in machines:
+        machine.start()
+    for machine in machines:
+        machine.join(60)
+    assert gateway.charges == {f"cat {number}": 1 for number in range(1, 61)}
+    ended = [row["row"] for outcomes in found.values() for row in outcomes]
+    assert sorted(ended) == list(range(1, 61))  # none is told twice
+    assert all(found.values())  # each did some
+    for machine in "abc":
+        assert set(statuses(results(tmp_path / machine)).values()) == {"saved"}  # everybody waited for the others
+    pictures = [path.name for machine in "abc" for path in (tmp_path / machine).glob("*.png")]
+    assert len(pictures) == len(set(pictures)) == 60
+    assert batch_status(shop).saved == 60
+    assert not batch_status(shop).working
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_the_async_twin(tmp_path, shop, backend):
+    gateway = Gateway()
+
+    async def main():
+        return [outcome async for outcome in arun_batch(rows(5), tmp_path, client=gateway.client(), journal=shop)]
+
+    assert statuses(anyio.run(main, backend=backend)) == dict.fromkeys(range(1, 6), "saved")
+
+
+def test_a_batch_goes_on_in_another_folder_and_with_rows_in_another_order(tmp_path, shop):
+    gateway = Gateway()
+    with closing(run_batch(rows(40), tmp_path / "a", client=gateway.client(), journal=shop, concurrency=2)) as first:
+        next(first)
+    go(gateway, list(reversed(rows(45))), tmp_path / "b", shop)
+    assert set(gateway.charges.values()) == {1}
+    assert len(gateway.charges) == 45
+    assert export_results(tmp_path / "a").name == "results.jsonl"  # the folder knows where its journal is
+    assert results(tmp_path / "a") == results(tmp_path / "b")
+    assert go(gateway, None, tmp_path / "a", None) == []
+
+
+def test_work_is_taken_in_blocks_that_no_two_take(tmp_path, shop):
+    with worker(tmp_path, shop) as one, worker(tmp_path, shop) as two:
+        one.take_in(incoming(10))
+        two.take_in(reversed(incoming(10)))
+        assert [entry.row for entry in one.take("unsent", 4)] == [1, 2, 3, 4]
+        assert [entry.row for entry in two.take("unsent", 4)] == [5, 6, 7, 8]
+        assert [entry.row for entry in one.take("unsent")] == [9, 10]
+        assert two.take("unsent") == []
+        assert one.others()
+        assert two.others()
+
+
+def test_who_does_not_own_a_row_does_not_send_it(tmp_path, shop):
+    with worker(tmp_path, shop) as one, worker(tmp_path, shop) as two:
+        one.take_in(incoming(2))
+        one.take("unsent", 1)
+        assert two.commit([two.submitting(1, 5.0)]) == [0]
+        assert one.commit([one.submitting(1, 5.0), one.submitting(2, 5.0)]) == [1, 0]
+        assert one.commit([one.submitting(1, 5.0)]) == [1]  # once more, because the answer was lost
+        assert one.commit([one.submitting(1, 6.0)]) == [0]
+        assert two.commit([two.update(1, status="saved")]) == [0]
+        assert one.entry(1).status == "submitting"
+
+
+# ---- workers die ----
+
+
+def left_by_a_dead_worker(tmp_path, pg, shop, gateway):
+    """Return the journal of a worker that died with four rows: unsent, in flight, waiting, and none of its own."""
+    gateway.client()
+    gateway.tasks["img_77"] = {"ready": 0, "asked": {}, "end": "completed"}
+    dead = worker(tmp_path / "dead", shop)
+    dead.take_in(incoming(4))
+    dead.take("unsent", 3)
+    dead.commit([dead.submitting(2, 5.0), dead.submitting(3, 5.0)])
+    dead.commit([dead.update(3, status="waiting", task_id="img_77")])
+    return dead
+
+
+def test_what_a_living_worker_has_is_left_alone(tmp_path, pg, shop):
+    dead = left_by_a_dead_worker(tmp_path, pg, shop, Gateway())
+    with worker(tmp_path, shop) as other:
+        assert other.renew() == []
+        assert [entry.row for entry in other.take("unsent")] == [4]
+        assert other.take("waiting") == []
+        assert other.entry(2).status == "submitting"
+        assert other.others()
+    dead.close()
+
+
+def test_a_dead_workers_rows_are_anybodys_and_what_was_in_flight_is_uncertain(tmp_path, pg, shop):
+    gateway = Gateway()
+    dies(pg, left_by_a_dead_worker(tmp_path, pg, shop, gateway))
+    outcomes = statuses(go(gateway, None, tmp_path / "new", shop))
+    assert outcomes == {1: "saved", 2: "uncertain", 3: "saved", 4: "saved"}
+    assert gateway.charges == {"cat 1": 1, "cat 4": 1}
+    assert go(gateway, None, tmp_path / "new", shop, resend_uncertain=True)[0]["status"] == "saved"
+    assert gateway.charges["cat 2"] == 1
+
+
+def test_a_run_takes_over_from_a_worker_that_dies_meanwhile(tmp_path, pg, shop):
+    gateway, told = Gateway(), []
+    dead = left_by_a_dead_worker(tmp_path, pg, shop, gateway)
+    for outcome in run_batch(None, tmp_path / "new", client=gateway.client(), journal=shop, deadline=1e9):
+        if not told:
+            assert outcome["row"] == 4  # the only one that nobody had
+            dies(pg, dead)
+        told.append((outcome["row"], outcome["status"]))
+    assert sorted(told) == [(1, "saved"), (2, "uncertain"), (3, "saved"), (4, "saved")]
+    assert gateway.charges == {"cat 1": 1, "cat 4": 1}
+
+
+def test_a_worker_that_lives_after_all_writes_down_what_it_paid_for(tmp_path, pg, shop):
+    one = worker(tmp_path, shop)
+    one.take_in(incoming(1))
+    one.take("unsent")
+    one.commit([one.submitting(1, 5.0)])
+    pg.ask("UPDATE workers SET lease = now() - interval '1 second'", name(shop))
+    with worker(tmp_path, shop) as other:
+        assert other.entry(1).status == "uncertain"
+        assert one.commit([one.update(1, status="waiting", task_id="img_1", error=None)]) == [1]
+        assert other.entry(1).task_id == "img_1"
+    one.close()
+
+
+def test_what_cannot_be_written_because_the_row_was_sent_again_is_told(tmp_path, pg, shop):
+    gateway, answered = Gateway(), Gateway.__call__
+
+    class Slow(Gateway):
+        def __call__(self, request):
+            if request.method == "POST":
+                pg.ask("UPDATE rows SET owner = 'another'", name(shop))
+            return answered(self, request)
+
+    gateway = Slow()
+    warnings = []
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(engine, "warn", warnings.append)
+        patch.setattr(postgres.PostgresJournal, "others", lambda self: False)
+        go(gateway, rows(1), tmp_path, shop)
+    assert "Row 1 was accepted as task img_1, and that is not written down" in warnings[0]
+
+
+def test_leases_run_by_the_clock_of_the_database(tmp_path, pg, shop):
+    """The clock of this process is years off."""
+    gateway = Gateway()
+    gateway.clock.rule()
+    journal = worker(tmp_path, shop)
+    sql = "SELECT extract(epoch FROM lease - now()) FROM workers"
+    assert 50 < pg.ask(sql, name(shop))[0][0] <= postgres.LEASE
+    with worker(tmp_path, shop) as other:
+        assert other.renew() == []
+        assert len(pg.ask(sql, name(shop))) == 2
+    journal.close()
+    assert pg.ask(sql, name(shop)) == []
+
+
+# ---- the input ----
+
+
+def test_two_jobs_with_one_name_are_refused(tmp_path, shop):
+    gateway = Gateway()
+    go(gateway, rows(3), tmp_path / "a", shop)
+    with pytest.raises(JournalError, match=r"'shop\d+' was started with: its row 1 is not in it\. .*another name"):
+        go(gateway, [{"prompt": "a dog"}] * 3, tmp_path / "b", shop)
+    with pytest.raises(JournalError, match="its row 3 is not in it"):
+        go(gateway, rows(2), tmp_path / "b", shop)
+    assert len(gateway.posts) == 3
+    assert statuses(go(gateway, [*rows(3), {"prompt": "cat 1", "model": "midjourney"}], tmp_path / "b", shop)) == {
+        4: "saved"  # equal rows are separate rows
+    }
+
+
+def test_a_row_with_an_id_may_change_while_it_cost_nothing(tmp_path, shop):
+    gateway = Gateway()
+    gateway.expect("a cat", (400, {"error": {"message": "no"}}))
+    given = [{"id": "x", "prompt": "a cat"}, {"id": "y", "prompt": "a dog"}]
+    assert statuses(go(gateway, given, tmp_path, shop))[1] == "refused"
+    mended = [given[1], {"id": "x", "prompt": "a white cat"}]
+    assert statuses(go(gateway, mended, tmp_path, shop)) == {1: "saved"}
+    with pytest.raises(JournalError, match="in row 2 prompt differs, and it is paid for"):
+        go(gateway, [mended[1], {"id": "y", "prompt": "a bird"}], tmp_path, shop)
+
+
+def test_a_row_that_somebody_works_on_does_not_change(tmp_path, shop):
+    def row(prompt):
+        return [Incoming(None, {"prompt": prompt}, 1, "x")]
+
+    with worker(tmp_path, shop) as one, worker(tmp_path, shop) as two:
+        one.take_in(row("a cat"))
+        two.take_in(row("a dog"))
+        assert [entry.request["prompt"] for entry in one.take("unsent")] == ["a dog"]
+        with pytest.raises(JournalError, match="another worker"):
+            two.take_in(row("a bird"))
+        assert two.entry(1).request == {"prompt": "a dog"}
+
+
+def test_a_part_of_a_batch_is_worked_on_alone(tmp_path, shop):
+    with worker(tmp_path, shop) as one, worker(tmp_path, shop) as two:
+        one.take_in(incoming(4)[:2], part=True)
+        two.take_in(incoming(4)[1:], part=True)
+        assert [entry.row for entry in one.entries()] == [1, 2]
+        assert [entry.row for entry in two.entries()] == [2, 3, 4]
+        assert [entry.row for entry in one.take("unsent")] == [1, 2]
+        assert [entry.row for entry in two.take("unsent")] == [3, 4]
+        assert two.counts() == {"unsent": 3}
+        assert two.others()  # row 2
+        assert one.count() == 4
+
+
+def test_texts_that_no_database_takes_are_stored_all_the_same(tmp_path, shop):
+    with worker(tmp_path, shop) as one:
+        one.take_in([Incoming(None, {"prompt": "a\x00b \ud800 % ? '"}, 2**31)])
+        one.commit([change(1, task_id="a\x00b", submitted_at=1e9, answer={"x": ["\x00", float("nan")]})])
+        entry = one.entry(1)
+        assert (entry.request["prompt"][:4], entry.images) == ("a\x00b ", 2**31)
+        assert (entry.task_id, entry.answer, entry.submitted_at) == ("a\ufffdb", {"x": ["\x00", None]}, 1e9)
+
+
+# ---- folders ----
+
+
+def test_a_folder_holds_the_pictures_of_one_batch(tmp_path, pg, shop):
+    gateway = Gateway()
+    go(gateway, rows(1), tmp_path / "shared", shop)
+    own = {"prompt": "a cat"}
+    with pytest.raises(JournalError, match="holds the pictures of another batch"):
+        go(gateway, rows(1), tmp_path / "shared", pg.address("other"))
+    list(run_batch([own], tmp_path / "alone", client=gateway.client()))
+    with pytest.raises(JournalError, match="has its journal there"):
+        go(gateway, rows(1), tmp_path / "alone", shop)
+    (tmp_path / "shared" / "journal.json").unlink()
+    with pytest.raises(JournalError, match="not the journal it belongs to"):
+        go(gateway, rows(1), tmp_path / "shared", shop)
+    (tmp_path / "file").touch()
+    with pytest.raises(JournalError, match="it is a file"):
+        go(gateway, rows(1), tmp_path / "file", shop)
+    assert len(gateway.posts) == 2
+
+
+@pytest.mark.parametrize("limit", [{"max_images": 3}, {"budget": "1.00"}])
+def test_what_one_process_counts_is_refused(tmp_path, shop, limit):
+    gateway = Gateway()
+    with pytest.raises(ConfigurationError, match="count what one process sends"):
+        go(gateway, rows(1), tmp_path, shop, **limit)
+    assert gateway.posts == []
+
+
+# ---- the database ----
+
+
+@pytest.mark.parametrize(
+    ("address", "message"),
+    [
+        ("mysql://lemon@db/x", "such as postgresql://"),
+        ("out/", "such as postgresql://"),
+        ("postgresql://u:geheim@h/d?batch=A-B", "cannot be the name of a batch"),
+        ("postgresql://u:ge#heim@h/d", "are written %3A"),
+        ("postgresql://u:ge/heim@h/d", "are written %3A"),
+        ("postgresql://u:geheim@h/d?nonsense=1", "are written %3A"),
+        ("postgresql://[::1/d", "cannot be read"),
+    ],
+)
+def test_an_address_that_cannot_be_one_is_refused_and_tells_no_password(tmp_path, address, message):
+    gateway = Gateway()
+    with pytest.raises(ConfigurationError, match=message) as caught:
+        go(gateway, rows(1), tmp_path, address)
+    assert "heim" not in str(caught.value)
+    assert gateway.posts == []
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_address_is_shown_without_its_password():
+    address = Address.of("postgresql://lemon:geheim@db.example:5433/pictures?sslmode=require&password=geheim&batch=a1")
+    assert address.shown == "postgresql://lemon@db.example:5433/pictures?sslmode=require&batch=a1"
+    assert address.url == "postgresql://lemon:geheim@db.example:5433/pictures?sslmode=require&password=geheim"
+    assert "geheim" not in repr(address)
+    assert Address.of("postgresql://db/x").batch == "batch"
+
+
+def test_a_database_that_is_down_or_not_for_us(tmp_path, pg, shop):
+    gateway = Gateway()
+    with pytest.raises(JournalError, match=r"host=/nowhere&batch=x cannot be used: .*/nowhere"):
+        go(gateway, rows(1), tmp_path / "a", "postgresql://lemon:geheim@/postgres?host=/nowhere&batch=x")
+    with pytest.raises(JournalError, match=r"There is no batch at .*batch=unknown\. There"):
+        go(gateway, None, tmp_path / "a", pg.address("unknown"))
+    with pytest.raises(JournalError, match="There is no batch at"):
+        batch_status(pg.address("unknown"))
+    with pytest.raises(JournalError, match="its database is read-only"):
+        go(gateway, rows(1), tmp_path / "a", pg.address("b", options="-c default_transaction_read_only=on"))
+    pg.ask("CREATE ROLE visitor LOGIN", "x")
+    with pytest.raises(JournalError, match="needs the right to create a schema"):
+        go(gateway, rows(1), tmp_path / "a", pg.address("c").replace("lemon@", "visitor@"))
+    pg.ask("CREATE DATABASE latin ENCODING 'LATIN1' TEMPLATE template0", "x")
+    with pytest.raises(JournalError, match="holds texts as LATIN1"):
+        go(gateway, rows(1), tmp_path / "a", pg.address("d").replace("/postgres", "/latin"))
+    assert gateway.posts == []
+    assert not (tmp_path / "a").exists()
+
+
+def test_versions(tmp_path, pg, shop):
+    gateway = Gateway()
+    go(gateway, rows(2), tmp_path, shop)
+    pg.ask("ALTER TABLE rows DROP COLUMN cost; UPDATE meta SET value = '1' WHERE name = 'version'", name(shop))
+    assert batch_status(shop).saved == 2  # reading changes nothing
+    assert go(gateway, [*rows(2), {"prompt": "a dog"}], tmp_path, shop)[0]["status"] == "saved"
+    assert pg.ask("SELECT value FROM meta WHERE name = 'version'", name(shop)) == [(str(VERSION),)]
+    assert pg.ask("SELECT count(cost) FROM rows", name(shop)) == [(0,)]
+    pg.ask("UPDATE meta SET value = '99' WHERE name = 'version'", name(shop))
+    for call in (lambda: go(gateway, None, tmp_path, shop), lambda: batch_status(shop)):
+        with pytest.raises(JournalError, match="is a journal of version 99"):
+            call()
+
+
+class Stopping(Gateway):
+    """Calls a function when the first POST has come."""
+
+    def __init__(self, function):
+        super().__init__()
+        self.function = function
+
+    def __call__(self, request):
+        answer = super().__call__(request)
+        if request.method == "POST" and len(self.posts) == 3:
+            self.function()
+        return answer
+
+
+@pytest.fixture
+def own(monkeypatch):
+    """Return a server that may be stopped."""
+    monkeypatch.setattr(postgres, "PAUSE", 0.05)
+    with databases.server() as made:
+        yield made
+
+
+@pytest.mark.parametrize("how", ["blocking", "asyncio"])
+def test_a_database_that_goes_away_for_good(tmp_path, own, monkeypatch, how):
+    """What was accepted and is not on disk is named, and nothing more is sent."""
+    monkeypatch.setattr(postgres, "TRIES", 3)
+    gateway = Stopping(lambda: own.stop("immediate"))
+
+    async def main():
+        given = arun_batch(rows(30), tmp_path, client=gateway.client(), journal=own.address("shop"), concurrency=3)
+        return [outcome async for outcome in given]
+
+    with pytest.raises(JournalError, match="batch=shop cannot be used") as caught:
+        anyio.run(main) if how == "asyncio" else go(gateway, rows(30), tmp_path, own.address("shop"), concurrency=3)
+    told = " ".join(caught.value.__notes__)
+    assert "Note what follows, it is paid for and not on disk" in told
+    before = len(gateway.posts)
+    assert 3 <= before <= 5  # what was in flight
+    own.start()
+    written = {task for (task,) in own.ask("SELECT task_id FROM rows WHERE task_id IS NOT NULL", "shop")}
+    assert all(task in written or f"was accepted as task {task}." in told for task in gateway.tasks)
+    own.ask("UPDATE workers SET lease = now()", "shop")
+    outcomes = statuses(go(gateway, None, tmp_path, own.address("shop")))
+    assert set(outcomes.values()) == {"saved", "uncertain"}
+    assert set(gateway.charges.values()) == {1}
+
+
+def test_a_database_that_is_started_again_loses_nothing(tmp_path, own):
+    def again():
+        own.stop("immediate")
+        threading.Thread(target=own.start).start()
+
+    gateway = Stopping(again)
+    outcomes = statuses(go(gateway, rows(30), tmp_path, own.address("shop"), concurrency=3))
+    assert outcomes == dict.fromkeys(range(1, 31), "saved")
+    assert set(gateway.charges.values()) == {1}
+
+
+def test_rows_whose_taking_was_not_answered_are_taken_all_the_same(tmp_path, own):
+    with worker(tmp_path, own.address("shop")) as one:
+        one.take_in(incoming(6))
+        one.take("unsent", 2)
+        own.ask(f"UPDATE rows SET owner = '{one._worker}' WHERE row IN (3, 4)", "shop")  # it came, its answer did not
+        own.stop("immediate")
+        own.start()
+        assert [entry.row for entry in one.take("unsent", 1)] == [3, 4, 5]
+        assert [entry.row for entry in one.take("unsent")] == [6]
+
+
+# ---- on the command line ----
+
+
+def test_the_command_line(tmp_path, shop, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.csv").write_text("id,prompt\na,a cat\nb,a dog\n")
+    secret = shop.replace("lemon@", "lemon:geheim@")
+    first = lemon("batch", "prompts.csv", "-o", "one", "--journal", secret, "--emulator", "-m", "flux-pro")
+    assert first.exit_code == 0, first.stderr
+    assert "geheim" not in first.stderr + first.stdout + Path("one/journal.json").read_text()
+    assert Mark.in_folder(Path("one")).address == Address.of(shop).shown
+    again = lemon("resume", "two", "--journal", secret, "--emulator")
+    assert again.exit_code == 0, again.stderr
+    assert sorted(path.name for path in Path("two").iterdir()) == ["index.html", "results.jsonl"]
+    for place in (shop, "one"):
+        assert json.loads(lemon("status", place, "--json").stdout)["saved"] == 2
+    assert lemon("status", shop, "--failed").stdout.strip() == "row,status,error"
+    assert list(rows_to_edit(shop)) == []
+    assert lemon("gallery", "one").stdout.strip() == str(Path("one/index.html"))
+    assert lemon("gallery", "two", "--journal", shop).exit_code == 0
+    missing = lemon("status", secret.replace("batch=", "batch=no"))
+    assert missing.exit_code == 2
+    assert "There is no batch at" in missing.stderr
+    assert "geheim" not in missing.stderr
+    refused = lemon("batch", "prompts.csv", "-o", "one", "--journal", shop, "--emulator", "--max-images", "1")
+    assert refused.exit_code == 2
+    assert "count what one process sends" in refused.stderr
+
+
+def test_the_command_to_go_on_with_names_the_journal(tmp_path, shop, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with worker(tmp_path / "one", shop) as one:
+        one.take_in(incoming(1))
+    given = shop.replace("lemon@", "lemon:geheim@")
+    following = json.loads(lemon("status", given, "--json").stdout)["next"]
+    assert following == f"lemon resume --journal '{Address.of(shop).shown}' -- DIR"
+
+
+def test_a_warning_is_not_needed_where_several_are_at_work(tmp_path, pg, shop, recwarn):
+    """A row that another has taken over is simply not ours any more."""
+    gateway = Gateway()
+    with worker(tmp_path / "one", shop) as one:
+        one.take_in(incoming(2))
+        one.take("unsent", 1)
+        sent = iter([True])
+        taken = postgres.PostgresJournal.take
+
+        def stolen(self, status, limit=None):
+            found = taken(self, status, limit)
+            if status == "unsent" and next(sent, False):
+                pg.ask(f"UPDATE rows SET owner = '{one._worker}', status = 'saved', paths = '[]'", name(shop))
+            return found
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(postgres.PostgresJournal, "take", stolen)
+            assert go(gateway, None, tmp_path / "two", shop) == []
+    assert gateway.posts == []
+    assert [one for one in recwarn if issubclass(one.category, LemonWarning)] == []
