@@ -66,6 +66,7 @@ class Core:
     prompt_metadata: bool = field(default=True, kw_only=True)
     run: ClassVar[Any] = None
     arun: ClassVar[Any] = None
+    run_here: ClassVar[Any] = None
 
     def limit(self, deadline: float | None) -> Deadline:
         """Start the deadline of a call; None is the client's."""
@@ -81,6 +82,10 @@ class BlockingCore(Core):
     def run(self, flow: _flow.Flow[T]) -> T:
         """Drive a flow."""
         return _flow.run(flow, self.http.exchange)
+
+    def run_here(self, flow: _flow.Flow[T]) -> T:
+        """Do the same: whoever cannot wait asks either colour."""
+        return self.run(flow)
 
     def call(self, told: Told[T]) -> T:
         """Drive a flow, and give whatever ends it early to what belongs to it, on its way out."""
@@ -105,6 +110,16 @@ class AsyncCore(Core):
     async def arun(self, flow: _flow.Flow[T]) -> T:
         """Drive a flow."""
         return await _flow.arun(flow, self.http.exchange)
+
+    def run_here(self, flow: _flow.Flow[T]) -> T:
+        """Drive a flow without the event loop, over connections of its own. Raises LemonError over a user's client."""
+        if self.http.given is not None:
+            raise LemonError("This cannot be done without the event loop: the HTTP client is an async one.")
+        http = Http(self.http.credentials)
+        try:
+            return _flow.run(flow, http.exchange)
+        finally:
+            http.close()
 
     async def acall(self, told: Told[T]) -> T:
         """Async twin of `BlockingCore.call`."""

@@ -88,6 +88,8 @@ class _Connections:
 
     new: Callable[[], Any]
     keep: float
+    #: Whether there still are clients after these were closed: pictures are fetched when their client is long gone.
+    outlives: bool = False
     _closed: bool = field(default=False, init=False)
     #: Each with the process that made it, and since when it is idle.
     _idle: deque[tuple[Any, int, float]] = field(factory=deque, init=False)
@@ -107,6 +109,8 @@ class _Connections:
             if _is_shared(client):
                 self._idle.append((client, process, math.inf))
             return client
+        if self.outlives:  # it is closed when it comes back
+            return self.new()
         raise closed_error()
 
     def put(self, client: Any) -> list[Any]:
@@ -140,12 +144,21 @@ def _is_shared(client: Any) -> bool:
 
 
 def _each(new: Callable[[Kind], Any]) -> Mapping[Kind, _Connections]:
-    return {kind: _Connections(partial(new, kind), keep) for kind, keep in KEEPALIVE.items()}
+    return {kind: _Connections(partial(new, kind), keep, kind == "picture") for kind, keep in KEEPALIVE.items()}
+
+
+def _check_open(http: Http | AsyncHttp, kind: Kind) -> None:
+    """Raise LemonError if a client was closed, or the user's that it uses, unless a picture is to be fetched."""
+    if (http.closed and kind != "picture") or (http.given is not None and http.given.is_closed):
+        raise closed_error()
 
 
 def closed_error() -> LemonError:
     """Return the error of a client that was closed."""
-    return LemonError("This client is closed. Make a new one, or do the work inside its `with` block.")
+    return LemonError(
+        "This client is closed: its `with` block has ended. Do the work inside the block, or make one without it: "
+        "`lemon = Lemon()` stays open, in a notebook for all cells. Its pictures can still be read and saved."
+    )
 
 
 def tls() -> ssl.SSLContext:
@@ -592,8 +605,7 @@ class Http:
 
         A client of the user's bounds each step alone: there, headers that drip in can outlast ``within``.
         """
-        if self.closed or (self.given is not None and self.given.is_closed):
-            raise closed_error()
+        _check_open(self, effect.kind)
         client = self.take(effect.kind)
         try:
             response = self._send(client, effect)
@@ -695,8 +707,7 @@ class AsyncHttp:
 
     async def exchange(self, effect: Send) -> APIResponse:
         """Async twin of `Http.exchange`."""
-        if self.closed or (self.given is not None and self.given.is_closed):
-            raise closed_error()
+        _check_open(self, effect.kind)
         turns = self.loop.turns(effect.kind)
         end = time.monotonic() + effect.within
         try:

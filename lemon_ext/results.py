@@ -14,6 +14,7 @@ import math
 import os
 from base64 import b64encode
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -37,6 +38,7 @@ from ._response import text_of
 from ._retry import Deadline
 from ._warn import warn
 from .errors import DownloadError, LemonError, ResponseError, SaveError
+from .notebook import EMBEDDED, PATIENCE, embedded, in_notebook, picture
 from .tasks import Task, remarks
 
 if TYPE_CHECKING:
@@ -68,6 +70,8 @@ class Runner(Protocol):
     def run(self) -> Any: ...
     @property
     def arun(self) -> Any: ...
+    @property
+    def run_here(self) -> Any: ...
 
 
 @define(eq=False, repr=False)
@@ -93,6 +97,9 @@ class Image:
     _task: Task | None = None
     _runner: Runner | None = None
     notes: list[str] = field(factory=list, init=False)
+    #: Where it was saved last, and what a notebook has shown of one that is not.
+    _path: Path | None = field(default=None, init=False)
+    _fetched: bytes = field(default=b"", init=False)
 
     @classmethod
     def of(cls, fields: Mapping[str, Any], **known: Any) -> Image:
@@ -273,6 +280,8 @@ class Image:
                 raise FileExistsError(
                     f"{exc} The image came with its answer and is nowhere else, so it was saved as {saved[0]}."
                 ) from None
+            finally:
+                self._path = saved[0].absolute() if saved else None
             return
         suffix = found.suffix or (".txt" if is_text(target.head()) else None)
         path = target.place(stem, suffix, overwrite=overwrite, remark=".damaged")
@@ -379,18 +388,33 @@ class Image:
         return f"<Image {f'at {host_of(self.url)}' if self._data is None else 'with data'}>"
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict[str, str]:
-        # A notebook is handed the data or the address: showing an image never waits for one.
-        kind, data = self._shown()
-        if data is None or kind == "svg":  # in an <img>, an SVG runs no script
-            shown = {"text/html": _img(self, "max-width: 100%")}
+        data = self._to_show(EMBEDDED)
+        kind = kind_of(data) or "png"
+        # A notebook takes HTML, which says in words what it shows. In an <img>, an SVG runs no script.
+        if in_notebook() or not data or kind == "svg":
+            shown = {"text/html": self._html(data, "max-width: 100%")}
         else:
-            shown = {f"image/{kind}": data}
+            shown = {f"image/{kind}": b64encode(data).decode()}
         return {**shown, "text/plain": repr(self)}
 
-    def _shown(self) -> tuple[str, str | None]:
-        """Return kind and Base64 of the data."""
-        data = b"".join(self._pieces())
-        return kind_of(data) or "png", b64encode(data).decode() if self._data is not None else None
+    def _to_show(self, most: int) -> bytes:
+        """Return the picture to put into a notebook: nothing if it is larger than that or not at hand.
+
+        Addresses of pictures do not last and notebooks do, so there it is fetched.
+        """
+        data = b"".join(self._pieces()) if self._data is not None else self._fetched
+        if not data and self._path is not None:
+            with suppress(OSError):
+                data = self._path.read_bytes() if self._path.stat().st_size <= most else b""
+        elif not data and in_notebook() and self._runner is not None:
+            with suppress(LemonError, OSError):  # a link will have to do
+                data = self._fetched = self._runner.run_here(self._reading(PATIENCE, most))
+        return data if len(data) <= most else b""
+
+    def _html(self, data: bytes, style: str) -> str:
+        if not data and self._data is not None:
+            return "<p>This picture is too large to be shown here. Save it: image.save(...)</p>"
+        return picture(embedded(data, kind_of(data) or "png") if data else self._address(), self._prompt, style)
 
     def __getstate__(self) -> tuple[Any, ...]:
         about = (self._prompt, self._model, self._task_id, self._index, self._asked, self._warns, self._tells_prompt)
@@ -401,7 +425,8 @@ class Image:
             self._fields, self.url, self.revised_prompt, self._prompt, self._model, self._task_id, self._index,
             self._asked, self._warns, self._tells_prompt, self.notes,
         ) = state  # fmt: skip
-        self._task = self._runner = None
+        self._task = self._runner = self._path = None
+        self._fetched = b""
 
 
 @define(eq=False, repr=False)
@@ -543,7 +568,12 @@ class ImageResult(Sequence[Image]):
         __getattr__ = brought("ImageResult", "_body")
 
     def _repr_html_(self) -> str:
-        return "".join(_img(image, "max-width: 24em; margin: 2px") for image in self.images)
+        left, shown = EMBEDDED, []
+        for image in self.images:
+            data = image._to_show(left)
+            left -= len(data)
+            shown.append(image._html(data, "max-width: 24em; margin: 2px"))
+        return "".join(shown)
 
 
 def noted(images: Iterable[Image]) -> list[str]:
@@ -580,11 +610,3 @@ def _known(found: Examined) -> Examined:
             "An image is of a kind that is not known here, so nobody looked whether it is whole. It is kept as it came."
         )
     return found
-
-
-def _img(image: Image, style: str) -> str:
-    from html import escape  # for notebooks only
-
-    kind, data = image._shown()
-    source = image._address() if data is None else f"data:image/{'svg+xml' if kind == 'svg' else kind};base64,{data}"
-    return f'<img src="{escape(source)}" style="{style}">'
