@@ -2,41 +2,72 @@
 
 from __future__ import annotations
 
+import json
 import re
+import shlex
 
+import click
 import pytest
 
+import lemon_ext
+from lemon_ext.cli._app import COMMANDS, app
 from tests.conftest import ROOT, run_live
+from tests.pages import BLOCK, OPTIONS, PAGES, READ, RUN, blocks, options_table
 
-PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-
-
-def examples(page):
-    return re.findall(r"^```python\n(.*?)^```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE)
+BLOCKS = [block for page in PAGES for block in blocks(page)]
 
 
 @pytest.mark.live
 @pytest.mark.slow
-@pytest.mark.parametrize(
-    ("page", "number", "made"),
-    [
-        ("README.md", 0, "out/a-white-cat.png"),
-        ("README.md", 1, "out/a-white-cat.png"),
-        ("docs/openai.md", 0, "out/a-white-cat.png"),
-        ("docs/batch.md", 0, "out/index.html"),
-    ],
-)
-def test_an_example_runs_as_it_stands(tmp_path, page, number, made):
-    around = f"""
-import os
-from lemon_ext.emulator import KEY, Emulator
-from lemon_ext.testing import instant
-with Emulator(task_seconds=0) as emulator, instant():
-    os.environ |= {{"LEMONDATA_API_KEY": KEY, "LEMONDATA_BASE_URL": emulator.url}}
-    exec(compile({examples(page)[number]!r}, "{page}:{number}", "exec"), {{"__name__": "__main__"}})
-"""
-    assert ".png" in run_live(around, tmp_path)
-    assert (tmp_path / made).is_file()
+def test_every_block_runs_as_it_is_pasted():
+    *faults, told = map(json.loads, run_live("from tests.pages import main; main()").splitlines())
+    assert [fault["block"] + "\n" + fault["fault"] for fault in faults] == []
+    assert told == {"ran": sum(block.runs for block in BLOCKS)}
+    assert told["ran"] > 30
+
+
+def test_every_block_says_what_it_is_and_why_it_is_not_run():
+    assert [str(block) for block in BLOCKS if block.language not in (*RUN, *READ)] == []
+    assert [str(block) for block in BLOCKS if block.why is not None and block.language not in RUN] == []
+    for page in PAGES:
+        text = page.read_text(encoding="utf-8")
+        assert text.count("```") == 2 * sum(block.page == page for block in BLOCKS), page
+        assert text.count("<!-- not run") == sum(block.page == page and block.why is not None for block in BLOCKS), page
+        assert re.search(r"^\n {4}\S", BLOCK.sub("", text), re.MULTILINE) is None, f"{page}: a block without a fence"
+
+
+@pytest.mark.parametrize("block", [block for block in BLOCKS if block.language == "json"], ids=str)
+def test_json_is_json(block):
+    assert all(json.loads(line) for line in block.text.splitlines())
+
+
+def commands():
+    for block in BLOCKS:
+        for line in block.text.splitlines():
+            if found := re.search(r"^(?:\$ |lemon: .*|  next: )?(lemon [a-z].*)$", line.strip("\n")):
+                yield block, found[1]
+
+
+def test_every_command_that_is_shown_has_the_options_that_are_shown():
+    shown = list(commands())
+    assert len(shown) > 40
+    for block, line in shown:
+        name, *arguments = shlex.split(re.split(r" [|<>&;]", line)[0], comments=True)[1:]
+        if name in COMMANDS:
+            command = app.get_command(click.Context(app), name)
+            command.make_parser(click.Context(command)).parse_args([one for one in arguments if one != "..."])
+        else:
+            assert name in ("COMMAND", "lemon"), f"{block}: {line}"
+
+
+def test_the_options_on_the_page_are_those_of_the_commands():
+    found = OPTIONS.search((ROOT / "docs" / "command-line.md").read_text(encoding="utf-8"))
+    assert found[0] == options_table(), "python -m tests.pages --options writes it"
+
+
+def test_every_public_name_is_on_a_page():
+    text = "\n".join(page.read_text(encoding="utf-8") for page in PAGES)
+    assert [name for name in lemon_ext.__all__ if re.search(rf"\b{name}\b", text) is None] == []
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)

@@ -304,7 +304,7 @@ def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
     "--format",
     "rows_format",
     type=click.Choice(["csv", "jsonl"]),
-    help="The format of these rows. [default: csv]",
+    help="The format of these rows. [default: csv; with --json, jsonl]",
 )
 @json_option("Print JSON.")
 def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:

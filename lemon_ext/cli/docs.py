@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -33,7 +34,10 @@ def docs(page: str | None) -> int:
         near = get_close_matches(name, pages, n=1)
         hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(pages)}."
         raise click.UsageError(f"There is no page {page!r}. {hint}")
-    screen.out(pages[name].read_text(encoding="utf-8").rstrip("\n"))
+    # Notes to who writes the pages are left out.
+    screen.out(
+        re.sub(r"^<!-- .*? -->\n+", "", pages[name].read_text(encoding="utf-8"), flags=re.MULTILINE).rstrip("\n")
+    )
     return 0
 
 
