@@ -55,6 +55,9 @@ if TYPE_CHECKING:
     from .errors import UnreadableSubmissionError as UnreadableSubmissionError
     from .interop import apoll_until_done as apoll_until_done
     from .interop import poll_until_done as poll_until_done
+    from .reconciliation import Reconciliation as Reconciliation
+    from .reconciliation import areconcile as areconcile
+    from .reconciliation import reconcile as reconcile
     from .results import Image as Image
     from .results import ImageResult as ImageResult
     from .rows import read_rows as read_rows
@@ -101,6 +104,7 @@ _HOMES = {
         "TaskTimeoutError",
         "UnreadableSubmissionError",
     ),
+    "reconciliation": ("Reconciliation", "areconcile", "reconcile"),
     "results": ("Image", "ImageResult"),
     "batch": ("arun_batch", "run_batch"),
     "rows": ("read_rows",),

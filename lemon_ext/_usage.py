@@ -139,13 +139,13 @@ def _reading(
 ) -> Flow[tuple[list[Charge], set[int | None]]]:
     """Read all pages once. Returns the records, and how many there are by what each page says."""
     charges: list[Charge] = []
-    names: dict[str, str] = {}
+    same: dict[Any, Any] = {}
     told: set[int | None] = set()
     number, last = 1, 1
     while number <= last:
         page = yield from _asked(session, get_api_key_usage(key_id, {**_query(number), **window}), deadline)
         entries = _entries(page, USAGE.entries)
-        charges += (_charge(entry, names) for entry in entries)
+        charges += (_charge(entry, same) for entry in entries)
         told.add(_count(value_of(page, USAGE.total)))
         number, last = number + 1, _last(page, number, len(entries))
     return charges, told
@@ -183,23 +183,24 @@ def _count(value: object) -> int | None:
 
 def _twice(charges: Sequence[Charge]) -> bool:
     """Tell whether a record came on two pages."""
-    ids = [one.billing_id for one in charges if one.billing_id is not None]
-    return len(set(ids)) < len(ids)
+    known = sum(one.billing_id is not None for one in charges)
+    return len({one.billing_id for one in charges if one.billing_id is not None}) < known
 
 
-def _charge(entry: Mapping[str, Any], names: dict[str, str]) -> Charge:
-    """Read a record. Names that many records have are held once."""
+def _charge(entry: Mapping[str, Any], same: dict[Any, Any]) -> Charge:
+    """Read a record. What many records have in common, such as the model and the amount, is held once."""
 
     def told(paths: Paths) -> str | None:
         text = _text(value_of(entry, paths))
-        return None if text is None else names.setdefault(text, text)
+        return None if text is None else str(same.setdefault(text, text))
 
     record = USAGE.record
     models = tuple(dict.fromkeys(filter(None, (told((path,)) for path in record.model))))
+    cost = amount(value_of(entry, record.cost))
     currency = told(record.currency)
     return Charge(
-        _text(value_of(entry, record.request_id)), _text(value_of(entry, record.billing_id)), models,
-        _moment(value_of(entry, record.at)), amount(value_of(entry, record.cost)),
+        _text(value_of(entry, record.request_id)), _text(value_of(entry, record.billing_id)),
+        same.setdefault(models, models), _moment(value_of(entry, record.at)), same.setdefault((cost,), cost),
         None if currency is None or currency.strip().upper() == _USD else currency, told(record.scene),
     )  # fmt: skip
 

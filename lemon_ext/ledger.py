@@ -119,7 +119,8 @@ class Ledger:
         }  # fmt: skip
         names = ", ".join(cells)
         sql = f"INSERT INTO calls ({names}) VALUES ({', '.join('?' * len(cells))})"  # noqa: S608 - names of columns
-        line = self._write(sql, [storable(value) for value in cells.values()], sync=True)
+        written = self._write(sql, [storable(value) for value in cells.values()], sync=True)
+        line = None if written is None else written.lastrowid
         self._new += 1
         if line is not None and self._new % ROTATE == 1:
             self._write(
@@ -136,6 +137,14 @@ class Ledger:
         sets = ", ".join(f"{name} = ?" for name in cells)
         values = [storable(str(cell) if isinstance(cell, Decimal) else cell) for cell in cells.values()]
         self._write(f"UPDATE calls SET {sets} WHERE {where}", [*values, key])  # noqa: S608 - names of columns
+
+    def settle(self, line: int, **cells: Any) -> bool:
+        """Write down what became of a call whose answer was lost. False if it is not uncertain any more."""
+        names = ", ".join(f"{name} = coalesce(?, {name})" for name in cells)
+        sql = f"UPDATE calls SET {names} WHERE id = ? AND status IN ('uncertain', 'submitting')"  # noqa: S608 - names
+        values = [storable(str(cell) if isinstance(cell, Decimal) else cell) for cell in cells.values()]
+        written = self._write(sql, [*values, line], sync=True)
+        return written is not None and written.rowcount == 1
 
     def calls(self, limit: int = -1, *, base_url: str | None = None) -> Iterator[Call]:
         """Yield the calls, the latest first, ``limit`` at most (-1: all); with ``base_url``, those to that address.
@@ -173,13 +182,13 @@ class Ledger:
                 self._database.close()
                 self._database = None
 
-    def _write(self, sql: str, values: Sequence[Any], *, sync: bool = False) -> int | None:
-        """Write one change, and wait for the disk with ``sync``. Returns the line that was added."""
+    def _write(self, sql: str, values: Sequence[Any], *, sync: bool = False) -> sqlite3.Cursor | None:
+        """Write one change, and wait for the disk with ``sync``. None if that failed."""
         try:
             with self._lock:
                 database = self._opened()
                 database.execute(f"PRAGMA synchronous = {'FULL' if sync else 'NORMAL'}")
-                return database.execute(sql, values).lastrowid
+                return database.execute(sql, values)
         except (sqlite3.Error, OSError) as exc:
             if not self._warned:  # once is enough: it is the same for every call
                 self._warned = True

@@ -228,7 +228,7 @@ def test_the_two_colours_have_the_same_signatures(blocking, not_blocking):
 
 
 def test_functions_that_wait_have_an_async_twin_of_the_same_signature():
-    twins = [(lemon_ext, "poll_until_done"), (lemon_ext, "run_batch")]
+    twins = [(lemon_ext, "poll_until_done"), (lemon_ext, "run_batch"), (lemon_ext, "reconcile")]
     twins += [(results.Image, "read"), (results.Image, "save"), (results.ImageResult, "save")]
     for owner, name in twins:
         one, other = getattr(owner, name), getattr(owner, f"a{name}")

@@ -43,7 +43,7 @@ from .columns import ID, Columns, carried_name
 from .engine import Engine, Options
 from .folder import mark, refuse_orphans, spare_pictures
 from .gallery import write_gallery
-from .journal import UNPAID, Entry, Journal
+from .journal import ELSEWHERE, UNPAID, Entry, Journal
 from .output import Progress, damage, export, outcome
 from .pictures import recognize
 from .rows import Row, read_rows
@@ -264,10 +264,10 @@ def batch_status(folder: str | os.PathLike[str], *, journal: str | None = None) 
     had begun has no rows: its ``total`` is 0.
     """
     with read_journal(folder, journal) as found:
-        counts, images, working = found.counts(), found.saved_images(), found.worked_on()
+        counts, images, working, billed = found.counts(), found.saved_images(), found.worked_on(), found.billed()
         if not counts and found.path is not None:
             refuse_orphans(Path(folder))
-    return evolve(Progress.of(counts, images), working=working)
+    return evolve(Progress.of(counts, images), working=working, billed=billed)
 
 
 def address_shown(journal: str) -> str:
@@ -495,6 +495,7 @@ def _note_address(journal: Journal, base_url: str) -> None:
         journal.commit([journals.fact("base_url", base_url)])
     elif before != base_url:
         warn(f"This batch began at {before} and goes on at {base_url}, which may not know its tasks.")
+        journal.commit([journals.fact(ELSEWHERE, base_url)])
 
 
 def _driver(core: Core) -> Callable[[Flow[Any]], Awaitable[Any]]:

@@ -49,6 +49,8 @@ APPLICATION_ID: Final = 0x4C454D4E
 #: Version 1 had no columns for ids, for what is carried along, and for what a row was billed as.
 VERSION: Final = 2
 STATUSES: Final = ("unsent", "submitting", "waiting", "completed", "saved", "failed", "refused", "uncertain")
+#: The fact that says where rows were sent to besides `base_url`.
+ELSEWHERE: Final = "base_url_too"
 #: Nothing was billed for a row in these states, unless an earlier try of it is in doubt.
 UNPAID: Final = ("unsent", "refused")
 _PAID: Final = {"waiting": "is paid for", "completed": "is paid for", "saved": "is paid for"}
@@ -76,6 +78,18 @@ class Incoming(NamedTuple):
     images: int
     id: str | None = None
     extra: Mapping[str, Any] = MappingProxyType({})
+
+
+class Billable(NamedTuple):
+    """What a charge of a row can be told by. ``request`` is empty where it cannot be read."""
+
+    row: int
+    status: str
+    request: Mapping[str, Any]
+    images: int
+    at: float | None
+    request_id: str | None
+    billing_id: str | None
 
 
 @frozen(repr=False)
@@ -144,6 +158,23 @@ BEGIN;{TABLES}PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
+
+
+#: What is known of how a row was billed.
+_BILL: Final = ("request_id", "billing_id", "cost")
+
+
+def _billable(found: Any) -> Billable:
+    try:
+        asked = json.loads(found["request"])
+    except (ValueError, TypeError, RecursionError):
+        asked = None
+    at = found["submitted_at"]
+    there = found.keys()  # an earlier version had no ids
+    ids = (found[name] if name in there and isinstance(found[name], str) else None for name in _BILL[:2])
+    request = asked if isinstance(asked, dict) else {}
+    images = found["images"] if isinstance(found["images"], int) else 1
+    return Billable(found["row"], str(found["status"]), request, images, at if isinstance(at, float) else None, *ids)
 
 
 def _cell(value: Any, column: Attribute[Any]) -> Any:
@@ -280,6 +311,22 @@ class Journal(ABC):
         """Return the rows with a cell that cannot be read. Raises JournalError where the file itself cannot be."""
         return [entry for entry in self.entries() if entry.damage]
 
+    def billable(self) -> Iterator[Billable]:
+        """Yield the rows that were, or may have been, accepted, with what a charge can be told by."""
+        sql = "SELECT * FROM rows WHERE row > ? AND status NOT IN ('unsent', 'refused') ORDER BY row LIMIT ?"
+        after = 0
+        while True:
+            with self._explained():
+                found = [_billable(one) for one in self._execute(sql, (after, PAGE))]
+            yield from found
+            if len(found) < PAGE:
+                return
+            after = found[-1].row
+
+    def billed(self) -> int:
+        """Return how many rows are billed whose answers were lost."""
+        return sum(bool(entry.billing_id or entry.cost) for entry in self.entries("uncertain"))
+
     def saved_images(self) -> int:
         """Return how many images are saved."""
         return sum(len(entry.paths or ()) for entry in self.entries("saved"))
@@ -333,6 +380,19 @@ class Journal(ABC):
         """Nobody waits for the answer to a row of ours in flight any more."""
         sql, values = CUT_OFF
         return f"{sql} AND row = ?{self._ours}", (*values, row)
+
+    def settle(self, row: int, at: float | None, note: str | None = None, **bill: str | None) -> Statement:
+        """What the account says of a row whose answer was lost: how it was billed, or None for all of it: not at all.
+
+        A billed row stays uncertain, another one is unsent again. Changes nothing if it was sent anew since ``at``.
+        """
+        same = "row = ? AND status = 'uncertain' AND coalesce(submitted_at, -1) = ?"
+        which = (row, -1.0 if at is None else at)
+        if note is None:
+            nothing = ", ".join(f"{name} = NULL" for name in ("submitted_at", "finished_at", "error", *_BILL, "note"))
+            return f"UPDATE rows SET status = 'unsent', {nothing}{self._freed} WHERE {same}", which  # noqa: S608
+        sets = ", ".join(f"{name} = coalesce(?, {name})" for name in bill)
+        return f"UPDATE rows SET note = ?, {sets} WHERE {same}", (note, *bill.values(), *which)  # noqa: S608
 
     def _one(self, sql: str, values: Iterable[Any] = ()) -> Any:
         with self._explained():
@@ -608,6 +668,16 @@ def learned(model: str, durations: Mapping[str, Any]) -> Statement:
     """What is known of a model's durations."""
     sql = "INSERT INTO durations VALUES (?, ?) ON CONFLICT (model) DO UPDATE SET learned = excluded.learned"
     return sql, (model, dumps(durations))
+
+
+def costs(row: int, at: float | None, cost: str | None, billing_id: str | None) -> Statement:
+    """What an accepted row was billed, as the account says. What its answer said stays."""
+    sql = (
+        "UPDATE rows SET cost = coalesce(cost, ?), billing_id = coalesce(billing_id, ?) WHERE row = ? "
+        "AND coalesce(submitted_at, -1) = ? AND status NOT IN ('unsent', 'refused', 'uncertain') "
+        "AND (cost IS NULL OR billing_id IS NULL)"
+    )
+    return sql, (cost, billing_id, row, -1.0 if at is None else at)
 
 
 def change(row: int, **cells: Any) -> Statement:

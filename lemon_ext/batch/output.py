@@ -29,7 +29,8 @@ class Progress:
     """How far a batch is, in rows. ``images`` are saved ones; ``per_minute`` rows have ended a minute in this run, and
     ``left_seconds`` is what is left at that rate, None until that can be told. ``elapsed`` is the seconds since this
     run began; the rate leaves out times in which the API could not be reached, and ``outage`` is the present one.
-    ``stopped`` says why nothing more is sent; ``working``, of `batch_status` alone, whether a process is working there.
+    ``stopped`` says why nothing more is sent. Of `batch_status` alone are ``working``, whether a process is working
+    there, and ``billed``, how many of the uncertain rows are billed, as `reconcile` has found.
     """
 
     total: int
@@ -48,6 +49,7 @@ class Progress:
     stopped: str | None = None
     working: bool = False
     outage: Outage | None = None
+    billed: int = 0
 
     @classmethod
     def of(

@@ -333,6 +333,9 @@ def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
         return 0
     for name in ("total", *COUNTS, "images"):
         screen.out(f"{name:<10}  {getattr(progress, name):>9,}")
+    if progress.billed:
+        one = progress.billed == 1
+        screen.note(f"Uncertain: {progress.billed:,} of them {'is' if one else 'are'} billed, as the account says.")
     if progress.working:
         screen.note("A process is working there.")
     elif following:

@@ -1,0 +1,413 @@
+"""What became of requests whose answers were lost, by the account's own books: `reconcile`.
+
+It reads what the key was charged for at the time, and matches that with what was sent (`_matching`, which never
+guesses). Asking is free, and nothing is sent again here: a request that was certainly not billed may be sent once more
+by whoever sends.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from pathlib import Path
+from typing import Any, Final, Protocol
+
+from attrs import define, field, frozen
+from lemon_client.usage_table import USAGE
+
+from . import _clock
+from ._amount import dollars
+from ._core import Core
+from ._flow import Flow, Work
+from ._matching import Bill, Finding, Known, Matched, Rules, Sent, Verdict, match
+from ._usage import Charge, api_keys, fitting, usage
+from ._warn import warn
+from .batch import journal as journals
+from .batch.gallery import PAGE, write_gallery
+from .batch.journal import Journal, Statement
+from .batch.output import export
+from .batch.stores import open_journal, read_journal
+from .client import AsyncLemon, Lemon
+from .errors import ConfigurationError
+from .ledger import Ledger
+from .money import quote
+
+__all__ = ("Reconciliation", "Verdict", "areconcile", "reconcile")
+
+VARIABLE: Final = "LEMONDATA_MANAGEMENT_TOKEN"
+#: Seconds after which a charge is among the records at the latest, and by which clocks may differ.
+SETTLE: Final = 3600.0
+TOLERANCE: Final = 600.0
+
+
+class Book(Protocol):
+    """Where requests are written down."""
+
+    @property
+    def addresses(self) -> set[str]: ...
+    @property
+    def owned(self) -> frozenset[str]: ...
+    def sent(self) -> list[Sent]: ...
+    def apply(self, lost: dict[int, Sent], matched: Matched, *, release: bool) -> tuple[int, int]: ...
+
+
+@define
+class Reconciliation:
+    """What the account says of the requests of a batch, or of the ledger.
+
+    ``findings``: one for each request whose answer was lost: ``key`` (its row, or its line in the ledger), ``verdict``,
+    ``why``, ``usd``, ``charges``. ``possible`` are charges that may be of one of these, ``strange`` those that no
+    request explains, ``odd`` requests that cost something else than the published price. ``usd``: what all charges of
+    the time cost, None if some are not in US dollars. ``released`` and ``marked``: how many requests were changed.
+    """
+
+    key_id: str | None
+    since: float | None
+    until: float | None
+    lost: dict[int, Sent]
+    matched: Matched
+    _book: Book = field(repr=False)
+    steady: bool = True
+    released: int = 0
+    marked: int = 0
+
+    @property
+    def findings(self) -> Sequence[Finding]:
+        return self.matched.findings
+
+    @property
+    def possible(self) -> Sequence[Charge]:
+        return self.matched.possible
+
+    @property
+    def strange(self) -> Sequence[Charge]:
+        return self.matched.strange
+
+    @property
+    def odd(self) -> Sequence[Bill]:
+        return [one for one in self.matched.bills if one.price is not None]
+
+    @property
+    def usd(self) -> Decimal | None:
+        return None if self.matched.unsummed else self.matched.usd
+
+    def of(self, verdict: Verdict) -> list[Finding]:
+        """Return the findings with a verdict."""
+        return self.matched.of(verdict)
+
+    def apply(self, *, release: bool = True) -> None:
+        """Write amounts and ids down, and with ``release`` let requests be sent again that were not billed.
+
+        Each is changed only if it is still as it was read. Raises JournalError if another process works there.
+        """
+        released, marked = self._book.apply(self.lost, self.matched, release=release)
+        self.released, self.marked = self.released + released, self.marked + marked
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return all of it as plain JSON."""
+        return {
+            "key_id": self.key_id,
+            "since": self.since,
+            "until": self.until,
+            "steady": self.steady,
+            "requests": [self._told(one) for one in self.findings],
+            "possible": [_charge(one) for one in self.possible],
+            "strange": [_charge(one) for one in self.strange],
+            "odd": [
+                {"row": one.key, "cost": _text(one.usd), "published": _text(one.price), "billing_id": one.billing_id}
+                for one in self.odd
+            ],
+            "charges": self.matched.charges,
+            "usd": _text(self.usd),
+            "currencies": sorted(self.matched.currencies),
+            "released": self.released,
+            "marked": self.marked,
+        }
+
+    def _told(self, one: Finding) -> dict[str, Any]:
+        sent = self.lost[one.key]
+        return {
+            "row": one.key,
+            "model": sent.model,
+            "submitted_at": sent.at,
+            "verdict": one.verdict.value,
+            "why": one.why.value,
+            "cost": _text(one.usd),
+            **_ids(one),
+        }
+
+
+def reconcile(
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    client: Lemon | None = None,
+    ledger: Ledger | None = None,
+    api_key: str | None = None,
+    key_id: str | None = None,
+    alone: bool = False,
+    settle: float = SETTLE,
+    clock_tolerance: float = TOLERANCE,
+    apply: bool = False,
+    deadline: float = 600.0,
+) -> Reconciliation:
+    """Tell what became of the rows of a batch whose answers were lost; without ``folder``, of the ledger's calls. Free.
+
+    ``client``: one whose key is a management token (None makes one of LEMONDATA_MANAGEMENT_TOKEN); it has to lead where
+    the requests were sent. The key that sent them is the one of the account that ``api_key`` (None:
+    LEMONDATA_API_KEY) can be the whole of, or ``key_id``. ``ledger``: whose calls, None: the user's own; for a batch
+    it only explains charges that are not the batch's. ``alone``: you vouch that nobody else used the key, so that
+    charges can be counted. ``settle``: seconds after which a charge is there at the latest. ``clock_tolerance``:
+    seconds by which clocks may differ. ``apply`` writes down what was found, as `Reconciliation.apply` does.
+
+    Raises ConfigurationError for a token or key that cannot do (nothing was sent), JournalError, AuthenticationError,
+    PermissionDeniedError, NotFoundError, APIConnectionError and APITimeoutError.
+    """
+    own = _client(Lemon) if client is None else client
+    try:
+        asked = _Asked(api_key, key_id, alone, settle, clock_tolerance, deadline)
+        flow = _reconciled(own._core, _book(folder, ledger, own._core), asked, apply)
+        return own._core.run(flow)
+    finally:
+        if client is None:
+            own.close()
+
+
+async def areconcile(
+    folder: str | os.PathLike[str] | None = None,
+    *,
+    client: AsyncLemon | None = None,
+    ledger: Ledger | None = None,
+    api_key: str | None = None,
+    key_id: str | None = None,
+    alone: bool = False,
+    settle: float = SETTLE,
+    clock_tolerance: float = TOLERANCE,
+    apply: bool = False,
+    deadline: float = 600.0,
+) -> Reconciliation:
+    """Async twin of `reconcile`."""
+    own = _client(AsyncLemon) if client is None else client
+    try:
+        asked = _Asked(api_key, key_id, alone, settle, clock_tolerance, deadline)
+        flow = _reconciled(own._core, _book(folder, ledger, own._core), asked, apply)
+        return await own._core.arun(flow)
+    finally:
+        if client is None:
+            await own.aclose()
+
+
+@frozen
+class _Asked:
+    """What was asked for. The meanings are those of `reconcile`."""
+
+    api_key: str | None = field(repr=False)
+    key_id: str | None
+    alone: bool
+    settle: float
+    tolerance: float
+    deadline: float
+
+    def __attrs_post_init__(self) -> None:
+        for name, seconds in (("settle", self.settle), ("clock_tolerance", self.tolerance)):
+            if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 1e9:
+                raise ValueError(f"{name} is a number of seconds, zero or more, not {seconds!r}.")
+
+
+def _client(kind: type[Any]) -> Any:
+    return kind(check_token(os.environ.get(VARIABLE, "")))
+
+
+def check_token(token: str) -> str:
+    """Return a management token. Raises ConfigurationError for none, and for what is a key."""
+    token = token.strip()
+    if not token:
+        raise ConfigurationError(f"There is no management token: set {VARIABLE}. The API key does not do here.")
+    if any(token.startswith(begin) for begin in USAGE.keys_begin):
+        raise ConfigurationError(
+            f"{VARIABLE} holds an API key. The account's records take a management token, which begins with "
+            f"{USAGE.token}. Nothing was sent."
+        )
+    return token
+
+
+def _reconciled(core: Core, book: Book, asked: _Asked, apply: bool) -> Flow[Reconciliation]:
+    sent: list[Sent] = yield Work(book.sent)
+    lost = {one.key: one for one in sent if one.known == "lost"}
+    times = [one.at for one in sent if one.at is not None]
+    if not times:
+        return Reconciliation(None, None, None, lost, match(sent, (), Rules(_clock.wall())), book)
+    if book.addresses and core.session.base_url not in book.addresses:
+        raise ConfigurationError(
+            f"These requests were sent to {', '.join(sorted(book.addresses))}, and the records of "
+            f"{core.session.base_url} say nothing of them. Give that address as base_url. Nothing was sent."
+        )
+    deadline, now = core.session.deadline(asked.deadline), _clock.wall()
+    since = min(times) - 2 * asked.tolerance
+    last = max(times) + asked.settle + 2 * asked.tolerance
+    until = None if last >= now else last
+    key_id = asked.key_id
+    if key_id is None:
+        key_id = _the_key((yield from api_keys(core.session, deadline)), asked.api_key)
+    found = yield from usage(core.session, key_id, since, until, deadline, now)
+    rules = Rules(
+        now, since, until, asked.settle, asked.tolerance, found.steady, asked.key_id is not None, asked.alone,
+        len(book.addresses) > 1,
+    )  # fmt: skip
+    matched = match(sent, found, rules, book.owned)
+    result = Reconciliation(key_id, since, until, lost, matched, book, found.steady)
+    if apply:
+        yield Work(result.apply)
+    return result
+
+
+def _the_key(keys: Sequence[Any], given: str | None) -> str:
+    """Return the id of the key that sent the requests. Raises ConfigurationError if that cannot be told."""
+    key = (os.environ.get("LEMONDATA_API_KEY", "") if given is None else given).strip()
+    if key and len(found := list(fitting(keys, key))) == 1:
+        return str(found[0].id)
+    listed = "; ".join(f"{one.id} ({one.name or 'no name'}, {one.shown or 'not shown'})" for one in keys) or "none"
+    why = "LEMONDATA_API_KEY is not set" if not key else "LEMONDATA_API_KEY can be none of them, or several"
+    raise ConfigurationError(
+        f"Which key sent these requests cannot be told: {why}. Name it with --key-id (key_id=...). The keys of this "
+        f"account: {listed}."
+    )
+
+
+# ---- the books ----
+
+
+def _book(folder: str | os.PathLike[str] | None, ledger: Ledger | None, core: Core) -> Book:
+    if folder is None:
+        return _Calls(Ledger() if ledger is None else ledger, core.session.base_url)
+    return _Batch(Path(folder), ledger)
+
+
+@define
+class _Batch:
+    """The journal of a batch."""
+
+    folder: Path
+    ledger: Ledger | None
+    addresses: set[str] = field(factory=set)
+    owned: frozenset[str] = frozenset()
+
+    def sent(self) -> list[Sent]:
+        if self.ledger is not None:
+            ids = ((call.request_id, call.billing_id) for call in self.ledger.calls())
+            self.owned = frozenset(one for both in ids for one in both if one is not None)
+        with read_journal(self.folder) as journal:
+            where = (journal.meta(name) for name in ("base_url", journals.ELSEWHERE))
+            self.addresses = {address for address in where if address is not None}
+            running = journal.worked_on()
+            same: dict[Any, Any] = {}
+            return [_sent_row(one, running, same) for one in journal.billable()]
+
+    def apply(self, lost: dict[int, Sent], matched: Matched, *, release: bool) -> tuple[int, int]:
+        if not matched.bills and not matched.of(Verdict.BILLED) and not (release and matched.of(Verdict.NOT_BILLED)):
+            return 0, 0
+        with open_journal(self.folder, None, create=False)[0] as journal:
+            releases = list(_releases(journal, lost, matched)) if release else []
+            changed = journal.commit([*releases, *_marks(journal, lost, matched)])
+            try:
+                export(journal)
+                if (self.folder / PAGE).is_file():
+                    write_gallery(self.folder)
+            except OSError as exc:  # the journal holds it all
+                warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
+        return sum(changed[: len(releases)]), sum(changed[len(releases) :])
+
+
+def _sent_row(one: journals.Billable, running: bool, same: dict[Any, Any]) -> Sent:
+    """Return a row as a request. What many rows have in common is held once in ``same``."""
+    kinds: dict[str, Known] = {"uncertain": "lost", "saved": "paid", "completed": "paid"}
+    known = kinds.get(one.status, "open")
+    if one.status == "submitting" and not running:  # the process that sent it has died
+        known = "lost"
+    model = one.request.get("model")
+    price = quote(one.request, one.images)
+    about = price.price is not None and price.price.about
+    name = same.setdefault(model, model) if isinstance(model, str) else None
+    usd = same.setdefault((price.usd,), price.usd)
+    return Sent(one.row, known, name, one.at, one.request_id, one.billing_id, usd, about)
+
+
+def _releases(journal: Journal, lost: dict[int, Sent], matched: Matched) -> Iterator[Statement]:
+    for one in matched.of(Verdict.NOT_BILLED):
+        yield journal.settle(one.key, lost[one.key].at)
+
+
+def _marks(journal: Journal, lost: dict[int, Sent], matched: Matched) -> Iterator[Statement]:
+    for one in matched.of(Verdict.BILLED):
+        yield journal.settle(one.key, lost[one.key].at, _said(one), cost=_text(one.usd), **_ids(one))
+    for bill in matched.bills:
+        yield journals.costs(bill.key, bill.at, _text(bill.usd), bill.billing_id)
+
+
+@define
+class _Calls:
+    """The ledger: its calls to one address, from some time before the first one whose answer was lost."""
+
+    ledger: Ledger
+    address: str
+    owned: frozenset[str] = frozenset()
+
+    @property
+    def addresses(self) -> set[str]:
+        return {self.address}
+
+    def sent(self) -> list[Sent]:
+        calls = list(self.ledger.calls(base_url=self.address))
+        first = min((call.at for call in calls if call.status == "uncertain"), default=None)
+        if first is None:
+            return []
+        kinds: dict[str, Known] = {"uncertain": "lost", "saved": "paid", "completed": "paid"}
+        return [
+            Sent(call.id, kinds.get(call.status, "open"), call.model, call.at, call.request_id, call.billing_id)
+            for call in reversed(calls)
+            if call.at >= first - EARLIER and call.status not in ("unsent", "refused")
+        ]
+
+    def apply(self, lost: dict[int, Sent], matched: Matched, *, release: bool) -> tuple[int, int]:
+        released = marked = 0
+        for one in matched.of(Verdict.NOT_BILLED) if release else ():
+            released += self.ledger.settle(one.key, status="unsent", error="It was not billed, as the account says.")
+        for one in matched.of(Verdict.BILLED):
+            marked += self.ledger.settle(one.key, status="uncertain", cost=one.usd, error=_said(one), **_ids(one))
+        for bill in matched.bills:
+            known = {"cost": bill.usd, "billing_id": bill.billing_id}
+            self.ledger.change(bill.key, None, **{name: value for name, value in known.items() if value is not None})
+        return released, marked + len(matched.bills)
+
+
+#: Seconds before the first lost answer from which on other calls are looked at: they show whose records these are.
+EARLIER: Final = 86400.0
+
+
+def _said(one: Finding) -> str:
+    """Say of a request that it was billed."""
+    what = "an amount that is not known" if one.usd is None else dollars(one.usd)
+    ids = ", ".join(name for name in _ids(one).values() if name is not None)
+    return f"The account was billed {what} for it{f' ({ids})' if ids else ''}; its answer was lost."
+
+
+def _ids(one: Finding) -> dict[str, str | None]:
+    def first(name: str) -> str | None:
+        return next((value for charge in one.charges if (value := getattr(charge, name)) is not None), None)
+
+    return {"request_id": first("request_id"), "billing_id": first("billing_id")}
+
+
+def _charge(one: Charge) -> dict[str, Any]:
+    return {
+        "at": one.at,
+        "model": next(iter(one.models), None),
+        "cost": _text(one.cost),
+        "currency": one.currency or "USD",
+        "request_id": one.request_id,
+        "billing_id": one.billing_id,
+    }
+
+
+def _text(exact: Decimal | None) -> str | None:
+    return None if exact is None else f"{exact:f}"
