@@ -125,6 +125,41 @@ for begun in (FIRST, TODAY):
     ]
 
 
+def test_the_emulator_writes_the_fields_and_the_words_of_the_contract_and_no_others():
+    """Its answers may hold more, by their schemas: here they must not."""
+    code = """
+import httpx, itertools, json
+from lemon_client.task_table import DOCUMENTED, FIELDS
+from lemon_ext import Lemon
+from lemon_ext._response import value_of
+from lemon_ext.emulator import KEY, Emulator
+fields, words = set(), set()
+def kept(response):
+    body = json.loads(response.read()) if "json" in response.headers.get("content-type", "") else {}
+    if response.is_success:
+        fields.update(body)
+        words.add(value_of(body, FIELDS.status))
+clock = itertools.count().__next__
+with Emulator(task_seconds=8, clock=clock) as emulator, httpx.Client(transport=emulator.transport) as http:
+    http.event_hooks = {"response": [kept]}
+    lemon = Lemon(KEY, base_url=emulator.address, http_client=http)
+    for fault in ("reply_inline", "reply_task", "task_failed"):
+        emulator.inject(fault)
+        task = lemon.images.submit("a cat")
+        while not task.done:
+            task.refresh()
+    emulator.inject("task_seconds", seconds=1000)
+    lemon.tasks.cancel(lemon.images.submit("a cat").id)
+print(json.dumps([sorted(fields), sorted(word for word in words if word), DOCUMENTED.copy()]))
+"""
+    fields, words, documented = json.loads(run_live(code))
+    schemas = CONTRACT["components"]["schemas"]
+    known = {name for one in ("ImageGenerationTask", "ImagesResponse") for name in schemas[one]["properties"]}
+    assert set(fields) <= known
+    assert len(fields) >= 5
+    assert set(words) == {word for each in documented.values() for word in each}
+
+
 def test_a_call_without_a_model_never_names_a_retired_one():
     code = """
 import json, warnings

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import subprocess
 import sys
 
@@ -9,6 +10,7 @@ import pytest
 from lemon_client import task_table
 from lemon_client.model_table import DEFAULT_MODEL, MODELS, SERVERS
 
+from tests.conftest import ROOT
 from tests.edits import TEXT, edit, findings
 
 ID = "        id: [task_id, id]"
@@ -185,6 +187,63 @@ def test_the_table_says_what_the_documents_say():
     poll = task_table.Poll("get_image_task", {"task_id": ("task_id",)})
     assert dict.fromkeys(("create_image", "edit_image", "create_variation"), poll) == task_table.POLLS
     assert {link.operation for link in task_table.CANCELS.values()} == {"cancel_image_task"}
+
+
+WORDS = {*task_table.STATES, *(key for paths in task_table.FIELDS for path in paths for key in path)}
+#: What stands in our own formats, and not in an answer: the rooms that write and read journals, results and handles.
+OWN = ("batch", "cli", "ledger.py")
+
+
+def typed(node):
+    """Return the status words and the field names of the API that are typed in a constant, or in several."""
+    if isinstance(node, ast.Constant):
+        return {node.value} if isinstance(node.value, str) and node.value.lower() in WORDS else set()
+    return {word for child in ast.iter_child_nodes(node) for word in typed(child)}
+
+
+def read(node):
+    """Return those that a piece of code reads with: as a key, in a comparison, in a pattern."""
+    match node:
+        case ast.Subscript(value=ast.Name(id="Literal")):
+            return set()
+        case ast.Subscript(slice=key) | ast.MatchValue(value=key):
+            return typed(key)
+        case ast.Compare(left=left, comparators=others):
+            return typed(left).union(*map(typed, others))
+        case ast.MatchMapping(keys=keys):
+            return set().union(*map(typed, keys))
+        case ast.Call(func=ast.Attribute(attr="get" | "pop" | "setdefault"), args=[key, *_]):
+            return typed(key)
+    return set()
+
+
+def test_no_answer_is_read_by_a_word_or_a_field_that_is_typed():
+    """Whether any is written shows in tests/test_live.py, and there with other words and fields (test_everyday.py)."""
+    paths = [path.relative_to(ROOT / "lemon_ext") for path in sorted((ROOT / "lemon_ext").rglob("*.py"))]
+    found = {
+        f"{path.as_posix()}: {ast.unparse(node)}"
+        for path in paths
+        if path.parts[0] not in OWN
+        for node in ast.walk(ast.parse((ROOT / "lemon_ext" / path).read_text(encoding="utf-8")))
+        if read(node)
+    }
+    assert found == {
+        "_response.py: body.get('error')",  # of an envelope, whoever sent it
+        "emulator/task.py: DOCUMENTED['failed']",  # a state, for which the table has the word
+        "tasks.py: data.get('id')",  # of a handle
+    }
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        'body["task_id"]', 'body.get("status", "")', 'body.pop("data")', 'answer.status == "completed"',
+        '"error" in body', 'status.lower() in ("done", "Failed")', "match status:\n    case 'pending': ...",
+        "match body:\n    case {'poll_url': url}: ...",
+    ],
+)  # fmt: skip
+def test_what_is_read_so_would_be_found(code):
+    assert [node for node in ast.walk(ast.parse(code)) if read(node)]
 
 
 def test_the_default_model_is_a_listed_one_and_the_first_server_is_the_documented_one():
