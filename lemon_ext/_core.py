@@ -346,7 +346,7 @@ def _model(model: str | None) -> str:
     model = DEFAULT_MODEL if model is None else model
     if model is None:
         raise TypeError(
-            "model is missing, and the API has no default: give model=... (lemon.models.list() names them)."
+            "model is missing, and the API has no default: give one, as model=... or -m (`lemon models` lists them)."
         )
     return model
 

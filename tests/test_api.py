@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from types import SimpleNamespace
 
 import pytest
 
@@ -17,6 +18,9 @@ from lemon_ext._api import (
     TryLater,
     Unknown,
     absolute,
+    create_image,
+    create_variation,
+    edit_image,
     judge,
     poll,
     poll_target,
@@ -96,6 +100,23 @@ def post(clock, *replies, deadline=300.0, limit=None, **options):
 
 def test_a_request_carries_what_was_given_and_nothing_else():
     assert request_body({"model": "midjourney", "prompt": "x"}) == {"model": "midjourney", "prompt": "x"}
+
+
+def test_what_the_api_requires_is_asked_of_nobody_but_the_caller(monkeypatch):
+    """An API that begins to require a parameter: it is sent where it is given, and only then is it missed."""
+    from lemon_client.models import ImageGenerationRequest
+
+    def strict(fields):
+        return vars(ImageGenerationRequest)["from_dict"].__func__(ImageGenerationRequest, {**fields, "n": fields["n"]})
+
+    monkeypatch.setattr("lemon_client.models.ImageGenerationRequest", SimpleNamespace(from_dict=strict))
+    monkeypatch.setattr("lemon_client.models.ImageVariationForm", None)
+    monkeypatch.setattr("lemon_ext._api.REQUIRED", ("prompt", "n"))
+    for operation, path in ((create_image, "generations"), (edit_image, "edits"), (create_variation, "variations")):
+        operation.cache_clear()
+        assert operation() == ("POST", f"/v1/images/{path}")
+    assert request_body({"prompt": "x", "n": 2}) == {"prompt": "x", "n": 2}
+    assert request_body({"prompt": "x"}) == {"prompt": "x"}
 
 
 def test_extra_body_adds_and_overrides():

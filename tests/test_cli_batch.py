@@ -45,6 +45,12 @@ def test_every_row_becomes_a_picture_and_the_results_are_named(rows, emulator):
     assert {charge.model for charge in emulator.ledger} == {"midjourney", "flux-pro"}
 
 
+def test_the_model_of_rows_that_name_none_is_said_once(rows):
+    file = rows({"prompt": "a cat", "model": "flux-pro"}, {"prompt": "a dog"}, {"prompt": "a cow"})
+    said = "lemon: No model was named, so it is dall-e-3.\nlemon: 3 of 3 rows saved (3 images).\n"
+    assert lemon("batch", file, "-o", "out", *FAST).stderr == said
+
+
 def test_the_same_command_again_sends_nothing(rows, emulator):
     file = rows("a cat", "a dog", name="rows.txt")
     for _ in range(2):
@@ -209,7 +215,7 @@ def test_many_wrong_rows_are_not_told_one_by_one(rows):
 
 def test_the_limit_of_images_stops_the_sending_and_names_the_command_to_go_on_with(rows, emulator, server):
     file = rows("a", "b", "c", name="rows.txt")
-    result = lemon("batch", file, "-o", "out", "--max-images", "2", "--base-url", server.url)
+    result = lemon("batch", file, "-o", "out", "--max-images", "2", "--base-url", server.url, "-m", "dall-e-2")
     assert result.exit_code == 7
     assert emulator.images == 2
     told = result.stderr.splitlines()

@@ -14,6 +14,7 @@ import pytest
 
 from lemon_ext.testing import instant
 from tests.cli import ctrl_c, emulator, lemon, process, server, terminal  # noqa: F401 - fixtures
+from tests.pictures import PNG
 
 FAST = ("--poll-interval", "0.02")
 
@@ -51,6 +52,32 @@ def test_what_is_sent_is_what_was_given(emulator):
 def test_no_default_is_sent(emulator):
     lemon("generate", "a cat")
     assert emulator.ledger[0].request == {"model": "dall-e-3", "prompt": "a cat"}
+
+
+def test_the_model_that_was_not_named_is_said(emulator, png):
+    for args in (("generate", "a cat"), ("edit", "a cat", "--image", png), ("vary", "--image", png)):
+        said = "lemon: No model was named, so it is dall-e-3.\n"
+        assert lemon(*args, *FAST).stderr.startswith(said)
+        assert said not in lemon(*args, *FAST, "-m", "dall-e-2").stderr
+        assert said not in lemon(*args, *FAST, "--quiet").stderr
+    assert "Without it: dall-e-3." in " ".join(lemon("generate", "--help").stdout.split())
+
+
+def test_where_the_api_has_no_default_a_model_is_asked_for_once(emulator, png, monkeypatch):
+    for place in ("lemon_client.model_table", "lemon_ext._core"):
+        monkeypatch.setattr(f"{place}.DEFAULT_MODEL", None)
+    for args in (("generate", "a", "b", "c d"), ("edit", "a cat", "--image", png), ("vary", "--image", png)):
+        result = lemon(*args)
+        assert (result.exit_code, result.stdout) == (2, "")
+        assert result.stderr.count("name one with -m") == 1
+    assert emulator.requests == []
+
+
+@pytest.fixture
+def png(tmp_path):
+    path = tmp_path / "a.png"
+    path.write_bytes(PNG)
+    return str(path)
 
 
 @pytest.mark.parametrize(("said", "charges", "code"), [("n\n", 0, 2), ("y\n", 3, 0)])

@@ -185,7 +185,7 @@ def polls(server: HTTPServer, body: Any, status: int = 200, **headers: str) -> N
 
 def test_a_servers_words_are_text_on_one_line(hostile):
     posts(hostile, {"error": {"message": f"no{HOSTILE}\n  next: rm -rf ~", "code": "x"}}, 400)
-    result = lemon("generate", "a cat")
+    result = lemon("generate", "a cat", "-m", "dall-e-2")
     assert result.exit_code == 3
     assert not NO_TEXT.search(result.stderr)
     assert len(result.stderr.splitlines()) == 1

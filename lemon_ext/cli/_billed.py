@@ -12,7 +12,7 @@ import click
 from lemon_ext._inputs import told
 from lemon_ext._words import count
 
-from ._contract import table
+from ._contract import api_fields, table
 from ._errors import DONE, Resume
 from ._options import (
     base_url_option,
@@ -172,8 +172,9 @@ def run(requests: Sequence[Request], options: Mapping[str, Any]) -> int:
     private, prompts = options["allow_private_images"], options["prompt_metadata"]
     ledger = None if options["emulator"] else user_ledger()  # an emulator's tasks end with the command
     with connection(options["base_url"], emulator=options["emulator"], private_images=private) as address:
+        client = partial(AsyncLemon, **address, deadline=options["deadline"], ledger=ledger, prompt_metadata=prompts)
         code = Runner(
-            client=partial(AsyncLemon, **address, deadline=options["deadline"], ledger=ledger, prompt_metadata=prompts),
+            client=client if "model" in api_fields(options) else partial(_with_the_default_model, client),
             save=output.save,
             keep=output.keep,
             deadline=options["deadline"],
@@ -193,7 +194,29 @@ def prompt_of(text: str) -> str:
     return read_stdin().strip() if text == "-" else text
 
 
-def extra_fields(pairs: Sequence[str]) -> dict[str, Any]:
+def billed_fields(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the parameters that were given, and the fields beside the contract. Asks for a model where the API has no
+    default.
+    """
+    fields = api_fields(options)
+    if "model" not in fields and table().DEFAULT_MODEL is None:
+        raise click.UsageError("The API has no default model: name one with -m (`lemon models` lists them).")
+    return fields, _extra_fields(options["extra"])
+
+
+def _with_the_default_model(client: Callable[[], AsyncLemon]) -> AsyncLemon:
+    """Make a client, and say which model it sends: not before what can be wrong with the client."""
+    lemon = client()
+    say_default_model()
+    return lemon
+
+
+def say_default_model() -> None:
+    """Say which model a request takes that names none."""
+    screen.note(f"No model was named, so it is {table().DEFAULT_MODEL}.")
+
+
+def _extra_fields(pairs: Sequence[str]) -> dict[str, Any]:
     """Return the fields of --extra; a value that is not JSON is taken as text."""
     fields: dict[str, Any] = {}
     for pair in pairs:

@@ -106,6 +106,8 @@ def _settings(name: str, rule: Rule) -> dict[str, Any]:
     if phrases(rule) and not _metavar(name, rule).startswith("["):
         told.append(f"[{words(rule)}]")
     told.append(f"The server's default is {rule['default']}." if "default" in rule else "")
+    if name == "model" and table().DEFAULT_MODEL is not None:
+        told.append(f"Without it: {table().DEFAULT_MODEL}.")
     told.append("Repeatable." if kind == "array" else "")
     text = " ".join(part for part in told if part)
     settings: dict[str, Any] = {"help": text, "default": None}

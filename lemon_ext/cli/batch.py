@@ -16,6 +16,7 @@ import click
 
 from lemon_ext._words import count
 
+from ._billed import say_default_model
 from ._contract import ApiCommand, api_fields, api_options, table
 from ._options import (
     LATER,
@@ -42,7 +43,7 @@ from ._options import (
 from ._screen import screen
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Iterator
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -248,7 +249,19 @@ def batch(file: str, output: str | None, dry_run: bool, **options: Any) -> int:
         raise click.UsageError("Give the folder of the batch with -o DIR, or --dry-run to only check it.")
     if options["grid"] or options["fan_out"]:
         rows = _counted(rows, settings)
+    if "model" not in {**settings["defaults"], **settings["grid"]} and table().DEFAULT_MODEL is not None:
+        rows = _saying_the_default(rows)
     return _work(rows, Path(output), {**options, **settings})
+
+
+def _saying_the_default(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Hand rows on, and say once which model it is for those that name none."""
+    said = False
+    for row in rows:
+        if not said and row.get("model") is None:
+            said = True
+            say_default_model()
+        yield row
 
 
 def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> Iterable[Mapping[str, Any]]:

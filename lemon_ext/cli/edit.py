@@ -9,8 +9,8 @@ from typing import Any
 import click
 from lemon_client.picture_table import FORMS
 
-from ._billed import EPILOG, billed_options, extra_fields, plan, prompt_of, run
-from ._contract import ApiCommand, api_fields, api_options_of
+from ._billed import EPILOG, billed_fields, billed_options, plan, prompt_of, run
+from ._contract import ApiCommand, api_options_of
 from ._options import check_stdin
 
 #: Completed as a path, and taken as it is.
@@ -50,7 +50,7 @@ def vary(image: str, **options: Any) -> int:
 def _run(operation: str, pictures: Mapping[str, object], prompt: str | None, options: Mapping[str, Any]) -> int:
     from lemon_ext._core import prepare_pictures
 
-    fields, extra = api_fields(options), extra_fields(options["extra"])
+    fields, extra = billed_fields(options)
     model = fields.pop("model", None)
     request = prepare_pictures(operation, pictures, prompt, model, fields, extra, options["validation"])
     return plan([request]) if options["dry_run"] else run([request], options)

@@ -10,8 +10,8 @@ import click
 
 from lemon_ext._words import count
 
-from ._billed import EPILOG, billed_options, extra_fields, plan, prompt_of, run
-from ._contract import ApiCommand, api_fields, api_options
+from ._billed import EPILOG, billed_fields, billed_options, plan, prompt_of, run
+from ._contract import ApiCommand, api_options
 from ._options import fan_out_option
 from ._screen import screen
 
@@ -32,7 +32,7 @@ def generate(prompts: tuple[str, ...], **options: Any) -> int:
     time. `-` reads one prompt from stdin. Put `--` before a prompt that begins with a dash.
     """
     texts = [prompt_of(prompt) for prompt in prompts]
-    fields, extra = api_fields(options), extra_fields(options["extra"])
+    fields, extra = billed_fields(options)
     requests = _checked(texts, fields, extra, options["validation"], fan_out=options["fan_out"])
     if options["fan_out"]:
         _say_fanned_out(texts, requests)
