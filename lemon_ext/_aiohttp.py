@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any, Final, Self
 
@@ -79,6 +80,14 @@ class Transport(httpx_aiohttp.AiohttpTransport):
     async def aclose(self) -> None:
         if self._session is not None:
             await self._session.close()
+
+    def __del__(self) -> None:
+        # A program that ends without closing its client is told nothing, as with httpx's own transport. Only its loop
+        # could say goodbye to a server, and that is gone. While the loop lives, it is a leak, and aiohttp says so.
+        session = getattr(self, "_session", None)
+        if session is not None and not session.closed and session._loop.is_closed():
+            with suppress(StopIteration):
+                session.close().send(None)
 
 
 def _tracing() -> aiohttp.TraceConfig:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from typing import Any, Final
 
@@ -37,6 +38,7 @@ class ApiKey:
         if not key:
             raise MissingKeyError(
                 "No API key. Set LEMONDATA_API_KEY or pass api_key=...; to try things without one, use the emulator."
+                + (" OPENAI_API_KEY is set, but not read here." if os.environ.get("OPENAI_API_KEY") else "")
             )
         if key[0] in "'\"" or key[-1] in "'\"":
             raise ConfigurationError("The API key has quotes around it. Leave them out.")

@@ -57,6 +57,14 @@ def test_no_key_at_all_names_the_variable(key, monkeypatch):
             Lemon(give)
 
 
+@pytest.mark.parametrize("kind", [Lemon, AsyncLemon])
+def test_a_key_for_openai_is_not_read_and_that_is_said(kind, monkeypatch):
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    with pytest.raises(MissingKeyError, match=r"OPENAI_API_KEY is set, but not read here\.$") as caught:
+        kind()
+    assert KEY not in str(caught.value)
+
+
 def test_a_key_is_neither_shown_nor_pickled_nor_copied_into_text():
     key = ApiKey(f" {KEY}\n")
     assert key.header == f"Bearer {KEY}"

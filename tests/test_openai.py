@@ -19,6 +19,7 @@ from lemon_ext import AsyncLemon, AuthenticationError, Lemon, LemonWarning, run_
 from lemon_ext.emulator import KEY as EMULATED
 from lemon_ext.emulator import Emulator
 from lemon_ext.testing import instant
+from tests.children import python
 from tests.conftest import KEY
 from tests.pictures import PNG
 
@@ -235,6 +236,21 @@ def test_warnings_of_a_batch_point_at_who_reads_it(tmp_path):
 
 
 # ---- its scripts ----
+
+
+NEVER_CLOSED = """
+import asyncio, sys
+from lemon_ext import AsyncLemon
+client = AsyncLemon("sk-emulator", base_url=sys.argv[1])
+async def main():
+    print(len(await client.images.generate(prompt="a cat", model="dall-e-3")))
+asyncio.run(main())
+"""
+
+
+def test_a_client_that_nobody_closes_says_nothing_at_the_end():
+    with Emulator() as emulator, python("-c", NEVER_CLOSED, emulator.url) as running:
+        assert running.communicate(timeout=60) == ("1\n", "")
 
 
 def test_scripts_for_openai_run_with_the_client_replaced(tmp_path, monkeypatch):
