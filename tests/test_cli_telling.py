@@ -1,4 +1,4 @@
-"""What a command says beside its results: `--quiet`, `--debug`, `--open`, and the words that a shell completes."""
+"""What a command says and shows beside its results: `--quiet`, `--debug`, `--open`, previews, and completion."""
 
 # ruff: noqa: F811 - fixtures are imported, and named again as arguments
 
@@ -11,12 +11,15 @@ import shutil
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, ClassVar
 
 import pytest
 
-from lemon_ext.cli import _viewer
+from lemon_ext.cli import _preview, _viewer
+from tests.children import child
 from tests.cli import emulator, lemon, server, terminal  # noqa: F401 - fixtures
 
 FAST = ("--poll-interval", "0.02")
@@ -187,3 +190,116 @@ def test_the_shells_take_what_the_manual_tells_them(tmp_path: Path, shell: str, 
     env = {**os.environ, "PATH": f"{tmp_path}{os.pathsep}{os.environ['PATH']}", "HOME": str(tmp_path)}
     done = subprocess.run([program, "-c", script], env=env, capture_output=True, text=True, check=False, timeout=60)
     assert set(done.stdout.split()) == said, done.stderr
+
+
+# ---- pictures in the terminal ----
+
+
+class Drawn:
+    """What stands for the library's picture. Rich prints it."""
+
+    seen: ClassVar[list[str]] = []
+    __module__ = "textual_image.renderable.sixel"
+
+    def __init__(self, path: Path, width: str, height: str) -> None:
+        assert (width, height) == ("auto", "auto")
+        self.path = path
+
+    def __rich__(self) -> str:
+        self.seen.append(self.path.name)
+        return f"<picture {self.path.name}>"
+
+
+@pytest.fixture
+def graphics(monkeypatch: pytest.MonkeyPatch) -> type[Drawn]:
+    """A terminal that can show pictures."""
+    kind = type("Image", (Drawn,), {"seen": [], "__module__": Drawn.__module__})
+    monkeypatch.setitem(sys.modules, "textual_image.renderable", SimpleNamespace(Image=kind))
+    monkeypatch.setattr(_preview, "_is_possible", lambda: True)
+    monkeypatch.setenv("COLORTERM", "truecolor")
+    return kind
+
+
+def test_pictures_are_shown_once_all_are_saved(emulator: Any, graphics: type[Drawn]) -> None:
+    result = lemon("generate", "a cat", "-m", "dall-e-3")
+    assert (result.exit_code, result.stdout) == (0, "a-cat.png\n<picture a-cat.png>\n")
+    result = lemon("generate", *(f"dog {n}" for n in range(6)), "-m", "dall-e-3")
+    shown = result.stdout.splitlines()[6:]
+    assert shown == [line for name in graphics.seen[1:] for line in (name, f"<picture {name}>")]
+    assert len(graphics.seen) == 1 + _preview.MOST
+
+
+def test_no_preview_shows_none(emulator: Any, graphics: type[Drawn]) -> None:
+    for options in (["--no-preview"], ["--no-wait", "-m", "flux-pro"]):
+        assert lemon("generate", "a cat", "-m", "dall-e-3", *options).exit_code == 0
+    assert graphics.seen == []
+
+
+def test_blocks_in_few_colours_are_not_shown(
+    emulator: Any, graphics: type[Drawn], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    graphics.__module__ = "textual_image.renderable.halfcell"
+    monkeypatch.setenv("COLORTERM", "")
+    monkeypatch.setenv("TERM", "xterm")
+    lemon("generate", "a cat", "-m", "dall-e-3")
+    assert graphics.seen == []
+
+
+@pytest.mark.parametrize("where", ["at its import", "while it draws"])
+def test_a_picture_that_cannot_be_shown_is_saved_all_the_same(
+    emulator: Any, graphics: type[Drawn], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    def fails(*_: Any, **__: Any) -> Any:
+        raise ZeroDivisionError
+
+    if where == "at its import":
+        monkeypatch.setattr(_preview, "import_module", fails)
+    else:
+        monkeypatch.setattr(graphics, "__rich__", fails)
+    result = lemon("generate", "a cat", "-m", "dall-e-3")
+    assert (result.exit_code, result.stdout) == (0, "a-cat.png\n")
+    assert result.stderr.splitlines()[-1] == "lemon: The picture cannot be shown here (ZeroDivisionError)."
+
+
+@pytest.mark.parametrize(
+    ("what", "possible"),
+    [("nothing", True), ("as_json", False), ("quiet", False), ("TERM=dumb", False), ("NO_COLOR=1", False),
+     ("__stdin__", False), ("__stdout__", False), ("stdout", False), ("the extra", False)],
+)  # fmt: skip
+def test_only_a_terminal_is_shown_pictures(monkeypatch: pytest.MonkeyPatch, what: str, possible: bool) -> None:
+    """``what`` is in the way."""
+    for name in ("__stdin__", "__stdout__", "stdout"):
+        monkeypatch.setattr(_preview.sys, name, SimpleNamespace(isatty=lambda name=name: name != what))
+    for name in ("as_json", "quiet"):
+        monkeypatch.setattr(_preview.screen, name, name == what)
+    monkeypatch.setenv("TERM", "xterm")
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    if "=" in what:
+        monkeypatch.setenv(*what.split("="))
+    monkeypatch.setattr(_preview, "find_spec", lambda _: None if what == "the extra" else object())
+    assert _preview._is_possible() == possible
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals on this system")
+def test_a_picture_is_drawn_on_a_real_terminal(emulator: Any, tmp_path: Path) -> None:
+    import pty
+
+    (tmp_path / "textual_image").mkdir()
+    (tmp_path / "textual_image" / "__init__.py").touch()
+    (tmp_path / "textual_image" / "renderable.py").write_text(
+        "class Image:\n    def __init__(self, path, **_): pass\n    def __rich__(self): return 'PICTURE'\n"
+    )
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), os.environ["PYTHONPATH"]])}
+    env |= {"TERM": "xterm-256color", "COLORTERM": "truecolor"}
+    env.pop("NO_COLOR", None)
+    ours, theirs = pty.openpty()
+    command = [sys.executable, "-m", "lemon_ext", "generate", "a cat", "-m", "dall-e-3"]
+    with child(*command, env=env, stdin=theirs, stdout=theirs, stderr=subprocess.DEVNULL) as running:
+        os.close(theirs)
+        seen = b""
+        with suppress(OSError):  # the end of a pseudo-terminal
+            while piece := os.read(ours, 4096):
+                seen += piece
+    os.close(ours)
+    assert running.returncode == 0
+    assert seen.split() == [b"a-cat.png", b"PICTURE"]

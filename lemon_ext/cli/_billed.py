@@ -26,6 +26,7 @@ from ._options import (
     output_option,
     overwrite_option,
     poll_interval_option,
+    preview_option,
     private_images_option,
     prompt_metadata_option,
     quiet_option,
@@ -37,6 +38,8 @@ from ._output import Output
 from ._screen import screen
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from lemon_ext._core import Request
     from lemon_ext.client import AsyncImageTask, AsyncLemon
     from lemon_ext.money import Budget, Estimate
@@ -53,6 +56,7 @@ _OPTIONS: Final = (
     output_option,
     overwrite_option,
     open_option,
+    preview_option,
     prompt_metadata_option,
     click.option(
         "--wait/--no-wait", default=True, help="Wait for the images. With --no-wait, print the task ids and exit."
@@ -131,7 +135,6 @@ def run(requests: Sequence[Request], options: Mapping[str, Any]) -> int:
 
     from ._job import Job
     from ._jobs import Runner
-    from ._viewer import view
 
     output = Output(options["output"], overwrite=options["overwrite"])
     output.check(sum(request.n for request in requests))
@@ -184,9 +187,19 @@ def run(requests: Sequence[Request], options: Mapping[str, Any]) -> int:
             left_code=DONE,
             resume=Resume(output.path, options["base_url"], not options["emulator"], private, prompts),
         ).run(jobs)
-    if options["opened"]:
-        view([path for job in jobs for path in job.paths])
+    _show([path for job in jobs for path in job.paths], options)
     return code
+
+
+def _show(paths: Sequence[Path], options: Mapping[str, Any]) -> None:
+    """Show what was saved, where that is wanted."""
+    from ._preview import preview
+    from ._viewer import view
+
+    if options["preview"]:
+        preview(paths)
+    if options["opened"]:
+        view(paths)
 
 
 def prompt_of(text: str) -> str:

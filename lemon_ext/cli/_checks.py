@@ -94,7 +94,7 @@ def _versions() -> Check:
     return Check("versions", True, detail)
 
 
-_REQUIREMENT: Final = re.compile(r"([\w.-]+)(?:.*?>=(?P<least>[\d.]+))?(?:.*extra == '(?P<extra>\w+)')?")
+_REQUIREMENT: Final = re.compile(r"([\w.-]+)(?:.*?>=(?P<least>[\d.]+))?(?:.*extra == ['\"](?P<extra>\w+)['\"])?")
 
 
 def _numbers(text: str) -> tuple[int, ...]:

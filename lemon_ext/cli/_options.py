@@ -81,6 +81,11 @@ fan_out_option = click.option(
 )
 overwrite_option = click.option("--overwrite", is_flag=True, help="Replace the file given with -o.")
 open_option = click.option("--open", "opened", is_flag=True, help="Open what is saved with the system's viewer.")
+preview_option = click.option(
+    "--preview/--no-preview",
+    default=True,
+    help="Whether to show the pictures in the terminal, if it can (pip install 'lemon-ext[preview]'). [default: yes]",
+)
 poll_interval_option = click.option(
     "--poll-interval",
     metavar="SECONDS",
