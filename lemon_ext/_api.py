@@ -356,6 +356,8 @@ class Session:
     allow_private_images: bool = False
     #: Seconds between two polls of a task, where a call does not say otherwise; None: the schedule decides.
     poll_interval: float | None = None
+    #: What tells one account at one API from others, and no key from it: a hash.
+    account: str = ""
     #: Blanks out the key in what a server sent.
     mask: Callable[[APIResponse], APIResponse] = lambda response: response
 
@@ -488,11 +490,13 @@ def get_api_key_usage(key_id: str, query: Mapping[str, str]) -> Question:
 
 def acquire(session: Session, deadline: Deadline) -> Flow[None]:
     """Wait until the rate limit grants a request. Raises APITimeoutError if that takes longer than the deadline."""
-    wait = session.rate_limit.acquire(_clock.monotonic(), deadline.left())
-    if wait is None or deadline.left() <= 0:
-        raise APITimeoutError("No time was left to send the request, so nothing was sent. Give it a longer deadline.")
-    if wait > 0:
-        yield Sleep(wait)
+    limit = session.rate_limit
+    while (wait := limit.acquire(_clock.monotonic(), deadline.left())) is not None and deadline.left() > 0:
+        if wait > 0:
+            yield Sleep(wait)
+        if wait <= 0 or limit.promises:
+            return
+    raise APITimeoutError("No time was left to send the request, so nothing was sent. Give it a longer deadline.")
 
 
 #: The billed operations that carry pictures.

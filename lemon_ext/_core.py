@@ -174,6 +174,10 @@ def borrowed(client: Any, deadline: float) -> tuple[Session, float, Validation, 
     return (*_session(credentials, deadline, 2, 1000, "strict", None), credentials)
 
 
+def _of_key(key: ApiKey, base_url: str) -> dict[str, Any]:
+    return {"mask": key.mask, "account": key.fingerprint(base_url)}
+
+
 def address_of(base_url: str | None) -> str:
     """Return the address that is used where this is given. Raises ConfigurationError or ValueError."""
     return parse_base_url(base_url if base_url is not None else os.environ.get("LEMONDATA_BASE_URL") or SERVERS[0])
@@ -214,7 +218,7 @@ def _session(
         max_retries,
         credentials.allow_private_images,
         poll_interval,
-        **({} if credentials.key is None else {"mask": credentials.key.mask}),
+        **({} if credentials.key is None else _of_key(credentials.key, credentials.base_url)),
     )
     session.deadline(deadline)
     _sessions.add(session)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from hashlib import sha256
 from typing import Any, Final
 
 from attrs import evolve
@@ -60,6 +61,10 @@ class ApiKey:
 
     def __reduce__(self) -> Any:
         raise TypeError("An API key is never pickled. Make a new client in the other process.")
+
+    def fingerprint(self, base_url: str) -> str:
+        """Return what tells the key at an address from others, and does not tell the key."""
+        return sha256(f"lemon-ext rate limit\n{base_url}\n{self._secret}".encode()).hexdigest()[:32]
 
     def mask(self, response: APIResponse) -> APIResponse:
         """Return the response with every echo of the key blanked out."""

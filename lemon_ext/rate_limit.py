@@ -6,7 +6,7 @@ import math
 import threading
 from bisect import bisect_right
 from collections import deque
-from typing import Final
+from typing import ClassVar, Final
 
 #: Requests that left a minute apart may arrive a little closer.
 MARGIN: Final = 0.5
@@ -19,6 +19,9 @@ class RateLimit:
 
     All times are monotonic seconds.
     """
+
+    #: Whether a request may leave after the wait that `acquire` returns; else it is to be asked again then.
+    promises: ClassVar[bool] = True
 
     def __init__(self, per_minute: float | None = 1000.0) -> None:
         self.per_minute = per_minute
@@ -60,6 +63,10 @@ class RateLimit:
         """Grant nothing for some seconds (15 minutes at most): the server said that there were too many requests."""
         with self._lock:
             self._held = max(self._held, now + min(seconds, LONGEST_HOLD))
+
+    def wants(self, now: float, due: bool) -> bool:
+        """Tell whether more of a limit has to be fetched from elsewhere; nothing of this one is."""
+        return False
 
     def after_fork(self) -> None:
         """Forget a lock that a thread of the parent process may hold for ever."""

@@ -6,7 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import quote
@@ -56,6 +56,16 @@ class Server:
         batch = {} if batch is None else {"batch": batch}
         query = {"host": str(self.sockets), **more, **batch}
         return "postgresql://lemon@/postgres?" + "&".join(f"{name}={quote(one)}" for name, one in query.items())
+
+    @contextmanager
+    def clock(self) -> Iterator[Callable[[float], None]]:
+        """Put a clock that is set by hand in the place of the one of shared rate limits."""
+        with psycopg.connect(self.address(), autocommit=True) as database:
+            database.execute(
+                "CREATE TABLE lemon.now AS SELECT now() AS at; CREATE OR REPLACE FUNCTION lemon.clock() "
+                "RETURNS TIMESTAMPTZ LANGUAGE sql VOLATILE AS 'SELECT at FROM lemon.now'"
+            )
+            yield lambda now: database.execute("UPDATE lemon.now SET at = to_timestamp(%s)", (1e9 + now,)) and None
 
     def ask(self, sql: str, batch: str = "batch") -> list[tuple]:
         """Run a statement in the schema of a batch."""

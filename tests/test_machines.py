@@ -13,7 +13,7 @@ import pytest
 from lemon_ext import ConfigurationError, JournalError, LemonWarning, arun_batch, run_batch
 from lemon_ext.batch import batch_status, engine, export_results, rows_to_edit
 from lemon_ext.batch.address import Address, Mark
-from lemon_ext.batch.journal import VERSION, Incoming, change
+from lemon_ext.batch.journal import VERSION, Incoming, change, costs
 from tests import databases
 from tests.cli import lemon
 from tests.gateway import Gateway, results, rows, statuses
@@ -509,3 +509,23 @@ def test_a_warning_is_not_needed_where_several_are_at_work(tmp_path, pg, shop, r
             assert go(gateway, None, tmp_path / "two", shop) == []
     assert gateway.posts == []
     assert [one for one in recwarn if issubclass(one.category, LemonWarning)] == []
+
+
+def test_what_the_account_says_is_written_down_as_in_a_file(tmp_path, shop):
+    """`lemon reconcile` finds the journal by the folder's mark."""
+    with worker(tmp_path, shop) as one:
+        one.take_in(incoming(3))
+        one.take("unsent")
+        one.commit([one.submitting(row, 5.0) for row in (1, 2, 3)])
+        one.commit([one.cut_off(1), one.cut_off(2), one.update(3, status="waiting", task_id="img_3")])
+        assert [(found.row, found.at) for found in one.billable()] == [(1, 5.0), (2, 5.0), (3, 5.0)]
+        settled = [one.settle(1, 5.0), one.settle(2, 5.0, "It is billed.", cost="0.04", billing_id=None)]
+        assert one.commit([*settled, costs(3, 5.0, "0.04", None), one.settle(2, 6.0)]) == [1, 1, 1, 0]
+        assert [(entry.status, entry.cost) for entry in one.entries()] == [
+            ("unsent", None), ("uncertain", "0.04"), ("waiting", "0.04"),
+        ]  # fmt: skip
+        assert one.billed() == 1
+    gateway = Gateway()
+    gateway.client()
+    gateway.tasks["img_3"] = {"ready": 0, "asked": {}, "end": "completed"}
+    assert statuses(go(gateway, None, tmp_path, shop)) == {1: "saved", 2: "uncertain", 3: "saved"}

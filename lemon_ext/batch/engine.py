@@ -12,7 +12,7 @@ import heapq
 import math
 import shutil
 from collections import Counter, deque
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from typing import Any, Final
 
@@ -28,6 +28,7 @@ from lemon_ext._api import (
     Answer,
     Bill,
     Rejected,
+    Session,
     State,
     TryLater,
     Unknown,
@@ -134,6 +135,7 @@ class _Runner:
 
     _core: Core
     arun: Callable[[Flow[Any]], Awaitable[Any]]
+    session: Session
     run: None = None
 
     def __getattr__(self, name: str) -> Any:
@@ -163,7 +165,6 @@ class Engine:
         self.stopped: str | None = None
         self._journal, self._writer, self._options = journal, Writer(journal), options
         self._core, self._driven, self._emit, self._changed = core, drive, emit, changed
-        self._runner = _Runner(core, self._drive)
         self._reach = Reach(options.give_up_after)
         self._turned = anyio.Event()
         #: What Ctrl-C cuts off while the API cannot be reached: free requests.
@@ -172,12 +173,11 @@ class Engine:
         #: A task to ask for, and the rows that met nothing, with what they met.
         self._known_task: tuple[str, str | None] | None = None
         self._unanswered: dict[int, LemonError] = {}
-        self._rate_limit = core.session.rate_limit
+        self._rate_limit = journal.share(core.session.rate_limit, core.session.account)
         self._schedule = Schedule(self._rate_limit.per_minute, dearest=DEAREST)
-        self._session = evolve(core.session, schedule=self._schedule)
-        for model, learned in journal.durations().items():
-            with suppress(ValueError):  # an older version counted differently: learn anew
-                self._schedule.durations[model] = Durations.from_json(learned)
+        self._session = evolve(core.session, schedule=self._schedule, rate_limit=self._rate_limit)
+        self._learn(journal.durations())
+        self._runner = _Runner(core, self._drive, self._session)
         self._queue = Queue(self._schedule, self._rate_limit)
         self._ahead: deque[Entry] = deque()
         #: When to look for unsent rows, and for what other workers have left.
@@ -291,6 +291,9 @@ class Engine:
                 if self._reach.gave_up is not None:
                     await self._tell_unanswered()
                 return
+            if self._rate_limit.wants(now, due <= now):
+                self._schedule.per_minute = await self._writer.read(self._journal.top_up, self._rate_limit)
+                now = _clock.monotonic()
             due = max(due, self._rate_limit.opens(now))
             if due > now:
                 await self._pause(min(due, self._renew_at) - now)
@@ -374,6 +377,7 @@ class Engine:
             for entry in await self._writer.read(self._journal.renew):
                 await self._emit(entry)
             self.counts = await self._writer.read(self._journal.counts)
+            self._learn(await self._writer.read(self._journal.durations))
             self._changed()
         await self._resume()
 
@@ -790,6 +794,14 @@ class Engine:
             request_id=entry.request_id, billing_id=entry.billing_id, cost=amount(entry.cost),
             outages_before=self._reach.lasted(_clock.monotonic()),
         )  # fmt: skip
+
+    def _learn(self, known: Mapping[str, Any]) -> None:
+        """Take over what was learned of models that others, or earlier runs, have seen more often."""
+        for model, learned in known.items():
+            with suppress(ValueError):  # an older version counted differently: learn anew
+                durations = Durations.from_json(learned)
+                if model not in (ours := self._schedule.durations) or ours[model].completions < durations.completions:
+                    ours[model] = durations
 
     def _learned(self) -> list[Statement]:
         return [journal.learned(m, d.to_json()) for m, d in self._schedule.durations.items() if m is not None]

@@ -37,6 +37,7 @@ from attrs import Attribute, define, field, fields, frozen
 
 from lemon_ext._response import storable
 from lemon_ext.errors import JournalError
+from lemon_ext.rate_limit import RateLimit
 
 __all__ = ("Entry", "Incoming", "Journal", "SqliteJournal", "Statement", "Writer")
 
@@ -151,10 +152,10 @@ CREATE TABLE rows (
 );
 CREATE INDEX rows_by_status ON rows (status, row);
 CREATE TABLE meta (name TEXT PRIMARY KEY, value TEXT NOT NULL);
-CREATE TABLE durations (model TEXT PRIMARY KEY, learned TEXT NOT NULL);
 """
 _SCHEMA: Final = f"""
-BEGIN;{TABLES}PRAGMA application_id = {APPLICATION_ID};
+BEGIN;{TABLES}CREATE TABLE durations (model TEXT PRIMARY KEY, learned TEXT NOT NULL);
+PRAGMA application_id = {APPLICATION_ID};
 PRAGMA user_version = {VERSION};
 COMMIT;
 """
@@ -248,6 +249,14 @@ class Journal(ABC):
     def renew(self) -> list[Entry]:
         """Say that we live. Returns rows of others that do not, whose requests nobody waits for: they are uncertain."""
         return []
+
+    def share(self, limit: RateLimit, account: str) -> RateLimit:
+        """Return the rate limit to keep to: that of this process, or a share in that of all who use the account."""
+        return limit
+
+    def top_up(self, limit: RateLimit) -> float | None:
+        """Fetch more of a rate limit that is shared, where it `wants` that. Returns what is granted a minute now."""
+        return limit.per_minute
 
     def others(self) -> bool:
         """Tell whether somebody else works on a row that has not ended, or left one."""

@@ -28,10 +28,14 @@ import psycopg
 from psycopg.conninfo import conninfo_to_dict
 from psycopg.rows import dict_row
 
+from lemon_ext import _clock
 from lemon_ext._response import storable
 from lemon_ext.errors import ConfigurationError, JournalError
+from lemon_ext.rate_limit import RateLimit
 
 from .address import ESCAPES, Address
+from .allowance import TABLES as COMMON
+from .allowance import TAKE_BLOCK, Allowance, Block
 from .journal import CUT_OFF, PAGE, TABLES, VERSION, Entry, Incoming, Journal, Statement, change, dumps, fact
 
 T = TypeVar("T")
@@ -198,6 +202,17 @@ class PostgresJournal(Journal):
             found = self._execute(f"{lost} AND {_DEAD}{self._scope} RETURNING *", values).fetchall()
         return [entry for entry in map(Entry.of, found) if not entry.damage]
 
+    def share(self, limit: RateLimit, account: str) -> RateLimit:
+        """Return a share in the rate limit that all keep who use the account and this database."""
+        return limit if limit.per_minute is None else Allowance(limit, account, self._worker)
+
+    def top_up(self, limit: RateLimit) -> float | None:
+        """Fetch a block of a rate limit. Returns our share in it."""
+        if isinstance(limit, Allowance):
+            asked = _clock.monotonic()
+            limit.take(Block(**self._one(TAKE_BLOCK, limit.question(asked))), asked, _clock.monotonic())
+        return limit.per_minute
+
     def others(self) -> bool:
         """Tell whether somebody else works on a row that has not ended, or left one."""
         sql = f"SELECT 1 FROM rows WHERE {_OPEN} AND owner IS DISTINCT FROM ?{self._scope} LIMIT 1"  # noqa: S608
@@ -250,6 +265,9 @@ class PostgresJournal(Journal):
         else:
             tables = re.sub("|".join(_KINDS), lambda found: _KINDS[found[0]], TABLES)
             self._execute(f'CREATE SCHEMA IF NOT EXISTS "{self._schema}"')
+            self._execute("SELECT pg_advisory_xact_lock(hashtextextended('lemon', 0))")
+            if self._one("SELECT to_regproc('lemon.take_block') AS there")["there"] is None:
+                self._execute(COMMON)
             self._execute(tables + _MORE)
             self._execute(*fact("batch_id", secrets.token_hex(16)))
             self._execute(*fact("version", str(VERSION)))
@@ -329,7 +347,7 @@ class PostgresJournal(Journal):
         if encoding != "UTF8":
             database.close()
             raise JournalError(f"The database of {self.name} holds texts as {encoding}. Use one with UTF8.")
-        database.execute("SELECT set_config('search_path', %s, false)", (f'"{self._schema}"',))
+        database.execute("SELECT set_config('search_path', %s, false)", (f'"{self._schema}", lemon',))
         # A transaction is on disk when its commit returns, whatever the database does otherwise.
         database.execute("SET synchronous_commit = on" if self._works else "SET default_transaction_read_only = on")
         return database

@@ -1,0 +1,226 @@
+"""One rate limit for many workers: never more than it allows in any minute, over all of them."""
+
+from __future__ import annotations
+
+import math
+import random
+
+import pytest
+
+from lemon_ext import errors
+from lemon_ext._api import Session, acquire
+from lemon_ext._retry import Deadline
+from lemon_ext.batch.allowance import TAKE_BLOCK, VALID, Allowance, Block
+from lemon_ext.poll_schedule import Schedule
+from lemon_ext.rate_limit import RateLimit
+from tests.play import Clock, play
+
+
+class Ledger:
+    """What the database does, in Python."""
+
+    def __init__(self):
+        self.blocks, self.held, self.number = {}, -math.inf, 0
+
+    def take_block(self, now, account, worker, limit, span, wanted, valid, hold, last, used, since):
+        assert account == "hash"
+        self.held = max(self.held, now + hold)
+        if last in self.blocks:
+            self.blocks[last] = (worker, used, now - since + span)
+        self.blocks = {n: one for n, one in self.blocks.items() if one[2] > now and one[1]}
+        taken = sum(requests for _, requests, _ in self.blocks.values())
+        others = {name for name, _, _ in self.blocks.values()} - {worker}
+        opens = min((until for _, _, until in self.blocks.values()), default=now) - now
+        given = 0 if self.held > now else max(min(wanted, limit - taken), 0)
+        self.number += 1
+        if given:
+            self.blocks[self.number] = (worker, given, now + valid + span)
+        held = max(self.held - now, 0.0)
+        return Block(self.number, given, held, opens, max(limit - taken - given, 0), len(others) + 1)
+
+
+class SimulatedWorker:
+    """Sends as fast as it may, with pauses. Its clock is its own."""
+
+    def __init__(self, name, per_minute, rng, ask):
+        self.limit, self.rng, self.ask = Allowance(RateLimit(per_minute), "hash", name), rng, ask
+        self.offset, self.idle_until, self.asked = rng.uniform(-1e6, 1e6), 0.0, 0
+        self.pauses = 1.0 / per_minute
+
+    def step(self, now, latency):
+        """Send what may be sent. Yields the times at which requests leave."""
+        own = now + self.offset
+        while now >= self.idle_until:
+            if self.limit.wants(own, True):
+                self.asked += 1
+                question = self.limit.question(own - latency)  # it has been on its way
+                self.limit.take(self.ask(now, *question), own - latency, own)
+                return
+            if self.limit.acquire(own, 0.0) != 0.0:
+                return
+            yield now
+            if self.rng.random() < self.pauses:
+                self.idle_until = now + self.rng.choice([0.5, 3.0, 40.0, 90.0])
+
+
+def most_in(times, window):
+    times, first, most = sorted(times), 0, 0
+    for last, time in enumerate(times):
+        while times[first] <= time - window:
+            first += 1
+        most = max(most, last - first + 1)
+    return most
+
+
+def simulate(per_minute, workers, ask, *, minutes=6, seed=1, step=0.05, dies=()):
+    """Return when requests left, and the workers."""
+    rng = random.Random(seed)
+    crew = [SimulatedWorker(f"w{number}", per_minute, rng, ask) for number in range(workers)]
+    sent, now = [], 0.0
+    while now < minutes * 60:
+        now += step * rng.uniform(0.5, 1.5)
+        for number, worker in enumerate(crew):
+            if number in dies and now > 70 + number:
+                continue
+            sent.extend(worker.step(now, rng.choice([0.0, 0.01, 0.3])))
+    return sent, crew
+
+
+@pytest.mark.parametrize(("per_minute", "workers"), [(1, 2), (7, 3), (60, 1), (60, 4), (600, 5), (1000, 2)])
+def test_no_minute_sees_more_requests_than_the_limit_whoever_makes_them(per_minute, workers):
+    sent, _ = simulate(per_minute, workers, Ledger().take_block, dies={1})
+    assert most_in(sent, 60.5) <= per_minute
+    assert len(sent) > per_minute * 6 * 0.4  # and it is used
+
+
+def test_a_busy_crew_uses_the_limit_with_few_round_trips():
+    rng = random.Random(2)
+    ledger = Ledger()
+    crew = [SimulatedWorker(f"w{number}", 1000, rng, ledger.take_block) for number in range(4)]
+    for worker in crew:
+        worker.pauses = 0.0
+    sent, now = [], 0.0
+    while now < 600:
+        now += 0.05
+        for worker in crew:
+            sent.extend(worker.step(now, 0.001))
+    assert most_in(sent, 60.5) == 1000
+    assert len(sent) >= 0.95 * 1000 * 600 / 60.5
+    assert sum(worker.asked for worker in crew) < len(sent) / 3
+
+
+def test_a_share_is_what_others_leave():
+    ledger, now = Ledger(), 100.0
+    one, two = (Allowance(RateLimit(60), "hash", name) for name in ("one", "two"))
+    assert one.wants(now, True)
+    assert not one.wants(now, False)  # nobody needs it
+    one.take(ledger.take_block(now, *one.question(now)), now, now)
+    assert (one.per_minute, one.free(now)) == (60, 60)
+    assert [one.acquire(now) for _ in range(2)] == [0.0, 0.0]
+    assert one.acquire(now) == pytest.approx(0.5)
+    two.take(ledger.take_block(now, *two.question(now)), now, now)
+    assert two.per_minute == 30
+    assert two.opens(now) == now
+    assert two.opens(now + VALID) == now + VALID
+    assert two.acquire(now + VALID) > 0  # too old
+    assert two.wants(now + VALID, True)
+
+
+def test_a_429_anywhere_slows_everybody():
+    ledger, now = Ledger(), 100.0
+    one, two = (Allowance(RateLimit(60), "hash", name) for name in ("one", "two"))
+    one.take(ledger.take_block(now, *one.question(now)), now, now)
+    one.hold(now, 20.0)
+    assert one.wants(now, False)  # it is to be told at once
+    one.take(ledger.take_block(now, *one.question(now)), now, now)
+    assert not one.wants(now, True)
+    assert (one.opens(now), one.free(now), one.acquire(now, 5.0)) == (now + 20.0, 0, None)
+    two.take(ledger.take_block(now, *two.question(now)), now, now)
+    assert two.opens(now) == now + 20.0
+    assert not two.wants(now + 19.0, True)
+    assert two.wants(now + 20.0, True)
+
+
+def test_a_hold_that_comes_while_the_database_is_asked_is_told_later():
+    ledger, now = Ledger(), 100.0
+    one = Allowance(RateLimit(60), "hash", "one")
+    question = one.question(now)
+    one.hold(now, 20.0)
+    one.take(ledger.take_block(now, *question), now, now)
+    assert one.wants(now, False)
+
+
+def test_a_flow_waits_until_there_is_a_block(monkeypatch):
+    clock = Clock()
+    clock.rule()
+    limit, ledger = Allowance(RateLimit(60), "hash", "one"), Ledger()
+    session = Session("https://api.example.test", limit, Schedule(60))
+
+    def sleep(seconds):
+        clock.now += seconds
+        if limit.wants(clock.now, False):  # it was missed
+            limit.take(ledger.take_block(clock.now, *limit.question(clock.now)), clock.now, clock.now)
+
+    flow = acquire(session, Deadline.after(30.0, clock))
+    assert next(flow).seconds > 0
+    sleep(1.0)
+    with pytest.raises(StopIteration):
+        flow.send(None)
+    limit.hold(clock.now, 60.0)
+    with pytest.raises(errors.APITimeoutError, match="No time was left"):
+        play(acquire(session, Deadline.after(30.0, clock)), clock)
+
+
+# ---- the same in the database ----
+
+
+@pytest.mark.scale
+def test_the_database_grants_as_the_simulation_does(tmp_path):
+    postgres = pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
+    from lemon_ext.batch.address import Address
+    from tests import databases
+
+    with databases.server() as pg, postgres.PostgresJournal.open(tmp_path, Address.of(pg.address("x"))) as journal:
+        ledger, numbers = Ledger(), {None: None}
+        with pg.clock() as set_clock:
+
+            def ask(now, *question):
+                set_clock(now)
+                *most, last, used, since = question
+                expected = ledger.take_block(now, *most, last, used, since)
+                found = Block(**journal._one(TAKE_BLOCK, (*most, numbers.get(last), used, since)))
+                numbers[expected.block] = found.block
+                assert found.requests == expected.requests
+                assert found[2:4] == pytest.approx(expected[2:4], abs=1e-4)
+                assert found[4:] == expected[4:]
+                return expected
+
+            sent, crew = simulate(60, 3, ask, minutes=4, dies={1})
+        assert most_in(sent, 60.5) <= 60
+        assert sum(worker.asked for worker in crew) > 50
+
+
+@pytest.mark.scale
+def test_two_batches_keep_one_limit_and_no_key_is_in_the_database(tmp_path):
+    pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
+    from lemon_ext import run_batch
+    from tests import databases
+    from tests.conftest import KEY
+    from tests.gateway import Gateway, rows
+
+    with databases.server() as pg:
+        gateway = Gateway()
+        for batch in ("a", "b"):
+            client = gateway.client(requests_per_minute=1000)
+            list(run_batch(rows(3, model="dall-e-3"), tmp_path / batch, client=client, journal=pg.address(batch)))
+        found = pg.ask("SELECT account, count(DISTINCT worker), sum(requests) FROM lemon.blocks GROUP BY 1")
+        assert len(found) == 1
+        assert found[0][1:] == (2, 66)
+        assert KEY not in str(found)
+        busy = (429, {"error": {"message": "slow"}}, ("Retry-After", "1"))
+        gateway.expect("cat 1", busy)
+        before = pg.ask("SELECT until FROM lemon.holds")
+        client = gateway.client(requests_per_minute=1000)
+        list(run_batch(rows(1, model="dall-e-3"), tmp_path / "c", client=client, journal=pg.address("c")))
+        told = pg.ask("SELECT until FROM lemon.holds")[0][0] - before[0][0]
+        assert told.total_seconds() > 1
