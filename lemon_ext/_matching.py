@@ -4,9 +4,10 @@ It never guesses. A request is billed if a charge has its id. It is not billed o
 without a known owner is of its model and of its time, it is so old that a charge would be there by now, and the charges
 around it are all there, as those show that are known to exist. Everything else cannot be told, and says why.
 
-Which charge can be whose: an id that both have decides. Without one, the model has to be the same, and the charge has
-to be dated from the request (less what the clocks may differ) to as long after it as a charge may take. That span grows
-with what the charges of known requests show.
+Which charge can be whose: an id that both have decides; a different one only if it is of the kind that charges of known
+requests have, because what answered with an error may have had an id of its own. Without one, the model has to be the
+same, and the charge has to be dated from the request (less what the clocks may differ) to as long after it as a charge
+may take. That span grows with what the charges of known requests show.
 """
 
 from __future__ import annotations
@@ -56,6 +57,7 @@ class Why(Enum):
     """What a verdict rests on, in words."""
 
     ID = "a charge has its id"
+    TOLD = "its answer had the id of a charge"
     COUNT = "nobody else used the key, and there are as many charges as requests of this model at this time"
     NONE = "no charge can be its own"
     YOUNG = "its charge may still come"
@@ -67,7 +69,7 @@ class Why(Enum):
     CLOCK = "the clocks differ by more than was allowed for, so records from this time were not read"
     KEY = "no charge from this time is known to be of these requests, so the key may have been another one"
     UNDATED = "it is not known when it was sent"
-    ADDRESS = "requests were sent to two addresses, and these records are of one"
+    ADDRESS = "requests were sent to two addresses, or with two keys, and these records are of one"
 
 
 @frozen
@@ -110,7 +112,7 @@ class Rules:
     steady: bool = True
     sure: bool = False
     alone: bool = False
-    #: Whether some of the requests may have gone to another address.
+    #: Whether some of the requests may have gone to another address, or with another key.
     elsewhere: bool = False
 
 
@@ -169,6 +171,8 @@ class _Own:
     #: The names that charges have for a model.
     names: defaultdict[str, set[str]] = field(factory=lambda: defaultdict(set))
     spread: tuple[float, float] | None = None
+    #: What request ids look like that charges have, too.
+    shapes: set[tuple[str, int]] = field(factory=set)
 
     def add(self, place: int, request: Sent, charge: Charge) -> None:
         if request.known == "lost":
@@ -179,6 +183,8 @@ class _Own:
                 None if usd is None or charge.usd is None else usd + charge.usd if usd else charge.usd,
                 billing_id or charge.billing_id,
             )
+        if charge.request_id is not None and charge.request_id == request.request_id:
+            self.shapes.add(_shape(charge.request_id))
         if request.model is not None:
             self.names[request.model].update(charge.models)
         if request.at is not None and charge.at is not None:
@@ -186,8 +192,17 @@ class _Own:
             low, high = self.spread or (after, after)
             self.spread = (min(low, after), max(high, after))
 
+    def knows(self, request_id: str | None) -> bool:
+        """Tell whether an id is of the kind that charges have."""
+        return request_id is not None and _shape(request_id) in self.shapes
+
     def __contains__(self, place: int) -> bool:
         return place in self.bills or place in self.lost
+
+
+def _shape(name: str) -> tuple[str, int]:
+    """Return what an id looks like: how it begins, and how long it is."""
+    return name[: next((place for place, letter in enumerate(name) if letter in "_-:"), 0)], len(name)
 
 
 class _Owners:
@@ -292,8 +307,8 @@ class _Names:
 class _Free:
     """The charges without a known owner: how many of them can be a request's."""
 
-    def __init__(self, charges: Sequence[Charge], names: _Names, span: tuple[float, float]) -> None:
-        self._names, (self._low, self._high) = names, span
+    def __init__(self, charges: Sequence[Charge], own: _Own, names: _Names, span: tuple[float, float]) -> None:
+        self._own, self._names, (self._low, self._high) = own, names, span
         dated: defaultdict[_Kind, list[float]] = defaultdict(list)
         undated: defaultdict[_Kind, int] = defaultdict(int)
         for one in charges:
@@ -309,7 +324,7 @@ class _Free:
     def any(self, request: Sent, at: float) -> bool:
         """Tell whether a charge can be a request's own."""
         for name in self._names.of_request(request):
-            kind = (name, request.request_id is not None, request.billing_id is not None)
+            kind = (name, self._own.knows(request.request_id), False)
             times = self._dated.get(kind, ())
             place = bisect_left(times, at + self._low)
             if self._undated.get(kind) or (place < len(times) and times[place] <= at + self._high):
@@ -339,7 +354,7 @@ class _Judge:
 
     def tell(self) -> None:
         """Fill in what was found."""
-        free = _Free(self.left, self._names, self.span)
+        free = _Free(self.left, self.own, self._names, self.span)
         told = (self.requests[place].at for place in (*self.own.bills, *self.own.lost))
         self._seen = sorted(at for at in told if at is not None)
         self._gaps = sorted(self._missing())
@@ -354,6 +369,8 @@ class _Judge:
     def _finding(self, place: int, request: Sent, free: _Free) -> Finding:
         if (own := self.own.lost.get(place)) is not None:
             return Finding(request.key, Verdict.BILLED, Why.ID, tuple(own), _sum(own))
+        if request.billing_id is not None:
+            return Finding(request.key, Verdict.BILLED, Why.TOLD)
         if (counted := self._counted.get(place)) is not None:
             return counted
         why = self._doubt(request, free)

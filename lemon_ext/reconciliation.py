@@ -20,6 +20,7 @@ from . import _clock
 from ._amount import dollars
 from ._core import Core
 from ._flow import Flow, Work
+from ._key import ApiKey
 from ._matching import Bill, Finding, Known, Matched, Rules, Sent, Verdict, match
 from ._usage import Charge, api_keys, fitting, usage
 from ._warn import warn
@@ -48,6 +49,8 @@ class Book(Protocol):
     def addresses(self) -> set[str]: ...
     @property
     def owned(self) -> frozenset[str]: ...
+    @property
+    def keys(self) -> set[str]: ...
     def sent(self) -> list[Sent]: ...
     def apply(self, lost: dict[int, Sent], matched: Matched, *, release: bool) -> tuple[int, int]: ...
 
@@ -248,11 +251,13 @@ def _reconciled(core: Core, book: Book, asked: _Asked, apply: bool) -> Flow[Reco
     until = None if last >= now else last
     key_id = asked.key_id
     if key_id is None:
-        key_id = _the_key((yield from api_keys(core.session, deadline)), asked.api_key)
+        key_id = _the_key(
+            (yield from api_keys(core.session, deadline)), asked.api_key, book.keys, core.session.base_url
+        )
     found = yield from usage(core.session, key_id, since, until, deadline, now)
     rules = Rules(
         now, since, until, asked.settle, asked.tolerance, found.steady, asked.key_id is not None, asked.alone,
-        len(book.addresses) > 1,
+        len(book.addresses) > 1 or len(book.keys) > 1,
     )  # fmt: skip
     matched = match(sent, found, rules, book.owned)
     result = Reconciliation(key_id, since, until, lost, matched, book, found.steady)
@@ -261,13 +266,15 @@ def _reconciled(core: Core, book: Book, asked: _Asked, apply: bool) -> Flow[Reco
     return result
 
 
-def _the_key(keys: Sequence[Any], given: str | None) -> str:
+def _the_key(keys: Sequence[Any], given: str | None, marks: set[str], base_url: str) -> str:
     """Return the id of the key that sent the requests. Raises ConfigurationError if that cannot be told."""
     key = (os.environ.get("LEMONDATA_API_KEY", "") if given is None else given).strip()
-    if key and len(found := list(fitting(keys, key))) == 1:
+    another = bool(key and marks) and ApiKey(key).fingerprint(base_url)[: journals.LETTERS] not in marks
+    if key and not another and len(found := list(fitting(keys, key))) == 1:
         return str(found[0].id)
     listed = "; ".join(f"{one.id} ({one.name or 'no name'}, {one.shown or 'not shown'})" for one in keys) or "none"
     why = "LEMONDATA_API_KEY is not set" if not key else "LEMONDATA_API_KEY can be none of them, or several"
+    why = "LEMONDATA_API_KEY is another one" if another else why
     raise ConfigurationError(
         f"Which key sent these requests cannot be told: {why}. Name it with --key-id (key_id=...). The keys of this "
         f"account: {listed}."
@@ -290,6 +297,7 @@ class _Batch:
     folder: Path
     ledger: Ledger | None
     addresses: set[str] = field(factory=set)
+    keys: set[str] = field(factory=set)
     owned: frozenset[str] = frozenset()
 
     def sent(self) -> list[Sent]:
@@ -299,6 +307,7 @@ class _Batch:
         with read_journal(self.folder) as journal:
             where = (journal.meta(name) for name in ("base_url", journals.ELSEWHERE))
             self.addresses = {address for address in where if address is not None}
+            self.keys = set((journal.meta(journals.KEYS) or "").split())
             running = journal.worked_on()
             same: dict[Any, Any] = {}
             return [_sent_row(one, running, same) for one in journal.billable()]
@@ -351,6 +360,7 @@ class _Calls:
     ledger: Ledger
     address: str
     owned: frozenset[str] = frozenset()
+    keys: set[str] = field(factory=set)
 
     @property
     def addresses(self) -> set[str]:

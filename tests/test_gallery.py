@@ -106,6 +106,10 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 "Look at your account before you send it again:",
                 "lemon resume 'my out' --resend-uncertain",
             ],
+            "billed": [
+                "It is billed, and its answer was lost. Another try is billed, too:",
+                "lemon resume 'my out' --resend-uncertain",
+            ],
             "failed": [
                 "It may have been billed all the same. For another try:",
                 "lemon resume 'my out' --resend-failed",

@@ -44,7 +44,10 @@ def verdicts(requests, charges, rules=RULES, **more):
         # an id decides, whatever model and time say
         ({"request_id": "r"}, [{"request_id": "r", "model": "x", "at": 9e5}], Verdict.BILLED, Why.ID),
         ({"billing_id": "b"}, [{"billing_id": "b", "request_id": None}], Verdict.BILLED, Why.ID),
-        ({"request_id": "r"}, [{"request_id": "other"}], Verdict.NOT_BILLED, Why.NONE),
+        ({"billing_id": "b"}, [], Verdict.BILLED, Why.TOLD),
+        # another id is another's, if it is of the kind that charges have: an error's may be a proxy's own
+        ({"request_id": "abc"}, [{"request_id": "xyz"}], Verdict.NOT_BILLED, Why.NONE),
+        ({"request_id": "cf-7f"}, [{"request_id": "xyz"}], Verdict.UNKNOWN, Why.FITS),
         # without one, what can be its own stands in the way
         ({}, [{}], Verdict.UNKNOWN, Why.FITS),
         ({"request_id": "r"}, [{"request_id": None}], Verdict.UNKNOWN, Why.FITS),

@@ -288,7 +288,21 @@ def test_a_batch_that_was_sent_to_two_addresses_releases_nothing(clock, tmp_path
     with pytest.warns(LemonWarning, match="goes on at http://lemon.emulator"):
         list(run_batch(None, folder, client=manager(api, AsyncLemon, KEY), gallery=False, max_images=0))
     found = reconcile(folder, client=manager(api), api_key=KEY)
-    assert found.findings[2].why.value == "requests were sent to two addresses, and these records are of one"
+    assert found.findings[2].why.value.startswith("requests were sent to two addresses, or with two keys")
+
+
+def test_a_batch_that_was_sent_with_two_keys_releases_nothing_and_another_key_is_refused(clock, tmp_path):
+    api, folder = account(clock), write_batch(tmp_path)
+    for key in (KEY, "sk-emul-another"):
+        list(run_batch(None, folder, client=manager(api, AsyncLemon, key), gallery=False, max_images=0))
+        with SqliteJournal.read(folder) as journal:
+            assert key not in str(journal.meta("keys"))
+        if key == KEY:
+            with pytest.raises(ConfigurationError, match="LEMONDATA_API_KEY is another one"):
+                reconcile(folder, client=manager(api), api_key="sk-emul-another")
+            assert verdicts(reconcile(folder, client=manager(api), api_key=KEY)) == TOLD
+    found = reconcile(folder, client=manager(api), key_id="key_1")
+    assert found.findings[2].why.value.startswith("requests were sent to two addresses, or with two keys")
 
 
 def test_the_token_goes_to_the_apis_origin_alone_and_is_never_told(clock, tmp_path):

@@ -43,7 +43,7 @@ from .columns import ID, Columns, carried_name
 from .engine import Engine, Options
 from .folder import mark, refuse_orphans, spare_pictures
 from .gallery import write_gallery
-from .journal import ELSEWHERE, UNPAID, Entry, Journal
+from .journal import ELSEWHERE, KEYS, UNPAID, Entry, Journal
 from .output import Progress, damage, export, outcome
 from .pictures import recognize
 from .rows import Row, read_rows
@@ -431,7 +431,7 @@ class _Batch:
             mark(journal)
             remove_stale_parts(self.folder)
             recognize(journal)
-            _note_address(journal, core.session.base_url)
+            _note_way(journal, core)
             options = self.options
             journal.release(
                 refused=options.resend_refused, uncertain=options.resend_uncertain, failed=options.resend_failed
@@ -489,8 +489,12 @@ def _spend(budget: Budget, journal: Journal) -> None:
     budget.check(rest)
 
 
-def _note_address(journal: Journal, base_url: str) -> None:
-    before = journal.meta("base_url")
+def _note_way(journal: Journal, core: Core) -> None:
+    """Note where the rows are sent, and which keys do it: an account's books are of one address and of one key."""
+    base_url, key = core.session.base_url, core.session.account[: journals.LETTERS]
+    before, keys = journal.meta("base_url"), (journal.meta(KEYS) or "").split()
+    if key and key not in keys:
+        journal.commit([journals.fact(KEYS, " ".join([*keys, key]))])
     if before is None:
         journal.commit([journals.fact("base_url", base_url)])
     elif before != base_url:

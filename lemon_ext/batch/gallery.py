@@ -55,12 +55,14 @@ _STATUSES: Final = {
     "failed": "Failed",
     "refused": "Refused",
 }
-#: What to do about a row without a picture, and with which command. A task is known of "accepted" rows.
+#: What to do about a row without a picture, and with which command. A task is known of "accepted"
+#: rows, a charge of "billed" ones.
 _ADVICE: Final = {
     "waiting": ("Not sent yet. To go on:", "{resume}"),
     "accepted": ("Accepted, not fetched yet. To go on:", "{resume}"),
     "unfetched": ("It is made and paid. To fetch it:", "{resume}"),
     "uncertain": ("Look at your account before you send it again:", "{resume} --resend-uncertain"),
+    "billed": ("It is billed, and its answer was lost. Another try is billed, too:", "{resume} --resend-uncertain"),
     "failed": ("It may have been billed all the same. For another try:", "{resume} --resend-failed"),
     "refused": (
         "The API did not accept it, and it is not billed. Mend it in the input, or send it again as it is:",

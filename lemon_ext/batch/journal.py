@@ -52,6 +52,9 @@ VERSION: Final = 2
 STATUSES: Final = ("unsent", "submitting", "waiting", "completed", "saved", "failed", "refused", "uncertain")
 #: The fact that says where rows were sent to besides `base_url`.
 ELSEWHERE: Final = "base_url_too"
+#: And the one that says with which keys: some letters of the fingerprint of each, with spaces between.
+KEYS: Final = "keys"
+LETTERS: Final = 4
 #: Nothing was billed for a row in these states, unless an earlier try of it is in doubt.
 UNPAID: Final = ("unsent", "refused")
 _PAID: Final = {"waiting": "is paid for", "completed": "is paid for", "saved": "is paid for"}
