@@ -1,68 +1,16 @@
 """A client for LemonData's image API: it validates first, waits until done, and never pays twice.
 
-Importing this package costs next to nothing: each public name is loaded when it is first used.
+Importing this package costs next to nothing: each public name is loaded when it is first used. Editors and type
+checkers read ``__init__.pyi``.
 """
 
 from __future__ import annotations
 
 from importlib import import_module
 
-TYPE_CHECKING = False  # `typing` itself would cost more than all the rest of this module
-if TYPE_CHECKING:
-    from ._api import Record as Record
-    from ._response import APIResponse as APIResponse
-    from .batch import arun_batch as arun_batch
-    from .batch import run_batch as run_batch
-    from .capabilities import ModelCapabilities as ModelCapabilities
-    from .capabilities import Violation as Violation
-    from .capabilities import check as check
-    from .capabilities import violations as violations
-    from .client import AsyncImageTask as AsyncImageTask
-    from .client import AsyncLemon as AsyncLemon
-    from .client import ImageTask as ImageTask
-    from .client import Lemon as Lemon
-    from .errors import APIConnectionError as APIConnectionError
-    from .errors import APIStatusError as APIStatusError
-    from .errors import APITimeoutError as APITimeoutError
-    from .errors import AuthenticationError as AuthenticationError
-    from .errors import BadRequestError as BadRequestError
-    from .errors import BudgetError as BudgetError
-    from .errors import CapabilityError as CapabilityError
-    from .errors import ConfigurationError as ConfigurationError
-    from .errors import ConflictError as ConflictError
-    from .errors import DownloadError as DownloadError
-    from .errors import InsufficientBalanceError as InsufficientBalanceError
-    from .errors import JournalError as JournalError
-    from .errors import LemonError as LemonError
-    from .errors import LemonWarning as LemonWarning
-    from .errors import MissingKeyError as MissingKeyError
-    from .errors import ModerationError as ModerationError
-    from .errors import ModerationStatusError as ModerationStatusError
-    from .errors import ModerationTaskError as ModerationTaskError
-    from .errors import NotFoundError as NotFoundError
-    from .errors import PayloadTooLargeError as PayloadTooLargeError
-    from .errors import PermissionDeniedError as PermissionDeniedError
-    from .errors import RateLimitError as RateLimitError
-    from .errors import ResponseError as ResponseError
-    from .errors import SaveError as SaveError
-    from .errors import ServerError as ServerError
-    from .errors import SubmissionUncertainError as SubmissionUncertainError
-    from .errors import TaskCancelledError as TaskCancelledError
-    from .errors import TaskError as TaskError
-    from .errors import TaskFailedError as TaskFailedError
-    from .errors import TaskNotFoundError as TaskNotFoundError
-    from .errors import TaskTimeoutError as TaskTimeoutError
-    from .errors import UnreadableSubmissionError as UnreadableSubmissionError
-    from .interop import apoll_until_done as apoll_until_done
-    from .interop import poll_until_done as poll_until_done
-    from .reconciliation import Reconciliation as Reconciliation
-    from .reconciliation import areconcile as areconcile
-    from .reconciliation import reconcile as reconcile
-    from .results import Image as Image
-    from .results import ImageResult as ImageResult
-    from .rows import read_rows as read_rows
-
 __version__ = "0.1.0"
+
+# A new name stands here and in __init__.pyi: `typing.TYPE_CHECKING` would cost more than all the rest of this module.
 
 _HOMES = {
     "capabilities": ("ModelCapabilities", "Violation", "check", "violations"),
@@ -114,14 +62,12 @@ _HOME = {name: home for home, names in _HOMES.items() for name in names}
 __all__ = (*sorted(_HOME), "__version__")
 
 
-if not TYPE_CHECKING:  # a type checker would take any name for granted
-
-    def __getattr__(name: str) -> object:
-        if name not in _HOME:
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        value = getattr(import_module(f".{_HOME[name]}", __name__), name)
-        globals()[name] = value
-        return value
+def __getattr__(name: str) -> object:
+    if name not in _HOME:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_HOME[name]}", __name__), name)
+    globals()[name] = value
+    return value
 
 
 def __dir__() -> list[str]:

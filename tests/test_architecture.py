@@ -166,14 +166,34 @@ def test_the_public_names_are_those_of_the_design():
 
 
 def test_every_public_name_can_be_imported_and_is_seen_by_type_checkers():
-    tree = ast.parse((PACKAGE / "__init__.py").read_text(encoding="utf-8"))
-    block = next(node for node in tree.body if isinstance(node, ast.If))
-    typed = {alias.asname for node in block.body if isinstance(node, ast.ImportFrom) for alias in node.names}
+    stub = ast.parse((PACKAGE / "__init__.pyi").read_text(encoding="utf-8"))
+    typed = {alias.asname for node in stub.body if isinstance(node, ast.ImportFrom) for alias in node.names}
     assert typed | {"__version__"} == set(lemon_ext.__all__)
     for name in lemon_ext.__all__:
         assert getattr(lemon_ext, name) is not None
     with pytest.raises(AttributeError, match="has no attribute 'Lemmon'"):
         lemon_ext.Lemmon  # noqa: B018
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("code", "names"),
+    [
+        ("import lemon_ext\nlemon_ext.", set(lemon_ext.__all__) - {"__version__"}),
+        ("from lemon_ext import Lemon\nLemon().images.", {"generate", "submit", "edit", "create_variation"}),
+        ("import lemon_ext\nlemon_ext.Lemon().images.generate('a', mod", {"model="}),
+        ("from lemon_ext import Lemon\nLemon().images.generate('a')[0].", {"url", "save", "aread"}),
+        ("from lemon_ext import emulator\nemulator.", {"Emulator", "KEY", "serve"}),
+    ],
+)
+def test_an_editor_completes_it(code, names, tmp_path, monkeypatch):
+    """As jedi does: behind IPython, notebooks and many an editor."""
+    jedi = pytest.importorskip("jedi", reason="it is a development tool")
+    monkeypatch.setattr(jedi.settings, "cache_directory", str(tmp_path))
+    project = jedi.Project(str(ROOT), added_sys_path=[str(ROOT), str(ROOT / "generated")])
+    line = code.rpartition("\n")[2]
+    found = jedi.Script(code, project=project).complete(code.count("\n") + 1, len(line))
+    assert names - {one.name for one in found} == set()
 
 
 @pytest.mark.parametrize("room", ROOMS)
