@@ -8,7 +8,7 @@ PIP := $(PYTHON) -m pip --python $(RUN) --disable-pip-version-check --quiet
 SOURCES := PYTHONPATH=generated:.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-scale scale-run random-run check lint types layers regen follow drift regen-check lint-contract bench lock locks-check newest lowest clean
+.PHONY: help demo test test-scale scale-run random-run check lint types layers regen follow drift regen-check lint-contract bench lock locks-check newest lowest docs clean
 
 help: ## show this
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -79,6 +79,8 @@ lock: ## pin the dependencies again (needs uv)
 	@for f in "run" "test --group test" "dev --group dev"; do set -- $$f; \
 	uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
 	  --no-header --no-annotate --no-strip-extras pyproject.toml --extra all $$2 $$3 -o tools/locks/$$1.txt || exit 1; done
+	@uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-emit-find-links \
+	  --no-header --no-annotate --no-strip-extras --group docs -o tools/locks/docs.txt
 
 locks-check: ## resolve the locks with old and new pips, on every Python here
 	@$(PYTHON) tools/environments.py locks
@@ -86,8 +88,16 @@ locks-check: ## resolve the locks with old and new pips, on every Python here
 newest lowest: ## run the tests on the newest, or the lowest, versions of everything (the lowest need uv)
 	@$(PYTHON) tools/environments.py $@
 
+docs: .venv-docs/stamp ## the manual as a site, with its links checked: site/index.html
+	@.venv-docs/bin/python tools/manual.py
+
+.venv-docs/stamp: tools/locks/docs.txt
+	@$(PYTHON) -m venv --without-pip .venv-docs
+	@$(PYTHON) -m pip --python .venv-docs/bin/python --disable-pip-version-check --quiet install --require-hashes -r $<
+	@touch $@
+
 clean: ## remove what make made
-	rm -rf .venv .venv-* demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
+	rm -rf .venv .venv-* site demo-output .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .coverage
 
 $(RUN):
 	@test -n "$(PYTHON)" || { echo "Python 3.11 or newer is needed; set PYTHON=/path/to/python3.11"; exit 1; }

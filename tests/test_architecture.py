@@ -353,7 +353,7 @@ def committed():
 
 def test_locks_hold_versions_and_hashes_and_no_address(committed):
     locks = [name for name in committed if name.startswith("tools/locks/")]
-    assert len(locks) == 3
+    assert len(locks) == 4
     for name in locks:
         for word in (
             "http:",

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 
 ROOT: Final = Path(__file__).resolve().parent.parent
-LOCKS: Final = ("run", "test", "dev")
+LOCKS: Final = ("run", "test", "dev", "docs")
 OLDEST: Final = (3, 11)
 SUPPORTED: Final = (OLDEST, (3, 12), (3, 13))
 #: Pips of Debian 12 and of the releases of Python 3.11. They do not start on a later Python.
