@@ -27,7 +27,10 @@ _SUFFIXES: Final = frozenset({*SUFFIXES.values(), ".jpeg"})
 def file_stem(prompt: str | None) -> str:
     """Return a file name without suffix, made of a prompt's words: safe on every system, and inside any folder."""
     words = re.sub(r"[^\w]+", "-", (prompt or "").lower()).strip("-_")
-    words = words.encode()[:LONGEST_STEM].decode(errors="ignore").strip("-_")  # not half a character
+    if len(words.encode()) > LONGEST_STEM:
+        cut = words.encode()[: LONGEST_STEM + 1].decode(errors="ignore")  # not half a character
+        whole = cut.rpartition("-")[0]  # not half a word, unless one is as long as that
+        words = (whole or cut.encode()[:LONGEST_STEM].decode(errors="ignore")).strip("-_")
     return "image" if not words or words in _RESERVED else words
 
 
@@ -154,7 +157,9 @@ class PartFile(Target):
         """Give the file its name, with the suffix its bytes call for, and return it.
 
         In a folder, ``stem`` and the next free number make the name. A ``remark`` goes before the suffix, and a free
-        name is picked then, too. Raises FileExistsError for a name that is taken; ``free``: picks a free one.
+        name is picked then, too. Raises FileExistsError for a name that is taken; ``free``: picks a free one. What
+        ``overwrite`` replaces is a file of the very name that was given: where the bytes call for another suffix than
+        it has, a free name is picked.
         """
         self._sync()
         path = self._path
@@ -163,7 +168,9 @@ class PartFile(Target):
         if suffix is None:
             path = path if path.suffix else Path(f"{path}.bin")
         elif not _fits(path.suffix, suffix):
-            path = path.with_suffix(suffix) if path.suffix.lower() in _SUFFIXES else Path(f"{path}{suffix}")
+            corrected = path.suffix.lower() in _SUFFIXES
+            path = path.with_suffix(suffix) if corrected else Path(f"{path}{suffix}")
+            free = free or (corrected and overwrite)
         if (remark and not overwrite) or free:
             return self._place_free(f"{path.stem}{remark}", path.suffix)
         if remark:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -146,7 +147,7 @@ def test_a_dry_run_counts_and_sends_nothing(rows, emulator, monkeypatch):
     )
     shown = json.loads(lemon("batch", file, "--dry-run", "--json").stdout)
     assert shown.pop("cost") == {"usd": "0.145", "about": True, "unknown": 0, "unknown_models": []}
-    assert shown == {"rows": 2, "images": 4, "models": {"dall-e-3": 1, "flux-pro": 1}}
+    assert shown == {"rows": 2, "images": 4, "models": {"dall-e-3": 1, "flux-pro": 1}, "others": 0}
     assert emulator.requests == []
     assert not Path("out").exists()
 
@@ -213,24 +214,39 @@ def test_many_wrong_rows_are_not_told_one_by_one(rows):
     assert f"lemon: More rows went wrong. {Path('out/results.jsonl')} lists all of them." in told
 
 
-def test_the_limit_of_images_stops_the_sending_and_names_the_command_to_go_on_with(rows, emulator, server):
+def test_the_limit_of_images_stops_the_sending_and_tells_which_would_do(rows, emulator, server):
+    """The same command again would meet the limit at once, so the exit code does not tell a loop to go on."""
     file = rows("a", "b", "c", name="rows.txt")
     result = lemon("batch", file, "-o", "out", "--max-images", "2", "--base-url", server.url, "-m", "dall-e-2")
-    assert result.exit_code == 7
+    assert result.exit_code == 8
     assert emulator.images == 2
     told = result.stderr.splitlines()
     assert told[0] == "lemon: warning: Nothing more is sent: the next row would exceed 2 images."
     assert told[-2:] == [
         "lemon: 2 of 3 rows saved (2 images), 1 not sent.",
-        f"  next: lemon resume --base-url {server.url} -- out",
+        (
+            "lemon: 1 not sent, because of the limit. To send them, raise it: lemon resume --max-images 3 "
+            f"--base-url {server.url} -- out"
+        ),
     ]
+    again = lemon("resume", "out", "--max-images", "2")
+    assert (again.exit_code, "next:" in again.stderr, emulator.images) == (8, False, 2)
     assert lemon("resume", "out").exit_code == 0
     assert emulator.images == 3
 
 
 def test_what_was_free_does_not_go_on_where_it_is_billed(rows):
     result = lemon("batch", rows("a", "b", name="rows.txt"), "-o", "out", "--max-images", "1", "--emulator")
-    assert result.stderr.splitlines()[-1] == "  next: lemon resume --emulator -- out"
+    assert result.stderr.splitlines()[-1].endswith(" raise it: lemon resume --max-images 2 --emulator -- out")
+
+
+def test_running_tasks_beside_a_limit_are_worth_another_run(rows, emulator):
+    emulator.task_seconds = 60.0
+    file = rows("a", "b", name="rows.txt")
+    options = ("-m", "midjourney", "--max-images", "1", "--deadline", "0.3")
+    result = lemon("batch", file, "-o", "out", *options)
+    assert result.exit_code == 7
+    assert "  next: lemon resume --max-images 1 -- out" in result.stderr.splitlines()
 
 
 @pytest.mark.parametrize(
@@ -256,11 +272,70 @@ def test_status_counts_rows_and_names_the_next_command(rows):
     assert (shown["total"], shown["saved"], shown["unsent"], shown["next"]) == (2, 1, 1, "lemon resume -- out")
 
 
+def test_status_names_what_can_be_sent_again_as_the_run_did(rows):
+    file = rows("a [fault:task_failed]", "b [fault:drop_after]", "c [fault:error_403]", name="rows.txt")
+    ended = lemon("batch", file, "-o", "out", *FAST).stderr.splitlines()
+    told = lemon("status", "out").stderr.splitlines()
+    assert told == [text for text in ended if "lemon resume" in text]
+    assert [text.split("lemon resume ")[1] for text in told] == [
+        "--resend-uncertain -- out", "--resend-refused -- out", "--resend-failed -- out",
+    ]  # fmt: skip
+
+
+def test_a_dry_run_in_a_begun_folder_counts_what_is_left(rows, emulator):
+    file = rows("a", "b [fault:error_403]", "c", "d", name="rows.txt")
+    lemon("batch", file, "-o", "out", "--max-images", "2", "--concurrency", "1", *FAST)
+    before = (emulator.charges, sorted(path.name for path in Path("out").iterdir()))
+    Path("out/journal.sqlite3").chmod(0o400)
+    result = lemon("batch", file, "-o", "out", "--dry-run")
+    assert result.exit_code == 0
+    assert result.stdout.startswith("1 row for 1 image left to send. 3 more in out are done or under way. Nothing was ")
+    again = json.loads(lemon("batch", file, "-o", "out", "--dry-run", "--json", "--resend-refused").stdout)
+    assert (again["rows"], again["others"]) == (2, 2)
+    Path(file).write_text(Path(file).read_text() + "e\nf\n")
+    more = lemon("batch", file, "-o", "out", "--dry-run").stdout
+    assert more.startswith("3 rows for 3 images left to send. 3 more in out")
+    Path(file).write_text("z\n" + Path(file).read_text())
+    other = lemon("batch", file, "-o", "out", "--dry-run")
+    assert (other.exit_code, "The input is not the one this folder was started with" in other.stderr) == (2, True)
+    assert (emulator.charges, sorted(path.name for path in Path("out").iterdir())) == before
+
+
+def test_a_dry_run_of_a_finished_folder_has_nothing_to_count(rows):
+    file = rows("a", name="rows.txt")
+    lemon("batch", file, "-o", "out")
+    done = lemon("batch", file, "-o", "out", "--dry-run")
+    assert done.stdout == "0 rows for 0 images left to send. 1 more in out are done or under way. Nothing was sent.\n"
+
+
+def test_a_finished_folder_needs_no_key(rows, emulator, monkeypatch):
+    """Finished is what another run does nothing for, also with rows that have failed, and may be billed."""
+    lemon("batch", rows("a", "b [fault:task_failed]", name="rows.txt"), "-o", "out", *FAST)
+    monkeypatch.delenv("LEMONDATA_API_KEY")
+    asked = len(emulator.requests)
+    Path("out/results.jsonl").unlink()
+    result = lemon("resume", "out")
+    assert (result.exit_code, result.stdout) == (8, PATHS)
+    assert "1 failed." in result.stderr
+    assert lemon("resume", "out", "--resend-failed").exit_code == 2  # that needs one
+    assert len(emulator.requests) == asked
+
+
+def test_a_page_of_somebody_else_is_not_shown_as_the_gallery(rows):
+    Path("out").mkdir()
+    Path("out/index.html").write_text("<h1>my page</h1>")
+    result = lemon("batch", rows("a", name="rows.txt"), "-o", "out")
+    assert (result.exit_code, result.stdout) == (0, f"{Path('out/results.jsonl')}\n")
+    assert "is not a gallery of this program, so it stays as it is" in result.stderr
+    assert Path("out/index.html").read_text() == "<h1>my page</h1>"
+
+
 def test_status_says_when_a_process_is_working_there(rows):
     lemon("batch", rows("a", "b", name="rows.txt"), "-o", "out", "--max-images", "1")
     with SqliteJournal.open(Path("out")):
         result = lemon("status", "out")
-        assert result.stderr == "lemon: A process is working there.\n"
+        told = r"lemon: A process is working there, \d+ a minute, about (\d+ h )?(\d+ min )?\d+ (s|min) left\.\n"
+        assert re.fullmatch(told, result.stderr)
         shown = json.loads(lemon("status", "out", "--json").stdout)
         assert (shown["working"], shown["next"]) == (True, None)
     assert json.loads(lemon("status", "out", "--json").stdout)["working"] is False

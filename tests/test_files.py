@@ -35,7 +35,47 @@ from tests.pictures import PNG
 def test_names_cannot_leave_the_folder(prompt, stem):
     assert file_stem(prompt) == stem
     assert len(file_stem("고양이" * 100).encode()) <= 48
-    assert file_stem("word " * 200_000) == "word-word-word-word-word-word-word-word-word-wor"
+    assert file_stem("word " * 200_000) == "word-word-word-word-word-word-word-word-word"
+
+
+@pytest.mark.parametrize(
+    ("prompt", "stem"),
+    [
+        ("a photograph of a lighthouse at dusk, with gulls", "a-photograph-of-a-lighthouse-at-dusk-with-gulls"),
+        ("a photograph of a lighthouse at dusk, with gulls around", "a-photograph-of-a-lighthouse-at-dusk-with-gulls"),
+        ("a photograph of a lighthouse at midnight, with seagulls", "a-photograph-of-a-lighthouse-at-midnight-with"),
+        ("x" * 47 + " y", "x" * 47),
+        ("x" * 48 + " y", "x" * 48),
+        ("x" * 49 + " y", "x" * 48),
+        ("해" * 20, "해" * 16),
+    ],
+)
+def test_names_are_cut_at_the_end_of_a_word(prompt, stem):
+    assert file_stem(prompt) == stem
+
+
+@pytest.mark.parametrize("there", [True, False])
+def test_a_suffix_that_is_corrected_replaces_no_other_file(tmp_path, there):
+    """-o hero.jpg --overwrite, and a PNG comes: hero.png was not named, and stays."""
+    for name in ("hero.jpg", "hero.png")[: 1 + there]:
+        (tmp_path / name).write_bytes(b"mine")
+    with PartFile(tmp_path / "hero.jpg") as part:
+        part.write(PNG)
+        path = part.place("a-cat", ".png", overwrite=True)
+    assert path == tmp_path / ("hero-2.png" if there else "hero.png")
+    assert path.read_bytes() == PNG
+    assert (tmp_path / "hero.jpg").read_bytes() == b"mine"
+
+
+@pytest.mark.parametrize(
+    ("given", "name"), [("hero.png", "hero.png"), ("hero", "hero.png"), ("hero.v2", "hero.v2.png")]
+)
+def test_the_name_that_was_given_is_replaced(tmp_path, given, name):
+    (tmp_path / name).write_bytes(b"mine")
+    with PartFile(tmp_path / given) as part:
+        part.write(PNG)
+        assert part.place("a-cat", ".png", overwrite=True) == tmp_path / name
+    assert (tmp_path / name).read_bytes() == PNG
 
 
 def put(path, stem="", data=PNG, **options):

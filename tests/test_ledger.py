@@ -202,6 +202,13 @@ def test_tasks_are_listed_and_the_last_one_is_fetched(emulator, path, tmp_path):
     assert [line[0] for line in lines(path)] == ["saved", "saved"]
 
 
+def test_a_task_by_its_id_alone_is_named_after_its_prompt(emulator, path, tmp_path):  # noqa: F811
+    """After a timeout the message names `lemon task ID --wait`. The ledger knows the prompt."""
+    lemon("generate", "a white cat", "-m", "midjourney", "--no-wait")
+    (call,) = Ledger(path).calls()
+    assert lemon("task", call.task_id, "--wait", "--poll-interval", "0.02").stdout == "a-white-cat.png\n"
+
+
 def test_resume_without_a_folder_goes_on_with_what_waits(emulator, path):  # noqa: F811
     lemon("generate", "one", "two", "-m", "midjourney", "--no-wait")
     lemon("generate", "lost [fault:drop_after]", "-m", "midjourney")

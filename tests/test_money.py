@@ -302,11 +302,12 @@ def test_generate_keeps_to_a_budget(emulator, options, code, charges, said):  # 
 def test_a_batch_that_stopped_at_its_budget_goes_on_with_it(emulator, tmp_path):  # noqa: F811
     (tmp_path / "rows.txt").write_text("a cat\na dog\na bird\n")
     first = lemon("batch", "rows.txt", "-o", "out", "--budget", "0.09")
-    assert (first.exit_code, emulator.charges) == (7, 2)
+    assert (first.exit_code, emulator.charges) == (8, 2)
     assert (
         "Nothing more is sent: the next request costs $0.04, and $0.08 of the budget of $0.09 is spent." in first.stderr
     )
-    assert "next: lemon resume --budget 0.09 -- out" in first.stderr
+    assert "next:" not in first.stderr
+    assert "1 not sent, because of the limit. To send them, raise it: lemon resume --budget 0.12 -- out" in first.stderr
     second = lemon("resume", "out", "--budget", "0.12")
     assert (second.exit_code, emulator.charges) == (0, 3)
 

@@ -22,6 +22,7 @@ from anyio.to_thread import run_sync
 from attrs import define, evolve, field, frozen
 from lemon_client.model_table import PARAMETERS
 
+from lemon_ext import _clock
 from lemon_ext._amount import amount
 from lemon_ext._core import Core, Validation
 from lemon_ext._files import remove_stale_parts
@@ -47,7 +48,7 @@ from .journal import ELSEWHERE, KEYS, UNPAID, Entry, Journal
 from .output import Progress, damage, export, outcome
 from .pictures import recognize
 from .rows import Row, read_rows
-from .stores import open_journal, read_journal
+from .stores import copied_journal, open_journal, read_journal
 from .validate import Checks, Grid, Requests, checked, spooled
 
 __all__ = (
@@ -57,6 +58,7 @@ __all__ = (
     "address_shown",
     "arun_batch",
     "as_kinds",
+    "batch_needs",
     "batch_status",
     "cell_value",
     "export_results",
@@ -72,6 +74,8 @@ THREADS: Final = 32
 UNREAD: Final = 1000
 #: Seconds after which the batch notices at the latest that it is to end.
 ATTENTION: Final = 0.1
+#: Seconds by which the rate of a batch at work is told.
+LATELY: Final = 300.0
 #: Rows that are named in a message.
 NAMED: Final = 20
 
@@ -80,12 +84,15 @@ OnProgress = Callable[[Progress], object]
 
 @frozen
 class Plan:
-    """What a batch would send: ``rows`` requests, ``images`` asked for in all, the rows of each model, and the cost."""
+    """What a batch would send: ``rows`` requests, ``images`` asked for in all, the rows of each model, and the cost.
+    ``others`` are rows of a begun folder that nothing is sent for: they have ended, or are under way.
+    """
 
     rows: int
     images: int
     models: Mapping[str, int]
     cost: Estimate
+    others: int = 0
 
 
 def plan_batch(
@@ -99,20 +106,34 @@ def plan_batch(
     grid: Grid | None = None,
     fan_out: bool = False,
     validation: Validation = "strict",
+    folder: str | os.PathLike[str] | None = None,
+    resend_refused: bool = False,
+    resend_uncertain: bool = False,
+    resend_failed: bool = False,
 ) -> Plan:
     """Check every row and count what would be sent. Nothing is sent, written or billed.
 
-    Raises CapabilityError naming every row that is wrong.
+    With a ``folder`` that a batch has begun in, what is left is counted, and what `run_batch` would send again with
+    ``resend_refused`` and so on. Raises CapabilityError naming every row that is wrong, and then JournalError for a
+    folder that holds another batch.
     """
-    rows = images = 0
+    rows = images = others = 0
     models: dict[str, int] = {}
     cost = Estimate()
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
-    for row in checked(requests, checks, validation):
-        rows, images = rows + 1, images + row.images
-        models[row.request["model"]] = models.get(row.request["model"], 0) + 1
-        cost.add(row.request, row.images)
-    return Plan(rows, images, models, cost)
+    with ExitStack() as closing:
+        left: Iterator[Any] = checked(requests, checks, validation)
+        if folder is not None and (journal := copied_journal(Path(folder))) is not None:
+            closing.enter_context(journal)
+            incoming = closing.enter_context(spooled(requests, checks, validation, Estimate()))
+            journal.take_in(incoming or ())
+            journal.release(refused=resend_refused, uncertain=resend_uncertain, failed=resend_failed)
+            left, others = journal.entries("unsent"), journal.count() - journal.counts().get("unsent", 0)
+        for row in left:
+            rows, images = rows + 1, images + row.images
+            models[row.request["model"]] = models.get(row.request["model"], 0) + 1
+            cost.add(row.request, row.images)
+    return Plan(rows, images, models, cost, others)
 
 
 def run_batch(
@@ -260,14 +281,30 @@ async def arun_batch(
 def batch_status(folder: str | os.PathLike[str], *, journal: str | None = None) -> Progress:
     """Return how far the batch in a folder is, also while another process works on it. Raises JournalError.
 
-    Where the journal is in a database, its address will do in the place of the folder. A batch that was ended before it
-    had begun has no rows: its ``total`` is 0.
+    While a process works there, ``per_minute`` and ``left_seconds`` go by the last minutes. Where the journal is in a
+    database, its address will do in the place of the folder. A batch that was ended before it had begun has no rows:
+    its ``total`` is 0.
     """
+    now = _clock.wall()
     with read_journal(folder, journal) as found:
         counts, images, working, billed = found.counts(), found.saved_images(), found.worked_on(), found.billed()
+        ended, first = found.ended_since(now - LATELY) if working else (0, now)
         if not counts and found.path is not None:
             refuse_orphans(Path(folder))
-    return evolve(Progress.of(counts, images), working=working, billed=billed)
+    elapsed = min(now - first, LATELY)
+    progress = Progress.of(counts, images, ended=ended, elapsed=elapsed)
+    return evolve(progress, working=working, billed=billed, elapsed=0.0)
+
+
+def batch_needs(folder: str | os.PathLike[str], *, journal: str | None = None) -> tuple[int, Decimal]:
+    """Return the limits with which the whole batch in a folder could be sent: ``max_images``, and a ``budget`` as far
+    as prices are known. Raises JournalError.
+    """
+    budget = Budget(0)
+    with read_journal(folder, journal) as found:
+        images = found.images_sent() + sum(entry.images for entry in found.entries("unsent"))
+        rest = _spend(budget, found, ("unsent",))
+    return images, budget.spent + rest.usd
 
 
 def address_shown(journal: str) -> str:
@@ -403,6 +440,7 @@ class _Batch:
             elapsed=engine.elapsed,
             idle=engine.idle,
             stopped=engine.stopped,
+            limited=engine.limited,
             outage=engine.outage,
         )
         try:
@@ -437,7 +475,7 @@ class _Batch:
                 refused=options.resend_refused, uncertain=options.resend_uncertain, failed=options.resend_failed
             )
             if budget is not None:
-                _spend(budget, journal)
+                budget.check(_spend(budget, journal))
             undo.pop_all()
         return journal
 
@@ -473,20 +511,20 @@ def _left(journal: Journal) -> str | None:
     return f"The batch in {journal.folder}: {'; '.join(parts)}. Go on with `lemon resume`, or run_batch(None, folder)."
 
 
-def _spend(budget: Budget, journal: Journal) -> None:
-    """Count what earlier runs have spent, or may have, and check that the rest can be paid at all."""
+def _spend(budget: Budget, journal: Journal, unpaid: Sequence[str] = UNPAID) -> Estimate:
+    """Count what earlier runs have spent, or may have, and return what the rest costs."""
     rest = Estimate()
     for entry in journal.entries():
         price = quote(entry.request, entry.images).usd or Decimal(0)
         if entry.doubts:
             budget.commit((entry.row, "earlier"), price * entry.doubts)
         if entry.status in UNPAID:
-            if not entry.damage:  # such a row is not sent
+            if entry.status in unpaid and not entry.damage:  # such a row is not sent
                 rest.add(entry.request, entry.images)
         else:
             cost = amount(entry.cost)
             budget.commit(entry.row, price if cost is None else cost)
-    budget.check(rest)
+    return rest
 
 
 def _note_way(journal: Journal, core: Core) -> None:

@@ -163,6 +163,8 @@ class Engine:
         self.counts: dict[str, int] = {}
         self.images = self.ended = 0
         self.stopped: str | None = None
+        #: Whether it is a limit of the user's that stopped it.
+        self.limited = False
         self._journal, self._writer, self._options = journal, Writer(journal), options
         self._core, self._driven, self._emit, self._changed = core, drive, emit, changed
         self._reach = Reach(options.give_up_after)
@@ -214,8 +216,9 @@ class Engine:
         """The present outage, if there is one."""
         return self._reach.shown(_clock.monotonic())
 
-    def stop(self, reason: str, *, leave: bool = True) -> None:
+    def stop(self, reason: str, *, leave: bool = True, limited: bool = False) -> None:
         """Send nothing more. With ``leave``, do not wait for running tasks either: another run goes on with them."""
+        self.limited = self.limited or (limited and self.stopped is None)
         self.stopped = self.stopped or reason
         self._leaving = self._leaving or leave
         if self._leaving and not self._reach.is_open:
@@ -332,7 +335,7 @@ class Engine:
         entry = self._again[0][2] if again else self._ahead[0]
         most, folder = self._options.max_images, self._journal.folder
         if most is not None and self._images_sent + entry.images > most:
-            self.stop(f"the next row would exceed {count(most, 'image')}", leave=False)
+            self.stop(f"the next row would exceed {count(most, 'image')}", leave=False, limited=True)
             return None
         if shutil.disk_usage(folder).free < MIN_FREE:
             self.stop(f"less than {MIN_FREE // 2**20} MiB are free in {folder}", leave=False)
@@ -352,7 +355,7 @@ class Engine:
         cost = quote(entry.request, entry.images).usd
         if budget.reserve(entry.row, cost):
             return True
-        self.stop(budget.refusal(cost), leave=False)
+        self.stop(budget.refusal(cost), leave=False, limited=True)
         return False
 
     def _unreserve(self, entry: Entry) -> None:

@@ -30,7 +30,7 @@ from lemon_ext.capabilities import asked
 from .columns import carried_name
 from .output import RESULTS
 
-__all__ = ("write_gallery",)
+__all__ = ("is_ours", "write_gallery")
 
 PAGE: Final = "index.html"
 #: What tells our page from one that somebody else put there.
@@ -115,6 +115,16 @@ def write_gallery(folder: str | os.PathLike[str], *, title: str | None = None) -
         kept = _title_of(page)
         write_whole(page, _page(results, folder.resolve().name, kept if title is None else title.strip()))
     return page
+
+
+def is_ours(file: Path) -> bool:
+    """Tell whether a file of a batch's folder is there, and, of a page, whether it is a gallery of ours."""
+    if file.name != PAGE:
+        return file.exists()
+    try:
+        return file.exists() and _title_of(file) is not None
+    except OSError:
+        return False
 
 
 def _title_of(page: Path) -> str:

@@ -296,6 +296,12 @@ class Journal(ABC):
                 counts[known] = counts.get(known, 0) + count
             return counts
 
+    def ended_since(self, since: float) -> tuple[int, float]:
+        """Return how many rows have ended since a Unix second, and when the first of them was submitted."""
+        sql = "SELECT count(*) AS many, min(submitted_at) AS first FROM rows WHERE finished_at >= ?"
+        found = self._one(f"{sql}{self._scope}", (since,))
+        return int(found["many"]), float(found["first"] or since)
+
     def images_sent(self) -> int:
         """Return how many images were asked for in requests that were, or may have been, accepted."""
         sent = "CASE WHEN status IN ('unsent', 'refused') THEN 0 ELSE 1 END"
@@ -527,6 +533,17 @@ class SqliteJournal(Journal):
                 journal.close()
                 raise
             return journal
+
+    @classmethod
+    def copy(cls, folder: Path) -> SqliteJournal:
+        """Return a copy in memory, to try what a run would do."""
+        copy = cls(folder, sqlite3.connect(":memory:", isolation_level=None), None)
+        with cls.read(folder) as found, _explained(found.path):
+            found._database.backup(copy._database)
+            if copy._is_empty():
+                copy._database.executescript(_SCHEMA)
+            copy._migrate()
+        return copy
 
     def close(self) -> None:
         """Close the journal and let another process have the folder."""

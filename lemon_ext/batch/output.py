@@ -29,8 +29,9 @@ class Progress:
     """How far a batch is, in rows. ``images`` are saved ones; ``per_minute`` rows have ended a minute in this run, and
     ``left_seconds`` is what is left at that rate, None until that can be told. ``elapsed`` is the seconds since this
     run began; the rate leaves out times in which the API could not be reached, and ``outage`` is the present one.
-    ``stopped`` says why nothing more is sent. Of `batch_status` alone are ``working``, whether a process is working
-    there, and ``billed``, how many of the uncertain rows are billed, as `reconcile` has found.
+    ``stopped`` says why nothing more is sent, and ``limited`` that it is a limit of yours, which another run would meet
+    at once. Of `batch_status` alone are ``working``, whether a process is working there, and ``billed``, how many of
+    the uncertain rows are billed, as `reconcile` has found.
     """
 
     total: int
@@ -47,6 +48,7 @@ class Progress:
     per_minute: float = 0.0
     left_seconds: float | None = None
     stopped: str | None = None
+    limited: bool = False
     working: bool = False
     outage: Outage | None = None
     billed: int = 0
@@ -61,6 +63,7 @@ class Progress:
         elapsed: float = 0.0,
         idle: float = 0.0,
         stopped: str | None = None,
+        limited: bool = False,
         outage: Outage | None = None,
     ) -> Progress:
         """Make one of a journal's counts, and of how many rows have ended in this run. ``idle``: seconds of outages."""
@@ -69,7 +72,8 @@ class Progress:
         if ended and outage is None and (worked := elapsed - idle) > 0:
             left = known["unsent"] + known["submitting"] + known["waiting"]
             known |= {"per_minute": 60.0 * ended / worked, "left_seconds": left * worked / ended}
-        return cls(sum(counts.values()), images=images, elapsed=elapsed, stopped=stopped, outage=outage, **known)
+        known |= {"elapsed": elapsed, "stopped": stopped, "limited": limited, "outage": outage}
+        return cls(sum(counts.values()), images=images, **known)
 
     @property
     def open(self) -> int:

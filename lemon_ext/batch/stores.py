@@ -10,7 +10,7 @@ from lemon_ext.errors import ConfigurationError
 
 from .address import found, is_address
 from .folder import is_known, refuse_orphans
-from .journal import Journal, SqliteJournal
+from .journal import FILE, Journal, SqliteJournal
 
 if TYPE_CHECKING:
     from .postgres import PostgresJournal
@@ -44,6 +44,11 @@ def read_journal(folder: str | os.PathLike[str], address: str | None = None) -> 
         folder, address = ".", str(folder)
     place = found(folder := Path(folder), address)
     return SqliteJournal.read(folder) if place is None else _store().read(folder, place)
+
+
+def copied_journal(folder: Path) -> SqliteJournal | None:
+    """Return a copy in memory of the journal in a folder, to try what a run would do; None where it has none."""
+    return SqliteJournal.copy(folder) if (folder / FILE).is_file() else None
 
 
 def _store() -> type[PostgresJournal]:

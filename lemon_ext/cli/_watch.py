@@ -127,14 +127,15 @@ class Watch:
 
     def conclude(self) -> int:
         """Print the summary and the next command. Returns the exit code."""
-        from lemon_ext.batch import batch_status
+        from lemon_ext.batch import batch_needs, batch_status
+        from lemon_ext.gallery import is_ours
 
         if self._failure is not None:
             self._tell_the_rest()
         progress = batch_status(self.folder, journal=self.journal)
         if not screen.as_json:
             for page in PAGES:
-                if (self.folder / page).exists():
+                if is_ours(self.folder / page):
                     screen.path(self.folder / page)
         failure = self._failure
         interrupted = failure is not None and isinstance(failure.error, KeyboardInterrupt)
@@ -145,29 +146,17 @@ class Watch:
             screen.done(summary(progress))
             return DONE
         lead = "Interrupted. " if interrupted else ""
-        screen.error(f"{lead}{summary(progress)}", self.resume() if progress.open else None)
-        self._advise(progress)
+        limited = self.progress is not None and self.progress.limited
+        goes_on = progress.open - (progress.unsent if limited else 0)
+        screen.error(f"{lead}{summary(progress)}", self.resume() if goes_on else None)
+        if limited and progress.unsent:
+            images, usd = batch_needs(self.folder, journal=self.journal)
+            command = self.resume(max_images=images, budget=str(usd))
+            screen.note(f"{progress.unsent:,} not sent, because of the limit. To send them, raise it: {command}")
+        advise(progress, self.resume)
         if failure is not None and (progress.open or progress.uncertain):
             return failure.exit_code
-        return PARTLY if progress.open else UNCERTAIN if progress.uncertain else ENDED
-
-    def _advise(self, progress: Progress) -> None:
-        """Say how rows that have ended can be sent again, and what that may cost."""
-        if progress.uncertain:
-            screen.note(
-                f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. To send "
-                f"them again: {self.resume('--resend-uncertain')}"
-            )
-        if progress.refused:
-            screen.note(
-                f"{progress.refused:,} refused, and not billed. If the rows were not to blame, send them again: "
-                f"{self.resume('--resend-refused')}"
-            )
-        if progress.failed:
-            screen.note(
-                f"{progress.failed:,} failed. A failed task may have been billed. To send them again all the same: "
-                f"{self.resume('--resend-failed')}"
-            )
+        return PARTLY if goes_on else UNCERTAIN if progress.uncertain else ENDED
 
     def _tell_the_rest(self) -> None:
         """Report the rows that ended while the batch was stopping: their outcomes were not read any more."""
@@ -184,6 +173,25 @@ class Watch:
         from ._draw import batch_under_way
 
         return batch_under_way(self.progress, console, time.monotonic() - self._updated)
+
+
+def advise(progress: Progress, resume: Callable[..., str]) -> None:
+    """Say how rows that have ended can be sent again, and what that may cost."""
+    if progress.uncertain:
+        screen.note(
+            f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. To send "
+            f"them again: {resume('--resend-uncertain')}"
+        )
+    if progress.refused:
+        screen.note(
+            f"{progress.refused:,} refused, and not billed. If the rows were not to blame, send them again: "
+            f"{resume('--resend-refused')}"
+        )
+    if progress.failed:
+        screen.note(
+            f"{progress.failed:,} failed. A failed task may have been billed. To send them again all the same: "
+            f"{resume('--resend-failed')}"
+        )
 
 
 _PATIENCE: Final = (None, "TaskTimeoutError")

@@ -15,11 +15,13 @@ if TYPE_CHECKING:
 def line(progress: Progress) -> str:
     """Say in one line how far a batch is."""
     parts = [f"{finished(progress):,} of {count(progress.total, 'row')} done", *counts(progress).values()]
-    if progress.per_minute:
-        parts.append(f"{progress.per_minute:.0f} a minute")
-    if progress.left_seconds:
-        parts.append(f"about {spoken(progress.left_seconds)} left")
-    return ", ".join(parts)
+    return ", ".join(parts) + pace(progress)
+
+
+def pace(progress: Progress) -> str:
+    """Say how fast a batch is and how long it will take, as far as that is known, after a comma."""
+    rate = f", {progress.per_minute:.0f} a minute" if progress.per_minute else ""
+    return rate + (f", about {spoken(progress.left_seconds)} left" if progress.left_seconds else "")
 
 
 def summary(progress: Progress) -> str:

@@ -51,11 +51,13 @@ F = TypeVar("F", bound=Callable[..., Any])
 COUNTS: Final = ("unsent", "submitting", "waiting", "unfetched", "saved", "failed", "refused", "uncertain")
 #: What `read_rows` is told of the columns.
 _COLUMNS: Final = ("prompt_column", "id_column", "carry", "strict_columns", "sheet", "comments")
+#: What lets rows be sent again.
+_RESENDS: Final = ("resend_refused", "resend_uncertain", "resend_failed")
 #: What `lemon resume` keeps to without the folder of a batch.
 _CALL_OPTIONS: Final = ("deadline", "poll_interval", "base_url", "allow_private_images", "prompt_metadata")
 _CODES: Final = (
     "Exit codes: 0 all rows saved, 2 nothing was sent, 6 a row may be billed (look at your account), 7 the same "
-    "command goes on, 8 ended with failed or refused rows, 130 interrupted.\n\n"
+    "command goes on, 8 ended with failed or refused rows, or at a limit, 130 interrupted.\n\n"
     "All of them: lemon docs command-line"
 )
 
@@ -244,7 +246,7 @@ def batch(file: str, output: str | None, dry_run: bool, **options: Any) -> int:
     )
     settings = {"defaults": api_fields(options), **{name: options[name] for name in ("grid", "fan_out", "validation")}}
     if dry_run:
-        return _plan(rows, settings)
+        return _plan(rows, settings, output, {name: options[name] for name in _RESENDS})
     if output is None:
         raise click.UsageError("Give the folder of the batch with -o DIR, or --dry-run to only check it.")
     if options["grid"] or options["fan_out"]:
@@ -300,7 +302,8 @@ def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
 
     journal = options["journal"]
     known = batch_status(folder, journal=journal)  # no batch there is said before a missing key
-    if known.total and known.saved == known.total:  # nothing is left that needs one
+    nothing_to_send = known.total and not known.open and not known.working
+    if nothing_to_send and not any(options[name] for name in (*_RESENDS, "emulator")):  # nothing needs a key
         try:
             export_results(folder, also=options["also"], journal=journal)
             write_gallery(folder)
@@ -331,6 +334,9 @@ def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
 
     from lemon_ext.batch import batch_status
 
+    from ._watch import advise
+    from ._words import pace
+
     if failed:
         return _write_rows(folder, rows_format or ("jsonl" if screen.as_json else "csv"))
     if rows_format is not None:
@@ -342,7 +348,8 @@ def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
     if screen.as_json:
         # What only a running batch knows of itself is left out.
         known = {**asdict(progress), "next": following}
-        screen.json({name: known[name] for name in ("total", *COUNTS, "images", "working", "next")})
+        names = ("total", *COUNTS, "images", "working", "per_minute", "left_seconds", "next")
+        screen.json({name: known[name] for name in names})
         return 0
     for name in ("total", *COUNTS, "images"):
         screen.out(f"{name:<10}  {getattr(progress, name):>9,}")
@@ -350,9 +357,11 @@ def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
         one = progress.billed == 1
         screen.note(f"Uncertain: {progress.billed:,} of them {'is' if one else 'are'} billed, as the account says.")
     if progress.working:
-        screen.note("A process is working there.")
-    elif following:
+        screen.note(f"A process is working there{pace(progress)}.")
+        return 0
+    if following:
         screen.next(following)
+    advise(progress, partial(_resume_command, folder, {}))
     return 0
 
 
@@ -380,19 +389,25 @@ def _cell(value: Any) -> Any:
     return json.dumps(value, ensure_ascii=False) if isinstance(value, dict | list | bool) else value
 
 
-def _plan(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> int:
+def _plan(
+    rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any], output: str | None, resends: Mapping[str, Any]
+) -> int:
     from lemon_ext.batch import plan_batch
 
     from . import _prices
 
-    plan = plan_batch(rows, **settings)
+    plan = plan_batch(rows, folder=output, **settings, **resends)
     if screen.as_json:
-        known = {"rows": plan.rows, "images": plan.images, "models": dict(plan.models)}
+        known = {"rows": plan.rows, "images": plan.images, "models": dict(plan.models), "others": plan.others}
         screen.json({**known, "cost": _prices.cost(plan.cost)})
         return 0
-    screen.out(
-        f"{count(plan.rows, 'row')} for {count(plan.images, 'image')}; all of them can be sent. Nothing was sent."
-    )
+    size = f"{count(plan.rows, 'row')} for {count(plan.images, 'image')}"
+    if plan.others:
+        screen.out(f"{size} left to send. {plan.others:,} more in {output} are done or under way. Nothing was sent.")
+    else:
+        screen.out(f"{size}; all of them can be sent. Nothing was sent.")
+    if not plan.rows:
+        return 0
     width = max(map(len, plan.models))
     for model, number in plan.models.items():
         screen.out(f"{model:<{width}}  {number:,}")
@@ -486,11 +501,15 @@ def _shown(place: Path | str) -> str:
     return str(place) if isinstance(place, Path) else address_shown(place)
 
 
-def _resume_command(folder: Path | str, options: Mapping[str, Any], *more: str) -> str:
+def _resume_command(folder: Path | str, options: Mapping[str, Any], *more: str, **limits: Any) -> str:
+    """Return the command to go on with. ``limits`` take the place of those that were given."""
     from ._errors import address, command, metadata
 
+    options = {**options, **{name: limits[name] for name in limits if options.get(name) is not None}}
     where = address(options.get("base_url"), options.get("allow_private_images", False))
     budget = ["--budget", options["budget"]] if options.get("budget") is not None else []
+    most = options.get("max_images")
+    images = ["--max-images", str(most)] if most is not None else []
     unknown = ["--allow-unknown-price"] if options.get("allow_unknown_price") else []
     also = ["--also", ",".join(options["also"])] if options.get("also") else []
     emulator = ["--emulator"] if options.get("emulator") else []  # what was free must not go on at the real API
@@ -498,4 +517,4 @@ def _resume_command(folder: Path | str, options: Mapping[str, Any], *more: str) 
     address_of_journal = folder if isinstance(folder, str) else options.get("journal")
     journal = ["--journal", _shown(address_of_journal)] if address_of_journal else []
     place = "DIR" if isinstance(folder, str) else str(folder)
-    return command("resume", [*more, *journal, *budget, *unknown, *also, *kept], [place])
+    return command("resume", [*more, *journal, *images, *budget, *unknown, *also, *kept], [place])

@@ -60,6 +60,8 @@ def task(tasks: tuple[str, ...], last: bool, **options: Any) -> int:
     handles = _last(options["base_url"]) if last else [handle for given in tasks for handle in _handles(given)]
     if not handles:
         raise click.UsageError("There is no task on stdin.")
+    if not last:
+        handles = _completed(handles, options["base_url"])
     if options["cancel"]:
         if options["wait"]:
             raise click.UsageError("--cancel and --wait exclude each other.")
@@ -78,6 +80,23 @@ def _last(base_url: str | None) -> list[dict[str, Any]]:
     if (found := next((call for call in calls if call.handle), None)) is None:
         raise click.UsageError("No task was submitted from here. `lemon tasks` lists what was.")
     return [dict(found.handle)]
+
+
+def _completed(handles: list[dict[str, Any]], base_url: str | None) -> list[dict[str, Any]]:
+    """Add what the ledger knows of tasks of which only the id is given: the prompt, which names the file, and more."""
+    from lemon_ext._core import address_of
+    from lemon_ext.errors import LemonError
+
+    bare = {handle["id"] for handle in handles if handle.keys() == {"id"}}
+    ledger = user_ledger() if bare else None
+    if ledger is None:
+        return handles
+    try:
+        calls = ledger.calls(base_url=address_of(base_url))
+        known = {call.task_id: dict(call.handle) for call in calls if call.task_id in bare}
+    except LemonError:  # a ledger that cannot be read keeps nobody from a task
+        return handles
+    return [{**known.get(handle.get("id"), {}), **handle} for handle in handles]
 
 
 def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, Any]) -> int:
