@@ -57,7 +57,7 @@ def told(*args: str) -> tuple[int, dict[str, Any]]:
 def test_all_is_well_with_the_emulator(tmp_path: Path) -> None:
     code, found = told("--emulator")
     assert (code, list(found)) == (0, NAMES)
-    assert "balance_decimal 12.500000" in found["balance"]["detail"]
+    assert found["balance"]["detail"] == "$12.500000 is left"
     assert found["clock"]["detail"] == "within 5 s of the API's"
     result = lemon("doctor", "--emulator")
     lines = result.stdout.splitlines()
@@ -248,3 +248,27 @@ def test_another_versions_of_a_library_is_told(monkeypatch: pytest.MonkeyPatch) 
     assert (check.ok, check.remedy) == (False, "pip install --upgrade 'lemon-ext[all]'")
     assert check.detail.startswith("httpx 0.27.9 is older than 0.28.1; gone is missing. lemon-ext ")
     assert check.detail.endswith("rich 13.9.0; not installed: pyarrow (parquet)")
+
+
+@pytest.mark.parametrize(
+    ("token", "body", "ok", "detail"),
+    [
+        ("", b"", True, "not asked: LEMONDATA_MANAGEMENT_TOKEN is not set"),
+        ("mt-secret-token", b'{"balance_decimal": "0.000000", "balance": 0}', False, "$0.000000 is left"),
+        ("mt-secret-token", b'{"balance": -0.5}', False, "$-0.5 is left"),
+        ("mt-secret-token", b'{"credits": 7}', True, "told in words that are not known here: see `lemon balance`"),
+        ("mt-secret-token", None, False, "401"),
+    ],
+)
+def test_an_account_without_money_is_told(token: str, body: bytes | None, ok: bool, detail: str) -> None:
+    def serve(connection: socket.socket, _number: int) -> None:
+        head(connection)
+        status = b"401 No" if body is None else b"200 OK"
+        sent = body or b'{"error": {"message": "mt-secret-token is not known"}}'
+        connection.sendall(b"HTTP/1.1 %s\r\nContent-Length: %d\r\n\r\n%s" % (status, len(sent), sent))
+        connection.close()
+
+    with listening(serve) as address:
+        check = _checks._balance(address, token, 2.0)
+    assert (check.ok, detail in check.detail) == (ok, True)
+    assert "secret" not in check.detail + (check.remedy or "")

@@ -17,6 +17,7 @@ import pytest
 
 from lemon_ext import AsyncLemon, Lemon, capabilities
 from lemon_ext._inspect import inspected
+from lemon_ext.cli.batch import _resume_command
 from tests import made_up
 from tests.cli import emulator, lemon, server  # noqa: F401 - fixtures
 from tests.pictures import GIF, JPEG, PNG, SVG, WEBP, picture
@@ -182,6 +183,11 @@ def test_the_command_to_go_on_with_leaves_the_prompt_out_too(emulator: Any) -> N
     result = lemon("task", task_id, "--no-prompt-metadata")
     assert result.exit_code == 5
     assert f"  next: lemon task --wait --no-prompt-metadata -- {task_id}\n" in result.stderr
+
+
+def test_a_batch_that_is_resumed_leaves_the_prompt_out_too() -> None:
+    assert _resume_command(Path("out"), {"prompt_metadata": False}) == "lemon resume --no-prompt-metadata -- out"
+    assert _resume_command(Path("out"), {"prompt_metadata": True}) == "lemon resume -- out"
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -23,6 +23,7 @@ from urllib.parse import urlsplit
 
 from attrs import frozen
 from lemon_client.model_table import LIVE, SERVERS
+from lemon_client.usage_table import USAGE
 
 from lemon_ext import __version__, _clock
 from lemon_ext._address import origin, parse_base_url
@@ -31,7 +32,7 @@ from lemon_ext._api import Transient, ask_once, list_models
 from lemon_ext._http import proxy_for, tls
 from lemon_ext._key import ApiKey
 from lemon_ext._network import addresses_of
-from lemon_ext._response import APIResponse
+from lemon_ext._response import APIResponse, value_of
 from lemon_ext.client import Lemon
 from lemon_ext.errors import APIStatusError, ConfigurationError, LemonError, MissingKeyError
 from lemon_ext.ledger import Ledger
@@ -40,8 +41,8 @@ from lemon_ext.ledger import Ledger
 LEAST_FREE: Final = 128 * 2**20
 #: Seconds that a clock may be off. Signed addresses and certificates go by it.
 LARGEST_SKEW: Final = 60.0
-#: What a key begins with.
-_KEY: Final = "sk-"
+#: What keys begin with.
+_KEYS: Final = " or ".join(USAGE.keys_begin)
 
 
 @frozen
@@ -154,9 +155,11 @@ def _key_check(key: str, address: str | None) -> Check:
     except ConfigurationError as exc:
         return Check("key", False, str(exc), remedy)
     detail = f"{len(key.strip())} characters"
-    if not key.strip().startswith(_KEY) and address in SERVERS:
-        return Check("key", False, f"{detail}, and it does not begin with {_KEY}: a token of another kind?", remedy)
-    return Check("key", True, f"{detail}{f', begins with {_KEY}' if key.strip().startswith(_KEY) else ''}")
+    if key.strip().startswith(USAGE.keys_begin):
+        return Check("key", True, f"{detail}, begins with {_KEYS}")
+    if address in SERVERS:
+        return Check("key", False, f"{detail}, and it does not begin with {_KEYS}: a token of another kind?", remedy)
+    return Check("key", True, detail)
 
 
 def _address(base_url: str | None) -> tuple[Check, str | None]:
@@ -326,9 +329,10 @@ def _balance(address: str, token: str, seconds: float) -> Check:
             record = lemon.balance(deadline=seconds)
     except LemonError as exc:
         return Check("balance", False, " ".join(str(exc).split()), "Look at LEMONDATA_MANAGEMENT_TOKEN.")
-    amounts = [f"{name} {value}" for name, value in record.items() if isinstance(value, str) and _is_amount(value)]
-    return Check("balance", True, ", ".join(amounts) or "known to the API")
-
-
-def _is_amount(text: str) -> bool:
-    return amount(text) is not None
+    told = str(value_of(record, USAGE.balance.left))
+    left = amount(told.removeprefix("-"))
+    if left is None:
+        return Check("balance", True, "told in words that are not known here: see `lemon balance`")
+    if not left or told.startswith("-"):
+        return Check("balance", False, f"${told} is left", "Add money: what is billed is refused.")
+    return Check("balance", True, f"${told} is left")
