@@ -133,7 +133,7 @@ class Reader:
             self.ids |= dict(zip(dict.fromkeys(_ID.findall(shown)), dict.fromkeys(_ID.findall(output)), strict=False))
 
     def _run(self, command: str) -> tuple[int, str]:
-        if command.startswith("lemon ") and not _SHELL.search(_CODE.sub("", command)):
+        if command.startswith("lemon ") and not _SHELL.search(re.sub(r"\s#.*", "", command)):
             return _lemon(shlex.split(command, comments=True)[1:])
         started = f'lemon() {{ {shlex.quote(sys.executable)} -m lemon_ext "$@"; }}\n{command}'
         before, self.emulator.task_seconds = self.emulator.task_seconds, 0.0  # no time is skipped in another process

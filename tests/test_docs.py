@@ -11,6 +11,7 @@ import pytest
 
 import lemon_ext
 from lemon_ext.cli._app import COMMANDS, app
+from tests.cli import lemon
 from tests.conftest import ROOT, run_live
 from tests.pages import BLOCK, OPTIONS, PAGES, READ, RUN, blocks, options_table
 
@@ -63,6 +64,13 @@ def test_every_command_that_is_shown_has_the_options_that_are_shown():
 def test_the_options_on_the_page_are_those_of_the_commands():
     found = OPTIONS.search((ROOT / "docs" / "command-line.md").read_text(encoding="utf-8"))
     assert found[0] == options_table(), "python -m tests.pages --options writes it"
+
+
+def test_notes_to_who_writes_a_page_are_not_printed():
+    shown = lemon("docs", "servers").stdout
+    assert shown.startswith("# In a server\n")
+    assert "```sh\nuvicorn app:app" in shown
+    assert "<!--" not in shown
 
 
 def test_every_public_name_is_on_a_page():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -86,3 +87,16 @@ def test_the_example_survives_its_death_and_pays_once(folder):
             http.put("/posters/dog", json={"prompt": "a black dog"})
             assert until(http, "dog", "uncertain")
         assert len(sent(emulator)) == 2
+
+
+def test_the_example_waits_for_an_answer_when_it_is_told_to_end(folder):
+    with Emulator(task_seconds=0.0) as emulator:
+        emulator.inject("slow", on="submit", seconds=1)
+        with serving(folder, emulator) as (server, http):
+            http.put("/posters/cat", json={"prompt": "a white cat"})
+            until(http, "cat", "submitting")
+            server.send_signal(signal.SIGTERM)
+            server.wait(30)
+        with serving(folder, emulator) as (_, http):
+            assert until(http, "cat", "done").content.startswith(b"\x89PNG")
+        assert len(sent(emulator)) == 1
