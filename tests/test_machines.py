@@ -8,15 +8,27 @@ from contextlib import closing
 from pathlib import Path
 
 import anyio
+import httpx
 import pytest
 
-from lemon_ext import ConfigurationError, JournalError, LemonWarning, arun_batch, run_batch
+from lemon_ext import (
+    AsyncLemon,
+    ConfigurationError,
+    JournalError,
+    Lemon,
+    LemonWarning,
+    arun_batch,
+    reconcile,
+    run_batch,
+)
 from lemon_ext.batch import batch_status, engine, export_results, rows_to_edit
 from lemon_ext.batch.address import Address, Mark
 from lemon_ext.batch.journal import VERSION, Incoming, change, costs
+from lemon_ext.emulator import KEY, TOKEN, Emulator
 from tests import databases
 from tests.cli import lemon
 from tests.gateway import Gateway, results, rows, statuses
+from tests.play import Clock
 
 pytestmark = pytest.mark.scale
 postgres = pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
@@ -529,3 +541,28 @@ def test_what_the_account_says_is_written_down_as_in_a_file(tmp_path, shop):
     gateway.client()
     gateway.tasks["img_3"] = {"ready": 0, "asked": {}, "end": "completed"}
     assert statuses(go(gateway, None, tmp_path, shop)) == {1: "saved", 2: "uncertain", 3: "saved"}
+
+
+# ---- lost answers ----
+
+
+def test_lost_answers_are_told_and_released_in_the_database_too(tmp_path, shop):
+    clock = Clock()
+    clock.rule()
+    api = Emulator(clock=clock, wall=clock.wall, sleep=clock.sleep, asleep=clock.asleep)
+
+    def work(requests):
+        client = AsyncLemon(KEY, base_url=api.address, http_client=httpx.AsyncClient(transport=api.transport))
+        return statuses(run_batch(requests, tmp_path, client=client, journal=shop, gallery=False, concurrency=1))
+
+    api.inject("drop_before", on="submit")
+    requests = [{"prompt": "a cat", "model": model} for model in ("dall-e-2", "dall-e-3", "midjourney")]
+    assert work(requests) == {1: "uncertain", 2: "saved", 3: "saved"}
+    clock.now += 7200
+    manager = Lemon(TOKEN, base_url=api.address, http_client=httpx.Client(transport=api.transport))
+    found = reconcile(tmp_path, client=manager, api_key=KEY, apply=True)
+    assert [(one.key, one.verdict.value) for one in found.findings] == [(1, "not billed")]
+    assert (found.released, found.marked) == (1, 2)
+    assert sorted(one["cost"] or "" for one in results(tmp_path)) == ["", "0.04", "0.05"]
+    assert work(None) == {1: "saved"}
+    assert api.charges == 3

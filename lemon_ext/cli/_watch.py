@@ -179,8 +179,8 @@ def advise(progress: Progress, resume: Callable[..., str]) -> None:
     """Say how rows that have ended can be sent again, and what that may cost."""
     if progress.uncertain:
         screen.note(
-            f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. To send "
-            f"them again: {resume('--resend-uncertain')}"
+            f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. With a "
+            f"management token, `lemon reconcile` does that. To send them again: {resume('--resend-uncertain')}"
         )
     if progress.refused:
         screen.note(
