@@ -77,13 +77,14 @@ def answered(owner: str, answers: Mapping[str, str]) -> Callable[[object, str], 
 
 
 #: What a result of openai's has, if only as None.
-_RESULT: Final = ("background", "output_format", "quality", "size", "usage")
+RESULT: Final = ("background", "output_format", "quality", "size", "usage")
 
 
-def brought(owner: str, fields: str) -> Callable[[Any, str], object]:
+def brought(owner: str, fields: str, *absent: str) -> Callable[[Any, str], object]:
     """Return a ``__getattr__`` of a result: pydantic's names for its JSON, and the fields of the answer, work.
 
-    What is paid for is not lost for a name. ``fields`` is the attribute with the answer.
+    What is paid for is not lost for a name. ``fields`` is the attribute with the answer; ``absent`` are names that are
+    None where the answer has no such field.
     """
 
     def find(self: Any, name: str) -> object:
@@ -95,7 +96,7 @@ def brought(owner: str, fields: str) -> Callable[[Any, str], object]:
             return self.request_id
         if not name.startswith("_") and name in getattr(self, fields):
             return self.to_dict()[name]
-        if name in _RESULT:
+        if name in absent:
             return None
         raise AttributeError(
             f"{owner} has no attribute {name!r}, and the answer no such field: .to_dict() is all that came.",

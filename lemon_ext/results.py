@@ -32,7 +32,7 @@ from ._download import checked, download, fresh_url, host_of
 from ._files import Buffer, PartFile, Target, as_folder, file_stem, put_aside
 from ._flow import Flow, Send, Sleep, Work
 from ._metadata import described
-from ._openai import brought
+from ._openai import RESULT, brought
 from ._picture import SUFFIXES, Examined, is_text, kind_of
 from ._response import text_of
 from ._retry import Deadline
@@ -565,7 +565,7 @@ class ImageResult(Sequence[Image]):
         return f"<ImageResult {len(self)} image{'' if len(self) == 1 else 's'}, model={self.model!r}{task}>"
 
     if not TYPE_CHECKING:  # a type checker would take any name for granted
-        __getattr__ = brought("ImageResult", "_body")
+        __getattr__ = brought("ImageResult", "_body", *RESULT)
 
     def _repr_html_(self) -> str:
         left, shown = EMBEDDED, []

@@ -140,6 +140,7 @@ def test_a_result_gives_its_json_under_every_name(colour):
     assert (result["data"][0]["url"], result.usage) == ("https://img.example.net/a.png", {"total_tokens": 3})
     assert (result.quality, result.size, result._request_id) == (None, None, "req_1")
     for owner in (result, result[0]):
+        assert owner is result or not hasattr(owner, "size")
         with pytest.raises(AttributeError, match=r"no attribute 'nonsense', .*\.to_dict\(\)"):
             owner.nonsense  # noqa: B018
         assert pickle.loads(pickle.dumps(owner)).to_dict() == owner.to_dict()
