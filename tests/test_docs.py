@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
+import tomllib
 
 import click
 import pytest
@@ -98,6 +99,12 @@ def test_the_readme_shows_its_two_commands_and_every_page():
     assert "make demo" in text
     assert "make test" in text
     assert {page.name for page in PAGES if page.parent.name == "docs"} == set(re.findall(r"docs/([\w-]+\.md)\)", text))
+
+
+def test_the_readme_names_every_extra():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["project"]["optional-dependencies"]
+    told = (ROOT / "README.md").read_text(encoding="utf-8").partition("## Use\n")[0]
+    assert [extra for extra in extras if re.search(rf"\b{extra}\b", told) is None] == []
 
 
 def test_every_failure_names_tests_that_there_are():
