@@ -20,10 +20,12 @@ from ._api import Record, Session, ask, get_api_key_usage, list_api_keys
 from ._flow import Flow
 from ._response import value_of
 from ._retry import Deadline
-from .errors import AuthenticationError, PermissionDeniedError
+from .errors import AuthenticationError, ConfigurationError, PermissionDeniedError
 
 __all__ = ("ApiKeyInfo", "Charge", "Usage")
 
+#: The variable of the token that may read the account.
+VARIABLE: Final = "LEMONDATA_MANAGEMENT_TOKEN"
 #: How often all pages are read, where they change while they are read.
 READINGS: Final = 4
 #: Pages of one list. More is no list, but a server that turns in circles.
@@ -98,6 +100,19 @@ class Usage(Sequence[Charge]):
         """What they cost together; None if one says no amount in US dollars, because a sum would be wrong."""
         amounts = [one.usd for one in self.charges]
         return None if None in amounts else sum(filter(None, amounts), Decimal(0))
+
+
+def check_token(token: str) -> str:
+    """Return a management token. Raises ConfigurationError for none, and for what is a key."""
+    token = token.strip()
+    if not token:
+        raise ConfigurationError(f"There is no management token: set {VARIABLE}. The API key does not do here.")
+    if any(token.startswith(begin) for begin in USAGE.keys_begin):
+        raise ConfigurationError(
+            f"{VARIABLE} holds an API key. The account's records take a management token, which begins with "
+            f"{USAGE.token}. Nothing was sent."
+        )
+    return token
 
 
 def api_keys(session: Session, deadline: Deadline) -> Flow[list[ApiKeyInfo]]:

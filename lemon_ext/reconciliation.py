@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 
 from attrs import define, field, frozen
-from lemon_client.usage_table import USAGE
 
 from . import _clock
 from ._amount import dollars
@@ -22,7 +21,7 @@ from ._core import Core
 from ._flow import Flow, Work
 from ._key import ApiKey
 from ._matching import Bill, Finding, Known, Matched, Rules, Sent, Verdict, match
-from ._usage import Charge, api_keys, fitting, usage
+from ._usage import VARIABLE, Charge, api_keys, check_token, fitting, usage
 from ._warn import warn
 from .batch import journal as journals
 from .batch.gallery import PAGE, write_gallery
@@ -36,7 +35,6 @@ from .money import quote
 
 __all__ = ("Reconciliation", "Verdict", "areconcile", "reconcile")
 
-VARIABLE: Final = "LEMONDATA_MANAGEMENT_TOKEN"
 #: Seconds after which a charge is among the records at the latest, and by which clocks may differ.
 SETTLE: Final = 3600.0
 TOLERANCE: Final = 600.0
@@ -219,19 +217,6 @@ class _Asked:
 
 def _client(kind: type[Any]) -> Any:
     return kind(check_token(os.environ.get(VARIABLE, "")))
-
-
-def check_token(token: str) -> str:
-    """Return a management token. Raises ConfigurationError for none, and for what is a key."""
-    token = token.strip()
-    if not token:
-        raise ConfigurationError(f"There is no management token: set {VARIABLE}. The API key does not do here.")
-    if any(token.startswith(begin) for begin in USAGE.keys_begin):
-        raise ConfigurationError(
-            f"{VARIABLE} holds an API key. The account's records take a management token, which begins with "
-            f"{USAGE.token}. Nothing was sent."
-        )
-    return token
 
 
 def _reconciled(core: Core, book: Book, asked: _Asked, apply: bool) -> Flow[Reconciliation]:

@@ -157,6 +157,8 @@ def test_the_balance_takes_a_token_of_its_own(emulator, monkeypatch):
     assert "balance_decimal         12.500000\n" in lemon("balance").stdout
     monkeypatch.setenv("LEMONDATA_MANAGEMENT_TOKEN", "sk-wrong")
     wrong = lemon("balance")
-    assert (wrong.exit_code, "management token" in wrong.stderr) == (3, True)
+    assert (wrong.exit_code, "management token" in wrong.stderr) == (2, True)
+    monkeypatch.setenv("LEMONDATA_MANAGEMENT_TOKEN", "mt-expired")
+    assert lemon("balance").exit_code == 3
     monkeypatch.delenv("LEMONDATA_MANAGEMENT_TOKEN")
     assert lemon("balance", "--emulator").exit_code == 0

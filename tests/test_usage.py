@@ -324,3 +324,15 @@ def test_a_contract_without_usage_records_has_an_empty_table(tools):
     assert "since=''" in tools.regen.usage_table(tools.present)
     assert usage_table.USAGE.record.cost == (("cost_decimal",), ("cost",))
     assert (usage_table.USAGE.token, usage_table.USAGE.keys_begin) == ("mt-", ("sk-",))
+
+
+@pytest.mark.regen
+def test_what_is_read_otherwise_is_told_when_the_contract_is_regenerated(tools):
+    changed = edit(
+        ("    at: [created_at]\n", "    at: [made_at]\n"), ("  since: startDate\n", "  since: endDate\n"), whole=True
+    )
+    old, new = (tools.contract.parse(text) for text in (edit(whole=True), changed))
+    assert [str(one) for one in tools.impact.changes(old, new)] == [
+        "check    usage records, since: startDate -> endDate",
+        "check    usage records, record.at: created_at -> made_at",
+    ]

@@ -393,6 +393,7 @@ class Comparison:
             yield Change(f"default model: {_show(models[0])} -> {_show(models[1])}", level, (), (str(models[0]),))
         yield from _states(old, new)
         yield from _codes(old.get("x-lemon-error-codes", {}), new.get("x-lemon-error-codes", {}))
+        yield from _usage(*(data.get("x-lemon-usage", {}) for data in (old, new)))
         yield from _prices(*(data.get("x-lemon-prices", {}).get("models", {}) for data in (old, new)))
 
 
@@ -565,6 +566,18 @@ def _codes(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
                 if was.get(key) != now.get(key):
                     said = f"{_show(was.get(key))} -> {_show(now.get(key))}"
                     yield Change(f"error code {code}: {key} {said}", "check", (), (code,))
+
+
+def _usage(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:
+    """Tell what is read otherwise of the account's records: a charge is matched by it."""
+    for word in before | after:
+        parts = [given.get(word) for given in (before, after)]
+        inner = [part if isinstance(part, dict) else {"": part} for part in parts]
+        for name in inner[0] | inner[1]:
+            was, now = (part.get(name) for part in inner)
+            if was != now and all(parts):
+                said = f"{_show(was)} -> {_show(now)}"
+                yield Change(f"usage records, {word}{name and f'.{name}'}: {said}", "check", (), (word,))
 
 
 def _prices(before: dict[str, Any], after: dict[str, Any]) -> Iterator[Change]:

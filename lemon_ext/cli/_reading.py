@@ -9,8 +9,6 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import click
-
 from ._options import base_url_option, connection, deadline_option, debug_option, emulator_option, quiet_option
 from ._screen import screen
 
@@ -36,19 +34,19 @@ def asking_options(function: F) -> F:
 
 
 @contextmanager
-def asking(options: Mapping[str, Any], *, variable: str | None = None) -> Iterator[Lemon]:
-    """Give a client for free requests; ``variable`` holds a token that stands in the place of the key."""
+def asking(options: Mapping[str, Any], *, manages: bool = False) -> Iterator[Lemon]:
+    """Give a client for free requests; with ``manages``, one with the management token in the place of the key."""
     from lemon_ext.client import Lemon
 
     with connection(options["base_url"], emulator=options["emulator"]) as address:
-        if variable is not None and options["emulator"]:
+        if manages and options["emulator"]:
             from lemon_ext.emulator import TOKEN
 
             address["api_key"] = TOKEN
-        elif variable is not None:
-            address["api_key"] = os.environ.get(variable, "").strip()
-            if not address["api_key"]:
-                raise click.UsageError(f"There is no management token: set {variable}. The API key does not do here.")
+        elif manages:
+            from lemon_ext import _usage
+
+            address["api_key"] = _usage.check_token(os.environ.get(_usage.VARIABLE, ""))
         with Lemon(**address, deadline=options["deadline"]) as lemon:
             yield lemon
 

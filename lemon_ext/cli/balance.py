@@ -18,6 +18,6 @@ def balance(**options: Any) -> int:
 
     It takes a management token, which is not the API key: it is read from LEMONDATA_MANAGEMENT_TOKEN.
     """
-    with asking(options, variable="LEMONDATA_MANAGEMENT_TOKEN") as lemon:
+    with asking(options, manages=True) as lemon:
         show(lemon.balance())
     return 0

@@ -61,9 +61,9 @@ def reconcile(folder: Path | None, apply: bool, base_url: str | None, deadline: 
     (free) with a management token, from LEMONDATA_MANAGEMENT_TOKEN. What was not billed can be sent again, after a yes
     or with --apply. It never guesses: a request is released only if no charge can be its own.
     """
+    from lemon_ext._usage import VARIABLE, check_token
     from lemon_ext.client import Lemon
     from lemon_ext.errors import ConfigurationError
-    from lemon_ext.reconciliation import VARIABLE, check_token
     from lemon_ext.reconciliation import reconcile as reconciled
 
     ledger = user_ledger()
