@@ -12,7 +12,7 @@ may take. That span grows with what the charges of known requests show.
 
 from __future__ import annotations
 
-from bisect import bisect_left, bisect_right
+from bisect import bisect_left
 from collections import defaultdict
 from collections.abc import Container, Iterable, Iterator, Sequence
 from decimal import Decimal
@@ -21,6 +21,7 @@ from typing import Literal, TypeAlias
 
 from attrs import define, field, frozen
 
+from ._counting import certain
 from ._usage import Charge
 
 #: "lost": its answer was lost, so that it is to be told what became of it. "paid": it brought images, so there is a
@@ -58,12 +59,12 @@ class Why(Enum):
 
     ID = "a charge has its id"
     TOLD = "its answer had the id of a charge"
-    COUNT = "nobody else used the key, and there are as many charges as requests of this model at this time"
+    COUNT = "nobody else used the key, and some charge of this model at this time must be its own"
     NONE = "no charge can be its own"
     YOUNG = "its charge may still come"
     FITS = "a charge of this model at this time has no known owner: it may be its own, or another program's"
     EQUAL = "there are fewer charges than requests of this model at this time"
-    OTHERS = "another program used the key at a time or for a model that is none of these requests'"
+    OTHERS = "another program used the key: there are charges that can be none of these requests'"
     MOVING = "the records changed while they were read"
     GAPS = "the records lack charges from this time that are known, so they are not complete"
     CLOCK = "the clocks differ by more than was allowed for, so records from this time were not read"
@@ -347,6 +348,8 @@ class _Judge:
     _gaps: list[float] = field(factory=list)
     _counted: dict[int, Finding] = field(factory=dict)
     _taken: set[int] = field(factory=set)
+    #: Whether there are more charges than these requests can have.
+    _crowded: bool = False
 
     def __attrs_post_init__(self) -> None:
         self.span = _span(self.rules, self.own.spread)
@@ -384,7 +387,8 @@ class _Judge:
         if at + self.span[1] > rules.now:
             return Why.YOUNG
         if free.any(request, at):
-            return Why.FITS if not rules.alone else Why.OTHERS if self.found.strange else Why.EQUAL
+            others = self.found.strange or self._crowded
+            return Why.FITS if not rules.alone else Why.OTHERS if others else Why.EQUAL
         if not rules.steady:
             return Why.MOVING
         if rules.elsewhere:
@@ -456,54 +460,44 @@ class _Judge:
         return place < len(times) and times[place] <= charge.at - self.span[0]
 
     def _count_out(self) -> None:
-        """Where nobody else used the key: requests are billed if there are as many charges as requests that can have
-        one, model by model and time by time.
-        """
-        if any(one.at is None or not one.models for one in self.left) or any(one.at is None for one in self.requests):
+        """Where nobody else used the key, every charge is a request's: tell those that must have one, by model."""
+        possible = self.found.possible
+        if any(one.at is None or not one.models for one in possible) or any(one.at is None for one in self.requests):
             return
         main = {name: model for model, some in self.own.names.items() for name in some}
         charges: defaultdict[str, list[Charge]] = defaultdict(list)
-        for charge in self.left:
+        for charge in possible:
             charges[next((main[name] for name in charge.models if name in main), charge.models[0])].append(charge)
-        requests: defaultdict[str | None, list[int]] = defaultdict(list)
+        places: defaultdict[str | None, list[int]] = defaultdict(list)
         for place, one in enumerate(self.requests):
             if place not in self.own:
-                requests[one.model].append(place)
-        if None in requests or not charges.keys() <= requests.keys():
+                places[one.model].append(place)
+        if None in places or not charges.keys() <= places.keys():
             return
         for model, some in charges.items():
-            self._count_model(sorted(some, key=_charged_at), sorted(requests[model], key=self._sent_at))
+            self._count_model(sorted(some, key=_charged_at), sorted(places[model], key=self._sent_at))
 
     def _sent_at(self, place: int) -> float:
         return _sent_at(self.requests[place])
 
     def _count_model(self, charges: Sequence[Charge], places: Sequence[int]) -> None:
-        times = [self._sent_at(place) for place in places]
-        group: list[Charge] = []
-        begin = end = 0
-        for charge in charges:
-            first = bisect_left(times, _charged_at(charge) - self.span[1])
-            last = bisect_right(times, _charged_at(charge) - self.span[0])
-            if group and first >= end:
-                self._conclude(group, places[begin:end])
-                group = []
-            begin, end = (first, last) if not group else (begin, max(end, last))
-            group.append(charge)
-        if group:
-            self._conclude(group, places[begin:end])
+        others = [place for place in places if not self._has_id(place)]
+        if len(others) < len(places) and any(one.request_id is None for one in charges):
+            return  # a request with an id can have one of these, and not the others
+        times = [self._sent_at(place) for place in others]
+        told = certain(times, [_charged_at(one) for one in charges], *self.span)
+        self._crowded = self._crowded or told is None
+        for one in told or ():
+            place, some = others[one.request], charges[one.first : one.last + 1]
+            usd = some[0].usd if len({charge.usd for charge in some}) == 1 else None
+            own = (charges[one.charge],) if len(some) == 1 else ()
+            self._counted[place] = Finding(self.requests[place].key, Verdict.BILLED, Why.COUNT, own, usd)
+            if usd is not None:
+                self._taken.add(id(charges[one.charge]))
 
-    def _conclude(self, charges: Sequence[Charge], places: Sequence[int]) -> None:
-        """Tell requests that share charges with each other and with nobody else: they are billed if it is one each."""
-        requests = [self.requests[place] for place in places]
-        if len(charges) != len(places) or any(one.request_id or one.billing_id for one in requests):
-            return
-        amounts = {one.usd for one in charges}
-        usd = amounts.pop() if len(amounts) == 1 else None
-        if usd is not None:
-            self._taken.update(map(id, charges))
-        for place, request in zip(places, requests, strict=True):
-            own = tuple(charges) if len(places) == 1 else ()
-            self._counted[place] = Finding(request.key, Verdict.BILLED, Why.COUNT, own, usd)
+    def _has_id(self, place: int) -> bool:
+        request = self.requests[place]
+        return request.billing_id is not None or self.own.knows(request.request_id)
 
 
 def _outside(at: float, since: float | None, until: float | None) -> bool:
