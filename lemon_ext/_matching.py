@@ -130,6 +130,8 @@ class Matched:
     strange: list[Charge] = field(factory=list)
     #: How many seconds after their requests known charges are dated: the least and the most.
     spread: tuple[float, float] | None = None
+    #: When the youngest requests are old enough to be told, in Unix seconds; None: all are.
+    ready: float | None = None
     #: How many charges there are, and what they cost, as far as they are in US dollars.
     charges: int = 0
     usd: Decimal = Decimal(0)
@@ -385,6 +387,7 @@ class _Judge:
         if at is None:
             return Why.UNDATED
         if at + self.span[1] > rules.now:
+            self.found.ready = max(at + self.span[1], self.found.ready or 0.0)
             return Why.YOUNG
         if free.any(request, at):
             others = self.found.strange or self._crowded

@@ -122,6 +122,7 @@ class Reconciliation:
             "charges": self.matched.charges,
             "usd": _text(self.usd),
             "currencies": sorted(self.matched.currencies),
+            "ask_again_at": self.matched.ready,
             "released": self.released,
             "marked": self.marked,
         }
@@ -287,8 +288,12 @@ class _Batch:
 
     def sent(self) -> list[Sent]:
         if self.ledger is not None:
-            ids = ((call.request_id, call.billing_id) for call in self.ledger.calls())
-            self.owned = frozenset(one for both in ids for one in both if one is not None)
+            try:
+                ids = [one for call in self.ledger.calls() for one in (call.request_id, call.billing_id)]
+            except ConfigurationError as exc:
+                warn(f"What single requests were charged is not known: {exc}")
+                ids = []
+            self.owned = frozenset(one for one in ids if one is not None)
         with read_journal(self.folder) as journal:
             where = (journal.meta(name) for name in ("base_url", journals.ELSEWHERE))
             self.addresses = {address for address in where if address is not None}

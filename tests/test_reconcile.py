@@ -179,6 +179,21 @@ def test_a_row_is_not_released_where_the_records_prove_nothing(clock, tmp_path, 
     assert why in found.findings[-1].why.value
 
 
+def test_a_row_that_is_too_young_says_when_it_can_be_told(clock, tmp_path):
+    at = clock.wall() - 60
+    rows = [*ROWS[:3], ("uncertain", "flux-pro", at, None)]
+    found = reconcile(write_batch(tmp_path, rows), client=manager(account(clock)), api_key=KEY)
+    assert found.to_dict()["ask_again_at"] == at + 3600 + 600
+
+
+def test_a_ledger_that_cannot_be_read_is_no_reason_to_stop(clock, tmp_path):
+    (tmp_path / "ledger.sqlite3").write_text("something else")
+    ledger = Ledger(tmp_path / "ledger.sqlite3")
+    with pytest.warns(LemonWarning, match="What single requests were charged is not known"):
+        found = reconcile(write_batch(tmp_path / "out"), client=manager(account(clock)), api_key=KEY, ledger=ledger)
+    assert verdicts(found) == TOLD
+
+
 def test_a_key_that_is_named_is_taken_at_its_word(clock, tmp_path):
     found = reconcile(write_batch(tmp_path, ROWS[2:4]), client=manager(account(clock, [])), key_id="key_1")
     assert [one.verdict for one in found.findings] == [Verdict.NOT_BILLED] * 2

@@ -92,18 +92,24 @@ def _tell(found: Reconciliation, folder: Path | None) -> None:
     if found.matched.currencies:
         named = ", ".join(sorted(found.matched.currencies))
         screen.warn(f"Some charges are in {named}. They are not summed, and no amount is written down for them.")
+    if (ready := found.matched.ready) is not None:
+        screen.note(f"What is too young can be told after {_when(ready)}.")
     if not found.steady:
         screen.warn("The records changed while they were read, again and again. Try it once more.")
 
 
 def _line(one: Finding, found: Reconciliation, what: str) -> str:
-    from datetime import datetime
-
     sent = found.lost[one.key]
-    when = "" if sent.at is None else datetime.fromtimestamp(sent.at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
+    when = "" if sent.at is None else _when(sent.at)
     ids = next((charge.billing_id or charge.request_id or "" for charge in one.charges), "")
     about = "  ".join(part for part in (_usd(one.usd) if one.usd is not None else "", ids, one.why.value) if part)
     return f"{what} {one.key:<6}  {when:<19}  {sent.model or '-':<16}  {one.verdict.value:<14}  {about}"
+
+
+def _when(at: float) -> str:
+    from datetime import datetime
+
+    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _tell_charges(charges: Any, which: str) -> None:

@@ -4,6 +4,7 @@ A line that must be refused carries an ignore with its code: strict mypy complai
 """
 
 from collections.abc import AsyncIterator, Iterator
+from decimal import Decimal
 from pathlib import Path
 from typing import assert_type
 
@@ -17,11 +18,13 @@ from lemon_ext import (
     ImageTask,
     Lemon,
     ModelCapabilities,
+    Reconciliation,
     Record,
     TaskError,
     Violation,
     apoll_until_done,
     poll_until_done,
+    reconcile,
     violations,
 )
 
@@ -52,6 +55,8 @@ def blocking(lemon: Lemon) -> None:
     assert_type(lemon.tasks.cancel("img_1"), ImageTask)
     assert_type(lemon.models.list(live=True), list[ModelCapabilities])
     assert_type(lemon.models.pricing("flux-pro"), Record)
+    assert_type(lemon.usage(lemon.api_keys()[0].id)[0].cost, Decimal | None)
+    assert_type(reconcile("out", client=lemon), Reconciliation)
     lemon.images.edit(3, "night")  # type: ignore[arg-type]
     lemon.images.create_variation("a.png", quality="hd")  # type: ignore[call-arg]
     lemon.images.create("a cat")  # type: ignore[attr-defined]
