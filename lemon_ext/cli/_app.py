@@ -34,7 +34,7 @@ COMMANDS: Final = MappingProxyType(
         "inspect": "Show what pictures are, and what they say of themselves: model, prompt, task, marks.",
         "models": "List the models, or show what one of them takes or costs.",
         "balance": "Show how much money the account has left.",
-        "reconcile": "Tell whether requests whose answers were lost were billed, by the account's own books.",
+        "reconcile": "Tell what became of requests whose answers were lost: billed, not billed, or cannot be told.",
         "emulator": "Serve the API on this machine, without a key and without charges.",
         "doctor": "Look at what can go wrong on this machine and on the way to the API, and say what to do.",
         "docs": "Print a page of the manual, or list the pages.",
