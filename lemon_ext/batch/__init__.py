@@ -173,10 +173,12 @@ def run_batch(
     ["1024x1024", "1792x1024"]}``. ``fan_out`` makes several rows of one that asks for more images than its model gives
     in one request. All rows are checked before the first is sent.
 
-    The rows are worked off while the iterator is read, and each outcome is a dict as it stands in ``results.jsonl``
+    Nothing happens before the first outcome is read, not even the check. The rows are worked off while the iterator is
+    read, and each outcome is a dict as it stands in ``results.jsonl``
     (docs/batch.md): row, id, status (``saved``, ``failed``, ``unfetched``, ``uncertain``, ``waiting``, ``refused``),
     paths, task_id, extra, error and more. Rows that ended in an earlier run are not repeated, uncertain ones are
-    reported again.
+    reported again. Where the account is refused (401, 402), nothing more is sent: the rows that met it come as
+    ``waiting``, and `Progress.stopped` has the reason.
 
     ``journal`` is the address of a PostgreSQL database, ``postgresql://user@host/database?batch=NAME``: then several
     machines may work at the batch at once, each with the same rows and a folder of its own or a common one
@@ -190,7 +192,8 @@ def run_batch(
     schedule decides (docs/polling.md). ``concurrency`` bounds the submissions that are in flight at once;
     ``max_images`` ends the sending before more images than that have been asked for in this folder, ``budget`` before
     more US dollars are spent, in all runs together (docs/money.md): a row whose price is not known is a BudgetError,
-    unless ``allow_unknown_price`` counts it as nothing. ``on_progress`` is called with a
+    unless ``allow_unknown_price`` counts it as nothing. An API that cannot be reached is waited for, for
+    ``give_up_after`` at most: seconds, or text such as ``"8h"`` (docs/batch.md). ``on_progress`` is called with a
     `Progress` at every step, in another thread.
 
     Rows that were refused are sent again with ``resend_refused``: they were never billed. Rows whose answer was lost
@@ -201,7 +204,9 @@ def run_batch(
     Leaving the loop early, Ctrl-C, and a signal that ends the program stop the sending, wait for requests in flight and
     keep the rest for another run. Rows of a file come from `read_rows`. Raises CapabilityError for bad rows (nothing
     was sent), JournalError if the folder cannot be used, is used by another process, holds another batch or a damaged
-    journal (for single cells of it: at the end), and MissingKeyError.
+    journal (for single cells of it: at the end), BudgetError for a budget that is no amount or too small for any row,
+    ValueError and TypeError for other arguments that make no sense, ConfigurationError where an extra is missing or the
+    environment is wrong, and MissingKeyError. All of these come when the first outcome is read.
     """
     again = (resend_refused, resend_uncertain, resend_failed, drop_unknown)
     money = Budget.of(budget, allow_unknown_price)
@@ -240,7 +245,7 @@ async def arun_batch(
     journal: str | None = None,
     on_progress: OnProgress | None = None,
 ) -> AsyncIterator[dict[str, Any]]:
-    """Async twin of `run_batch`. ``on_progress`` is called in the event loop.
+    """Async twin of `run_batch`. ``on_progress`` is called in the event loop, and a client that is given is left open.
 
     Read it within ``async with contextlib.aclosing(arun_batch(...)) as outcomes`` if you may leave the loop early.
     """

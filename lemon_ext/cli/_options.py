@@ -94,7 +94,9 @@ poll_interval_option = click.option(
 )
 
 
-def deadline_option(seconds: float, what: str = f"Seconds to wait. A task {LATER}") -> Callable[[F], F]:
+def deadline_option(
+    seconds: float, what: str = f"Seconds to wait for each request. A task {LATER}"
+) -> Callable[[F], F]:
     """Return the option that limits the waiting."""
     return click.option(
         "--deadline",
