@@ -15,6 +15,7 @@ import pytest
 from lemon_ext import CapabilityError, JournalError, arun_batch, run_batch
 from lemon_ext.batch import batch_status, plan_batch, rows_to_edit
 from lemon_ext.batch.journal import SqliteJournal
+from lemon_ext.batch.source import Fault, RowsError
 from tests.cli import emulator, lemon, server  # noqa: F401 - fixtures
 from tests.gateway import Gateway, results, statuses
 
@@ -371,3 +372,12 @@ def test_a_form_that_there_is_not_is_refused_before_anything_is_sent(emulator, t
     result = lemon("batch", "in.txt", "-o", "out", "--also", "parquet")
     assert (result.exit_code, emulator.requests) == (2, [])
     assert "pip install 'lemon-ext[parquet]'" in result.stderr
+
+
+def test_what_is_wrong_with_the_columns_of_a_file_without_lines_is_said_of_them(tmp_path):
+    class Parquet(list):  # as the rows of such a file come: what is wrong with its columns has no line
+        def __iter__(self):
+            raise RowsError("no", faults=[Fault(0, "there is no column 'prompt'")])
+
+    with pytest.raises(CapabilityError, match=r"^Nothing was sent\. the columns: there is no column 'prompt'\.$"):
+        plan_batch(Parquet())

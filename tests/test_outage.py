@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import signal
 import threading
+import time
 from collections import deque
 
 import anyio
@@ -247,15 +248,19 @@ def test_a_blocking_client_outlasts_it_too(tmp_path):
     assert len(seen.outages) == 1
 
 
-@pytest.mark.parametrize("phase", ["submissions", "pictures"])
+@pytest.mark.parametrize("phase", ["submissions", "polls", "pictures"])
 def test_an_interrupt_while_it_waits_ends_at_once(tmp_path, monkeypatch, phase):
     """With the clock of the world: what is waited for takes hours, and the end takes none."""
     monkeypatch.setattr(engine, "RECENT", 0.0)
-    gateway, shown = Gateway(seconds=0.0), threading.Event()
+    gateway, shown, begun = Gateway(seconds=0.0), threading.Event(), []
     gateway.network = True
 
     async def drop(request):
         if phase == "submissions" or request.url.host == "img.example.net":
+            gateway.outages = [(0.0, math.inf, REFUSED)]
+        if phase == "polls" and "/img_" in request.url.path:  # the first fails, and the others hang
+            begun.append(request.url)
+            await anyio.sleep(0.3 if len(begun) == 1 else 60.0)
             gateway.outages = [(0.0, math.inf, REFUSED)]
         return gateway(request)
 
@@ -267,8 +272,11 @@ def test_an_interrupt_while_it_waits_ends_at_once(tmp_path, monkeypatch, phase):
             shown.set()
             threading.Timer(0.1, signal.raise_signal, [signal.SIGINT]).start()
 
+    model, began = "midjourney" if phase == "polls" else "dall-e-3", time.monotonic()
+    options = {"client": client, "on_progress": interrupt, "gallery": False, "poll_interval": 0.1}
     with pytest.raises(KeyboardInterrupt):
-        list(run_batch(rows(3, model="dall-e-3"), tmp_path, client=client, on_progress=interrupt, gallery=False))
+        list(run_batch(rows(3, model=model), tmp_path, **options))
+    assert time.monotonic() - began < 20
     status = batch_status(tmp_path)
     assert status.open == 3
     assert status.uncertain == 0

@@ -655,12 +655,8 @@ class Engine:
     async def _follow(self, task: RowTask, poll: bool = False) -> None:
         """Go on with a task: poll it, finish it, or queue its next poll. It is paid, so nothing writes it off."""
         try:
-            if poll:
-                began = _clock.monotonic()
-                await self._drive(poll_once(self._session, task, self._deadline(task)))
-                if task._trouble is not None and await self._outlast(began):
-                    self._queue.poll_at(task, _clock.monotonic())
-                    return
+            if poll and not await self._poll(task):
+                return
             deadline = self._deadline(task)
             over = not task.done and not self._poll_later(task, deadline)
             if task.done or (over and task._answer is not None and task._answer.state is State.UNKNOWN):
@@ -679,6 +675,18 @@ class Engine:
             await self._still_waiting(task.row, exc)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row: it is polled again another time
             await self._still_waiting(task.row, exc)
+
+    async def _poll(self, task: RowTask) -> bool:
+        """Poll a task once. Returns whether that tells anything: not while the API cannot be reached."""
+        began = _clock.monotonic()
+        with self._cut_off_by_leaving() as scope:
+            await self._drive(poll_once(self._session, task, self._deadline(task)))
+        if scope.cancelled_caught:  # another run polls it
+            return False
+        if task._trouble is not None and await self._outlast(began):
+            self._queue.poll_at(task, _clock.monotonic())
+            return False
+        return True
 
     def _deadline(self, task: RowTask) -> Deadline:
         """Return until when a task is waited for: its time does not run while the API cannot be reached."""

@@ -126,6 +126,8 @@ def _error(wrong: Sequence[tuple[int, int | None, Violation]]) -> CapabilityErro
     """Return one error for all that is wrong; the same mistake in many rows is said once."""
 
     def where(row: int, line: int | None) -> str:
+        if line == 0:  # of a file without lines
+            return "the columns"
         return f"line {line}" if not row else f"row {row}" if line is None else f"row {row} (line {line})"
 
     def said(one: Violation) -> str:
