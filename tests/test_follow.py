@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tests.edits import TEXT
+from tests.edits import TEXT, WHOLE
 
 pytestmark = pytest.mark.regen
 
@@ -129,6 +129,50 @@ def test_a_difference_is_listed_with_an_edit_that_follows_it(tools, follow, docu
     after = tools.follow.Page(text, tools.lint.load(text))
     left = [one.text for one in differences if not one.edits]
     assert [one.text for one in tools.follow.differences(after, theirs)] == left
+
+
+EDITS = {
+    "parameters": [{"name": "wait", "in": "query"}, {"name": "X-Trace", "in": "header"}],
+    "requestBody": {
+        "content": {
+            "multipart/form-data": {
+                "schema": {
+                    "properties": {
+                        "image": {"type": "array", "maxItems": 4, "items": {"type": "string"}},
+                        "prompt": {"type": "string", "maxLength": 32000},
+                        "quality": {"type": "string", "enum": ["standard", "hd", "ultra"]},
+                        "strength": {"type": "number"},
+                    }
+                }
+            },
+            "text/plain": {"schema": {"type": "string"}},
+        }
+    },
+    "responses": {
+        "202": answer(),
+        "422": answer(error={"type": "object", "properties": {"message": {}, "shape": {"type": "string"}}}),
+    },
+}
+
+
+def test_the_other_operations_are_told_of(tools):
+    """Their parameters are those of a generation, by aliases, so no edit of them alone is proposed."""
+    page = tools.follow.Page(WHOLE, tools.contract.parse(WHOLE))
+    found = tools.follow.differences(page, tools.follow.Document(vendor({}, **{"/v1/images/edits": {"post": EDITS}})))
+    told = [one for one in found if "edit_image" in one.text or "shape" in one.text]
+    form = "operation edit_image, multipart/form-data: parameter"
+    assert [one.text for one in told] == [
+        "operation edit_image: the query wait: only theirs",
+        "operation edit_image: it takes text/plain too, there",
+        "operation edit_image: it takes application/json only here",
+        f"{form} strength: only theirs",
+        *(f"{form} {name}: only ours" for name in ("mask", "model", "n", "size", "response_format", "user")),
+        f"{form} image: maxItems 4 there, 16 here",
+        f"{form} prompt: maxLength 32000 there, 4000 here",
+        f"{form} quality: ultra only there",
+        "field ErrorDetail.shape: only theirs",
+    ]
+    assert [one.edits for one in told if one.text.startswith("operation")] == [()] * (len(told) - 1)
 
 
 def test_a_proposal_that_the_house_rules_refuse_says_so(follow):

@@ -169,6 +169,8 @@ def differences(page: Page, theirs: Document) -> list[Difference]:
             continue
         if operation["operationId"] == GENERATION:
             found += _parameters(page, theirs, theirs.schema(shared[route].get("requestBody", {})))
+        found += _queries(page, theirs, operation, shared[route])
+        found += _bodies(page, theirs, operation, shared[route])
         found += _answers(page, theirs, operation, shared[route])
     folders = {"/".join(path.split("/")[:3]) for path, _ in routes.values()}
     for route in sorted(shared.keys() - routes.keys()):
@@ -207,6 +209,40 @@ def _parameters(page: Page, theirs: Document, schema: dict[str, Any]) -> Iterato
             yield Difference(f"parameter {name}: {said}", (edit,) if edit else ())
 
 
+def _queries(page: Page, theirs: Document, ours: dict[str, Any], there: dict[str, Any]) -> Iterator[Difference]:
+    before, after = (
+        [one["name"] for one in map(resolve, operation.get("parameters", ())) if one.get("in") == "query"]
+        for resolve, operation in ((page.contract.resolve, ours), (theirs.resolve, there))
+    )
+    for name in after:
+        if name not in before:
+            yield Difference(f"operation {ours['operationId']}: the query {name}: only theirs")
+    for name in before:
+        if name not in after:
+            yield Difference(f"operation {ours['operationId']}: the query {name}: only ours")
+
+
+def _bodies(page: Page, theirs: Document, ours: dict[str, Any], there: dict[str, Any]) -> Iterator[Difference]:
+    """Compare the forms of a request, and the parameters of those that are no generation.
+
+    They are told and not proposed: a form shares most of its parameters with others by aliases.
+    """
+    what = ours["operationId"]
+    before = page.contract.resolve(ours.get("requestBody", {})).get("content", {})
+    after = theirs.resolve(there.get("requestBody", {})).get("content", {})
+    yield from (Difference(f"operation {what}: it takes {kind} too, there") for kind in after if kind not in before)
+    yield from (Difference(f"operation {what}: it takes {kind} only here") for kind in before if kind not in after)
+    for kind in [kind for kind in before if kind in after and what != GENERATION]:
+        own = page.contract.resolve(before[kind].get("schema", {})).get("properties", {})
+        other = theirs.flat(after[kind].get("schema", {})).get("properties", {})
+        at = f"operation {what}, {kind}"
+        yield from (Difference(f"{at}: parameter {name}: only theirs") for name in other if name not in own)
+        yield from (Difference(f"{at}: parameter {name}: only ours") for name in own if name not in other)
+        for name in [name for name in own if name in other]:
+            for one in _parameter(page, "", name, own[name], theirs.flat(other[name]), edits=False):
+                yield Difference(f"{at}: {one.text}")
+
+
 def _new_parameter(page: Page, theirs: Document, name: str, rule: dict[str, Any]) -> Difference:
     text = f"parameter {name}: only theirs"
     plain = {key: rule[key] for key in LIMITS if key in rule and key != "multipleOf"}
@@ -236,7 +272,9 @@ def _new_parameter(page: Page, theirs: Document, name: str, rule: dict[str, Any]
     return Difference(text, (*edits, added) if added else ())
 
 
-def _parameter(page: Page, place: str, name: str, ours: dict[str, Any], theirs: dict[str, Any]) -> Iterator[Difference]:
+def _parameter(
+    page: Page, place: str, name: str, ours: dict[str, Any], theirs: dict[str, Any], *, edits: bool = True
+) -> Iterator[Difference]:
     known = known_values(page.contract, ours)
     own = known[1] if known else page.contract.resolve(ours)
     if "enum" in theirs and known:
@@ -244,7 +282,7 @@ def _parameter(page: Page, place: str, name: str, ours: dict[str, Any], theirs: 
         more = [value for value in theirs["enum"] if value not in values]
         if more:
             component = place_of_ref(ours["anyOf"][0]["$ref"])
-            edit = page.set(component, "enum", [*values, *more])
+            edit = page.set(component, "enum", [*values, *more]) if edits else None
             yield Difference(f"parameter {name}: {', '.join(map(str, more))} only there", (edit,) if edit else ())
         for value in [value for value in values if value not in theirs["enum"]]:
             yield Difference(f"parameter {name}: {value} only ours")
@@ -254,23 +292,23 @@ def _parameter(page: Page, place: str, name: str, ours: dict[str, Any], theirs: 
         yield Difference(f"parameter {name}: {theirs['type']} there, {own.get('type')} here")
     for key in LIMITS:
         if key in theirs and theirs[key] != own.get(key):
-            edit = None if known else page.set(place, key, theirs[key])
+            edit = page.set(place, key, theirs[key]) if edits and not known else None
             said = f"{key} {theirs[key]} there, {own.get(key, 'none')} here"
             yield Difference(f"parameter {name}: {said}", (edit,) if edit else ())
     if "default" in theirs and theirs["default"] != ours.get("x-server-default"):
-        edit = page.set(place, "x-server-default", theirs["default"])
+        edit = page.set(place, "x-server-default", theirs["default"]) if edits else None
         said = f"default {theirs['default']} there, {ours.get('x-server-default', 'none')} here"
         yield Difference(f"parameter {name}: {said}", (edit,) if edit else ())
 
 
 def _answers(page: Page, theirs: Document, ours: dict[str, Any], there: dict[str, Any]) -> Iterator[Difference]:
     for status, answer in there.get("responses", {}).items():
-        if not str(status).startswith("2"):
-            continue
-        if status not in ours["responses"]:
+        # The other errors share one form, so what is new in any of them is told once.
+        own = ours["responses"].get(status, None if str(status).startswith("2") else ours["responses"].get("default"))
+        if own is None:
             yield Difference(f"operation {ours['operationId']}: it may answer {status} there")
             continue
-        media = page.contract.resolve(ours["responses"][status]).get("content", {}).get("application/json", {})
+        media = page.contract.resolve(own).get("content", {}).get("application/json", {})
         yield from _fields(page, theirs, media.get("schema", {}), theirs.schema(answer), ours["operationId"])
 
 
