@@ -132,8 +132,7 @@ def _metavar(name: str, rule: Rule) -> str:
 
 def _completion(name: str, rule: Rule) -> Callable[[click.Context, click.Parameter, str], list[str]]:
     def complete(ctx: click.Context, _param: click.Parameter, begun: str) -> list[str]:
-        model = ctx.params.get(f"{_PREFIX}model")
-        values = current_models() if name == "model" else _values(name, rule, model)
+        values = current_models() if name == "model" else _values(name, rule, ctx.params.get(f"{_PREFIX}model"))
         return [str(value) for value in values if str(value).startswith(begun)]
 
     return complete
