@@ -585,24 +585,13 @@ def _log(effect: Send, began: float, outcome: httpx.Response | Exception) -> Non
 # ---- the exchange ----
 
 
-def _is_a(kind: type) -> Callable[[Any, Any, Any], None]:
-    """Return what refuses a client of the user's of another kind: of the other colour, or of a successor of httpx."""
-
-    def check(_self: object, _field: object, given: object) -> None:
-        if given is not None and not isinstance(given, kind):
-            other = f"{type(given).__module__}.{type(given).__qualname__}"
-            raise TypeError(f"http_client must be an httpx.{kind.__name__}, not {other}.")
-
-    return check
-
-
 @define(eq=False, repr=False)
 class Http:
     """Makes requests, blocking. Safe to share between threads, and after a fork."""
 
     credentials: Credentials
     #: A client of the user's, which is used for everything and left open.
-    given: httpx.Client | None = field(default=None, validator=_is_a(httpx.Client))
+    given: httpx.Client | None = None
     #: For each kind of request, shared by clients made with `with_options`.
     connections: Mapping[Kind, _Connections] = Factory(
         lambda self: _each(partial(new_client, guard=self.credentials.guard)), takes_self=True
@@ -708,7 +697,7 @@ class AsyncHttp:
     """Async twin of `Http`."""
 
     credentials: Credentials
-    given: httpx.AsyncClient | None = field(default=None, validator=_is_a(httpx.AsyncClient))
+    given: httpx.AsyncClient | None = None
     connections: Mapping[Kind, _Connections] = Factory(
         lambda self: _each(partial(new_async_client, guard=self.credentials.guard)), takes_self=True
     )

@@ -476,7 +476,7 @@ def test_the_command_line(tmp_path, shop, monkeypatch):
     assert Mark.in_folder(Path("one")).address == Address.of(shop).shown
     again = lemon("resume", "two", "--journal", secret, "--emulator")
     assert again.exit_code == 0, again.stderr
-    assert sorted(path.name for path in Path("two").iterdir()) == ["index.html", "results.jsonl"]
+    assert {path.name for path in Path("two").iterdir()} >= {"index.html", "results.jsonl"}
     for place in (shop, "one"):
         assert json.loads(lemon("status", place, "--json").stdout)["saved"] == 2
     assert lemon("status", shop, "--failed").stdout.strip() == "row,status,error"

@@ -7,7 +7,6 @@ import inspect
 import io
 import json
 import pickle
-import re
 import warnings
 from contextlib import ExitStack
 from pathlib import Path
@@ -101,24 +100,6 @@ def test_a_name_of_openais_is_answered_with_ours(kind, where, name, ours):
         getattr(owner, name)
     with pytest.raises(AttributeError, match=r"has no attribute 'nonsense'\.$"):
         owner.nonsense  # noqa: B018
-
-
-class SuccessorsClient:
-    """As openai's own clients are, where it uses httpx's successor."""
-
-
-@pytest.mark.parametrize(
-    ("kind", "given", "wanted"),
-    [
-        (Lemon, httpx.AsyncClient(), "Client, not httpx.AsyncClient"),
-        (Lemon, SuccessorsClient(), "Client, not tests.test_openai.SuccessorsClient"),
-        (AsyncLemon, httpx.Client(), "AsyncClient, not httpx.Client"),
-        (AsyncLemon, SuccessorsClient(), "AsyncClient, not tests.test_openai.SuccessorsClient"),
-    ],
-)
-def test_a_client_of_another_kind_is_refused_at_once(kind, given, wanted):
-    with pytest.raises(TypeError, match=rf"^http_client must be an httpx\.{re.escape(wanted)}\.$"):
-        kind(KEY, http_client=given)
 
 
 def test_closing_an_async_client_as_openais_is_answered():

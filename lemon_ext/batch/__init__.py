@@ -46,7 +46,7 @@ from .folder import mark, refuse_orphans, spare_pictures
 from .gallery import write_gallery
 from .journal import ELSEWHERE, KEYS, UNPAID, Entry, Journal
 from .output import Progress, damage, export, outcome
-from .pictures import recognize
+from .pictures import Keep, recognize
 from .rows import Row, read_rows
 from .stores import copied_journal, open_journal, read_journal
 from .validate import Checks, Grid, Requests, checked, spooled
@@ -370,6 +370,9 @@ class _Batch:
     also: Sequence[str] = field(converter=as_kinds)
     #: Where the journal is, if it is not in the folder.
     address: str | None = None
+    #: Whether the input is a part of what its journal holds.
+    part: bool = False
+    keep: Keep | None = None
     client: Lemon | AsyncLemon = field(init=False)
     #: Whether the client is closed at the end.
     closes: bool = field(init=False)
@@ -411,6 +414,11 @@ class _Batch:
                 with anyio.CancelScope(shield=True):
                     await self.client.aclose()
 
+    @property
+    def stopped(self) -> str | None:
+        """Why nothing more was sent, where that was so."""
+        return self._stopped if self._engine is None else self._engine.stopped
+
     def stop(self, reason: str) -> None:
         """End the work gently."""
         if self._stopped is None:
@@ -429,7 +437,9 @@ class _Batch:
             await emit(outcome(entry))
 
         core = self.client._core
-        engine = Engine(journal, core, _driver(core), self.options, emit=emit_entry, changed=self._report)
+        engine = Engine(
+            journal, core, _driver(core), self.options, emit=emit_entry, changed=self._report, keep=self.keep
+        )
         self._engine = engine
         if self._stopped is not None:
             engine.stop(self._stopped)
@@ -464,7 +474,7 @@ class _Batch:
             journal, known = open_journal(self.folder, self.address, create=rows is not None)
             undo.enter_context(journal)
             if rows is not None:
-                journal.take_in(rows if known else spare_pictures(self.folder, rows))
+                journal.take_in(rows if known else spare_pictures(self.folder, rows), part=self.part)
             elif not journal.count():
                 raise JournalError(
                     f"The input of {self.folder} was not read to its end. Give it again: the same `lemon batch`, or "
@@ -495,7 +505,7 @@ class _Batch:
             except (OSError, JournalError) as exc:
                 warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
             with suppress(JournalError):
-                self.left = _left(journal)
+                self.left = None if self.part else _left(journal)
 
 
 def _left(journal: Journal) -> str | None:

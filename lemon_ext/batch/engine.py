@@ -69,7 +69,7 @@ from .edits import body_of
 from .journal import Entry, Journal, Statement, Writer
 from .outage import Outage, Reach
 from .output import described
-from .pictures import Pictures, keep_reply, without_data
+from .pictures import Keep, Pictures, keep_reply, without_data
 from .queue import Queue
 
 #: Polls at once. By Little's law 25 serve 10,000 requests a minute at 150 ms each.
@@ -147,7 +147,7 @@ class Engine:
 
     ``drive`` runs the flows of the client whose core this is. ``emit`` is given each row as it ends, and ``changed`` is
     called at every step: ``counts`` (rows by state), ``images`` (saved), ``ended`` (rows, in this run) and ``stopped``
-    say how far it is.
+    say how far it is. ``keep`` is given each picture before its row counts as saved.
     """
 
     def __init__(
@@ -159,6 +159,7 @@ class Engine:
         *,
         emit: Callable[[Entry], Awaitable[None]],
         changed: Callable[[], None],
+        keep: Keep | None = None,
     ) -> None:
         self.counts: dict[str, int] = {}
         self.images = self.ended = 0
@@ -166,6 +167,7 @@ class Engine:
         #: Whether it is a limit of the user's that stopped it.
         self.limited = False
         self._journal, self._writer, self._options = journal, Writer(journal), options
+        self._keep = keep
         self._core, self._driven, self._emit, self._changed = core, drive, emit, changed
         self._reach = Reach(options.give_up_after)
         self._turned = anyio.Event()
@@ -730,7 +732,7 @@ class Engine:
         self._start("save", self._save, pictures, before, failure)
 
     async def _store(self, pictures: Pictures, *, data: bool) -> None:
-        await pictures.save(self._journal.folder, self._options.deadline, data=data)
+        await pictures.save(self._journal.folder, self._options.deadline, data=data, keep=self._keep)
         if isinstance(pictures.error, OSError):
             self.stop(f"the images cannot be written: {pictures.error}")
         if pictures.entry.row in self._unwritten:

@@ -24,8 +24,10 @@ import math
 import sqlite3
 import threading
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
+from hashlib import sha256
 from itertools import chain, repeat
 from pathlib import Path
 from types import MappingProxyType
@@ -232,9 +234,9 @@ class Journal(ABC):
         """Raise JournalError for what the database raises."""
 
     @abstractmethod
-    def take_in(self, rows: Iterable[Incoming]) -> None:
+    def take_in(self, rows: Iterable[Incoming], *, part: bool = False) -> None:
         """Write down the input, all or none. A row that was not sent, or refused, may have changed. Raises JournalError
-        at another difference.
+        at another difference. With ``part`` it is a part of the batch: see `PostgresJournal`.
         """
 
     @abstractmethod
@@ -551,7 +553,7 @@ class SqliteJournal(Journal):
         if self._lock is not None:
             self._lock.close()
 
-    def take_in(self, rows: Iterable[Incoming]) -> None:
+    def take_in(self, rows: Iterable[Incoming], *, part: bool = False) -> None:
         """Write down the input, all or none. If there is one already, rows at its end are new, and a row that was not
         sent, or refused, may have changed. Raises JournalError at the first other difference.
         """
@@ -691,6 +693,15 @@ class Writer:
 def fact(name: str, value: str) -> Statement:
     """A fact about the whole batch."""
     return "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
+
+
+def known_by(row: Incoming, seen: Counter[bytes]) -> str:
+    """Return what a row is known by in its batch: its id, or what it asks for, and how often that was ``seen``."""
+    if row.id is not None:
+        return f"id {row.id}"
+    digest = sha256(dumps(dict(sorted(row.request.items()))).encode()).digest()[:16]
+    seen[digest] += 1
+    return f"{digest.hex()} {seen[digest]}"
 
 
 def learned(model: str, durations: Mapping[str, Any]) -> Statement:

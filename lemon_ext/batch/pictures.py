@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from glob import escape
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
+from anyio.to_thread import run_sync
 from attrs import define, field
 from lemon_client.task_table import FIELDS
 
@@ -23,6 +24,9 @@ from lemon_ext.tasks import Task, remarks
 
 from .columns import stem
 from .journal import Entry, Journal, change, dumps
+
+#: Keeps a picture of a row elsewhere, before the row counts as saved. Raises OSError or LemonError.
+Keep: TypeAlias = Callable[[int, Path], None]
 
 
 @define(eq=False)
@@ -77,9 +81,9 @@ class Pictures:
         """What stopped the first one that is missing."""
         return self.errors[min(self.errors)] if self.errors else None
 
-    async def save(self, folder: Path, deadline: float, *, data: bool) -> None:
+    async def save(self, folder: Path, deadline: float, *, data: bool, keep: Keep | None = None) -> None:
         """Save those that came as data, which needs no network, or those that have to be fetched. One that fails does
-        not keep the others.
+        not keep the others. ``keep`` is given each that is saved, to have it elsewhere, too.
         """
         names = names_of(self.entry, len(self.images))
         for index, (name, image) in enumerate(zip(names, self.images, strict=True)):
@@ -87,6 +91,8 @@ class Pictures:
                 continue
             try:
                 path = await image.asave(folder / name, overwrite=True, deadline=deadline)
+                if keep is not None:
+                    await run_sync(keep, self.entry.row, path)
             except (LemonError, OSError) as exc:
                 self.errors[index] = exc
             else:

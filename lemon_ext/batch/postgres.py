@@ -19,7 +19,6 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
-from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -36,7 +35,7 @@ from lemon_ext.rate_limit import RateLimit
 from .address import ESCAPES, Address
 from .allowance import TABLES as COMMON
 from .allowance import TAKE_BLOCK, Allowance, Block
-from .journal import CUT_OFF, PAGE, TABLES, VERSION, Entry, Incoming, Journal, Statement, change, dumps, fact
+from .journal import CUT_OFF, PAGE, TABLES, VERSION, Entry, Incoming, Journal, Statement, change, fact, known_by
 
 T = TypeVar("T")
 
@@ -58,6 +57,7 @@ _KINDS: Final = {"INTEGER": "BIGINT", "REAL": "DOUBLE PRECISION"}
 _MORE: Final = """
 ALTER TABLE rows ADD COLUMN key TEXT NOT NULL, ADD COLUMN owner TEXT;
 CREATE UNIQUE INDEX rows_by_key ON rows (key);
+CREATE TABLE pictures (name TEXT PRIMARY KEY, data BYTEA NOT NULL);
 CREATE TABLE workers (id TEXT PRIMARY KEY, lease TIMESTAMPTZ NOT NULL);
 """
 _DEAD: Final = "(owner IS NULL OR owner NOT IN (SELECT id FROM workers WHERE lease > clock_timestamp()))"
@@ -151,7 +151,7 @@ class PostgresJournal(Journal):
             self._lock_batch()
             last, before = int(self._one("SELECT max(row) AS last FROM rows")["last"] or 0), self.count()
             left = iter(rows)
-            while block := {_key(one, seen): one for one in islice(left, PAGE)}:
+            while block := {known_by(one, seen): one for one in islice(left, PAGE)}:
                 new = self._compared(block, found)
                 assert self._database is not None  # noqa: S101 - we are in a transaction
                 with self._database.pipeline():
@@ -231,6 +231,17 @@ class PostgresJournal(Journal):
     def worked_on(self) -> bool:
         """Tell whether any worker lives."""
         return self._one("SELECT 1 FROM workers WHERE lease > clock_timestamp() LIMIT 1") is not None
+
+    def put_picture(self, name: str, data: bytes) -> None:
+        """Keep a picture, in the place of one of that name."""
+        sql = "INSERT INTO pictures VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET data = excluded.data"
+        self.commit([(sql, (name, data))])
+
+    def get_picture(self, name: str) -> bytes:
+        """Return a picture that is kept. Raises FileNotFoundError."""
+        if (found := self._one("SELECT data FROM pictures WHERE name = ?", (name,))) is None:
+            raise FileNotFoundError(f"{name} is not kept at {self.name}.")
+        return bytes(found["data"])
 
     # ---- the schema ----
 
@@ -383,12 +394,3 @@ def _said(error: psycopg.Error) -> str:
 def _bound(value: Any) -> Any:
     """Return a value as PostgreSQL takes it: in a text it has no NUL."""
     return storable(value).replace("\x00", "\ufffd") if isinstance(value, str) else value
-
-
-def _key(row: Incoming, seen: Counter[bytes]) -> str:
-    """Return what a row is known by in its batch: its id, or what it asks for and how often that came before."""
-    if row.id is not None:
-        return f"id {row.id}"
-    digest = sha256(dumps(dict(sorted(row.request.items()))).encode()).digest()[:16]
-    seen[digest] += 1
-    return f"{digest.hex()} {seen[digest]}"

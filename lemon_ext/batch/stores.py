@@ -27,7 +27,7 @@ def open_journal(folder: Path, address: str | None, *, create: bool = True) -> t
             refuse_orphans(folder)
         journal = SqliteJournal.open(folder, create=create)
         return journal, journal.count() > 0
-    shared = _store().open(folder, place, create=create)
+    shared = postgres_store().open(folder, place, create=create)
     try:
         return shared, is_known(shared)
     except BaseException:
@@ -43,7 +43,7 @@ def read_journal(folder: str | os.PathLike[str], address: str | None = None) -> 
     if address is None and is_address(folder):
         folder, address = ".", str(folder)
     place = found(folder := Path(folder), address)
-    return SqliteJournal.read(folder) if place is None else _store().read(folder, place)
+    return SqliteJournal.read(folder) if place is None else postgres_store().read(folder, place)
 
 
 def copied_journal(folder: Path) -> SqliteJournal | None:
@@ -51,7 +51,8 @@ def copied_journal(folder: Path) -> SqliteJournal | None:
     return SqliteJournal.copy(folder) if (folder / FILE).is_file() else None
 
 
-def _store() -> type[PostgresJournal]:
+def postgres_store() -> type[PostgresJournal]:
+    """Return what keeps journals in PostgreSQL. Raises ConfigurationError where the extra is missing."""
     try:
         from .postgres import PostgresJournal
     except ImportError as exc:

@@ -83,7 +83,7 @@ def checked(requests: Requests, checks: Checks, validation: Validation) -> Itera
     """Yield each row ready to be sent. Raises CapabilityError at the end, naming all that is wrong."""
     _refuse_no_rows(requests)
     wrong: list[tuple[int, int | None, Violation]] = []
-    ids = _Ids()
+    ids = Ids()
     row = 0
     try:
         for given in requests:
@@ -188,7 +188,7 @@ def _word(value: Any) -> str:
     return "".join(letter if letter.isalnum() or letter in "._-" else "-" for letter in str(value))
 
 
-class _Ids:
+class Ids:
     """The ids so far. They are all different, and so are the names of the files that begin with them."""
 
     def __init__(self) -> None:

@@ -1,0 +1,106 @@
+"""Where the pictures of a block are kept before their rows count as saved: machines die, and their disks with them."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+from lemon_ext.errors import ConfigurationError
+
+from .address import Address
+
+if TYPE_CHECKING:
+    from .postgres import PostgresJournal
+
+
+class Keeper(Protocol):
+    """Keeps pictures under the name that they have in a row's results. All of it blocks."""
+
+    def put(self, row: int, path: Path) -> None:
+        """Keep a picture of a row. Raises OSError or LemonError."""
+
+    def get(self, row: int, name: str) -> bytes:
+        """Return a picture again."""
+
+    def address(self, row: int, name: str) -> str | None:
+        """Return where others find it, if they do."""
+
+
+def name_of(row: int, name: str) -> str:
+    """Return a name that no other row of the batch has."""
+    number = f"{row:05d}-"
+    return name if name.startswith(number) else number + name
+
+
+class DatabaseKeeper:
+    """Keeps pictures in the database of the journal, for a laptop and for some thousand of them."""
+
+    def __init__(self, address: Address) -> None:
+        from .stores import postgres_store
+
+        self._journal: PostgresJournal = postgres_store()(Path(), address, works=True)
+
+    def put(self, row: int, path: Path) -> None:
+        """Keep a picture."""
+        self._journal.put_picture(name_of(row, path.name), path.read_bytes())
+
+    def get(self, row: int, name: str) -> bytes:
+        """Return a picture again. Raises FileNotFoundError."""
+        return self._journal.get_picture(name_of(row, name))
+
+    def address(self, row: int, name: str) -> str | None:
+        """Nobody else finds it there."""
+        return None
+
+    def close(self) -> None:
+        """Close the connection."""
+        self._journal.close()
+
+
+class StoreKeeper:
+    """Keeps pictures in an object store (``s3://...``, ``gs://...``, ``az://...``, as obstore takes it), or in a folder
+    that all machines see.
+    """
+
+    def __init__(self, url: str | os.PathLike[str]) -> None:
+        try:
+            from obstore.store import LocalStore, from_url
+        except ImportError:
+            raise ConfigurationError("A store needs what is not installed (obstore): pip install obstore") from None
+        text = str(url)
+        is_folder = "://" not in text
+        self._shown = str(Path(text).absolute()) if is_folder else text.rstrip("/")
+        try:
+            self._store: Any = LocalStore(self._shown, mkdir=True) if is_folder else from_url(self._shown)
+        except Exception as exc:
+            raise ConfigurationError(f"The store {text} cannot be used: {_said(exc)}.") from exc
+
+    def put(self, row: int, path: Path) -> None:
+        """Keep a picture."""
+        import obstore
+
+        try:
+            obstore.put(self._store, name_of(row, path.name), path)
+        except Exception as exc:
+            raise OSError(f"{path.name} cannot be put into {self._shown}: {_said(exc)}") from exc
+
+    def get(self, row: int, name: str) -> bytes:
+        """Return a picture again."""
+        import obstore
+
+        try:
+            return bytes(obstore.get(self._store, name_of(row, name)).bytes())
+        except Exception as exc:
+            raise OSError(f"{name_of(row, name)} is not in {self._shown}: {_said(exc)}") from exc
+
+    def address(self, row: int, name: str) -> str | None:
+        """Return where it is."""
+        return f"{self._shown}/{name_of(row, name)}"
+
+    def close(self) -> None:
+        """There is nothing to close."""
+
+
+def _said(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

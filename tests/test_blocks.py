@@ -1,0 +1,248 @@
+"""Blocks of rows, as engines hand them out: more than once, to several at a time, and to machines that die."""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+from pathlib import Path
+
+import anyio
+import pytest
+
+from lemon_ext import ConfigurationError, JournalError, LemonWarning
+from lemon_ext.batch import batch_status, engine
+from lemon_ext.batch.address import Address
+from lemon_ext.batch.keepers import DatabaseKeeper, StoreKeeper, name_of
+from lemon_ext.blocks import arun_block, run_block
+from tests import databases
+from tests.gateway import PNG, Gateway, rows
+from tests.test_batch import whole  # noqa: F401 - it imports what a picture needs
+
+pytestmark = pytest.mark.scale
+postgres = pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
+
+
+@pytest.fixture(scope="module")
+def pg():
+    with databases.server() as made:
+        yield made
+
+
+@pytest.fixture
+def shop(pg):
+    pg.number = getattr(pg, "number", 0) + 1
+    return pg.address(f"block{pg.number}")
+
+
+@pytest.fixture(params=["database", "folder"])
+def store(request, tmp_path):
+    return None if request.param == "database" else tmp_path / "store"
+
+
+def given(count, first=1):
+    return [{"id": f"r{n}", **row, "shelf": n} for n, row in enumerate(rows(first + count - 1), 1) if n >= first]
+
+
+def go(gateway, block, shop, **options):
+    return run_block(block, journal=shop, key="id", client=gateway.client(), deadline=1e9, **options)
+
+
+def statuses(outcomes):
+    return [outcome["status"] for outcome in outcomes]
+
+
+def picture(outcome):
+    """Return the bytes of an outcome's picture, wherever they are."""
+    return outcome["image"] if "image" in outcome else Path(outcome["path"]).read_bytes()
+
+
+def test_a_block_gives_one_outcome_a_row_in_order(shop, store):
+    gateway = Gateway()
+    outcomes = go(gateway, given(5), shop, store=store)
+    assert statuses(outcomes) == ["saved"] * 5
+    assert [outcome["task_id"] for outcome in outcomes] == [f"img_{n}" for n in range(1, 6)]
+    assert all(picture(outcome)[:8] == PNG[:8] for outcome in outcomes)
+    expected = {"status", "task_id", "cost", "error"}
+    assert set(outcomes[0]) == expected | ({"path", "more_paths"} if store else {"image", "more_images"})
+    assert batch_status(shop).saved == 5
+
+
+def test_a_block_that_is_run_again_finds_its_rows_and_their_pictures(shop, store):
+    """As after the death of the machine that had the pictures, with rows in another order and some new."""
+    gateway = Gateway()
+    first = go(gateway, given(5), shop, store=store)
+    again = go(gateway, [*reversed(given(5)), *given(2, first=6)], shop, store=store)
+    assert set(gateway.charges.values()) == {1}
+    assert len(gateway.posts) == 7
+    assert again[:5] == first[::-1]
+    assert statuses(again[5:]) == ["saved"] * 2
+
+
+def test_a_block_that_runs_twice_at_once_is_paid_once(shop, store, monkeypatch):
+    monkeypatch.setattr(engine, "AHEAD", 3)
+    gateway, found, start = Gateway(), {}, threading.Barrier(2)
+    gateway.clock.rule()
+
+    def work(number):
+        start.wait()
+        found[number] = go(gateway, given(12), shop, store=store, concurrency=1)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(2)]
+    for one in workers:
+        one.start()
+    for one in workers:
+        one.join(60)
+    assert gateway.charges == {f"cat {n}": 1 for n in range(1, 13)}
+    assert found[0] == found[1]
+    assert statuses(found[0]) == ["saved"] * 12
+
+
+def test_what_a_dead_machine_had_is_finished(pg, shop, store, tmp_path):
+    gateway = Gateway()
+    gateway.client()
+    gateway.tasks["img_50"] = {"ready": 0, "asked": {}, "end": "completed"}
+    dead = postgres.PostgresJournal.open(tmp_path, Address.of(shop))
+    from lemon_ext.batch.journal import Incoming
+
+    made = [Incoming(None, row, 1, f"r{n}") for n, row in enumerate(rows(3), 1)]
+    dead.take_in(made, part=True)
+    dead.take("unsent", 2)
+    dead.commit([dead.submitting(1, 5.0), dead.submitting(2, 5.0)])
+    dead.commit([dead.update(2, status="waiting", task_id="img_50")])
+    dead._database.close()
+    pg.ask("UPDATE workers SET lease = now()", Address.of(shop).batch)
+    outcomes = go(gateway, given(3), shop, store=store)
+    assert statuses(outcomes) == ["uncertain", "saved", "saved"]
+    assert "look at your account" in outcomes[0]["error"]
+    assert gateway.charges == {"cat 3": 1}
+
+
+def test_a_rows_failure_is_a_row(shop):
+    gateway = Gateway()
+    gateway.expect("cat 2", (400, {"error": {"message": "flagged", "code": "content_policy"}}))
+    block = given(3)
+    block[2]["n"] = "many"
+    block += [{"id": "r1", "prompt": "again", "shelf": 9}, {"id": None, "prompt": None, "shelf": math.nan}]
+    outcomes = go(gateway, block, shop)
+    assert statuses(outcomes) == ["saved", "refused", "invalid", "invalid", "invalid"]
+    assert [bool(outcome["error"]) for outcome in outcomes] == [False, True, True, True, True]
+    assert "has the id of row" in outcomes[3]["error"]
+    assert outcomes[3]["image"] is None
+
+
+def test_a_block_of_nothing_but_bad_rows_needs_no_database():
+    outcomes = run_block([{"prompt": ""}], journal="postgresql:///x", client=Gateway().client())
+    assert statuses(outcomes) == ["invalid"]
+    assert run_block([], journal="postgresql:///x", client=Gateway().client()) == []
+
+
+def test_several_pictures(shop, store):
+    (outcome,) = go(Gateway(), [{"id": "a", "prompt": "a dog", "n": 3}], shop, store=store)
+    more = outcome["more_images"] if store is None else [Path(path).read_bytes() for path in outcome["more_paths"]]
+    assert len(more) == 2
+    assert all(one[:8] == PNG[:8] for one in (picture(outcome), *more))
+
+
+def test_without_a_key_equal_rows_of_a_block_are_separate(shop):
+    gateway = Gateway()
+    block = [{"prompt": "a dog"}, {"prompt": "a dog"}]
+    for _ in range(2):
+        assert statuses(run_block(block, journal=shop, client=gateway.client(), deadline=1e9)) == ["saved"] * 2
+    assert gateway.charges == {"a dog": 2}
+
+
+def test_a_key_that_was_used_for_something_else_is_refused(shop):
+    gateway = Gateway()
+    go(gateway, given(1), shop)
+    with pytest.raises(JournalError, match="in row 1 prompt differs, and it is paid for"):
+        go(gateway, [{**given(1)[0], "prompt": "a dog"}], shop)
+
+
+def test_nothing_can_be_sent(shop):
+    gateway = Gateway()
+    gateway.expect("cat 1", (401, {"error": {"message": "bad key"}}))
+    outcomes = go(gateway, given(1), shop)
+    assert statuses(outcomes) == ["waiting"]
+    assert "bad key" in outcomes[0]["error"]
+    assert statuses(go(gateway, given(1), shop)) == ["saved"]  # another call goes on
+
+
+def test_columns_that_are_almost_parameters_are_refused_before_anything_is_sent(shop):
+    gateway = Gateway()
+    with pytest.raises(ValueError, match=r"The columns cannot be used: .*sise"):
+        go(gateway, [{"id": "a", "prompt": "x", "sise": "1024x1024"}], shop)
+    assert gateway.posts == []
+
+
+class Full:
+    """A store that takes nothing."""
+
+    def put(self, row, path):
+        raise OSError("the bucket is gone")
+
+    def close(self):
+        pass
+
+
+def test_a_picture_that_cannot_be_kept_is_not_lost(shop, monkeypatch):
+    """One that came as data is nowhere else; one that has an address is fetched by another call."""
+    gateway = Gateway()
+    block = [{"id": "a", "prompt": "a cat", "model": "midjourney"}]
+    block += [{"id": "b", "prompt": "a dog", "response_format": "b64_json"}]
+    with monkeypatch.context() as patch:
+        patch.setattr("lemon_ext.blocks._keeper", lambda address, store: Full())
+        with pytest.warns(LemonWarning, match="stay in") as caught:
+            outcomes = go(gateway, block, shop)
+    assert all("the bucket is gone" in outcome["error"] for outcome in outcomes)
+    assert set(statuses(outcomes)) <= {"unfetched", "failed", "waiting"}
+    (told,) = [str(one.message) for one in caught if "stay in" in str(one.message)]
+    folder = Path(told.rpartition("stay in ")[2].rstrip("."))
+    assert list(folder.glob("b-a-dog-1.png"))
+    again = go(gateway, block, shop)
+    assert again[0]["status"] == "saved"
+    assert set(gateway.charges.values()) == {1}
+
+
+def test_names_and_stores(tmp_path):
+    assert name_of(7, "00007-a-cat-1.png") == "00007-a-cat-1.png"
+    assert name_of(7, "sku-a-cat-1.png") == "00007-sku-a-cat-1.png"
+    keeper = StoreKeeper(tmp_path / "a folder")
+    (tmp_path / "x.png").write_bytes(b"abc")
+    keeper.put(3, tmp_path / "x.png")
+    assert keeper.get(3, "x.png") == b"abc"
+    assert Path(keeper.address(3, "x.png")).read_bytes() == b"abc"
+    with pytest.raises(OSError, match="is not in"):
+        keeper.get(4, "x.png")
+    with pytest.raises(OSError, match="cannot be put into"):
+        keeper.put(4, tmp_path / "missing.png")
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        StoreKeeper("nonsense://x")
+
+
+def test_pictures_that_the_database_does_not_have_any_more(pg, shop):
+    gateway = Gateway()
+    go(gateway, given(1), shop)
+    pg.ask("DELETE FROM pictures", Address.of(shop).batch)
+    (outcome,) = go(gateway, given(1), shop)
+    assert (outcome["status"], outcome["image"]) == ("saved", None)
+    assert "cannot be read again" in outcome["error"]
+    keeper = DatabaseKeeper(Address.of(shop))
+    assert keeper.address(1, "x.png") is None
+    keeper.close()
+
+
+def test_inside_a_running_event_loop(shop):
+    gateway = Gateway()
+
+    async def main():
+        return await arun_block(given(2), journal=shop, key="id", client=gateway.client(), deadline=1e9)
+
+    assert statuses(anyio.run(main)) == ["saved"] * 2
+
+
+def test_the_status_of_a_batch_of_blocks(shop):
+    from tests.cli import lemon
+
+    go(Gateway(), given(2), shop)
+    assert json.loads(lemon("status", shop, "--json").stdout)["images"] == 2

@@ -1,0 +1,130 @@
+"""Ray Data, local and real: the lines of the documentation, and an actor that is killed."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+from collections import Counter
+from pathlib import Path
+
+import pytest
+
+from lemon_ext.batch import batch_status
+from lemon_ext.emulator import KEY, Emulator
+from tests import databases
+from tests.conftest import ROOT
+
+pytestmark = [pytest.mark.scale, pytest.mark.timeout(400)]
+pytest.importorskip("ray", exc_type=ImportError)
+pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
+
+#: A program of its own: Ray starts others, makes noise, and warns of itself.
+START = """
+import os, sys
+os.environ |= {{"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}}
+import ray, lemon_ext.ray
+ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20, _temp_dir={temp!r})
+ray.data.DataContext.get_current().enable_progress_bars = False
+"""
+BODY = """
+rows = [{{"id": f"r{{n}}", "prompt": f"cat {{n}}", "shelf": n}} for n in range({rows})]
+ds = ray.data.from_items(rows, override_num_blocks={blocks}).map_batches(
+    lemon_ext.ray.Images,
+    fn_constructor_kwargs=dict(model={model!r}, key="id", journal={journal!r}, requests_per_minute={rpm}, {more}),
+    compute=ray.data.ActorPoolStrategy(size=2), batch_size={size},
+)
+ds.write_parquet({out!r})
+"""
+
+
+@pytest.fixture(scope="module")
+def pg():
+    with databases.server() as made:
+        yield made
+
+
+@pytest.fixture
+def temp():
+    """Ray's sockets have long names, so its folder has a short one."""
+    import shutil
+    import tempfile
+
+    folder = tempfile.mkdtemp(prefix="ray-")
+    yield folder
+    shutil.rmtree(folder, ignore_errors=True)
+
+
+def program(emulator, temp, **options):
+    options = {"rows": 40, "blocks": 4, "size": 10, "model": "flux-pro", "rpm": 10_000, "more": "", **options}
+    return start(emulator, START.format(temp=temp) + BODY.format(**options))
+
+
+def start(emulator, code):
+    """Start a program in a group of its own, with the actors that it starts."""
+    return subprocess.Popen(
+        [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
+        env={**os.environ, "LEMONDATA_API_KEY": KEY, "LEMONDATA_BASE_URL": emulator.url},
+        stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, start_new_session=True,
+    )  # fmt: skip
+
+
+def end(process, within=240):
+    try:
+        said, _ = process.communicate(timeout=within)
+    finally:
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+    assert process.returncode == 0, said[-3000:]
+
+
+def table(folder):
+    import pyarrow.parquet as parquet
+
+    return parquet.read_table(folder).to_pylist()
+
+
+def actors(journal, pg):
+    """Return the processes that work at a batch, as the database knows them."""
+    found = pg.ask("SELECT id FROM workers", journal)
+    return {int(re.search(r"-(\d+)-\w+$", worker)[1]) for (worker,) in found}
+
+
+def test_the_lines_of_the_documentation(tmp_path, pg, temp):
+    with Emulator(task_seconds=0.5) as emulator:
+        end(program(emulator, temp, journal=pg.address("plain"), out=str(tmp_path / "out")))
+        found = table(tmp_path / "out")
+        assert emulator.charges == 40
+    assert Counter(row["status"] for row in found) == {"saved": 40}
+    assert {row["id"] for row in found} == {f"r{n}" for n in range(40)}
+    assert all(row["image"][:4] == b"\x89PNG" and row["shelf"] == int(row["id"][1:]) for row in found)
+    assert all(row["task_id"] and {"cost", "error", "more_images"} <= set(row) for row in found)
+    assert batch_status(pg.address("plain")).saved == 40
+
+
+def test_an_actor_is_killed(tmp_path, pg, temp):
+    """Ray starts it again, with the same rows. What was in flight is uncertain, nothing is paid twice."""
+    with Emulator(task_seconds=3.0, latency=0.05) as emulator:
+        store = tmp_path / "store"
+        running = program(
+            emulator, temp, journal=pg.address("killed"), out=str(tmp_path / "out"), more=f"store={str(store)!r}"
+        )
+        until = time.monotonic() + 120
+        while emulator.charges < 12 and time.monotonic() < until and running.poll() is None:
+            time.sleep(0.1)
+        victims = actors("killed", pg)
+        os.kill(min(victims), signal.SIGKILL)
+        end(running)
+        found = table(tmp_path / "out")
+        assert len(found) == len({row["id"] for row in found}) == 40
+        states = Counter(row["status"] for row in found)
+        assert set(states) <= {"saved", "uncertain"}
+        assert emulator.charges <= 40
+        assert emulator.charges >= states["saved"]
+        tasks = [charge.task_id for charge in emulator.ledger]
+        assert {row["task_id"] for row in found if row["status"] == "saved"} <= set(tasks)
+    assert all(Path(row["path"]).is_file() for row in found if row["status"] == "saved")
