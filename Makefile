@@ -8,7 +8,7 @@ PIP := $(PYTHON) -m pip --python $(RUN) --disable-pip-version-check --quiet
 SOURCES := PYTHONPATH=generated:.
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-scale scale-run random-run check lint types layers regen follow drift regen-check lint-contract bench lock locks-check newest lowest docs clean
+.PHONY: help demo test test-scale scale-run random-run reconcile-run check lint types layers regen follow drift regen-check lint-contract bench lock locks-check newest lowest docs clean
 
 help: ## show this
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -30,6 +30,9 @@ scale-run: $(VENV)/scale.stamp
 
 random-run: $(VENV)/test.stamp ## thousands of random interruptions against the emulator: nothing paid twice, nothing lost (minutes)
 	@$(SOURCES) $(RUN) tools/random_run --episodes 5000 --seed 1 --jobs 2
+
+reconcile-run: $(VENV)/test.stamp ## fifty batches whose answers get lost: every verdict is right, nothing is paid twice, the sums agree (minutes)
+	@$(SOURCES) $(RUN) tools/reconcile_run.py --seeds 50 --rows 1000
 
 lint: $(VENV)/dev.stamp ## style and format
 	@$(VENV)/bin/ruff check .
