@@ -146,6 +146,12 @@ class Ledger:
         written = self._write(sql, [*values, line], sync=True)
         return written is not None and written.rowcount == 1
 
+    def complete(self, line: int, **cells: str | Decimal | None) -> None:
+        """Write down what was not known of a call. What is known stays."""
+        names = ", ".join(f"{name} = coalesce({name}, ?)" for name in cells)
+        values = [None if cell is None else str(cell) for cell in cells.values()]
+        self._write(f"UPDATE calls SET {names} WHERE id = ?", [*values, line])  # noqa: S608 - names of columns
+
     def calls(self, limit: int = -1, *, base_url: str | None = None) -> Iterator[Call]:
         """Yield the calls, the latest first, ``limit`` at most (-1: all); with ``base_url``, those to that address.
 

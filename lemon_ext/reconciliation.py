@@ -375,8 +375,7 @@ class _Calls:
         for one in matched.of(Verdict.BILLED):
             marked += self.ledger.settle(one.key, status="uncertain", cost=one.usd, error=_said(one), **_ids(one))
         for bill in matched.bills:
-            known = {"cost": bill.usd, "billing_id": bill.billing_id}
-            self.ledger.change(bill.key, None, **{name: value for name, value in known.items() if value is not None})
+            self.ledger.complete(bill.key, cost=bill.usd, billing_id=bill.billing_id)
         return released, marked + len(matched.bills)
 
 

@@ -260,6 +260,8 @@ def test_single_calls_are_told_from_the_ledger(clock, tmp_path):
         ("saved", Decimal("0.04")), ("uncertain", Decimal("0.04")), ("uncertain", None), ("unsent", None),
     ]  # fmt: skip
     assert "The account was billed $0.04" in calls[2].error
+    ledger.complete(calls[3].id, cost=Decimal("0.09"), billing_id="txn_9")  # what is known stays
+    assert [(one.cost, one.billing_id) for one in ledger.calls()][-1] == (Decimal("0.04"), "txn_req_1")
 
 
 def test_without_a_lost_answer_nothing_is_asked(clock, tmp_path):
