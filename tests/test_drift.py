@@ -6,8 +6,8 @@ import json
 
 import pytest
 
-from lemon_ext.emulator import KEY, Emulator
-from tests.edits import TEXT
+from lemon_ext.emulator import KEY, TOKEN, Emulator
+from tests.edits import TEXT, WHOLE
 
 pytestmark = pytest.mark.regen
 
@@ -106,6 +106,19 @@ def test_an_api_that_says_more_is_told_of_and_a_known_task_is_looked_at(tools, r
         made = httpx.post(f"{emulator.url}/v1/images/generations", json=body, headers=headers, trust_env=False).json()
         code, found, _ = run(f"{emulator.url}/v1/", "--task", made["task_id"])
     assert (code, found) == (1, ["get_image_task 200: status has a value that is not known: on_hold"])
+
+
+def test_what_is_asked_for_is_there_where_the_contract_shows_it(tools):
+    contract = tools.contract.parse(WHOLE)
+    with Emulator(task_seconds=0) as emulator:
+        exchanges = list(tools.drift.asked(contract, emulator.url, tools.drift.Keys(KEY, TOKEN), []))
+        seen = [(one.path, one.status) for one in emulator.requests if one.keyed]
+        assert {one.method for one in emulator.requests} == {"GET"}
+    assert tools.drift.drift(contract, exchanges) == []
+    assert ("/v1/models/dall-e-3", 200) in seen
+    assert ("/v1/models/dall-e-3/pricing", 200) in seen
+    assert ("/v1/management/balance", 200) in seen
+    assert ("/v1/models/drift-check-no-such-task", 404) in seen
 
 
 def test_an_api_that_cannot_be_reached_is_named(run):

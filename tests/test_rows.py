@@ -91,7 +91,34 @@ def test_a_given_format_wins_over_suffix_and_first_line(tmp_path: Path) -> None:
 
 
 COMMA = "w must be a number, with a point and not a comma for the fraction"
-KINDS = {"prompt": {"type": "string"}, "w": {"type": "number"}, "f": {"type": "boolean"}, "l": {"type": "array"}}
+KINDS = {
+    "prompt": {"type": "string"}, "w": {"type": "number"}, "f": {"type": "boolean"}, "l": {"type": "array"},
+    "whole": {"type": "array", "items": {"type": "integer"}},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("cell", "value"),
+    [
+        ("https://x.example/a.png", ["https://x.example/a.png"]),
+        ('"https://x.example/a.png?b=1,2;3"', ["https://x.example/a.png?b=1,2;3"]),
+        ('"[""https://x.example/a.png"",""b""]"', ["https://x.example/a.png", "b"]),
+        ("https://x.example/1.png https://x.example/2.png", None),
+        ('"https://x.example/1.png,https://x.example/2.png"', None),
+        ("https://x.example/1.png;https://x.example/2.png", None),
+        ("a b", None),
+    ],
+)
+def test_a_cell_of_a_list_holds_one_item_or_a_json_list(tmp_path, monkeypatch, cell, value):
+    """Several addresses in one text would be one wrong address to the API."""
+    for module in ("cells", "columns"):
+        monkeypatch.setattr(f"lemon_ext.batch.{module}.PARAMETERS", KINDS)
+    content = f"prompt,l,whole\na,{cell},7\n"
+    if value is not None:
+        assert read(tmp_path, "a.csv", content) == [(2, {"prompt": "a", "l": value, "whole": [7]})]
+    else:
+        said = 'line 2: l must be one item without blanks, or a JSON list, for example ["a", "b"]'
+        assert faults(tmp_path, "a.csv", content) == [said]
 
 
 def test_csv_cells_become_what_the_parameter_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,6 +1,7 @@
 """What the API really answers and openapi.yaml does not say: fields, values, statuses, headers, codes, parameters.
 
-    python tools/drift.py URL       (make drift LIVE=URL)      asks the API itself; the key comes from LEMONDATA_API_KEY
+    python tools/drift.py URL       (make drift LIVE=URL)      asks the API itself, with the key of LEMONDATA_API_KEY
+                                                               and the token of LEMONDATA_MANAGEMENT_TOKEN
     python tools/drift.py FOLDER    (make drift LIVE=FOLDER)   reads recorded exchanges, *.json
 
 Of the API it asks only what is free: GET, never with a body, and nothing that makes or changes anything. A task that is
@@ -20,8 +21,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qsl, quote, urlsplit
 
+import waiting
 from attrs import field, frozen
-from contract import Contract, alternatives, known_values, parse
+from contract import GENERATION, Contract, alternatives, known_values, parse
 
 ROOT = Path(__file__).resolve().parent.parent
 #: A task that there is not: what the API says of it is free to ask.
@@ -42,6 +44,19 @@ class Exchange:
     body: Any
     request: dict[str, Any] = field(factory=dict)
     query: tuple[str, ...] = ()
+
+
+@frozen
+class Keys:
+    """The key of whoever generates images, and the token for what wants another one."""
+
+    key: str | None = None
+    token: str | None = None
+
+    def of(self, contract: Contract, operation: dict[str, Any]) -> str | None:
+        """Return the one that an operation wants."""
+        generation = next(one for _, _, one in contract.operations() if one["operationId"] == GENERATION)
+        return self.key if operation["security"] == generation["security"] else self.token
 
 
 def drift(contract: Contract, exchanges: Iterable[Exchange]) -> list[str]:
@@ -67,23 +82,36 @@ def recorded(folder: Path) -> Iterator[Exchange]:
             raise ValueError(f"{path.name} is no exchange (method, path, status, headers, body): {exc!r}") from None
 
 
-def asked(contract: Contract, url: str, key: str | None, tasks: list[str]) -> Iterator[Exchange]:
-    """Ask the API what is free to ask: each GET of the contract, with a task that there is not, and without a key."""
+def asked(contract: Contract, url: str, keys: Keys, tasks: list[str]) -> Iterator[Exchange]:
+    """Ask the API what is free to ask: each GET of the contract, for something that there is not, for these tasks, for
+    the documented example of what else it is about, and without a key.
+    """
     import httpx
 
     base = url.rstrip("/").removesuffix("/v1")
     with httpx.Client(base_url=base, timeout=SECONDS, follow_redirects=False) as client:
-        for path, method, _ in contract.operations():
+        for path, method, operation in contract.operations():
             if method != "get":
                 continue
-            for value in (NO_TASK, *tasks) if "{" in path else ("",):
+            for value in (NO_TASK, *_known(contract, operation, tasks)) if "{" in path else ("",):
                 filled = re.sub(r"\{[^}]*\}", quote(value, safe=""), path)
+                key = keys.of(contract, operation)
                 for headers in ({"Authorization": f"Bearer {key}"} if key else {}, {}):
                     try:
                         answer = client.get(filled, headers=headers)
                     except httpx.HTTPError as exc:
                         raise ValueError(f"{url} could not be asked: {exc}") from None
                     yield Exchange("GET", filled, answer.status_code, dict(answer.headers), _body(answer.text))
+
+
+def _known(contract: Contract, operation: dict[str, Any], tasks: list[str]) -> list[str]:
+    """Return what there probably is to ask for: the tasks for their poll, else what the contract shows."""
+    if operation["operationId"] in waiting.targets(contract):
+        return tasks
+    shown = (
+        one.get("example") for one in map(contract.resolve, operation.get("parameters", ())) if one["in"] == "path"
+    )
+    return [str(example) for example in shown if example is not None]
 
 
 def _body(text: str) -> Any:
@@ -195,7 +223,8 @@ def main(arguments: list[str] | None = None, root: Path = ROOT) -> int:
     contract = parse((root / "openapi.yaml").read_text(encoding="utf-8"))
     try:
         if re.match(r"https?://", options.live):
-            exchanges = list(asked(contract, options.live, os.environ.get("LEMONDATA_API_KEY"), options.task))
+            keys = Keys(os.environ.get("LEMONDATA_API_KEY"), os.environ.get("LEMONDATA_MANAGEMENT_TOKEN"))
+            exchanges = list(asked(contract, options.live, keys, options.task))
         else:
             exchanges = list(recorded(Path(options.live)))
     except (ValueError, OSError) as exc:

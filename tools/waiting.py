@@ -137,6 +137,11 @@ def _operations(contract: Contract) -> Iterator[tuple[str, dict[str, Any]]]:
         yield place_of(["paths", path, method]), operation
 
 
+def targets(contract: Contract) -> set[str]:
+    """Return the operations that tasks are polled with."""
+    return {_poll(contract, operation)[0] for _, operation in _makers(contract)}
+
+
 def _makers(contract: Contract) -> Iterator[tuple[str, dict[str, Any]]]:
     """Yield the operations that can answer with a task."""
     yield from (found for found in _operations(contract) if "x-lemon-task" in found[1])

@@ -37,6 +37,8 @@ def convert(name: str, cell: Any) -> Any:
     kind = "object" if name == EXTRA else PARAMETERS[name].get("type", "string")
     if (kind, type(cell)) in (("array", list), ("object", dict)):
         return carried(cell)
+    if kind == "array" and (text := as_text(cell).strip())[:1] not in ("[", "{", '"'):
+        return [_CONVERTERS[PARAMETERS[name].get("items", {}).get("type", "string")](_alone(text))]
     return _CONVERTERS[kind](as_text(cell) if name == "prompt" else as_text(cell).strip())
 
 
@@ -102,6 +104,13 @@ def _array(cell: str) -> list[Any]:
     if not isinstance(value, list):
         raise BadValueError('must be a JSON list, for example ["a", "b"]')
     return value
+
+
+def _alone(cell: str) -> str:
+    """Return the one item of a list that is written without being one."""
+    if re.search(r"\s", cell) or len(re.findall(r"\bhttps?://", cell)) > 1:
+        raise BadValueError('must be one item without blanks, or a JSON list, for example ["a", "b"]')
+    return cell
 
 
 def _pictures(cell: str) -> str | list[Any]:
