@@ -74,7 +74,7 @@ def importers(module):
         ("lemon_client.api", {"_api.py"}),
         ("click", None),
         ("rich", None),
-        ("PIL", None),
+        ("PIL", {"_font.py", "batch/sheet.py", "emulator/pictures.py"}),
         ("uvicorn", {"emulator/server.py"}),
     ],
 )

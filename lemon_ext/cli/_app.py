@@ -31,6 +31,7 @@ COMMANDS: Final = MappingProxyType(
         "resume": "Continue a batch: poll its tasks, fetch their images, send the rest.",
         "status": "Show the progress of a batch.",
         "gallery": "Write the gallery page of a batch, DIR/index.html, and print its path.",
+        "sheet": "Draw the pictures of a batch as one picture, a contact sheet.",
         "inspect": "Show what pictures are, and what they say of themselves: model, prompt, task, marks.",
         "models": "List the models, or show what one of them takes or costs.",
         "balance": "Show how much money the account has left.",

@@ -10,13 +10,13 @@ import math
 import random
 from collections.abc import Callable
 from colorsys import hls_to_rgb
-from contextlib import suppress
-from functools import cache
 from io import BytesIO
 from itertools import pairwise
 from typing import Final
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont, UnidentifiedImageError
+
+from lemon_ext._font import font_for
 
 #: Shades: the sky from dark to light, the hills, and what is written.
 _DARK, _LIGHT, _INK = 60, 185, 255
@@ -115,39 +115,13 @@ def _label(image: Image.Image, prompt: str, footer: str) -> None:
     words = " ".join("".join(c if c.isprintable() else " " for c in prompt[:LONGEST]).split())
     words = words.encode("utf-8", "replace").decode()
     big = max(min(width // 16, height // 10) - len(words) // 12, small)
-    font = _font(words, big)
+    font = font_for(words, big)
     lines = _wrapped(words, lambda text: font.getlength(text) <= room)
     fitting = max(int(height * 0.5) // int(big * 1.3), 1)
     if len(lines) > fitting or len(prompt) > LONGEST:
         lines = [*lines[: fitting - 1], lines[min(len(lines), fitting) - 1].rstrip() + " …"]
     for number, line in enumerate(lines):
         canvas.text((margin, margin + number * int(big * 1.3)), line, fill=_INK, font=font, anchor="la")
-
-
-def _font(text: str, size: int) -> ImageFont.FreeTypeFont | ImageFont.ImageFont:
-    """Return Pillow's own font, which is Latin only, or a system font with more letters if the text needs them."""
-    name = _system_font() if max(text, default="") > "\u024f" else None
-    return ImageFont.load_default(size) if name is None else ImageFont.truetype(name, size)
-
-
-@cache
-def _system_font() -> str | None:
-    for name in _FONTS:
-        with suppress(OSError):
-            ImageFont.truetype(name, 10)
-            return name
-    return None
-
-
-#: What systems have for Korean, Chinese and Japanese, the best first; the last one is for other alphabets.
-_FONTS: Final = (
-    "NotoSansCJK-Regular.ttc",
-    "NotoSansKR-Regular.otf",
-    "AppleSDGothicNeo.ttc",
-    "malgun.ttf",
-    "NanumGothic.ttf",
-    "DejaVuSans.ttf",
-)
 
 
 def _wrapped(text: str, fits: Callable[[str], bool]) -> list[str]:
