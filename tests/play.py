@@ -30,6 +30,7 @@ class Clock:
         self.now += seconds
 
     async def asleep(self, seconds: float) -> None:
+        assert seconds >= 0
         self.now += seconds
 
     def rule(self) -> None:

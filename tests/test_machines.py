@@ -237,6 +237,18 @@ def test_leases_run_by_the_clock_of_the_database(tmp_path, pg, shop):
     assert pg.ask(sql, name(shop)) == []
 
 
+def test_a_database_that_answers_late_makes_no_wait_negative(tmp_path, shop, monkeypatch):
+    """What is due every few seconds may be overdue when the answers are there."""
+    gateway, take = Gateway(), postgres.PostgresJournal.take
+
+    def slow(self, status, limit=None):
+        gateway.clock.now += 10.0
+        return take(self, status, limit)
+
+    monkeypatch.setattr(postgres.PostgresJournal, "take", slow)
+    assert statuses(go(gateway, rows(3), tmp_path, shop)) == dict.fromkeys((1, 2, 3), "saved")
+
+
 # ---- the input ----
 
 

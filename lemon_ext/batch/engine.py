@@ -185,7 +185,7 @@ class Engine:
         self._queue = Queue(self._schedule, self._rate_limit)
         self._ahead: deque[Entry] = deque()
         #: When to look for unsent rows, and for what other workers have left.
-        self._look_at = self._renew_at = -math.inf
+        self._look_at = self._renew_at = self._count_at = -math.inf
         self._again: list[tuple[float, int, Entry]] = []
         self._tries: dict[int, int] = {}
         self._running: Counter[str] = Counter()
@@ -301,7 +301,7 @@ class Engine:
                 now = _clock.monotonic()
             due = max(due, self._rate_limit.opens(now))
             if due > now:
-                await self._pause(min(due, self._renew_at) - now)
+                await self._pause(max(min(due, self._renew_at) - now, 0.0))
             elif probe_at < math.inf:
                 self._rate_limit.acquire(now)
                 self._reach.probing(now)
@@ -381,7 +381,9 @@ class Engine:
         if not first:
             for entry in await self._writer.read(self._journal.renew):
                 await self._emit(entry)
-            self.counts = await self._writer.read(self._journal.counts)
+            if now >= self._count_at:  # a million rows take a while
+                self.counts = await self._writer.read(self._journal.counts)
+                self._count_at = now + 50.0 * (_clock.monotonic() - now)
             self._learn(await self._writer.read(self._journal.durations))
             self._changed()
         await self._resume()
