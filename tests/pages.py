@@ -32,12 +32,10 @@ from typing import Any, NamedTuple
 
 ROOT = Path(__file__).parent.parent
 PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *sorted((ROOT / "docs").glob("*.md"))]
-#: What answers with a task in the examples.
+#: The model that the pages show tasks with. That it answers with one is no part of the contract, and may change there.
 TASK_MODEL = "flux-pro"
 #: Seconds for a block.
 PATIENCE = 30
-#: The model that the pages show tasks with. That it answers with one is no part of the contract, and may change there.
-TASKS = "flux-pro"
 RUN = ("python", "sh", "console")
 READ = ("text", "yaml", "json")
 
@@ -179,18 +177,6 @@ def _too_long(*_: object) -> None:
     )  # nothing on the way takes it for an error of its own
 
 
-def _answer_with_tasks() -> None:
-    """Let the emulator answer with a task for `TASKS`, whatever the contract's hint says by now."""
-    from lemon_ext.emulator.contract import Contract
-
-    row = Contract.row
-
-    def with_a_task(contract: Contract, model: str) -> Any:
-        return {**row(contract, model), "reply": "task"} if model == TASKS else row(contract, model)
-
-    Contract.row = with_a_task  # type: ignore[method-assign]
-
-
 def _shown() -> dict[str, Any]:
     """Return the contract, in which the model that answers with a task on the pages does so, whatever its row says."""
     data: dict[str, Any] = json.loads(files("lemon_client").joinpath("openapi.json").read_bytes())
@@ -209,7 +195,6 @@ def main() -> None:
     # Whoever makes one has its clock move on while it waits.
     local = partial(Emulator, clock=_clock.monotonic, wall=_clock.wall, contract=_shown())
     package.Emulator = local  # type: ignore[misc, assignment]
-    _answer_with_tasks()
 
     os.environ |= {"LEMONDATA_API_KEY": KEY, "LEMONDATA_MANAGEMENT_TOKEN": TOKEN, "LEMONDATA_LEDGER": ""}
     signal.signal(signal.SIGALRM, _too_long)
