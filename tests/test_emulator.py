@@ -756,3 +756,23 @@ def test_a_picture_of_too_many_pixels_is_none():
     head = b"IHDR" + struct.pack(">IIBBBBB", 20_000, 20_000, 8, 2, 0, 0, 0)
     data = b"\x89PNG\r\n\x1a\n" + struct.pack(">I", 13) + head + struct.pack(">I", zlib.crc32(head))
     assert kind_of(data) is None
+
+
+@pytest.mark.parametrize(
+    ("fault", "code"),
+    [
+        ("error_401", "invalid_api_key"), ("error_402", "insufficient_balance"), ("error_403", "model_not_allowed"),
+        ("error_429", "rate_limit_exceeded"), ("error_503", "all_channels_failed"),
+        ("model_not_found", "model_not_found"),
+    ],
+)  # fmt: skip
+def test_a_refusal_carries_the_code_that_the_contract_has_for_it(monkeypatch, fault, code):
+    """Also where the vendor calls it otherwise, or names none."""
+    from lemon_ext.emulator import records
+
+    assert Api(faults=[fault]).post().json()["error"]["code"] == code
+    other = {f"{name}_now": what for name, what in records.ERROR_CODES.items()}
+    monkeypatch.setattr(records, "ERROR_CODES", other)
+    assert Api(faults=[fault]).post().json()["error"]["code"] == f"{code}_now"
+    monkeypatch.setattr(records, "ERROR_CODES", {})
+    assert Api(faults=[fault]).post().json()["error"]["code"] is None

@@ -17,7 +17,7 @@ from attrs import define, field, frozen
 from lemon_client.usage_table import USAGE, Paths
 
 from .contract import Operation
-from .records import KEY, Refusal, Response, refuse, reply
+from .records import KEY, Refusal, Response, code_of, refuse, reply
 
 BALANCE: Final = "get_balance"
 KEYS: Final = "list_api_keys"
@@ -209,6 +209,6 @@ def _moment(text: str | None, name: str, *, late: bool) -> datetime | None:
 
 def _no_money(left: Decimal, cost: Decimal) -> Response:
     return refuse(
-        402, "Your balance does not cover this request", "insufficient_balance", "insufficient_balance",
+        402, "Your balance does not cover this request", "insufficient_balance", code_of(402, "money"),
         balance_usd=float(left), estimated_cost_usd=float(cost),
     )  # fmt: skip

@@ -34,7 +34,7 @@ from .account import BALANCE, KEYS, RECORDS, Account, UsageRecord
 from .contract import GENERATION, Contract, Operation, Problem
 from .faults import Injection, Place, Plan, arm, faults_in, parse_fault
 from .form import FORM, MAX_FORM, read_form
-from .records import ADDRESS, MAX_BODY, REFUSED_KEYS, Refusal, Request, Response, refuse, reply
+from .records import ADDRESS, MAX_BODY, REFUSED_KEYS, Refusal, Request, Response, code_of, refuse, reply
 from .task import answer, word
 
 if TYPE_CHECKING:
@@ -224,7 +224,7 @@ class Emulator:
         scheme, _, key = request.headers.get("authorization", "").partition(" ")
         key = key.strip()
         if scheme.lower() != "bearer" or not key.startswith(prefix) or key in REFUSED_KEYS:
-            code = REFUSED_KEYS.get(key, "invalid_api_key")
+            code = code_of(401, "auth", REFUSED_KEYS.get(key, 0))
             message = "Invalid API key" if key else f"No API key: send Authorization: Bearer {prefix}..."
             but = ", ".join(name for name in REFUSED_KEYS if name.startswith(prefix))
             hint = f"Here the emulator takes any key that begins with {prefix}" + (f", except {but}" if but else "")
@@ -245,7 +245,7 @@ class Emulator:
             wait = max(math.ceil(self._window[-limit] + 60.0 - now), 1) if limit > 0 else 60
         raise Refusal(
             refuse(
-                429, "Rate limit reached", "rate_limit_exceeded", "rate_limit_exceeded",
+                429, "Rate limit reached", "rate_limit_exceeded", code_of(429, "rate"),
                 retryable=True, retry_after=wait, headers={"retry-after": str(wait)},
             )
         )  # fmt: skip
@@ -341,7 +341,7 @@ class Emulator:
         usual = next(iter(operation.takes))
         kind = request.headers.get("content-type", usual).partition(";")[0].strip().lower()
         if len(request.body) > (MAX_FORM if kind == FORM else MAX_BODY):
-            raise Refusal(refuse(413, "Payload too large", code="payload_too_large"))
+            raise Refusal(refuse(413, "Payload too large", code=code_of(413, "size")))
         if kind not in operation.takes:
             hint = f"Send Content-Type: {usual}"
             named = kind or "An empty Content-Type"
@@ -432,7 +432,7 @@ class Emulator:
     def _known(self, task_id: str) -> Job:
         job = self._jobs.get(task_id)
         if job is None or job.plan.reply != "task":
-            raise Refusal(refuse(404, "Task not found or no longer available.", code="async_task_not_found"))
+            raise Refusal(refuse(404, "Task not found or no longer available.", code=code_of(404, "task")))
         return job
 
     def _cancel(self, operation: Operation, job: Job) -> Response:

@@ -18,10 +18,11 @@ from email.utils import formatdate
 from typing import Any, Final, Literal, TypeAlias
 
 from attrs import define, evolve, field, frozen
+from lemon_client.error_table import Meaning
 from lemon_client.usage_table import USAGE
 
 from .account import Account
-from .records import KEY, Response, refuse
+from .records import KEY, Response, code_of, refuse
 from .task import with_status
 
 Place: TypeAlias = Literal["submit", "look", "image", "ask", "records"]
@@ -133,15 +134,17 @@ def faults_in(prompt: str) -> Iterator[str]:
     yield from re.findall(r"\[fault:([^\[\]]*)\]", prompt)
 
 
-def _error(status: int, message: str, kind: str | None, code: str | None = None, **hints: Any) -> Any:
-    """Answer with a documented error."""
-    return lambda details: refuse(status, message, kind, code, **hints)
+def _error(
+    status: int, message: str, kind: str | None, meaning: Meaning | None = None, place: int = 0, **hints: Any
+) -> Any:
+    """Answer with a documented error, and the contract's code for what it means."""
+    return lambda details: refuse(status, message, kind, meaning and code_of(status, meaning, place), **hints)
 
 
 def _error_429(details: Details) -> Response:
     seconds = math.ceil(details["seconds"])
     return refuse(
-        429, "Rate limit reached", "rate_limit_exceeded", "rate_limit_exceeded", retryable=True, retry_after=seconds,
+        429, "Rate limit reached", "rate_limit_exceeded", code_of(429, "rate"), retryable=True, retry_after=seconds,
         headers={"retry-after": str(seconds)},
     )  # fmt: skip
 
@@ -149,7 +152,7 @@ def _error_429(details: Details) -> Response:
 def _error_429_date(details: Details) -> Response:
     # The header is the one hint, so that whoever reads no dates is found out.
     headers = {"retry-after": formatdate(details["now"] + details["seconds"], usegmt=True)}
-    return refuse(429, "Rate limit reached", "rate_limit_exceeded", "rate_limit_exceeded", headers=headers)
+    return refuse(429, "Rate limit reached", "rate_limit_exceeded", code_of(429, "rate"), headers=headers)
 
 
 def _error_503(retryable: bool | None) -> Any:
@@ -160,7 +163,7 @@ def _error_503(retryable: bool | None) -> Any:
             hints["retry_after"] = math.ceil(details["seconds"])
             headers["retry-after"] = str(hints["retry_after"])
         return refuse(
-            503, "All channels of that model failed", None, "all_channels_failed", headers=headers,
+            503, "All channels of that model failed", None, code_of(503, "capacity"), headers=headers,
             alternatives=[{"id": "flux-pro", "status": "available", "tags": []}], **hints,
         )  # fmt: skip
 
@@ -243,22 +246,19 @@ FAULTS: Final[Mapping[str, Fault]] = {
     for fault in (
         # nothing is accepted
         Fault("error_401", "401, the key is refused", _API,
-              instead=_error(401, "Invalid API key", "invalid_api_key", "invalid_api_key")),
+              instead=_error(401, "Invalid API key", "invalid_api_key", "auth")),
         Fault("error_402", "402, the balance is too low", _API,
-              instead=_error(402, "Your balance does not cover this request", "insufficient_balance",
-                             "insufficient_balance", balance_usd=0.02, estimated_cost_usd=0.04,
-                             suggestions=[{"id": "flux-pro"}])),
+              instead=_error(402, "Your balance does not cover this request", "insufficient_balance", "money",
+                             balance_usd=0.02, estimated_cost_usd=0.04, suggestions=[{"id": "flux-pro"}])),
         Fault("error_403", "403, the key may not use the model", _API,
-              instead=_error(403, "This key may not use that model", "access_denied", "model_not_allowed",
+              instead=_error(403, "This key may not use that model", "access_denied", "permission", 1,
                              param="model")),
         Fault("error_404", "404, the task is not known (yet)", _LOOK_FIRST,
-              instead=_error(404, "Task not found or no longer available.", "invalid_request_error",
-                             "async_task_not_found")),
+              instead=_error(404, "Task not found or no longer available.", "invalid_request_error", "task")),
         Fault("not_cancellable", "400, tasks of this model cannot be cancelled", _ASK,
-              instead=_error(400, "Tasks of this model cannot be cancelled", "invalid_request_error",
-                             "unsupported_task_cancel")),
+              instead=_error(400, "Tasks of this model cannot be cancelled", "invalid_request_error", "task")),
         Fault("not_owned", "403, the task is another key's", ("ask", "look"),
-              instead=_error(403, "This task belongs to another key", "access_denied", "task_not_owned")),
+              instead=_error(403, "This task belongs to another key", "access_denied", "permission", 2)),
         Fault("error_501", "501, there is no such thing here", _ASK,
               instead=_error(501, "Not implemented", "server_error")),
         Fault("error_429", "429 with Retry-After in seconds", _API, {"seconds": 1.0}, instead=_error_429),
@@ -271,7 +271,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
               instead=_error_503(True)),
         Fault("error_503_final", "503 with retryable false", PLACES, instead=_error_503(False)),
         Fault("model_not_found", "400, the model does not exist, with the documented suggestions", _SUBMIT,
-              instead=_error(400, "The model `gpt-image2` does not exist", "invalid_request_error", "model_not_found",
+              instead=_error(400, "The model `gpt-image2` does not exist", "invalid_request_error", "model",
                              param="model", did_you_mean="gpt-image-2",
                              suggestions=[{"id": "gpt-image-2"}, {"id": "nano-banana-pro"}],
                              hint="Use did_you_mean, or list the models with GET /v1/models")),
@@ -301,7 +301,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("task_seconds", "a task that takes this long", _SUBMIT, {"seconds": 60.0}, plan=_seconds),
         Fault("task_failed", "a task that fails; error is a string", _SUBMIT, {"reason": REASON}, plan=_failure(False)),
         Fault("task_failed_object", "a task that fails; error is an object", _SUBMIT,
-              {"reason": REASON, "code": "content_policy"}, plan=_failure(True)),
+              {"reason": REASON, "code": code_of(None, "moderation") or ""}, plan=_failure(True)),
         Fault("tasks_poll_url", "a task with poll_url on /v1/tasks/{id}; that path is served", _SUBMIT,
               plan=_set(reply="task", poll_url="/v1/tasks/{task_id}")),
         Fault("foreign_poll_url", "a task with poll_url on another host", _SUBMIT,

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from .records import Refusal, Request, refuse
+from .records import Refusal, Request, code_of, refuse
 
 FORM: Final = "multipart/form-data"
 #: Bytes of a form. The contract's own limit holds for each of its files.
@@ -54,7 +54,7 @@ def _value(text: str, rule: Mapping[str, Any]) -> Any:
 
 def _examine(name: str, data: bytes, rule: Mapping[str, Any]) -> None:
     if len(data) > (most := rule["maxBytes"]):
-        raise Refusal(refuse(413, f"`{name}` is larger than {most} bytes", code="payload_too_large", param=name))
+        raise Refusal(refuse(413, f"`{name}` is larger than {most} bytes", code=code_of(413, "size"), param=name))
     from .pictures import kind_of  # Pillow is needed where there are pictures
 
     kind = kind_of(data)

@@ -7,12 +7,15 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, Literal, Protocol
 
 from attrs import field, frozen
+from lemon_client.error_table import ERROR_CODES, Meaning
 
 #: A key that is accepted; any other that begins with ``sk-`` is too, except `REFUSED_KEYS`.
 KEY: Final = "sk-emulator"
 #: The same for what takes a management token.
 TOKEN: Final = "mt-emulator"  # noqa: S105 - there is nothing to protect
-REFUSED_KEYS: Final = {f"{kind}-{word}": f"{word}_api_key" for kind in ("sk", "mt") for word in ("invalid", "expired")}
+REFUSED_KEYS: Final = {
+    f"{kind}-{word}": place for kind in ("sk", "mt") for place, word in enumerate(("invalid", "expired"))
+}
 #: Where the emulator lives when no socket is involved.
 ADDRESS: Final = "http://lemon.emulator"
 JSON: Final = "application/json"
@@ -77,6 +80,13 @@ def reply(body: object, status: int = 200, **headers: str) -> Response:
     """Make an answer of JSON."""
     own = {name.replace("_", "-"): value for name, value in headers.items()}
     return Response(status, {"content-type": JSON, **own}, json.dumps(body).encode())
+
+
+def code_of(status: int | None, meaning: Meaning, place: int = 0) -> str | None:
+    """Return the documented code of a refusal, or None; ``place`` picks one where there are several."""
+    statuses = () if status is None else (status,)
+    known = [name for name, it in ERROR_CODES.items() if it.meaning == meaning and {*statuses} <= {*it.statuses}]
+    return known[min(place, len(known) - 1)] if known else None
 
 
 def refuse(
