@@ -25,13 +25,13 @@ pytestmark = [
 
 
 @contextmanager
-def serving(folder: Path, emulator: Emulator) -> Iterator[tuple[Any, httpx.Client]]:
+def serving(folder: Path, emulator: Emulator, said: list[str] | None = None) -> Iterator[tuple[Any, httpx.Client]]:
     """Serve the example, and leave with a SIGKILL."""
     environment = {**os.environ, "LEMONDATA_API_KEY": KEY, "LEMONDATA_BASE_URL": emulator.url, "PYTHONUNBUFFERED": "1"}
     paths = os.pathsep.join([environment["PYTHONPATH"], str(folder)])
     command = ("-m", "uvicorn", "app:app", "--port", "0")
     with python(*command, cwd=folder, env={**environment, "PYTHONPATH": paths}) as server:
-        address, said = None, []
+        address, said = None, [] if said is None else said
         while address is None:
             said.append(server.stderr.readline())
             assert said[-1], "".join(said)
@@ -39,7 +39,7 @@ def serving(folder: Path, emulator: Emulator) -> Iterator[tuple[Any, httpx.Clien
         with httpx.Client(base_url=address[0]) as http:
             yield server, http
         server.kill()
-        server.communicate()
+        said.append(server.communicate()[1])
 
 
 def sent(emulator: Emulator) -> list[Any]:
@@ -50,9 +50,11 @@ def until(http: httpx.Client, name: str, *states: str) -> httpx.Response:
     end = time.monotonic() + 30
     while time.monotonic() < end:
         answer = http.get(f"/posters/{name}")
-        if (answer.headers["content-type"] == "image/png" and "done" in states) or (
-            answer.headers["content-type"] == "application/json" and answer.json()["state"] in states
-        ):
+        if answer.status_code == 200:  # a picture, and nothing else
+            assert answer.content.startswith(b"\x89PNG")
+            if "done" in states:
+                return answer
+        elif answer.status_code == 409 and answer.json()["state"] in states:
             return answer
         time.sleep(0.02)
     raise AssertionError(answer.text)
@@ -100,3 +102,35 @@ def test_the_example_waits_for_an_answer_when_it_is_told_to_end(folder):
         with serving(folder, emulator) as (_, http):
             assert until(http, "cat", "done").content.startswith(b"\x89PNG")
         assert len(sent(emulator)) == 1
+
+
+def test_what_goes_wrong_while_waiting_is_logged_and_told_and_the_next_start_fetches_it(folder):
+    said: list[str] = []
+    with Emulator(task_seconds=0.0) as emulator:
+        emulator.inject("error_401", on="look")
+        with serving(folder, emulator, said) as (_, http):
+            http.put("/posters/cat", json={"prompt": "a white cat"})
+            end = time.monotonic() + 30
+            while (answer := until(http, "cat", "submitting", "waiting").json())["told"] is None:
+                assert time.monotonic() < end
+                time.sleep(0.02)
+            assert answer["state"] == "waiting"
+            assert "401" in answer["told"]
+        assert re.search(r"poster cat: .*401", "".join(said))
+        with serving(folder, emulator) as (_, http):
+            until(http, "cat", "done")
+        assert emulator.charges == 1
+
+
+def test_a_body_that_is_no_prompt_is_the_callers_fault_and_its_content_type_does_not_matter(folder):
+    with Emulator(task_seconds=0.0) as emulator, serving(folder, emulator) as (_, http):
+        for body in (b"a white cat", b"\xff", b"[]", b"3", b"{}", b'{"prompt": 3}'):
+            assert http.put("/posters/cat", content=body).status_code == 400, body
+        assert http.get("/posters/cat").status_code == 404
+        form = {"Content-Type": "application/x-www-form-urlencoded"}  # what curl -d sends by itself
+        assert http.put("/posters/cat", content=b'{"prompt": "a white cat"}', headers=form).status_code == 202
+        until(http, "cat", "done")
+        assert (folder / "posters" / "cat.png").is_file()
+        (folder / "cat.png").touch()  # as `curl -o cat.png` does in the server's folder
+        until(http, "cat", "done")
+        assert emulator.charges == 1
