@@ -50,6 +50,7 @@ _HOMES = {
         "TaskFailedError",
         "TaskNotFoundError",
         "TaskTimeoutError",
+        "UnprocessableEntityError",
         "UnreadableSubmissionError",
     ),
     "reconciliation": ("Reconciliation", "areconcile", "reconcile"),
@@ -64,7 +65,7 @@ __all__ = (*sorted(_HOME), "__version__")
 
 def __getattr__(name: str) -> object:
     if name not in _HOME:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        return import_module("._openai", __name__).of_module(name)
     value = getattr(import_module(f".{_HOME[name]}", __name__), name)
     globals()[name] = value
     return value

@@ -41,6 +41,7 @@ from .errors import TaskError as TaskError
 from .errors import TaskFailedError as TaskFailedError
 from .errors import TaskNotFoundError as TaskNotFoundError
 from .errors import TaskTimeoutError as TaskTimeoutError
+from .errors import UnprocessableEntityError as UnprocessableEntityError
 from .errors import UnreadableSubmissionError as UnreadableSubmissionError
 from .interop import apoll_until_done as apoll_until_done
 from .interop import poll_until_done as poll_until_done
@@ -50,5 +51,13 @@ from .reconciliation import reconcile as reconcile
 from .results import Image as Image
 from .results import ImageResult as ImageResult
 from .rows import read_rows as read_rows
+
+# Names of openai's, for `except` and arguments that were taken along: see docs/openai.md.
+APIError = LemonError
+APIResponseValidationError = ResponseError
+InternalServerError = ServerError
+OpenAIError = LemonError
+NOT_GIVEN: None
+omit: None
 
 __version__: str

@@ -12,6 +12,8 @@ from functools import wraps
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
 
+from . import errors
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
@@ -60,6 +62,49 @@ IMAGES: Final[Mapping[str, str]] = MappingProxyType(
         **{name: ATTRIBUTES[name] for name in ("with_raw_response", "with_streaming_response")},
     }
 )
+
+#: Names of openai's module that mean one of ours. In an `except` an error about the name would take the place of the
+#: error that holds what is paid for, so these work.
+ALIASES: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "APIError": "LemonError",
+        "APIResponseValidationError": "ResponseError",
+        "InternalServerError": "ServerError",
+        "OpenAIError": "LemonError",
+    }
+)
+#: What stands for an argument that is not given.
+NOT_GIVEN: Final = ("NOT_GIVEN", "omit")
+_NEVER_RAISED: Final = "It is of chats and webhooks, and never raised here: leave the clause out."
+#: What openai's module has.
+MODULE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("OpenAI", "Client"), "Here it is Lemon(...)."),
+        **dict.fromkeys(("AsyncOpenAI", "AsyncClient"), "Here it is AsyncLemon(...)."),
+        **dict.fromkeys(("AzureOpenAI", "AsyncAzureOpenAI"), _IMAGES_ALONE),
+        **dict.fromkeys(("DefaultHttpxClient", "DefaultAsyncHttpxClient"), "Here it is an httpx client of yours."),
+        **dict.fromkeys(("NotGiven", "Omit"), "Here an argument that is None is not given."),
+        **dict.fromkeys(
+            ("ContentFilterFinishReasonError", "InvalidWebhookSignatureError", "LengthFinishReasonError"), _NEVER_RAISED
+        ),
+        "Timeout": "Here timeout is a number of seconds.",
+        "Stream": _STREAM,
+        "AsyncStream": _STREAM,
+        "images": "Here there is no client of the module: Lemon().images.",
+        "models": "Here there is no client of the module: Lemon().models.",
+        "api_key": "Here it is Lemon(api_key), or LEMONDATA_API_KEY.",
+        "base_url": "Here it is Lemon(base_url=...), or LEMONDATA_BASE_URL.",
+    }
+)
+
+
+def of_module(name: str) -> object:
+    """Return what a name of openai's module is here. Raises AttributeError, with ours where there is another."""
+    if name in ALIASES:
+        return getattr(errors, ALIASES[name])
+    if name in NOT_GIVEN:
+        return None
+    raise AttributeError(f"module {__package__!r} has no attribute {name!r}.{sentence(name, MODULE)}", name=name)
 
 
 def sentence(name: str, answers: Mapping[str, str]) -> str:

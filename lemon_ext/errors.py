@@ -12,7 +12,8 @@
     ├── APIStatusError                     the API answered with an error
     │   ├── BadRequestError 400            ├── AuthenticationError 401     ├── InsufficientBalanceError 402
     │   ├── PermissionDeniedError 403      ├── NotFoundError 404           ├── ConflictError 409
-    │   ├── PayloadTooLargeError 413       ├── RateLimitError 429          └── ServerError 5xx
+    │   ├── PayloadTooLargeError 413       ├── UnprocessableEntityError 422
+    │   ├── RateLimitError 429             └── ServerError 5xx
     ├── ModerationError                    the prompt or an image was not let through, for what it shows
     │   ├── ModerationStatusError(BadRequestError)   ... at once; nothing was accepted
     │   └── ModerationTaskError(TaskFailedError)     ... when the task ran
@@ -75,6 +76,7 @@ __all__ = (
     "TaskFailedError",
     "TaskNotFoundError",
     "TaskTimeoutError",
+    "UnprocessableEntityError",
     "UnreadableSubmissionError",
 )
 
@@ -88,12 +90,21 @@ class LemonError(Exception):
 
     ``.paths`` are the files that were saved before, where one of several images failed. ``.result`` holds images that
     came all the same (`ImageResult`). ``.tasks`` are all handles of a call that sent several requests (``fan_out``).
+    ``.code``, ``.type``, ``.param``, ``.body``, ``.status_code`` and ``.request_id`` are what the API said; every error
+    has them, None where it said nothing.
     """
 
     task: Any = None
     tasks: Sequence[Any] = ()
     result: Any = None
     paths: Sequence[Path] = ()
+    # As openai's errors have them. Whoever logs them must not meet an AttributeError where something is paid for.
+    code: str | None = None
+    type: str | None = None
+    param: str | None = None
+    body: Any = None
+    status_code: int | None = None
+    request_id: str | None = None
 
     def __init__(self, message: str) -> None:
         super().__init__(message)
@@ -152,9 +163,9 @@ class APIStatusError(LemonError):
         self.response = response
         self.status_code: int = response.status_code if response is not None else 0
         self.body = dict(detail)
-        self.code: str | None = self.body.get("code")
-        self.type: str | None = self.body.get("type")
-        self.param: str | None = self.body.get("param")
+        self.code = self.body.get("code")
+        self.type = self.body.get("type")
+        self.param = self.body.get("param")
         self.hint: str | None = self.body.get("hint")
         self.did_you_mean: str | None = self.body.get("did_you_mean")
         self.suggestions: list[Any] = _list(self.body.get("suggestions"))
@@ -163,8 +174,7 @@ class APIStatusError(LemonError):
         self.retry_after = retry_after
         self.balance_usd: float | None = self.body.get("balance_usd")
         self.estimated_cost_usd: float | None = self.body.get("estimated_cost_usd")
-        headers = response.headers if response is not None else {}
-        self.request_id: str | None = headers.get("x-request-id") or self.body.get("request_id")
+        self.request_id = _request_id(response) or self.body.get("request_id")
 
 
 class BadRequestError(APIStatusError):
@@ -206,6 +216,10 @@ class PayloadTooLargeError(APIStatusError):
     """413: the request is too large."""
 
 
+class UnprocessableEntityError(APIStatusError):
+    """422: the request is well formed and cannot be carried out; sending it again does not help."""
+
+
 class RateLimitError(APIStatusError):
     """429: too many requests. ``retry_after`` says for how long, in seconds."""
 
@@ -226,6 +240,7 @@ class ResponseError(LemonError):
         super().__init__(message)
         self.response = response
         self.body = response.body if response is not None else b""
+        self.request_id = _request_id(response)
 
 
 class SubmissionUncertainError(LemonError):
@@ -238,6 +253,7 @@ class SubmissionUncertainError(LemonError):
         super().__init__(message)
         self.response = response
         self.status_code = response.status_code if response is not None else None
+        self.request_id = _request_id(response)
 
 
 class UnreadableSubmissionError(SubmissionUncertainError, ResponseError):
@@ -254,6 +270,7 @@ class TaskError(LemonError):
     def __init__(self, message: str, *, task: Any = None) -> None:
         super().__init__(message)
         self.task = task
+        self.request_id = getattr(task, "request_id", None)
 
 
 class TaskFailedError(TaskError):
@@ -336,9 +353,15 @@ _BY_STATUS: Mapping[int, type[APIStatusError]] = MappingProxyType(
         404: NotFoundError,
         409: ConflictError,
         413: PayloadTooLargeError,
+        422: UnprocessableEntityError,
         429: RateLimitError,
     }
 )
+
+
+def _request_id(response: Any) -> str | None:
+    found: str | None = response.headers.get("x-request-id") if response is not None else None
+    return found
 
 
 def _list(value: object) -> list[Any]:

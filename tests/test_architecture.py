@@ -311,6 +311,7 @@ def test_every_error_survives_a_pickle(kind):
         ("APIConnectionError", 3), ("APITimeoutError", 3), ("APIStatusError", 3), ("BadRequestError", 3),
         ("AuthenticationError", 3), ("InsufficientBalanceError", 3), ("PermissionDeniedError", 3),
         ("NotFoundError", 3), ("ConflictError", 3), ("PayloadTooLargeError", 3), ("RateLimitError", 3),
+        ("UnprocessableEntityError", 3),
         ("ServerError", 3), ("ResponseError", 3), ("TaskNotFoundError", 3),
         ("BudgetError", 2), ("TaskError", 4), ("TaskFailedError", 4), ("TaskCancelledError", 4),
         ("ModerationError", 1), ("ModerationStatusError", 3), ("ModerationTaskError", 4),

@@ -15,7 +15,19 @@ import anyio
 import httpx
 import pytest
 
-from lemon_ext import AsyncLemon, AuthenticationError, Lemon, LemonWarning, run_batch
+import lemon_ext
+from lemon_ext import (
+    AsyncLemon,
+    AuthenticationError,
+    Lemon,
+    LemonError,
+    LemonWarning,
+    ResponseError,
+    ServerError,
+    SubmissionUncertainError,
+    TaskFailedError,
+    run_batch,
+)
 from lemon_ext.emulator import KEY as EMULATED
 from lemon_ext.emulator import Emulator
 from lemon_ext.testing import instant
@@ -285,3 +297,107 @@ def test_scripts_for_openai_run_with_the_client_replaced(tmp_path, monkeypatch):
         for loop in ("asyncio", "trio"):
             assert anyio.run(main, backend=loop).startswith(b"\x89PNG")
         assert emulator.charges == 8
+
+
+# ---- names of the module, and of its errors ----
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"),
+    [
+        ("OpenAIError", LemonError),
+        ("APIError", LemonError),
+        ("InternalServerError", ServerError),
+        ("APIResponseValidationError", ResponseError),
+        ("NOT_GIVEN", None),
+        ("omit", None),
+    ],
+)
+def test_a_name_that_an_except_or_an_argument_brings_along_works(name, ours):
+    assert getattr(lemon_ext, name) is ours
+
+
+def test_every_error_that_openai_raises_can_be_named_in_an_except():
+    for name in (
+        *("OpenAIError", "APIError", "APIStatusError", "APIConnectionError", "APITimeoutError", "BadRequestError"),
+        *("AuthenticationError", "PermissionDeniedError", "NotFoundError", "ConflictError", "RateLimitError"),
+        *("UnprocessableEntityError", "InternalServerError", "APIResponseValidationError"),
+    ):
+        assert issubclass(getattr(lemon_ext, name), LemonError), name
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("OpenAI", r"Here it is Lemon\("),
+        ("AsyncOpenAI", r"Here it is AsyncLemon\("),
+        ("NotGiven", "an argument that is None is not given"),
+        ("LengthFinishReasonError", "leave the clause out"),
+        ("images", r"Lemon\(\)\.images"),
+        ("Timeout", "a number of seconds"),
+    ],
+)
+def test_another_name_of_the_module_is_answered_with_ours(name, said):
+    with pytest.raises(
+        AttributeError, match=rf"^module 'lemon_ext' has no attribute '{name}'\. .*openai's name.*{said}"
+    ):
+        getattr(lemon_ext, name)
+    with pytest.raises(AttributeError, match=r"has no attribute 'nonsense'\.$"):
+        lemon_ext.nonsense  # noqa: B018
+
+
+def test_an_argument_that_is_not_given_is_not_sent(colour):
+    colour.call(colour.client(answering(INLINE)).images.generate, "x", model="dall-e-3", size=lemon_ext.NOT_GIVEN)
+    assert json.loads(colour.requests[0].content) == {"prompt": "x", "model": "dall-e-3"}
+
+
+@pytest.mark.parametrize("kind", sorted(lemon_ext.errors.__all__))
+def test_every_error_can_be_logged_as_openais(kind):
+    error = getattr(lemon_ext.errors, kind)("what happened")
+    if isinstance(error, LemonError):
+        assert (error.message, error.code, error.type, error.param, error.request_id) == ("what happened", *[None] * 4)
+        assert not error.body
+        assert not error.status_code
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "raised", "code"),
+    [
+        (422, {"error": {"message": "no", "code": "bad"}}, lemon_ext.UnprocessableEntityError, "bad"),
+        (500, {"error": {"message": "no"}}, SubmissionUncertainError, None),
+        (200, {"task_id": "img_1", "status": "failed", "error": "no"}, TaskFailedError, None),
+    ],
+)
+def test_an_error_has_the_id_of_its_request(colour, status, body, raised, code):
+    client = colour.client(lambda _: httpx.Response(status, json=body, headers={"x-request-id": "req_1"}))
+    with pytest.raises(LemonError) as caught:
+        colour.call(client.images.generate, "x")
+    assert type(caught.value) is raised
+    assert (caught.value.request_id, caught.value.code) == ("req_1", code)
+
+
+def test_the_page_says_what_each_except_clause_catches(colour):
+    """The rows of its table: a clause, an answer to the paid request, and whether it fires."""
+    table = (
+        ("InternalServerError", 500, False),
+        ("InternalServerError", 502, False),
+        ("APIStatusError", 500, False),
+        ("APIStatusError", 422, True),
+        ("APIError", 500, True),
+        ("OpenAIError", 500, True),
+        ("BadRequestError", 400, True),
+        ("AuthenticationError", 402, False),
+    )
+    for clause, status, fires in table:
+        client = colour.client(lambda _, status=status: httpx.Response(status, json={"error": {"message": "no"}}))
+        with pytest.raises(LemonError) as caught:
+            colour.call(client.images.generate, "x")
+        assert isinstance(caught.value, getattr(lemon_ext, clause)) is fires, (clause, status)
+
+    def broken(_):
+        raise httpx.ReadError("broken")
+
+    for fault in (broken, lambda _: (_ for _ in ()).throw(httpx.ReadTimeout("slow"))):
+        with pytest.raises(LemonError) as caught:
+            colour.call(colour.client(fault).images.generate, "x")
+        assert not isinstance(caught.value, lemon_ext.APIConnectionError), caught.value
