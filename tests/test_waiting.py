@@ -191,7 +191,7 @@ def test_the_table_says_what_the_documents_say():
 
 WORDS = {*task_table.STATES, *(key for paths in task_table.FIELDS for path in paths for key in path)}
 #: What stands in our own formats, and not in an answer: the rooms that write and read journals, results and handles.
-OWN = ("batch", "cli", "ledger.py")
+OWN = ("batch", "blocks.py", "cli", "ledger.py", "ray.py")
 
 
 def typed(node):
