@@ -29,6 +29,7 @@ _HOMES = {
         "ConfigurationError",
         "ConflictError",
         "DownloadError",
+        "ImageGoneError",
         "InsufficientBalanceError",
         "JournalError",
         "LemonError",

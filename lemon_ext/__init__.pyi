@@ -20,6 +20,7 @@ from .errors import CapabilityError as CapabilityError
 from .errors import ConfigurationError as ConfigurationError
 from .errors import ConflictError as ConflictError
 from .errors import DownloadError as DownloadError
+from .errors import ImageGoneError as ImageGoneError
 from .errors import InsufficientBalanceError as InsufficientBalanceError
 from .errors import JournalError as JournalError
 from .errors import LemonError as LemonError

@@ -8,23 +8,23 @@ from urllib.parse import urljoin, urlsplit
 
 from . import _clock
 from ._address import is_private_host, leads_inside, origin
-from ._api import TRANSIENT, Answer, Session, absolute, acquire, poll
+from ._api import TRANSIENT, Answer, Session, Transient, absolute, acquire, poll
 from ._files import Target
 from ._flow import Flow, Send, Sleep, TransportFault, Work, send
 from ._picture import Examined
 from ._response import APIResponse, error_detail, text_of
 from ._retry import Deadline, retry_after, wait_before
 from ._warn import warn
-from .errors import DownloadError, LemonError
+from .errors import DownloadError, ImageGoneError, LemonError, NotFoundError
 
 MAX_REDIRECTS: Final = 5
 #: Seconds without a byte after which a fetch is begun anew. As long as some come, it has the time until the deadline.
 STALL_SECONDS: Final = 30.0
 #: Seconds in which what is not there, not allowed or not whole may be a cache that lags behind.
 LAG_SECONDS: Final = 15.0
-_MAY_LAG: Final = (403, 404, 410)
+MAY_LAG: Final = (403, 404, 410)
 
-#: Asks for the present address of an image.
+#: Asks for the present address of an image. Raises NotFoundError where the API does not know its task.
 Renew: TypeAlias = Callable[[], Flow[str | None]]
 
 
@@ -35,9 +35,10 @@ def download(
 
     What breaks off, and a server that is busy, is tried again until the deadline; what is not there or not whole for
     some seconds; and an address that is refused is renewed once. A picture that never came whole is returned with its
-    ``fault``; everything else that fails is a DownloadError.
+    ``fault``; everything else that fails is a DownloadError, an ImageGoneError where no task is known that could renew
+    the address.
     """
-    attempt, lagging = 0, None
+    attempt, lagging, gone = 0, None, False
     while True:
         target.reset()
         reply = yield from _fetch(session, url, target, deadline)
@@ -47,12 +48,12 @@ def download(
             if found.fault is None and (found.kind is not None or not _is_short(reply, target)):
                 return found, url
         if renew is not None and _is_refused(reply, found):
-            newer, renew = (yield from renew()), None
+            (newer, gone), renew = (yield from _renewed(renew)), None
             if newer is not None and newer != url:
                 url, lagging = newer, None
                 continue
         left = deadline.left()
-        if _may_lag(reply, found):
+        if _may_lag(reply, found, gone):
             lagging = lagging or session.deadline(LAG_SECONDS)
             left = min(left, lagging.left())
         elif _is_refused(reply, found):
@@ -63,8 +64,16 @@ def download(
         if delay >= left:
             if found is not None and found.kind is not None:
                 return found, url
-            raise _failed(session, url, reply, target, found)
+            raise _failed(session, url, reply, target, found, gone=gone)
         yield Sleep(delay)
+
+
+def _renewed(renew: Renew) -> Flow[tuple[str | None, bool]]:
+    """Return the present address, if there is one, and whether there will be none."""
+    try:
+        return (yield from renew()), False
+    except NotFoundError:
+        return None, True
 
 
 def _examined(target: Target) -> Flow[Examined]:
@@ -78,10 +87,10 @@ def _is_short(reply: APIResponse, target: Target) -> bool:
     return "content-encoding" not in reply.headers and length.isdecimal() and target.size < int(length)
 
 
-def _may_lag(reply: APIResponse | TransportFault, found: Examined | None) -> bool:
+def _may_lag(reply: APIResponse | TransportFault, found: Examined | None, gone: bool) -> bool:
     if found is not None:
         return found.fault is not None
-    return isinstance(reply, APIResponse) and reply.status_code in _MAY_LAG
+    return not gone and isinstance(reply, APIResponse) and reply.status_code in MAY_LAG
 
 
 def _is_refused(reply: APIResponse | TransportFault, found: Examined | None) -> bool:
@@ -142,20 +151,34 @@ def checked(session: Session, address: str) -> str:
     return url
 
 
-def fresh_url(session: Session, task_id: str, poll_url: str | None, index: int, deadline: Deadline) -> Flow[str | None]:
-    """Ask a task for the present address of one of its images. Free, and never a new generation."""
+def fresh_url(
+    session: Session, task_id: str, poll_url: str | None, index: int, deadline: Deadline, *, is_told: bool
+) -> Flow[str | None]:
+    """Ask a task for the present address of one of its images. Free, and never a new generation.
+
+    With ``is_told``, raises NotFoundError where the API does not know the task. An id that came with the images, and
+    was never polled, may be none of a task.
+    """
     try:
         yield from acquire(session, deadline)
         answer = yield from poll(session, task_id, poll_url, deadline)
     except LemonError:
         return None  # the failed download is what gets reported
+    if isinstance(answer, Transient) and answer.status_code == 404 and is_told:
+        raise NotFoundError(answer.reason)
     return (
         text_of(answer.images[index].get("url")) if isinstance(answer, Answer) and index < len(answer.images) else None
     )
 
 
 def _failed(
-    session: Session, url: str, reply: APIResponse | TransportFault, target: Target, found: Examined | None
+    session: Session,
+    url: str,
+    reply: APIResponse | TransportFault,
+    target: Target,
+    found: Examined | None,
+    *,
+    gone: bool,
 ) -> DownloadError:
     status = reply.status_code if isinstance(reply, APIResponse) else None
     if isinstance(reply, TransportFault):
@@ -166,9 +189,22 @@ def _failed(
     else:
         said = error_detail(reply).get("message")
         why = f"HTTP {status}: {said}" if said else f"HTTP {status}" if status != 200 else "an empty answer"
+    if gone and found is None:
+        return image_gone(url, why, status)
     return DownloadError(
         f"The image was generated, but fetching it from {host_of(url)} failed ({why}). "
         "Fetch it again; do not generate it again.",
+        url=url,
+        status_code=status,
+    )
+
+
+def image_gone(url: str, why: str, status: int | None) -> ImageGoneError:
+    """Return the error for an image that nobody can fetch any more, as far as is known here."""
+    return ImageGoneError(
+        f"The image was generated and is paid for, but {host_of(url)} does not give it out ({why.rstrip('.')}), and "
+        "the API knows no task of it that could tell another address. Try it again with the key and the base URL that "
+        "it was made with; otherwise it is gone.",
         url=url,
         status_code=status,
     )

@@ -105,8 +105,15 @@ def send(effect: Send) -> Flow[APIResponse]:
     return response
 
 
-def watched(flow: Flow[T], heard: Callable[[Send, float, APIResponse | BaseException], object]) -> Flow[T]:
-    """Run a flow, and tell ``heard`` of each request what it met, and in which monotonic second it was made."""
+def watched(
+    flow: Flow[T],
+    heard: Callable[[Send, float, APIResponse | BaseException], object],
+    sleep: Callable[[float], object] | None = None,
+) -> Flow[T]:
+    """Run a flow, and tell ``heard`` of each request what it met, and in which monotonic second it was made.
+
+    Where there is a function ``sleep``, that is called in the place of every sleep.
+    """
     result: Any = None
     fault: BaseException | None = None
     while True:
@@ -118,7 +125,7 @@ def watched(flow: Flow[T], heard: Callable[[Send, float, APIResponse | BaseExcep
             fault = None  # it holds this frame
         began, result = _clock.monotonic(), None
         try:
-            result = yield effect
+            result = yield Call(sleep, effect.seconds) if sleep and isinstance(effect, Sleep) else effect
         except BaseException as exc:  # noqa: BLE001 - raised again in the flow
             fault = exc
         if isinstance(effect, Send):

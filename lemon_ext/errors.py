@@ -26,6 +26,7 @@
     │   ├── TaskNotFoundError
     │   └── TaskTimeoutError(TimeoutError) the task is still running: resume, do not resubmit
     ├── DownloadError                      the image exists, fetching it failed
+    │   └── ImageGoneError                 ... its address is refused, and the API does not know its task
     ├── SaveError(OSError)                 the image exists, it could not be written where it was wanted
     ├── JournalError                       the journal of a batch cannot be used
     └── rows.RowsError(ValueError)         a file of rows cannot be used; nothing was sent
@@ -55,6 +56,7 @@ __all__ = (
     "ConfigurationError",
     "ConflictError",
     "DownloadError",
+    "ImageGoneError",
     "InsufficientBalanceError",
     "JournalError",
     "LemonError",
@@ -319,6 +321,13 @@ class DownloadError(LemonError):
         super().__init__(message)
         self.url = url
         self.status_code = status_code
+
+
+class ImageGoneError(DownloadError):
+    """The image was made and paid for, and its address is refused and cannot be renewed: no task of it is known.
+
+    Another try helps only with the key and at the address of the API that it was made with.
+    """
 
 
 class SaveError(LemonError, OSError):

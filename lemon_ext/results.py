@@ -227,7 +227,8 @@ class Image:
         session, task = self._bound().session, self._task
         renew = None
         if task is not None and task.id is not None:
-            renew = partial(fresh_url, session, task.id, task.poll_url, self._index, limit)
+            told = task._seen or not task._ours
+            renew = partial(fresh_url, session, task.id, task.poll_url, self._index, limit, is_told=told)
         try:
             fetched, self.url = yield from download(session, self.url or "", target, limit, renew)
         except DownloadError as exc:

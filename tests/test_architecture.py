@@ -161,7 +161,7 @@ def test_the_public_names_are_those_of_the_design():
         *("BadRequestError", "AuthenticationError", "InsufficientBalanceError", "PermissionDeniedError"),
         *("NotFoundError", "ConflictError", "PayloadTooLargeError", "RateLimitError", "ServerError", "ResponseError"),
         *("SubmissionUncertainError", "TaskError", "TaskFailedError", "TaskNotFoundError", "TaskTimeoutError"),
-        *("DownloadError", "SaveError", "JournalError", "LemonWarning"),
+        *("DownloadError", "ImageGoneError", "SaveError", "JournalError", "LemonWarning"),
     }
 
 
@@ -315,7 +315,7 @@ def test_every_error_survives_a_pickle(kind):
         ("ServerError", 3), ("ResponseError", 3), ("TaskNotFoundError", 3),
         ("BudgetError", 2), ("TaskError", 4), ("TaskFailedError", 4), ("TaskCancelledError", 4),
         ("ModerationError", 1), ("ModerationStatusError", 3), ("ModerationTaskError", 4),
-        ("TaskTimeoutError", 5), ("DownloadError", 5), ("SaveError", 5),
+        ("TaskTimeoutError", 5), ("DownloadError", 5), ("ImageGoneError", 4), ("SaveError", 5),
         ("SubmissionUncertainError", 6), ("UnreadableSubmissionError", 6), ("LemonError", 1),
     ],
 )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import json
+import math
 import os
 import random
 import signal
@@ -12,7 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections import deque
+from collections import Counter, deque
 from contextlib import closing
 from pathlib import Path
 
@@ -30,7 +31,7 @@ from lemon_ext import (
     arun_batch,
     run_batch,
 )
-from lemon_ext.batch import batch_status, journal
+from lemon_ext.batch import batch_status, engine, journal, rows_to_edit
 from tests.gateway import Gateway, results, rows, statuses
 from tests.pictures import PNG
 from tests.test_batch import go, whole
@@ -192,6 +193,77 @@ def test_a_task_that_the_api_does_not_know_is_kept_until_it_is_given_up(tmp_path
     assert "The API does not know the task img_2" in outcome["error"]["message"]
     gateway.tasks["img_2"] = hidden
     assert statuses(go(gateway, None, tmp_path)) == ({} if drop else {2: "saved"})
+
+
+@pytest.mark.parametrize("drop", [False, True])
+@pytest.mark.parametrize("model", ["midjourney", "dall-e-3"])
+@pytest.mark.parametrize("status", [403, 404, 410])
+def test_a_picture_that_nobody_can_give_out_any_more_is_kept_until_it_is_given_up(tmp_path, model, status, drop):
+    """Its address is refused, and its task is unknown; an answer without a task knows no other address."""
+    gateway = Gateway()
+    names = ["img_1-0.png", "i1-0.png"]
+    gateway.pictures.update({name: deque([status] * 999) for name in names})
+    (outcome,) = go(gateway, rows(1, model), tmp_path)
+    assert (outcome["status"], outcome["error"]["type"]) == ("unfetched", "DownloadError")  # it may be young
+    assert batch_status(tmp_path).unknown == 0
+    hidden = dict(gateway.tasks)
+    gateway.tasks.clear()
+    (outcome,) = go(gateway, None, tmp_path, drop_unknown=drop)
+    assert outcome["error"]["type"] == "ImageGoneError"
+    assert outcome["status"] == ("failed" if drop else "unfetched")
+    known = batch_status(tmp_path)
+    assert (known.unfetched, known.unknown, known.failed) == ((0, 0, 1) if drop else (1, 1, 0))
+    assert [row["row"] for row in rows_to_edit(tmp_path)] == [1]
+    gateway.tasks, gateway.pictures = hidden, {}
+    assert statuses(go(gateway, None, tmp_path)) == ({} if drop else {1: "saved"})
+    assert batch_status(tmp_path).unknown == 0
+    assert gateway.charges == {"cat 1": 1}
+
+
+def test_a_row_is_given_up_only_when_none_of_its_pictures_can_come(tmp_path):
+    gateway = Gateway()
+    gateway.pictures = {"img_1-0.png": deque([404] * 999), "img_1-1.png": deque([404] * 999)}
+    go(gateway, rows(1, n=2), tmp_path)
+    gateway.tasks.clear()
+    gateway.pictures["img_1-1.png"] = deque([503] * 999)
+    (outcome,) = go(gateway, None, tmp_path, drop_unknown=True)
+    assert (outcome["status"], outcome["error"]["type"]) == ("unfetched", "DownloadError")
+    gateway.pictures["img_1-1.png"] = deque()
+    (outcome,) = go(gateway, None, tmp_path, drop_unknown=True)
+    assert (outcome["status"], outcome["paths"]) == ("failed", ["00001-cat-1-2.png"])
+
+
+def test_a_task_that_is_known_again_is_not_unknown_any_more(tmp_path):
+    """Also where this run ends before the task does."""
+    gateway = Gateway(seconds=1e6)
+    go(gateway, rows(1), tmp_path, deadline=5)
+    hidden = dict(gateway.tasks)
+    gateway.tasks.clear()
+    gateway.clock.now += 60
+    go(gateway, None, tmp_path, deadline=5)
+    assert batch_status(tmp_path).unknown == 1
+    gateway.tasks = hidden
+    gateway.outages = [(gateway.clock() + 60, math.inf, httpx.ConnectError("no route"))]
+    go(gateway, None, tmp_path, deadline=1e5, give_up_after=10)
+    assert batch_status(tmp_path).unknown == 0
+
+
+def test_pictures_that_are_not_there_do_not_hold_up_those_that_are(tmp_path):
+    dead = engine.SAVES + 4
+    gateway = Gateway()
+    gateway.pictures = {f"img_{n}-0.png": deque([404] * 999) for n in range(1, dead + 9)}
+    go(gateway, rows(dead + 8), tmp_path)  # all of them are left to another run
+    for n in range(dead + 1, dead + 9):
+        del gateway.pictures[f"img_{n}-0.png"]
+    asked = []
+    client = gateway.client()
+    client._core.http.given = httpx.AsyncClient(
+        transport=httpx.MockTransport(lambda request: asked.append(request.url.path) or gateway(request))
+    )
+    ends = statuses(go(gateway, None, tmp_path, client=client))
+    assert list(ends.values()).count("saved") == 8
+    last = max(asked.index(f"/img_{n}-0.png") for n in range(dead + 1, dead + 9))
+    assert max(Counter(path for path in asked[:last] if path.endswith(".png")).values()) <= 2
 
 
 # ---- two at once ----

@@ -189,6 +189,12 @@ def test_refused_rows_are_sent_again_only_when_told_to(rows, emulator):
     assert emulator.charges == 2
 
 
+UNKNOWN = (
+    "The API does not know the tasks of 1 paid row. It may with another key, or at another address: "
+    "lemon resume -- out To give them up: lemon resume --drop-unknown -- out"
+)
+
+
 def test_a_task_that_the_api_does_not_know_is_told_and_kept_until_it_is_given_up(rows, emulator):
     emulator.task_seconds = 60.0
     file = rows("a cat", name="rows.txt")
@@ -197,9 +203,17 @@ def test_a_task_that_the_api_does_not_know_is_told_and_kept_until_it_is_given_up
     for _ in range(2):
         with instant():
             result = lemon("resume", "out", "--deadline", "30", *FAST)
-        assert result.exit_code == 7
+        assert result.exit_code == 8  # so the loop of docs/batch.md ends
         assert "lemon: Row 1 is still waiting: The API does not know the task img_" in result.stderr
-        assert result.stderr.endswith("  next: lemon resume -- out\n")
+        assert result.stderr.endswith(f"lemon: {UNKNOWN}\n")
+    shown = lemon("status", "out")
+    assert shown.stderr == f"lemon: {UNKNOWN}\n"
+    assert json.loads(lemon("status", "out", "--json").stdout)["unknown"] == 1
+    assert lemon("status", "out", "--failed").stdout.startswith(
+        'prompt,model,row,status,error\na cat,midjourney,1,waiting,"The API'
+    )
+    page = (Path("out") / "index.html").read_text("utf-8")
+    assert "lemon resume out --drop-unknown" in page
     with instant():
         result = lemon("resume", "out", "--drop-unknown", *FAST)
     assert "lemon: Row 1 failed: The API does not know the task img_" in result.stderr

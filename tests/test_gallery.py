@@ -102,6 +102,10 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
             "waiting": ["Not sent yet. To go on:", "lemon resume 'my out'"],
             "accepted": ["Accepted, not fetched yet. To go on:", "lemon resume 'my out'"],
             "unfetched": ["It is made and paid. To fetch it:", "lemon resume 'my out'"],
+            "unknown": [
+                "It is paid, and the API does not know its task. To give it up:",
+                "lemon resume 'my out' --drop-unknown",
+            ],
             "uncertain": [
                 "Look at your account before you send it again:",
                 "lemon resume 'my out' --resend-uncertain",
@@ -119,6 +123,7 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 "lemon resume 'my out' --resend-refused",
             ],
         },
+        "unknown": ["TaskNotFoundError", "ImageGoneError"],
         "fields": [
             *("row", "status", "model", "prompt", "params", "paths", "task", "revised", "error"),
             *("submitted", "finished", "seconds", "note", "id", "extra", "cost", "request", "billing"),

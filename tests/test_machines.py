@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
+from collections import deque
 from contextlib import closing
 from pathlib import Path
 
@@ -533,6 +534,18 @@ def test_a_warning_is_not_needed_where_several_are_at_work(tmp_path, pg, shop, r
             assert go(gateway, None, tmp_path / "two", shop) == []
     assert gateway.posts == []
     assert [one for one in recwarn if issubclass(one.category, LemonWarning)] == []
+
+
+def test_tasks_that_the_api_does_not_know_are_counted_and_given_up_in_the_database_too(tmp_path, shop):
+    gateway = Gateway()
+    gateway.pictures["img_1-0.png"] = deque([404] * 999)
+    go(gateway, rows(2), tmp_path, shop)
+    gateway.tasks.clear()
+    go(gateway, None, tmp_path, shop)
+    assert batch_status(tmp_path).unknown == 1
+    go(gateway, None, tmp_path, shop, drop_unknown=True)
+    known = batch_status(tmp_path)
+    assert (known.unknown, known.saved, known.failed) == (0, 1, 1)
 
 
 def test_what_the_account_says_is_written_down_as_in_a_file(tmp_path, shop):

@@ -45,7 +45,7 @@ from .engine import Engine, Options
 from .folder import mark, refuse_orphans, spare_pictures
 from .gallery import write_gallery
 from .journal import ELSEWHERE, KEYS, UNPAID, Entry, Journal
-from .output import Progress, damage, export, outcome
+from .output import Progress, damage, export, is_unknown, outcome
 from .pictures import Keep, recognize
 from .rows import Row, read_rows
 from .stores import copied_journal, open_journal, read_journal
@@ -198,8 +198,9 @@ def run_batch(
 
     Rows that were refused are sent again with ``resend_refused``: they were never billed. Rows whose answer was lost
     are sent again only with ``resend_uncertain``, and rows whose task failed only with ``resend_failed``: they may be
-    billed twice. A task that the API does not know stays ``waiting`` for another run, unless ``drop_unknown`` gives it
-    up. Rows may be added at the end of the input, and a refused row may be mended, which sends it anew.
+    billed twice. A row whose task the API does not know stays ``waiting`` or ``unfetched`` for another run, unless
+    ``drop_unknown`` gives it up. Rows may be added at the end of the input, and a refused row may be mended, which
+    sends it anew.
 
     Leaving the loop early, Ctrl-C, and a signal that ends the program stop the sending, wait for requests in flight and
     keep the rest for another run. Rows of a file come from `read_rows`. Raises CapabilityError for bad rows (nothing
@@ -293,12 +294,13 @@ def batch_status(folder: str | os.PathLike[str], *, journal: str | None = None) 
     now = _clock.wall()
     with read_journal(folder, journal) as found:
         counts, images, working, billed = found.counts(), found.saved_images(), found.worked_on(), found.billed()
+        unknown = found.unknown()
         ended, first = found.ended_since(now - LATELY) if working else (0, now)
         if not counts and found.path is not None:
             refuse_orphans(Path(folder))
     elapsed = min(now - first, LATELY)
     progress = Progress.of(counts, images, ended=ended, elapsed=elapsed)
-    return evolve(progress, working=working, billed=billed, elapsed=0.0)
+    return evolve(progress, working=working, billed=billed, unknown=unknown, elapsed=0.0)
 
 
 def batch_needs(folder: str | os.PathLike[str], *, journal: str | None = None) -> tuple[int, Decimal]:
@@ -318,8 +320,9 @@ def address_shown(journal: str) -> str:
 
 
 def rows_to_edit(folder: str | os.PathLike[str], *, journal: str | None = None) -> Iterator[dict[str, Any]]:
-    """Yield the rows that failed or were refused, flat, as a new input may have them: the id, the parameters as they
-    were sent, what was carried along, and then ``row``, ``status`` and ``error``. Raises JournalError.
+    """Yield the rows that failed or were refused, and those whose tasks the API does not know, flat, as a new input may
+    have them: the id, the parameters as they were sent, what was carried along, and then ``row``, ``status`` and
+    ``error``. Raises JournalError.
 
     What the contract does not know stands in ``extra_body``, so that it is sent again. A carried column whose name is
     taken is called ``extra.NAME``.
@@ -327,7 +330,8 @@ def rows_to_edit(folder: str | os.PathLike[str], *, journal: str | None = None) 
     with read_journal(folder, journal) as found:
         for entry in found.entries():
             told = outcome(entry)
-            if told["status"] in ("failed", "refused") and entry.finished_at is not None:
+            ended = told["status"] in ("failed", "refused") and entry.finished_at is not None
+            if ended or is_unknown(told):
                 known = {} if entry.id is None else {"id": entry.id}
                 error = (entry.error or {}).get("message")
                 ours = {"row": entry.row, "status": told["status"], "error": error}

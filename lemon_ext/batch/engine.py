@@ -14,6 +14,7 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
+from contextvars import ContextVar
 from typing import Any, Final
 
 import anyio
@@ -50,6 +51,7 @@ from lemon_ext.errors import (
     APIConnectionError,
     AuthenticationError,
     DownloadError,
+    ImageGoneError,
     InsufficientBalanceError,
     JournalError,
     LemonError,
@@ -66,7 +68,7 @@ from lemon_ext.tasks import Task, ending, next_delay, poll_once, timed_out
 
 from . import journal
 from .edits import body_of
-from .journal import Entry, Journal, Statement, Writer
+from .journal import UNKNOWN, Entry, Journal, Statement, Writer
 from .outage import Outage, Reach
 from .output import described
 from .pictures import Keep, Pictures, keep_reply, without_data
@@ -77,6 +79,8 @@ POLLS: Final = 32
 #: Rows whose images are fetched at once, and how many may wait for that before nothing new is started.
 SAVES: Final = 16
 SAVES_WAITING: Final = 256
+#: How many that wait for another try may do so without a place among those: each has a file open.
+ASIDE: Final = 128
 #: How often a row that was not accepted for now is sent again before it is left for another run.
 RESENDS: Final = 8
 #: So many lost answers in a row end the sending: each may be billed, and something is wrong.
@@ -196,7 +200,9 @@ class Engine:
         #: Rows that are submitting, and what is known of accepted ones that the journal does not know yet.
         self._on_their_way: set[int] = set()
         self._unwritten: dict[int, str] = {}
-        self._saves = anyio.Semaphore(SAVES)
+        self._saves, self._aside = anyio.Semaphore(SAVES), anyio.Semaphore(ASIDE)
+        #: Waiting rows whose tasks the API did not know when an earlier run asked.
+        self._were_unknown: set[int] = set()
         self._wake = anyio.Event()
         self._leaving = False
         self._crash: Exception | None = None
@@ -266,6 +272,8 @@ class Engine:
             self._schedule.submitted(task.model, now)
             self._known_task = str(task.id), task.poll_url
             self._queue.poll_at(task, now)
+            if (entry.error or {}).get("type") in UNKNOWN:
+                self._were_unknown.add(entry.row)
         for entry in await self._take("completed"):
             before = "completed" if entry.error is None else "unfetched"
             pictures = Pictures.known(entry, self._task(entry), self._runner)
@@ -429,7 +437,8 @@ class Engine:
     # ---- whether the API answers ----
 
     async def _drive(self, flow: Flow[Any]) -> Any:
-        return await self._driven(watched(flow, self._heard))
+        place = _PLACE.get()
+        return await self._driven(watched(flow, self._heard, None if place is None else place.sleep))
 
     def _heard(self, effect: Send, began: float, met: APIResponse | BaseException) -> None:
         """Take note of what a free request met. Submissions tell by their outcome."""
@@ -661,6 +670,9 @@ class Engine:
         try:
             if poll and not await self._poll(task):
                 return
+            if task.row in self._were_unknown and task._seen:
+                self._were_unknown.discard(task.row)
+                await self._write(task.row, error=None)
             deadline = self._deadline(task)
             over = not task.done and not self._poll_later(task, deadline)
             if task.done or (over and task._answer is not None and task._answer.state is State.UNKNOWN):
@@ -743,7 +755,7 @@ class Engine:
     async def _save(self, pictures: Pictures, before: str, failure: LemonError | None = None) -> None:
         """Fetch what is not there yet, and end the row."""
         row = pictures.entry.row
-        async with self._saves:
+        async with _Place(self._saves, self._aside):
             while True:
                 began = _clock.monotonic()
                 with self._cut_off_by_leaving() as scope:
@@ -762,6 +774,8 @@ class Engine:
             await self._write(row, status="saved", **cells, finished_at=_clock.wall())
             self.images += len(pictures.paths)
             await self._ended_as(row, before, "saved")
+        elif isinstance(pictures.error, ImageGoneError) and self._options.drop_unknown:
+            await self._end(row, before, "failed", pictures.error, paths=pictures.paths, note=pictures.note)
         else:
             kept = await self._writer.read(self._journal.entry, row)
             again = pictures.fetchable or kept.task_id is not None
@@ -836,6 +850,53 @@ class Engine:
                 (error or self._crash).add_note(note)
             if error is not None and told:
                 warn(" ".join(told))
+
+
+@define(eq=False)
+class _Place:
+    """A place among those who fetch pictures. Who waits for another try waits outside, and then at the end of the
+    queue: pictures that are not there do not hold up those that are.
+    """
+
+    _places: anyio.Semaphore
+    _aside: anyio.Semaphore
+    _is_mine: bool = False
+    _before: Any = None
+
+    async def __aenter__(self) -> None:
+        await self._take()
+        self._before = _PLACE.set(self)
+
+    async def __aexit__(self, *_: object) -> None:
+        _PLACE.reset(self._before)
+        self._leave()
+
+    async def sleep(self, seconds: float) -> None:
+        """Sleep outside, where there is room."""
+        try:
+            self._aside.acquire_nowait()
+        except anyio.WouldBlock:
+            await _clock.asleep(seconds)
+            return
+        try:
+            self._leave()
+            await _clock.asleep(seconds)
+        finally:
+            self._aside.release()
+        await self._take()
+
+    async def _take(self) -> None:
+        await self._places.acquire()
+        self._is_mine = True
+
+    def _leave(self) -> None:
+        if self._is_mine:
+            self._is_mine = False
+            self._places.release()
+
+
+#: The place of the row whose pictures are being fetched.
+_PLACE: Final[ContextVar[_Place | None]] = ContextVar("_PLACE", default=None)
 
 
 def _billed(task: Task) -> dict[str, Any]:

@@ -28,6 +28,7 @@ from lemon_ext._files import write_whole
 from lemon_ext.capabilities import asked
 
 from .columns import carried_name
+from .journal import UNKNOWN
 from .output import RESULTS
 
 __all__ = ("is_ours", "write_gallery")
@@ -55,12 +56,13 @@ _STATUSES: Final = {
     "failed": "Failed",
     "refused": "Refused",
 }
-#: What to do about a row without a picture, and with which command. A task is known of "accepted"
-#: rows, a charge of "billed" ones.
+#: What to do about a row without a picture, and with which command. A task is known of "accepted" rows, a charge of
+#: "billed" ones, and of "unknown" ones the API knows no task any more.
 _ADVICE: Final = {
     "waiting": ("Not sent yet. To go on:", "{resume}"),
     "accepted": ("Accepted, not fetched yet. To go on:", "{resume}"),
     "unfetched": ("It is made and paid. To fetch it:", "{resume}"),
+    "unknown": ("It is paid, and the API does not know its task. To give it up:", "{resume} --drop-unknown"),
     "uncertain": ("Look at your account before you send it again:", "{resume} --resend-uncertain"),
     "billed": ("It is billed, and its answer was lost. Another try is billed, too:", "{resume} --resend-uncertain"),
     "failed": ("It may have been billed all the same. For another try:", "{resume} --resend-failed"),
@@ -149,6 +151,7 @@ def _page(results: Iterator[bytes], name: str, title: str) -> Iterator[str]:
         "resume": resume,
         "statuses": list(_STATUSES.items()),
         "advice": {case: (text, command.replace("{resume}", resume)) for case, (text, command) in _ADVICE.items()},
+        "unknown": UNKNOWN,
         "fields": [name for name, *_ in _SHOWN],
     }
     yield _json(facts).removesuffix("}") + ',"rows":['

@@ -59,6 +59,8 @@ KEYS: Final = "keys"
 LETTERS: Final = 4
 #: Nothing was billed for a row in these states, unless an earlier try of it is in doubt.
 UNPAID: Final = ("unsent", "refused")
+#: The errors of rows that are paid for and that the API knows nothing of: see `Journal.unknown`.
+UNKNOWN: Final = ("TaskNotFoundError", "ImageGoneError")
 _PAID: Final = {"waiting": "is paid for", "completed": "is paid for", "saved": "is paid for"}
 #: Rows that are read at once.
 PAGE: Final = 500
@@ -297,6 +299,13 @@ class Journal(ABC):
                 known = status if status in (*STATUSES, "unfetched") else "uncertain"  # damaged: it may be billed
                 counts[known] = counts.get(known, 0) + count
             return counts
+
+    def unknown(self) -> int:
+        """Return how many rows that have not ended have tasks that the API does not know, as the last run saw."""
+        beginnings = [f'{{"type": "{kind}"%' for kind in UNKNOWN]  # as `described` and `dumps` write it
+        which = " OR ".join("error LIKE ?" for _ in beginnings)
+        sql = f"SELECT count(*) AS many FROM rows WHERE finished_at IS NULL AND ({which}){self._scope}"  # noqa: S608
+        return int(self._one(f"{sql} AND status IN ('waiting', 'completed')", beginnings)["many"])
 
     def ended_since(self, since: float) -> tuple[int, float]:
         """Return how many rows have ended since a Unix second, and when the first of them was submitted."""

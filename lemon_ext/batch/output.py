@@ -14,7 +14,7 @@ from attrs import frozen
 from lemon_ext._files import write_whole
 from lemon_ext.errors import JournalError
 
-from .journal import Entry, Journal, dumps
+from .journal import UNKNOWN, Entry, Journal, dumps
 from .outage import Outage
 
 __all__ = ("Outage", "Progress")
@@ -30,8 +30,9 @@ class Progress:
     ``left_seconds`` is what is left at that rate, None until that can be told. ``elapsed`` is the seconds since this
     run began; the rate leaves out times in which the API could not be reached, and ``outage`` is the present one.
     ``stopped`` says why nothing more is sent, and ``limited`` that it is a limit of yours, which another run would meet
-    at once. Of `batch_status` alone are ``working``, whether a process is working there, and ``billed``, how many of
-    the uncertain rows are billed, as `reconcile` has found.
+    at once. Of `batch_status` alone are ``working``, whether a process is working there, ``billed``, how many of the
+    uncertain rows are billed, as `reconcile` has found, and ``unknown``, how many of the waiting and unfetched rows
+    have tasks that the API does not know: only ``drop_unknown`` ends these.
     """
 
     total: int
@@ -52,6 +53,7 @@ class Progress:
     working: bool = False
     outage: Outage | None = None
     billed: int = 0
+    unknown: int = 0
 
     @classmethod
     def of(
@@ -113,6 +115,11 @@ def _status(entry: Entry) -> str:
     if entry.status == "completed" and entry.error is not None:
         return "unfetched" if entry.finished_at is None else "failed"
     return entry.status if entry.status in ENDS else "waiting"
+
+
+def is_unknown(told: Mapping[str, Any]) -> bool:
+    """Tell of a row's `outcome` whether the API does not know its task, so that only ``drop_unknown`` ends it."""
+    return told["status"] in ("waiting", "unfetched") and (told["error"] or {}).get("type") in UNKNOWN
 
 
 def described(error: Exception) -> dict[str, Any]:

@@ -15,10 +15,11 @@ from lemon_client.task_table import FIELDS
 from lemon_ext import _clock
 from lemon_ext._api import Answer
 from lemon_ext._base64 import as_text, without_pictures
+from lemon_ext._download import MAY_LAG, image_gone
 from lemon_ext._files import put_aside, write_whole
 from lemon_ext._response import APIResponse, value_of
 from lemon_ext.capabilities import asked
-from lemon_ext.errors import LemonError
+from lemon_ext.errors import DownloadError, ImageGoneError, LemonError
 from lemon_ext.results import Image, noted
 from lemon_ext.tasks import Task, remarks
 
@@ -37,6 +38,8 @@ class Pictures:
     images: list[Image]
     #: What else is odd about the answer.
     remarks: list[str] = field(factory=list)
+    #: Whether they are of an earlier run: then no cache lags behind any more.
+    is_old: bool = False
     paths: list[str | None] = field(init=False)
     #: What stopped those that are missing, where it was tried.
     errors: dict[int, Exception] = field(factory=dict, init=False)
@@ -55,7 +58,7 @@ class Pictures:
     @classmethod
     def known(cls, entry: Entry, task: Task, runner: Any) -> Pictures:
         """Those of an answer that an earlier run wrote down."""
-        return cls(entry, _images(entry, entry.answered, task, runner), [entry.note] if entry.note else [])
+        return cls(entry, _images(entry, entry.answered, task, runner), [entry.note] if entry.note else [], is_old=True)
 
     @property
     def fetchable(self) -> bool:
@@ -78,8 +81,9 @@ class Pictures:
 
     @property
     def error(self) -> Exception | None:
-        """What stopped the first one that is missing."""
-        return self.errors[min(self.errors)] if self.errors else None
+        """What stopped the first one that is missing, or the first that another run may get after all."""
+        found = [self.errors[index] for index in sorted(self.errors)]
+        return next((error for error in found if not isinstance(error, ImageGoneError)), found[0] if found else None)
 
     async def save(self, folder: Path, deadline: float, *, data: bool, keep: Keep | None = None) -> None:
         """Save those that came as data, which needs no network, or those that have to be fetched. One that fails does
@@ -94,10 +98,18 @@ class Pictures:
                 if keep is not None:
                     await run_sync(keep, self.entry.row, path)
             except (LemonError, OSError) as exc:
-                self.errors[index] = exc
+                self.errors[index] = self._judged(exc)
             else:
                 self.paths[index] = path.name
                 self.errors.pop(index, None)
+
+    def _judged(self, error: Exception) -> Exception:
+        """Return what an error amounts to: without a task, nothing can renew an address that was refused before."""
+        if not isinstance(error, DownloadError) or error.status_code not in MAY_LAG:
+            return error
+        if not self.is_old or self.entry.task_id is not None:
+            return error
+        return image_gone(error.url or "", f"HTTP {error.status_code}", error.status_code)
 
 
 def _images(entry: Entry, fields: Iterable[Mapping[str, Any]], task: Task, runner: Any) -> list[Image]:

@@ -49,6 +49,7 @@ EXIT_CODES: Final = MappingProxyType(
         errors.TaskTimeoutError: RUNNING,
         # The image exists and is paid for; as with a running task, the next step is to fetch it, not to make it again.
         errors.DownloadError: RUNNING,
+        errors.ImageGoneError: FAILED,
         errors.SaveError: RUNNING,
         errors.SubmissionUncertainError: UNCERTAIN,
         OSError: USAGE,
@@ -76,7 +77,7 @@ def exit_code(error: BaseException, task: Task | None = None, *, submitted: bool
     kinds = [kind for kind in type(error).__mro__ if kind in EXIT_CODES]
     if not kinds:
         return BUG
-    if isinstance(error, errors.TaskError):
+    if isinstance(error, errors.TaskError | errors.ImageGoneError):
         paid = submitted and isinstance(error, errors.TaskNotFoundError)
     else:
         paid = (task or getattr(error, "task", None)) is not None

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
 from lemon_ext._duration import roughly
+from lemon_ext._words import count
 
 from ._errors import DONE, ENDED, PARTLY, UNCERTAIN, Failure, explain, one_line
 from ._screen import screen
@@ -147,7 +148,7 @@ class Watch:
             return DONE
         lead = "Interrupted. " if interrupted else ""
         limited = self.progress is not None and self.progress.limited
-        goes_on = progress.open - (progress.unsent if limited else 0)
+        goes_on = progress.open - progress.unknown - (progress.unsent if limited else 0)
         screen.error(f"{lead}{summary(progress)}", self.resume() if goes_on else None)
         if limited and progress.unsent:
             images, usd = batch_needs(self.folder, journal=self.journal)
@@ -177,6 +178,11 @@ class Watch:
 
 def advise(progress: Progress, resume: Callable[..., str]) -> None:
     """Say how rows that have ended can be sent again, and what that may cost."""
+    if progress.unknown:
+        screen.note(
+            f"The API does not know the tasks of {count(progress.unknown, 'paid row')}. It may with another key, or at "
+            f"another address: {resume()} To give them up: {resume('--drop-unknown')}"
+        )
     if progress.uncertain:
         screen.note(
             f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. With a "

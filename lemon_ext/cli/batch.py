@@ -112,8 +112,8 @@ def run_options(function: F) -> F:
             click.option(
                 "--drop-unknown",
                 is_flag=True,
-                help="Give up tasks that the API does not know: their rows become failed, and were paid for. Without "
-                "it they are polled again in every run.",
+                help="Give up rows that are paid for and whose tasks the API does not know: they become failed. "
+                "Without it every run asks for them again.",
             ),
             click.option(
                 "--also",
@@ -315,7 +315,11 @@ def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=Place(file_okay=False, path_type=Path))
-@click.option("--failed", is_flag=True, help="Print the rows that failed or were refused instead, to be edited.")
+@click.option(
+    "--failed",
+    is_flag=True,
+    help="Print the rows that failed, were refused, or whose tasks the API does not know instead, to be edited.",
+)
 @click.option(
     "--format",
     "rows_format",
@@ -342,13 +346,14 @@ def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
     if rows_format is not None:
         raise click.UsageError("--format goes with --failed.")
     progress = batch_status(folder)
-    following = _resume_command(folder, {}) if progress.open and not progress.working else None
+    goes_on = progress.open > progress.unknown and not progress.working
+    following = _resume_command(folder, {}) if goes_on else None
     if not progress.total:
         screen.note(f"The batch in {_shown(folder)} had not begun: nothing was sent. The same `lemon batch` begins it.")
     if screen.as_json:
         # What only a running batch knows of itself is left out.
         known = {**asdict(progress), "next": following}
-        names = ("total", *COUNTS, "images", "working", "per_minute", "left_seconds", "next")
+        names = ("total", *COUNTS, "unknown", "images", "working", "per_minute", "left_seconds", "next")
         screen.json({name: known[name] for name in names})
         return 0
     for name in ("total", *COUNTS, "images"):
