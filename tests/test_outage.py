@@ -16,7 +16,7 @@ from lemon_ext import AsyncLemon, arun_batch, run_batch
 from lemon_ext._duration import as_seconds, roughly
 from lemon_ext.batch import batch_status, engine
 from lemon_ext.batch.engine import Options
-from lemon_ext.batch.outage import LONGEST_WAIT, Reach
+from lemon_ext.batch.outage import ALONE, LONGEST_WAIT, Reach
 from lemon_ext.cli._words import unreachable
 from tests.conftest import KEY
 from tests.gateway import Gateway, results, rows, statuses
@@ -294,17 +294,33 @@ def test_a_single_failure_is_no_outage():
     assert (reach.is_open, reach.is_wary, reach.was_out(0.0)) == (True, False, False)
 
 
-def test_the_first_submission_goes_alone_for_a_second():
+def test_the_first_submission_goes_alone_until_something_is_answered():
     """A run that begins while a proxy answers has one row in doubt, not one for each that could be in flight."""
     reach = Reach(HOUR)
+    assert not reach.has_to_ask(10.0)
     reach.submitting(10.0)
-    assert reach.next_submission == 11.0
-    reach.submitting(11.0)
-    assert reach.next_submission == 11.0
+    assert reach.next_submission == 10.0 + ALONE
     reach.submission_answered()
-    assert reach.next_submission == -math.inf
-    reach.submitting(11.0)
-    assert reach.next_submission == -math.inf
+    assert (reach.next_submission, reach.has_to_ask(10.5)) == (-math.inf, False)
+
+
+def test_the_api_is_asked_before_the_second_submission_if_the_first_takes_long():
+    reach = Reach(HOUR)
+    reach.submitting(10.0)
+    assert reach.has_to_ask(10.0 + ALONE)
+    assert (reach.is_open, reach.next_probe, reach.shown(13.0)) == (False, 13.0, None)
+    reach.probing(13.0)
+    reach.probed(13.1, None, None)
+    assert (reach.is_open, reach.is_wary, reach.has_to_ask(13.1)) == (True, False, False)
+
+
+def test_a_run_that_begins_in_an_outage_has_one_row_in_doubt(tmp_path):
+    """The answer to the first row takes long, and is none; nothing else is sent meanwhile."""
+    gateway = Gateway()
+    gateway.outages = [(0.0, 5000.0, (502, PAGE))]
+    go(gateway, rows(20), tmp_path, client=gateway.client())
+    ends = list(statuses(results(tmp_path)).values())
+    assert (ends.count("uncertain"), ends.count("saved")) == (1, 19)
 
 
 def test_the_waits_double_up_to_half_a_minute_and_a_hint_counts():

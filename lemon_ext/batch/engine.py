@@ -317,7 +317,7 @@ class Engine:
             elif poll_at <= submit_at:
                 self._rate_limit.acquire(now)
                 self._start("poll", self._follow, self._queue.take(), True)
-            elif (entry := self._take_unsent()) is not None:
+            elif not self._reach.has_to_ask(now) and (entry := self._take_unsent()) is not None:
                 self._rate_limit.acquire(now)
                 self._queue.submitted(now)
                 self._reach.submitting(now)
@@ -451,6 +451,7 @@ class Engine:
                 self._trouble(began, reason)
         elif reason is None:
             self._last_answer = _clock.monotonic()
+            self._reach.answered()
         else:
             self._trouble(began, reason, hint=retry_after(met, _clock.wall()) if isinstance(met, APIResponse) else None)
 

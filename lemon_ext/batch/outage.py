@@ -21,8 +21,9 @@ from lemon_ext.rate_limit import LONGEST_HOLD
 #: Seconds before the second try, doubled for each further one, and the longest wait between two.
 FIRST_WAIT: Final = 1.0
 LONGEST_WAIT: Final = 30.0
-#: Seconds for which the first submission goes alone: a proxy's failure comes soon, and costs one row its certainty.
-ALONE: Final = 1.0
+#: Seconds for which the first submission goes alone, until something is answered; then the API is asked. So a batch
+#: that begins in an outage costs one row its certainty, and a model that takes long to answer costs no more than that.
+ALONE: Final = 3.0
 #: A try that comes so much later than planned, in seconds, comes after a sleep of the computer, which does not count.
 NAP: Final = 60.0
 
@@ -56,6 +57,8 @@ class Reach:
     failed_probes: int = field(default=0, init=False)
     #: Why the batch shall end.
     gave_up: str | None = field(default=None, init=False)
+    #: Whether the API has answered anything yet.
+    _is_proven: bool = field(default=False, init=False)
     _is_first: bool = field(default=True, init=False)
     _reason: str = field(default="", init=False)
     _hint: float = field(default=0.0, init=False)
@@ -98,8 +101,21 @@ class Reach:
         if self._is_first:
             self._is_first, self.next_submission = False, max(self.next_submission, now + ALONE)
 
+    def has_to_ask(self, now: float) -> bool:
+        """Tell whether the API has to be asked before another submission, and note that it is."""
+        if self._is_first or self._is_proven:
+            return False
+        self.is_open, self.next_probe = False, now
+        self._since, self.failed_probes = now, 0
+        return True
+
+    def answered(self) -> None:
+        """The API itself answered a free request."""
+        self._is_proven = True
+
     def submission_answered(self) -> None:
         """The API itself answered a submission, whatever it said."""
+        self._is_proven = True
         self._alarms = self._lost = self._relapses = 0
         self._submissions_since = math.inf
         if self.is_open:
@@ -120,7 +136,7 @@ class Reach:
             self.next_probe = min(now + self._wait(self.failed_probes), max(self._since + self.give_up_after, now))
             self._check(now, self._since)
             return
-        self.is_open, self.next_probe = True, math.inf
+        self.is_open, self._is_proven, self.next_probe = True, True, math.inf
         if self._is_out or self._alarms > 1 or self._lost > 1:
             self.is_wary, self._wary_since = True, now
         if self._is_out:
