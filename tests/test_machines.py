@@ -432,7 +432,7 @@ def own(monkeypatch):
 @pytest.mark.parametrize("how", ["blocking", "asyncio"])
 def test_a_database_that_goes_away_for_good(tmp_path, own, monkeypatch, how):
     """What was accepted and is not on disk is named, and nothing more is sent."""
-    monkeypatch.setattr(postgres, "TRIES", 3)
+    monkeypatch.setattr(postgres, "GRACE", 0.2)
     gateway = Stopping(lambda: own.stop("immediate"))
 
     async def main():

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import textwrap
 import time
 from collections import Counter
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -51,9 +54,6 @@ def pg():
 @pytest.fixture
 def temp():
     """Ray's sockets have long names, so its folder has a short one."""
-    import shutil
-    import tempfile
-
     folder = tempfile.mkdtemp(prefix="ray-")
     yield folder
     shutil.rmtree(folder, ignore_errors=True)
@@ -128,3 +128,29 @@ def test_an_actor_is_killed(tmp_path, pg, temp):
         tasks = [charge.task_id for charge in emulator.ledger]
         assert {row["task_id"] for row in found if row["status"] == "saved"} <= set(tasks)
     assert all(Path(row["path"]).is_file() for row in found if row["status"] == "saved")
+
+
+def test_the_job_is_killed_and_run_again(tmp_path, pg, temp):
+    """Driver and actors are gone at once; the same job goes on. What was in flight is uncertain."""
+    with Emulator(task_seconds=3.0, latency=0.05) as emulator:
+        options = {"journal": pg.address("job"), "out": str(tmp_path / "out")}
+        running = program(emulator, temp, **options)
+        until = time.monotonic() + 120
+        while emulator.charges < 12 and time.monotonic() < until and running.poll() is None:
+            time.sleep(0.1)
+        workers = actors("job", pg)
+        os.killpg(running.pid, signal.SIGKILL)
+        running.stdout.close()
+        running.wait()
+        for worker in workers:
+            with suppress(ProcessLookupError):  # it ends with its driver, sooner or later
+                os.kill(worker, signal.SIGKILL)
+        before = emulator.charges
+        pg.ask("UPDATE workers SET lease = now()", "job")
+        end(program(emulator, tempfile.mkdtemp(dir=temp), **options))
+        states = Counter(row["status"] for row in table(tmp_path / "out"))
+        assert set(states) <= {"saved", "uncertain"}
+        assert sum(states.values()) == 40
+        assert before < 40
+        assert emulator.charges <= 40
+        assert emulator.charges >= states["saved"]

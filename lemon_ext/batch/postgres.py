@@ -11,11 +11,13 @@ The database may go away for a while: whatever is written here may be written tw
 
 from __future__ import annotations
 
+import math
 import os
 import re
 import secrets
 import socket
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
@@ -42,9 +44,11 @@ T = TypeVar("T")
 #: Seconds without a sign of life after which a worker is taken for dead, and between two such signs.
 LEASE: Final = 60.0
 BEAT: Final = 5.0
-#: How often a database that went away is tried again, and the seconds between two tries.
-TRIES: Final = 60
+#: Seconds for which a database that went away is tried again, and between two tries.
+GRACE: Final = 30.0
 PAUSE: Final = 0.5
+#: How often a transaction is tried again that another one was in the way of.
+CLASHES: Final = 10
 #: What notices within half a minute that the other end is gone.
 _CONNECTION: Final[Mapping[str, Any]] = {
     "connect_timeout": 10,
@@ -331,22 +335,23 @@ class PostgresJournal(Journal):
     def _persist(self, work: Callable[[], T]) -> T:
         """Do what may be done twice, and do it again if the database went away, or two were in each other's way."""
         with self._turn:
-            for left in reversed(range(TRIES)):
-                connected = self._database
+            until, clashes = math.inf, 0
+            while True:
                 try:
-                    if connected is None or connected.closed:
+                    if self._database is None or self._database.closed:
                         self._database = self._connect()
                     return work()
                 except (psycopg.errors.DeadlockDetected, psycopg.errors.SerializationFailure):
-                    if not left:
+                    clashes += 1
+                    if clashes > CLASHES:
                         raise
                 except (psycopg.OperationalError, psycopg.InterfaceError):
-                    gone = self._database is not None and self._database.closed
-                    if not left or not gone or self._inside:
+                    now = time.monotonic()  # the real one: it is a real database that is waited for
+                    until = min(until, now + GRACE)
+                    if self._inside or now >= until or self._database is None or not self._database.closed:
                         raise
                     self._doubtful = True
                     threading.Event().wait(PAUSE)
-        raise AssertionError  # the last try returns or raises
 
     def _connect(self) -> psycopg.Connection[Any]:
         try:
