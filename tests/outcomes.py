@@ -140,7 +140,12 @@ CASES = [
         ("409", 409, error(), refused(errors.ConflictError)),
         ("413", 413, error(), refused(errors.PayloadTooLargeError)),
         ("415", 415, error(), refused(errors.APIStatusError)),
-        ("422", 422, {"detail": [{"loc": ["body", "prompt"], "msg": "too long"}]}, refused(errors.APIStatusError)),
+        (
+            "422",
+            422,
+            {"detail": [{"loc": ["body", "prompt"], "msg": "too long"}]},
+            refused(errors.UnprocessableEntityError),
+        ),
         ("425", 425, error(), refused(errors.APIStatusError)),
         ("451", 451, error(), refused(errors.APIStatusError)),
         ("503 that says never", 503, error(retryable=False), refused(errors.ServerError)),

@@ -70,6 +70,8 @@ WALL = 784111777.0
 class Limit:
     """A rate limit that notes what it was asked for."""
 
+    promises = True
+
     def __init__(self, wait: float = 0.0) -> None:
         self.wait, self.granted, self.held = wait, 0, None
 

@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from lemon_ext.batch import Progress, batch_status, run_batch
-from lemon_ext.batch.journal import FILE, LOCK, Journal
+from lemon_ext.batch.journal import FILE, LOCK, SqliteJournal
 from lemon_ext.emulator import Emulator
 from lemon_ext.errors import JournalError
 from tests.children import python
@@ -155,7 +155,7 @@ def log_and_no_tables(folder: Path) -> None:
 
 
 def tables_and_no_rows(folder: Path) -> None:
-    Journal.open(folder).close()
+    SqliteJournal.open(folder).close()
 
 
 MOMENTS = [nothing, empty_record, empty_record_and_lock, half_written, log_and_no_tables, tables_and_no_rows]
@@ -182,7 +182,7 @@ def test_a_batch_that_was_killed_before_it_began_begins_with_the_same_call(kille
 
 def test_the_same_command_begins_a_batch_that_was_killed_before_it_began(killed):
     Path("rows.txt").write_text("a\nb\n", encoding="utf-8")
-    done = lemon("batch", "rows.txt", "-o", "out", "--emulator")
+    done = lemon("batch", "rows.txt", "-o", "out", "-m", "dall-e-3", "--emulator")
     assert (done.exit_code, done.stderr) == (0, "lemon: 2 of 2 rows saved (2 images).\n")
 
 
@@ -218,11 +218,11 @@ def test_an_empty_record_beside_pictures_is_no_batch_that_had_not_begun(tmp_path
 MANY_KILLS = """
 import os, signal, sys, time
 from pathlib import Path
-from lemon_ext.batch.journal import Incoming, Journal
+from lemon_ext.batch.journal import Incoming, SqliteJournal
 for number in range(int(sys.argv[2])):
     child = os.fork()
     if not child:
-        with Journal.open(Path(sys.argv[1], str(number))) as journal:
+        with SqliteJournal.open(Path(sys.argv[1], str(number))) as journal:
             journal.take_in(Incoming(None, {"prompt": f"cat {row}", "model": "midjourney"}, 1) for row in (1, 2))
         os._exit(0)
     end = time.perf_counter() + number * 0.0003
