@@ -45,6 +45,7 @@ LONGEST: Final = 3600.0
 #: States in which something is paid for, or may be, and not in hand.
 OPEN: Final = ("submitting", "waiting", "completed", "uncertain")
 
+_SAVED_STAYS: Final = "CASE status WHEN 'saved' THEN status ELSE ? END"
 _SCHEMA: Final = f"""
 BEGIN IMMEDIATE;
 CREATE TABLE calls (
@@ -130,11 +131,14 @@ class Ledger:
         return line
 
     def change(self, line: int | None, task_id: str | None, /, **cells: Any) -> None:
-        """Write down what became of a call: its line, or that of a task which another process submitted."""
+        """Write down what became of a call: its line, or that of a task which another process submitted.
+
+        What is saved stays saved, whatever a later poll says.
+        """
         where, key = ("id = ?", line) if line is not None else ("task_id = ?", task_id)
         if key is None:
             return
-        sets = ", ".join(f"{name} = ?" for name in cells)
+        sets = ", ".join(f"{name} = {_SAVED_STAYS if name == 'status' else '?'}" for name in cells)
         values = [storable(str(cell) if isinstance(cell, Decimal) else cell) for cell in cells.values()]
         self._write(f"UPDATE calls SET {sets} WHERE {where}", [*values, key])  # noqa: S608 - names of columns
 

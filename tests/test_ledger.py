@@ -15,6 +15,7 @@ import httpx
 import pytest
 
 from lemon_ext import Lemon, LemonWarning, errors
+from lemon_ext.emulator import KEY as EMULATED
 from lemon_ext.ledger import KEPT, Ledger
 from lemon_ext.testing import instant
 from tests.children import child
@@ -207,6 +208,54 @@ def test_a_task_by_its_id_alone_is_named_after_its_prompt(emulator, path, tmp_pa
     lemon("generate", "a white cat", "-m", "midjourney", "--no-wait")
     (call,) = Ledger(path).calls()
     assert lemon("task", call.task_id, "--wait", "--poll-interval", "0.02").stdout == "a-white-cat.png\n"
+
+
+def test_what_is_saved_stays_saved_and_is_not_fetched_again(emulator, path, tmp_path):  # noqa: F811
+    task_id = lemon("generate", "a white cat", "-m", "midjourney", "--no-wait").stdout.strip()
+    assert lemon("task", "--wait", task_id, "-o", "out").stdout == "out/a-white-cat.png\n"
+    asked = len(emulator.requests)
+    for again in (["task", task_id], ["task", "--last"], ["task", "--wait", task_id, "-o", "out"], ["task", "--last"]):
+        told = lemon(*again)
+        assert (told.exit_code, told.stdout) == (0, "out/a-white-cat.png\n"), again
+        assert f"{task_id}: already saved as out/a-white-cat.png." in told.stderr
+        assert "next:" not in told.stderr
+    told = json.loads(lemon("task", task_id, "--json").stdout)
+    assert (told["task_id"], told["paths"], told["prompt"]) == (task_id, ["out/a-white-cat.png"], "a white cat")
+    handle = json.dumps({"id": task_id, "prompt": "a white cat"})
+    assert lemon("task", "-", input=handle).stdout == "out/a-white-cat.png\n"
+    assert len(emulator.requests) == asked
+    cancelled = lemon("task", "--cancel", task_id)  # too late: 409
+    assert (cancelled.exit_code, "next:" in cancelled.stderr) == (3, False)
+    with Lemon(EMULATED, base_url=emulator.url, ledger=path) as client, instant():
+        client.images.task(task_id).result()  # a later poll, of another program
+    assert [line[0] for line in lines(path)] == ["saved"]
+    assert "No task waits" in lemon("resume").stderr
+    assert lemon("task", task_id, "-o", "elsewhere").stdout == "elsewhere/a-white-cat.png\n"  # it is asked for
+    (tmp_path / "elsewhere" / "a-white-cat.png").unlink()  # it is gone
+    assert lemon("task", task_id).stdout == "a-white-cat.png\n"
+    over = lemon("task", task_id, "-o", "a-white-cat.png", "--overwrite")
+    assert (over.stdout, "already" in over.stderr) == ("a-white-cat.png\n", False)
+
+
+def test_of_several_tasks_those_that_are_saved_are_told_and_the_others_fetched(emulator, path):  # noqa: F811
+    one, two = (lemon("generate", name, "-m", "midjourney", "--no-wait").stdout.strip() for name in ("one", "two"))
+    lemon("task", "--wait", one)
+    both = lemon("task", "--wait", one, two)
+    assert (both.exit_code, both.stdout.split()) == (0, ["one.png", "two.png"])
+
+
+def test_tasks_have_the_numbers_of_reconcile(emulator, path):  # noqa: F811
+    lemon("generate", "one", "two", "-m", "dall-e-2")
+    assert [line.split()[2] for line in lemon("tasks").stdout.splitlines()] == ["2", "1"]
+    assert [json.loads(line)["number"] for line in lemon("tasks", "--json").stdout.splitlines()] == [2, 1]
+    assert [call.id for call in Ledger(path).calls()] == [2, 1]
+
+
+def test_resume_without_a_folder_saves_where_it_is_told(emulator, path, tmp_path):  # noqa: F811
+    lemon("generate", "one", "-m", "midjourney", "--no-wait")
+    assert lemon("resume", "-o", "out").stdout == "out/one.png\n"
+    refused = lemon("resume", "batch", "-o", "out")
+    assert (refused.exit_code, "a batch saves in its own folder" in refused.stderr) == (2, True)
 
 
 def test_resume_without_a_folder_goes_on_with_what_waits(emulator, path):  # noqa: F811

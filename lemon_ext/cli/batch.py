@@ -283,17 +283,26 @@ def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> 
 
 @click.command(epilog=_CODES)
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.option(
+    "-o",
+    "--output",
+    metavar="PATH",
+    type=click.Path(),  # for the completion
+    help="Without DIR: the folder to save in, or a file name for a single image. [default: the current folder]",
+)
 @run_options
 @click.pass_context
 def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
     """Continue a batch: poll its tasks, fetch their images, send the rest.
 
     Without DIR: wait for the tasks of single requests that were sent from here (`lemon tasks`), and save their images
-    in the current folder. That makes no new images.
+    in the current folder, or where -o says. That makes no new images.
     """
     if folder is None:
         _refuse_batch_options(ctx)
         return _resume_calls(ctx, options)
+    if options["output"] is not None:
+        raise click.UsageError("-o goes without DIR: a batch saves in its own folder.")
     from lemon_ext.batch import batch_status, export_results
     from lemon_ext.errors import JournalError
     from lemon_ext.gallery import write_gallery
@@ -472,7 +481,7 @@ def _refuse_batch_options(ctx: click.Context) -> None:
     """Raise UsageError for what only a batch keeps to: nobody's budget is ignored."""
     for param in ctx.command.params:
         given = param.name and ctx.get_parameter_source(param.name) is click.core.ParameterSource.COMMANDLINE
-        if given and param.name not in ("json", *_CALL_OPTIONS):
+        if given and param.name not in ("json", "output", *_CALL_OPTIONS):
             raise click.UsageError(f"{param.opts[0]} goes with the folder of a batch: lemon resume DIR.")
 
 
@@ -495,8 +504,8 @@ def _resume_calls(ctx: click.Context, options: Mapping[str, Any]) -> int:
     command = ctx.parent.command.get_command(ctx.parent, "task")
     assert command is not None  # noqa: S101 - it is one of ours
     handles = tuple(json.dumps(dict(call.handle)) for call in reversed(waiting))
-    given = {name: options[name] for name in _CALL_OPTIONS}
-    return int(ctx.invoke(command, tasks=handles, last=False, wait=True, output=".", overwrite=False, **given))
+    given = {"output": options["output"] or ".", **{name: options[name] for name in _CALL_OPTIONS}}
+    return int(ctx.invoke(command, tasks=handles, last=False, wait=True, overwrite=False, **given))
 
 
 def _shown(place: Path | str) -> str:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Container, Iterable, Iterator, Mapping
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -29,6 +30,7 @@ from ._screen import screen
 
 if TYPE_CHECKING:
     from lemon_ext.client import AsyncImageTask, AsyncLemon
+    from lemon_ext.ledger import Call
 
     from ._job import Job
 
@@ -48,55 +50,94 @@ if TYPE_CHECKING:
 @private_images_option
 @quiet_option
 @debug_option
-def task(tasks: tuple[str, ...], last: bool, **options: Any) -> int:
+@click.pass_context
+def task(ctx: click.Context, tasks: tuple[str, ...], last: bool, **options: Any) -> int:
     """Poll or cancel tasks, and save the images of those that are done. Polling and cancelling are free.
 
     Give a task's id, or the JSON handle that `lemon generate --no-wait --json` prints. `-` reads ids or handles from
     stdin, one per line. Put `--` before an id that begins with a dash. Without --wait, the state of a running task is
-    printed, and the exit code is 5.
+    printed, and the exit code is 5. Images that are saved already are not saved again, unless -o names another place.
     """
     if bool(tasks) == last:
         raise click.UsageError("Give task ids, or --last.")
-    handles = _last(options["base_url"]) if last else [handle for given in tasks for handle in _handles(given)]
+    calls = list(_calls(options["base_url"], needed=last))
+    handles = _last(calls) if last else [handle for given in tasks for handle in _handles(given)]
     if not handles:
         raise click.UsageError("There is no task on stdin.")
-    if not last:
-        handles = _completed(handles, options["base_url"])
+    known = _known(calls, {handle["id"] for handle in handles if handle.get("id") is not None})
+    # What the ledger knows of a task whose id alone is given: the prompt, which names the file, and more.
+    handles = [{**known[id_].handle, **one} if (id_ := one.get("id")) in known else one for one in handles]
     if options["cancel"]:
         if options["wait"]:
             raise click.UsageError("--cancel and --wait exclude each other.")
-        return _cancel(handles, options)
+        return _cancel(handles, options, known)
     output = Output(options["output"], overwrite=options["overwrite"])
-    output.check(sum(handle.get("n", 1) for handle in handles))
-    return _run(handles, output, options)
+    asked = ctx.get_parameter_source("output") is click.core.ParameterSource.COMMANDLINE
+    here = {id_: call for id_, call in known.items() if not output.overwrite and _is_here(call, output, asked)}
+    for call in here.values():
+        _tell_saved(call)
+    if left := [handle for handle in handles if handle.get("id") not in here]:
+        output.check(sum(handle.get("n", 1) for handle in left))
+        return _run(left, output, options)
+    return 0
 
 
-def _last(base_url: str | None) -> list[dict[str, Any]]:
-    """Return the handle of the task that the ledger knows as the last one of this address."""
+def _calls(base_url: str | None, *, needed: bool) -> Iterator[Call]:
+    """Yield what the ledger knows of this address, the latest first. Unless it is ``needed``, it may be unreadable."""
     from lemon_ext._core import address_of
+    from lemon_ext.errors import LemonError
 
-    ledger = user_ledger()
-    calls = ledger.calls(base_url=address_of(base_url)) if ledger is not None else iter(())
+    if (ledger := user_ledger()) is None:
+        return
+    try:
+        yield from ledger.calls(base_url=address_of(base_url))
+    except LemonError:
+        if needed:
+            raise
+
+
+def _last(calls: Iterable[Call]) -> list[dict[str, Any]]:
+    """Return the handle of the task that was submitted last."""
     if (found := next((call for call in calls if call.handle), None)) is None:
         raise click.UsageError("No task was submitted from here. `lemon tasks` lists what was.")
     return [dict(found.handle)]
 
 
-def _completed(handles: list[dict[str, Any]], base_url: str | None) -> list[dict[str, Any]]:
-    """Add what the ledger knows of tasks of which only the id is given: the prompt, which names the file, and more."""
-    from lemon_ext._core import address_of
-    from lemon_ext.errors import LemonError
+def _known(calls: Iterable[Call], ids: Container[str]) -> dict[str, Call]:
+    return {call.task_id: call for call in calls if call.task_id is not None and call.task_id in ids}
 
-    bare = {handle["id"] for handle in handles if handle.keys() == {"id"}}
-    ledger = user_ledger() if bare else None
-    if ledger is None:
-        return handles
-    try:
-        calls = ledger.calls(base_url=address_of(base_url))
-        known = {call.task_id: dict(call.handle) for call in calls if call.task_id in bare}
-    except LemonError:  # a ledger that cannot be read keeps nobody from a task
-        return handles
-    return [{**known.get(handle.get("id"), {}), **handle} for handle in handles]
+
+def _is_here(call: Call, output: Output, asked: bool) -> bool:
+    """Tell whether the images of a task are saved, and nobody ``asked`` for them in another place."""
+    paths = [Path(path) for path in call.paths]
+    if call.status != "saved" or not paths or not all(path.is_file() for path in paths):
+        return False
+    return not asked or (not output.is_file and {path.parent for path in paths} == {output.path.absolute()})
+
+
+def _tell_saved(call: Call) -> None:
+    """Say where the images of a task are. Relative to the current folder, as when they were saved."""
+    paths = [Path(path) for path in call.paths]
+    here = Path.cwd()
+    shown = [path.relative_to(here) if path.is_relative_to(here) else path for path in paths]
+    if screen.as_json:
+        screen.json(
+            {
+                **({} if call.prompt is None else {"prompt": call.prompt}),
+                "model": call.model,
+                "task_id": call.task_id,
+                "paths": [str(path) for path in shown],
+                "note": "already saved",
+                "request_id": call.request_id,
+                "billing_id": call.billing_id,
+                "cost": None if call.cost is None else str(call.cost),
+            }
+        )
+        return
+    more = f" and {len(shown) - 1} more" if len(shown) > 1 else ""
+    screen.note(f"{call.task_id}: already saved as {shown[0]}{more}. To save it again, name another place with -o.")
+    for path in shown:
+        screen.path(path)
 
 
 def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, Any]) -> int:
@@ -140,7 +181,7 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
         ).run([Job(str(handle.get("id", "task")), partial(start, handle=handle)) for handle in handles])
 
 
-def _cancel(handles: Iterable[Mapping[str, Any]], options: Mapping[str, Any]) -> int:
+def _cancel(handles: Iterable[Mapping[str, Any]], options: Mapping[str, Any], of: Mapping[str, Call]) -> int:
     """Cancel each task and say what became of it. What is not cancelled runs on, and can be fetched."""
     from lemon_ext.client import Lemon
     from lemon_ext.errors import BadRequestError, ConflictError, LemonError
@@ -162,7 +203,8 @@ def _cancel(handles: Iterable[Mapping[str, Any]], options: Mapping[str, Any]) ->
             except LemonError as exc:
                 known, exc.task = exc.task, None
                 failure = explain(exc) or Failure(str(exc), REJECTED, error=exc)
-                runs_on = known is not None and isinstance(exc, BadRequestError | ConflictError)
+                saved = (call := of.get(handle["id"])) is not None and call.status == "saved"
+                runs_on = not saved and known is not None and isinstance(exc, BadRequestError | ConflictError)
                 failure.next = resume.task([known]) if runs_on else None
                 screen.fail(failure, head)
                 worst = max(worst, failure.exit_code)

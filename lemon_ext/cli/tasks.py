@@ -29,7 +29,8 @@ PROMPT: Final = 40
 def tasks(number: int) -> int:
     """List the requests that were sent from here: their ids, states and costs.
 
-    The latest first. Single requests alone; `lemon status DIR` shows a batch. `uncertain` means that the answer was
+    The latest first, each with the number that `lemon reconcile` calls it by. Single requests alone; `lemon status DIR`
+    shows a batch. `uncertain` means that the answer was
     lost: it may be billed. See `lemon docs money`.
     """
     ledger = user_ledger()
@@ -53,12 +54,13 @@ def _line(call: Call) -> str:
     cost = "" if call.cost is None else dollars(call.cost)
     prompt = " ".join((call.prompt or "").split())
     prompt = prompt if len(prompt) <= PROMPT else f"{prompt[: PROMPT - 1]}…"
-    cells = (f"{call.status:<10}", f"{call.task_id or '-':<20}", f"{call.model or '-':<16}", f"{cost:>8}", prompt)
+    cells = (f"{call.id:>4}", f"{call.status:<10}", f"{call.task_id or '-':<20}", f"{call.model or '-':<16}", f"{cost:>8}", prompt)
     return "  ".join((when, *cells)).rstrip()
 
 
 def _to_dict(call: Call) -> dict[str, Any]:
     return {
+        "number": call.id,
         "at": call.at,
         "status": call.status,
         "task_id": call.task_id,
