@@ -95,6 +95,13 @@ def is_private_host(host: str) -> bool:
     return "." not in name or _PRIVATE_NAMES.fullmatch(name) is not None
 
 
+def is_loopback(host: str) -> bool:
+    """Tell whether a host, as it stands in an address, is this machine, without resolving it."""
+    name = host.strip("[]").rstrip(".").lower()
+    ip = _ip(name)
+    return ip.is_loopback if ip is not None else name == "localhost" or name.endswith(".localhost")
+
+
 def _last(name: str) -> str:
     return name.rpartition(".")[2]
 

@@ -35,6 +35,7 @@ from ._flow import Flow, Send, Sleep, TransportFault, send
 from ._inputs import Form
 from ._response import APIResponse, error_detail, excerpt, sentence, shorten, text_of, value_of, words
 from ._retry import Deadline, retry_after, wait_before
+from ._words import LOST
 from .errors import (
     APIConnectionError,
     APIStatusError,
@@ -271,8 +272,7 @@ def judge(reply: APIResponse | TransportFault, wall: float) -> Outcome:
 def _judge_fault(fault: TransportFault) -> Outcome:
     if fault.sent:
         lost = SubmissionUncertainError(
-            f"The request was sent and its answer was lost ({fault}). It may have been accepted and billed: "
-            "look at your account before sending it again."
+            f"The request was sent and its answer was lost ({fault}). It may have been accepted and billed: {LOST}."
         )
         lost.__cause__ = fault
         return Unknown(lost)
@@ -303,8 +303,7 @@ def _judge_success(reply: APIResponse, wait: float | None) -> Outcome:
             UnreadableSubmissionError(
                 f"HTTP {reply.status_code}, but the answer holds neither images nor a task"
                 + (f" and says: {sentence(str(said))}" if said else ".")
-                + " The request was very likely billed: look at your account before sending it again. The answer is in "
-                ".body.",
+                + f" The request was very likely billed: {LOST}. The answer is in .body.",
                 response=reply,
             )
         )
@@ -322,7 +321,7 @@ def _uncertain(reply: APIResponse, detail: Mapping[str, Any]) -> SubmissionUncer
     what = "answered with a redirect to where the result is" if reply.status_code == 303 else "failed"
     return SubmissionUncertainError(
         f"HTTP {reply.status_code}: the server {what} while it had the request{said} It may have been accepted and "
-        "billed: look at your account before sending it again.",
+        f"billed: {LOST}.",
         response=reply,
     )
 

@@ -33,7 +33,7 @@ from attrs import Factory, define, field, frozen
 from lemon_client.model_table import SERVERS
 from lemon_client.money_table import BILLING
 
-from ._address import is_private_host, is_private_ip, leads_inside, origin
+from ._address import is_loopback, is_private_host, is_private_ip, leads_inside, origin
 from ._base64 import PictureScan
 from ._flow import Send, Sink, TransportFault
 from ._key import ApiKey
@@ -427,7 +427,8 @@ class Credentials:
             effect.sent = late or not isinstance(exc, (*_UNSENT, httpx.UnsupportedProtocol, httpx.InvalidURL))
         local = not effect.sent and not isinstance(exc, httpx.TransportError)
         if isinstance(exc, _UNSENT):
-            text += _route(effect.url)
+            # aiohttp says "ssl:default" of plain http, too.
+            text = text.replace(" ssl:default", "") + _route(effect.url, exc)
             if self.base_url == SERVERS[0] and SERVERS[1:] and effect.kind != "picture":
                 text += f"; the API is also at {SERVERS[1]} (set LEMONDATA_BASE_URL)"
         return TransportFault(
@@ -471,14 +472,25 @@ def proxy_for(url: str) -> tuple[str, str]:
     return f"{name.upper()}_PROXY", found[name]
 
 
-def _route(url: str) -> str:
-    """Return what of the environment was on the way to an address: the proxy, and whose certificates counted."""
-    words = []
+def _route(url: str, exc: Exception) -> str:
+    """Say what may have kept a connection from being made: the proxy, the certificates, or that nobody listens here."""
+    words, parts = [], urlsplit(url)
     if variable := proxy_for(url)[0]:
         words.append(f"through the proxy in {variable}")
-    if ours := [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]:
+    ours = [name for name in ("SSL_CERT_FILE", "SSL_CERT_DIR") if os.environ.get(name)]
+    if ours and parts.scheme == "https" and _is_secure(exc):
         words.append(f"with the certificates in {' and '.join(ours)}")
-    return f", {' and '.join(words)}" if words else ""
+    here = not variable and is_loopback(parts.hostname or "")
+    return (f", {' and '.join(words)}" if words else "") + ("; is `lemon emulator` running?" if here else "")
+
+
+def _is_secure(exc: BaseException | None) -> bool:
+    """Tell whether a connection was there, and failed while it was made secure."""
+    while exc is not None:
+        if isinstance(exc, (ssl.SSLError, ConnectionResetError, anyio.BrokenResourceError, anyio.EndOfStream)):
+            return True
+        exc = exc.__cause__ or exc.__context__
+    return False
 
 
 @define(eq=False, repr=False)

@@ -298,8 +298,38 @@ def describe(found: list[Violation]) -> str:
 
 
 def nearest_model(model: str) -> str | None:
-    """Return the listed model that a name was probably meant to be, or None if it is listed or like no other."""
-    return _nearest(model, tuple(MODELS)) if _key(model) == ANY_MODEL else None
+    """Return the listed model that a name was probably meant to be, or None if it is listed or like no other.
+
+    A name that a family's pattern takes in may be new, so there only one slip of the finger is taken for a mistake.
+    """
+    key = _key(model)
+    if key == ANY_MODEL:
+        return _nearest(model, tuple(MODELS))
+    if key == model:
+        return None
+    return next((name for name in MODELS if "*" not in name and fnmatchcase(name, key) and _slipped(model, name)), None)
+
+
+def _slipped(given: str, name: str) -> bool:
+    """Tell whether a name is another but for one letter, or two that changed places, or how it is spelt.
+
+    Another number or another part is none: those make the names of new models (``flux-2-pro``, ``flux-pro-x``).
+    """
+    parts = [set(re.split(r"[^a-z0-9]+", text.lower())) for text in (given, name)]
+    if parts[0] < parts[1] or parts[1] < parts[0]:
+        return False
+    one, two = _plain(given), _plain(name)
+    same = _alike(one, two)
+    one, two = one[same:], two[same:]
+    same = _alike(one[::-1], two[::-1])
+    one, two = one[: len(one) - same], two[: len(two) - same]
+    is_slip = max(len(one), len(two)) <= 1 or (len(one) == 2 and one == two[::-1])
+    return is_slip and not any(map(str.isdigit, one + two))
+
+
+def _alike(one: str, two: str) -> int:
+    """Return how many characters two texts begin with alike."""
+    return next((place for place, (a, b) in enumerate(zip(one, two, strict=False)) if a != b), min(len(one), len(two)))
 
 
 @lru_cache(256)  # a batch asks it of the same few names again and again

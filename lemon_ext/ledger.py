@@ -26,6 +26,7 @@ from . import _clock
 from ._amount import amount
 from ._response import storable
 from ._warn import warn
+from ._words import LOST
 from .errors import ConfigurationError
 
 __all__ = ("Call", "Ledger", "opened")
@@ -270,7 +271,7 @@ def _connect(path: Path, mode: str) -> sqlite3.Connection:
 def _call(found: sqlite3.Row) -> Call:
     status, error = found["status"], found["error"]
     if status == "submitting" and (found["at"] < _clock.wall() - LONGEST or not _is_running(found["process"])):
-        status, error = "uncertain", "The process ended while this request was in flight. It may be billed."
+        status, error = "uncertain", f"The process ended while this request was in flight. It may be billed: {LOST}."
     handle = {}
     if found["task_id"] is not None:
         names = ("poll_url", "model", "n", "prompt", "request_id", "billing_id", "cost")

@@ -42,7 +42,7 @@ from ._flow import Call, Flow, Send, Sleep
 from ._response import APIResponse
 from ._retry import Deadline, backoff, wait_before
 from ._warn import warn
-from ._words import count
+from ._words import LOST, count
 from .errors import (
     APITimeoutError,
     ConflictError,
@@ -220,10 +220,7 @@ class Leaving:
         if self.answered:
             return "The request was answered with its images, and is billed; they are in the handle that .task holds."
         if self.post is not None and self.post.sent:
-            return (
-                "The request had been sent: it may have been accepted and billed. Look at your account before sending "
-                "it again."
-            )
+            return f"The request had been sent. It may have been accepted and billed: {LOST}."
         return None
 
 
@@ -340,7 +337,7 @@ def cancel(session: Session, task: Task, deadline: Deadline) -> Flow[None]:
     try:
         record = yield from ask(session, cancel_image_task(task.id), deadline)
     except NotFoundError as exc:
-        raise _not_found(task, str(exc)) from exc
+        raise _not_found(task, f"HTTP 404: {exc.body.get('message') or 'no message'}") from exc
     except ConflictError as exc:
         # Perhaps it is an earlier try, whose answer was lost, that has cancelled it.
         yield from refresh(session, task, deadline)

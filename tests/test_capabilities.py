@@ -127,6 +127,33 @@ def test_a_near_miss_is_warned_of(model, near):
         check({"prompt": "x", "model": model})
 
 
+@pytest.mark.parametrize(
+    ("model", "near"),
+    [
+        # One slip of the finger in the name of a family's listed model:
+        *(("flux-por", "flux-pro"), ("flux-pr", "flux-pro"), ("flux-prro", "flux-pro"), ("flux-pri", "flux-pro")),
+        *(("flux-Pro", "flux-pro"), ("flux-shnell", "flux-schnell"), ("flux-schenll", "flux-schnell")),
+        # Names that a new model of the family may have:
+        *(
+            (name, None)
+            for name in ("flux-2-max", "flux-2-pro", "flux-pro2", "flux-pro-1.1", "flux-1.1-pro", "flux-dev")
+        ),
+        *((name, None) for name in ("flux-pro-x", "flux-kontext-pro", "flux-pro-ultra", "flux-max", "flux-pixel")),
+        *((name, None) for name in ("flux-pro", "flux-schnell-5", "flux-")),
+    ],
+)
+def test_a_name_that_only_a_family_takes_in_is_warned_of_where_it_is_one_slip_away(monkeypatch, model, near):
+    row = MODELS["flux-pro"]
+    monkeypatch.setattr(capabilities, "MODELS", {"flux-pro": row, "flux-schnell": row, "flux-*": row, "*": MODELS["*"]})
+    assert capabilities.nearest_model(model) == near
+
+
+def test_what_a_slip_in_a_family_is_told_as(monkeypatch):
+    monkeypatch.setattr(capabilities, "MODELS", {**MODELS, "flux-*": MODELS["flux-pro"]})
+    with pytest.warns(LemonWarning, match="'flux-por' is not a documented one. Did you mean 'flux-pro'"):
+        check({"prompt": "x", "model": "flux-por"})
+
+
 @pytest.mark.parametrize("model", ["dall-e-3", "gpt-image-2", "nano-banana", "*"])
 def test_others_are_not(model):
     with warnings.catch_warnings():

@@ -386,8 +386,8 @@ def test_ctrl_c_again_ends_at_once_and_says_what_became_of_each_prompt(emulator,
         result = lemon("generate", "a", "b", "c")
     assert (result.exit_code, result.stdout) == (130, "")
     assert result.stderr.splitlines()[-1] == (
-        "lemon: Interrupted. 2 requests may have been accepted and billed (1/3, 2/3): look at your account before you "
-        "send again. 1 request was not sent (3/3)."
+        "lemon: Interrupted. 2 requests may have been accepted and billed (1/3, 2/3): ask "
+        "`lemon reconcile`, or look at your account, before you send again. 1 request was not sent (3/3)."
     )
 
 

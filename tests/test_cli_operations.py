@@ -9,6 +9,7 @@ import re
 from pathlib import Path
 
 import pytest
+from lemon_client.model_table import MODELS
 
 from lemon_ext.emulator import TOKEN
 from lemon_ext.testing import instant
@@ -135,13 +136,16 @@ def test_models_live_and_their_prices(emulator):
     assert listed.exit_code == 0
     lines = {line.split()[0]: line for line in listed.stdout.splitlines()}
     assert re.fullmatch(r"flux-pro +there .*Photorealistic.*", lines["flux-pro"])
-    assert re.fullmatch(r"midjourney +not there .*", lines["midjourney"])
+    assert re.fullmatch(r"flux-pro +there +per_image .*", lines["flux-pro"])
     assert re.fullmatch(r"live-only +there, not in the table *", lines["live-only"])
     assert re.search(rf"from {emulator.url}/v1/models\?category=image, asked at \d{{4}}-\d\d-\d\d", listed.stderr)
     one = lemon("models", "--live", "flux-pro")
     assert re.search(r"^quality .*standard, hd$", one.stdout, re.MULTILINE)
     as_json = [json.loads(line) for line in lemon("models", "--live", "--json").stdout.splitlines()]
-    assert {one["id"] for one in as_json if one["origin"]} == {"dall-e-3", "flux-pro", "live-only"}
+    # Pictures are made with every model of the table, so all of them are there.
+    named = {name for name, row in MODELS.items() if "*" not in name and "retired" not in row}
+    assert {one["id"] for one in as_json if one["origin"]} == {*named, "live-only"}
+    assert [lemon("models", "--live", name).exit_code for name in sorted(named)] == [0] * len(named)
     assert lemon("models", "--live", "nonsense").exit_code == 3
     prices = lemon("models", "--live", "--prices", "dall-e-3")
     assert "pricing_summary      $0.04 an image\n" in prices.stdout

@@ -303,3 +303,20 @@ def test_a_picture_is_drawn_on_a_real_terminal(emulator: Any, tmp_path: Path) ->
     os.close(ours)
     assert running.returncode == 0
     assert seen.split() == [b"a-cat.png", b"PICTURE"]
+
+
+# ---- advice is of the command line ----
+
+
+@pytest.mark.parametrize(
+    ("fault", "says", "not_said"),
+    [
+        ("error_429", "Send fewer requests.", "requests_per_minute"),
+        ("drop_after", "ask `lemon reconcile`, or look at your account, before sending it again", "reconcile()"),
+    ],
+)
+def test_what_is_advised_can_be_done_on_the_command_line(emulator: Any, fault: str, says: str, not_said: str) -> None:
+    emulator.inject(fault, on="submit", times=None, **({"seconds": 0.01} if fault == "error_429" else {}))
+    told = lemon("generate", "a cat", "-m", "flux-pro", *FAST, "--deadline", "5").stderr
+    assert says in told
+    assert not_said not in told

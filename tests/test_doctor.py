@@ -20,7 +20,7 @@ import pytest
 from lemon_ext import _clock
 from lemon_ext.cli import _checks
 from tests.cli import emulator, lemon, server  # noqa: F401 - fixtures
-from tests.sockets import head, listening
+from tests.sockets import head, listening, nowhere
 
 CERTIFICATE = Path(__file__).parent / "tls" / "localhost.pem"
 NAMES = [
@@ -151,6 +151,13 @@ def test_what_is_not_the_api_is_told(
         code, found = told("--base-url", address)
     assert (code, found["api"]["ok"]) == (1, False)
     assert any(word in found["api"]["detail"] for word in detail.split("|"))
+
+
+def test_where_nobody_listens_on_this_machine_the_emulator_is_meant(emulator: Any) -> None:
+    code, found = told("--base-url", nowhere())
+    assert (code, found["api"]["ok"]) == (1, False)
+    assert found["api"]["remedy"].startswith("Start `lemon emulator`")
+    assert "certificates" not in found["api"]["detail"]
 
 
 @pytest.mark.parametrize(

@@ -231,3 +231,10 @@ def test_tasks_by_their_ids_in_both_colours(colour):
                         await told(lemon.tasks.cancel(done.id))
 
     anyio.run(main)
+
+
+def test_a_task_that_is_not_known_gets_one_advice(clock):
+    task, own = Task("img_1"), session()
+    with pytest.raises(TaskNotFoundError, match=r"the task img_1 \(HTTP 404: .*\) Check the id") as caught:
+        play(cancel(own, task, own.deadline(60)), clock, error(404, "async_task_not_found"))
+    assert str(caught.value).count("Check") == 1

@@ -495,6 +495,17 @@ def test_certificates_that_do_not_vouch_for_the_server_are_named(wired, monkeypa
     assert "with the certificates in SSL_CERT_FILE" in str(fault)
 
 
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_a_connection_that_is_refused_is_not_blamed_on_certificates(wired, monkeypatch, tmp_path, scheme):
+    monkeypatch.setenv("SSL_CERT_FILE", str(_a_certificate(tmp_path)))
+    for name in ("ALL_PROXY", "HTTP_PROXY", "HTTPS_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    address = nowhere().replace("http:", f"{scheme}:")
+    fault = wired(address).fault("POST", address, {})
+    assert (fault.sent, "certificates" in str(fault), "ssl" in str(fault)) == (False, False, False)
+    assert str(fault).endswith("; is `lemon emulator` running?")
+
+
 def _a_certificate(folder):
     """Return a file with any certificate, from the ones that Python trusts."""
     der = ssl.create_default_context(cafile=None).get_ca_certs(binary_form=True)

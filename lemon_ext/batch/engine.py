@@ -46,7 +46,7 @@ from lemon_ext._inputs import OPERATION
 from lemon_ext._response import APIResponse
 from lemon_ext._retry import Deadline, retry_after, wait_before
 from lemon_ext._warn import warn
-from lemon_ext._words import count
+from lemon_ext._words import LOST, count
 from lemon_ext.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -586,7 +586,7 @@ class Engine:
             what = str(exc) if isinstance(exc, LemonError) else f"{type(exc).__name__}: {exc}"
             if post is None or not post.sent:  # the client is closed, or of another event loop
                 return Rejected(LemonError(f"Nothing was sent. {what}"), "account")
-            lost = "It may have been accepted and billed: look at your account before sending it again."
+            lost = f"It may have been accepted and billed: {LOST}."
             return Unknown(SubmissionUncertainError(f"The request was sent and its answer was lost ({what}). {lost}"))
         except BaseException:
             if post is None or not post.sent:  # cancelled before

@@ -847,8 +847,8 @@ def _plain(value: Any, depth: int) -> Any:
 _LOST_WITH_IT: Final = dumps(
     {
         "type": "SubmissionUncertainError",
-        "message": "The process ended while this request was in flight. It may have been accepted and billed: look at "
-        "your account, then send it again with --resend-uncertain.",
+        "message": "The process ended while this request was in flight. It may have been accepted and billed: ask "
+        "`lemon reconcile`, or look at your account, then send it again with --resend-uncertain.",
         "code": None,
         "status_code": None,
     }

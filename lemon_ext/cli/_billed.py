@@ -50,7 +50,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 EPILOG: Final = (
     "Exit codes: 0 done, 2 nothing was sent, 3 rejected by the API, 4 the task failed, 5 paid for and not fetched yet "
-    "(run the command after `next:`), 6 may be billed (look at your account).\n\nAll of them: lemon docs command-line"
+    "(run the command after `next:`), 6 may be billed (lemon reconcile).\n\nAll of them: lemon docs command-line"
 )
 _OPTIONS: Final = (
     output_option,

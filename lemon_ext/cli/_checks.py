@@ -26,7 +26,7 @@ from lemon_client.model_table import LIVE, SERVERS
 from lemon_client.usage_table import USAGE
 
 from lemon_ext import __version__, _clock
-from lemon_ext._address import origin, parse_base_url
+from lemon_ext._address import is_loopback, origin, parse_base_url
 from lemon_ext._amount import amount
 from lemon_ext._api import Transient, ask_once, list_models
 from lemon_ext._http import proxy_for, tls
@@ -286,9 +286,10 @@ def _answer(address: str, key: str, seconds: float) -> Iterator[Check]:
         )
     else:
         if isinstance(outcome, Transient):
-            yield Check(
-                "api", False, outcome.reason, "If dns, proxy and tls are well, the API itself is not: try later."
-            )
+            remedy = "If dns, proxy and tls are well, the API itself is not: try later."
+            if is_loopback(urlsplit(address).hostname or ""):
+                remedy = "Start `lemon emulator`, and set LEMONDATA_BASE_URL to the address that it prints."
+            yield Check("api", False, outcome.reason, remedy)
             return
         if not _is_object(outcome):
             yield Check("api", False, "the answer cannot be read: it is no JSON object", "Look at the address.")

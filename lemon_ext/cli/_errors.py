@@ -61,7 +61,7 @@ _LONGEST_ARGUMENT: Final = 4000
 #: How Python code goes on. The command line has its own way, or has done it already.
 _FOR_PYTHON: Final = re.compile(
     r" \(see \.body\)| The answer is in \.body\.|: \.result holds them|, result\[\d+\](?=:)|; the text that came is in "
-    r"image\.raw| Resume it: .*",
+    r"image\.raw|, or lower requests_per_minute| \(in Python: reconcile\(\)\)| Resume it: .*",
     re.DOTALL,
 )
 

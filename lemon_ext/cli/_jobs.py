@@ -276,8 +276,8 @@ class Runner:
             )
         if unsure:
             told.append(
-                f"{count(len(unsure), 'request')} may have been accepted and billed{_numbers(unsure)}: look at "
-                "your account before you send again."
+                f"{count(len(unsure), 'request')} may have been accepted and billed{_numbers(unsure)}: ask "
+                "`lemon reconcile`, or look at your account, before you send again."
             )
         if unsent:
             told.append(f"{count(len(unsent), 'request was', 'requests were')} not sent{_numbers(unsent)}.")

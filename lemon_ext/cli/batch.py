@@ -56,7 +56,7 @@ _RESENDS: Final = ("resend_refused", "resend_uncertain", "resend_failed")
 #: What `lemon resume` keeps to without the folder of a batch.
 _CALL_OPTIONS: Final = ("deadline", "poll_interval", "base_url", "allow_private_images", "prompt_metadata")
 _CODES: Final = (
-    "Exit codes: 0 all rows saved, 2 nothing was sent, 6 a row may be billed (look at your account), 7 the same "
+    "Exit codes: 0 all rows saved, 2 nothing was sent, 6 a row may be billed (lemon reconcile DIR), 7 the same "
     "command goes on, 8 ended with failed or refused rows, or at a limit, 130 interrupted.\n\n"
     "All of them: lemon docs command-line"
 )
@@ -493,7 +493,8 @@ def _resume_calls(ctx: click.Context, options: Mapping[str, Any]) -> int:
     calls = list(ledger.calls(base_url=address_of(options["base_url"]))) if ledger is not None else []
     if lost := [call for call in calls if call.status == "uncertain"]:
         screen.warn(
-            f"{count(len(lost), 'request')} may be billed, because the answers were lost: `lemon tasks` lists them."
+            f"{count(len(lost), 'request')} may be billed, because the answers were lost: `lemon tasks` lists them, "
+            "and `lemon reconcile` tells what became of them."
         )
     waiting = [call for call in calls if call.handle and call.status in ("waiting", "completed")]
     if not waiting:

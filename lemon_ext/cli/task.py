@@ -51,7 +51,7 @@ if TYPE_CHECKING:
 @quiet_option
 @debug_option
 @click.pass_context
-def task(ctx: click.Context, tasks: tuple[str, ...], last: bool, **options: Any) -> int:
+def task(ctx: click.Context, /, tasks: tuple[str, ...], last: bool, **options: Any) -> int:
     """Poll or cancel tasks, and save the images of those that are done. Polling and cancelling are free.
 
     Give a task's id, or the JSON handle that `lemon generate --no-wait --json` prints. `-` reads ids or handles from

@@ -54,7 +54,14 @@ def _line(call: Call) -> str:
     cost = "" if call.cost is None else dollars(call.cost)
     prompt = " ".join((call.prompt or "").split())
     prompt = prompt if len(prompt) <= PROMPT else f"{prompt[: PROMPT - 1]}…"
-    cells = (f"{call.id:>4}", f"{call.status:<10}", f"{call.task_id or '-':<20}", f"{call.model or '-':<16}", f"{cost:>8}", prompt)
+    cells = (
+        f"{call.id:>4}",
+        f"{call.status:<10}",
+        f"{call.task_id or '-':<20}",
+        f"{call.model or '-':<16}",
+        f"{cost:>8}",
+        prompt,
+    )
     return "  ".join((when, *cells)).rstrip()
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from copy import deepcopy
 from decimal import Decimal
 from fnmatch import fnmatchcase
 from functools import cache
@@ -119,6 +120,47 @@ class Contract:
         path = self.data["paths"][self.path_of(operation_id)]
         named = [*path.get("parameters", ()), *(p for m in METHODS for p in path.get(m, {}).get("parameters", ()))]
         return next((str(p["example"]) for p in map(self.resolve, named) if p["in"] == "path" and "example" in p), "")
+
+    def completed(self, answer: Any) -> Any:
+        """Return a documented list of models with the other models of the table in it; any other answer as it is."""
+        live = self.data.get("x-lemon-live", {})
+        for entries in live.get("entries", ()):
+            shown = answer.get(entries)
+            if isinstance(shown, list) and all(isinstance(one, dict) and self._name(one) for one in shown):
+                names = [self._name(one) for one in shown]
+                own = {name: row for name, row in self.models.items() if "*" not in name and "retired" not in row}
+                every = {name: self._described(name) for name in (*names, *own)}
+                both = [{**one, **every.pop(self._name(one))} for one in shown]
+                return {**answer, entries: [*both, *every.values()]}
+        return answer
+
+    def described(self, operation: Operation, params: Mapping[str, str]) -> Any:
+        """Return how a model of the table is described that no example is about; None: that is not asked for."""
+        (name,) = params.values() if len(params) == 1 else ("",)
+        row = self.models.get(name, {"retired": True})
+        return self._described(name) if self._models_shown(operation) and "retired" not in row else None
+
+    def _described(self, model: str) -> dict[str, Any]:
+        """Return a model as its own example shows it; without one, with what all examples share."""
+        shown = [
+            one
+            for _, operations in self._routes
+            for operation in operations.values()
+            for one in self._models_shown(operation)
+        ]
+        if (own := next((one for one in shown if self._name(one) == model), None)) is not None:
+            return deepcopy(own)
+        first = shown[0] if shown else {}
+        shared = {name: value for name, value in first.items() if all(one.get(name) == value for one in shown)}
+        return {**shared, **{name: model for name in self.data["x-lemon-live"]["id"] if name in first or not shown}}
+
+    def _models_shown(self, operation: Operation) -> list[dict[str, Any]]:
+        """Return the documented answers of an operation, if they are about single models."""
+        shown = [one for one in operation.examples.get("200", ()) if isinstance(one, dict)]
+        return shown if any(self._name(one) in self.models for one in shown) else []
+
+    def _name(self, entry: Mapping[str, Any]) -> Any:
+        return next((entry[name] for name in self.data.get("x-lemon-live", {}).get("id", ()) if name in entry), None)
 
     def key(self, model: object) -> str:
         """Return which row of the table a model follows: its own, or the longest pattern that fits."""

@@ -274,8 +274,19 @@ class Emulator:
             place: Place = "records" if operation.id == RECORDS else "ask"
             return handling(place, None, lambda: self.account.answer(operation, params, query, self.wall()))
         if operation.method == "GET" and any(operation.examples.values()):
-            return handling("ask", None, lambda: _shown(operation, params))
+            return handling("ask", None, lambda: self._shown(operation, params))
         raise Refusal(refuse(501, f"The emulator does not emulate {operation.id}", code="not_emulated"))
+
+    def _shown(self, operation: Operation, params: Mapping[str, str]) -> Response:
+        """Answer with the documented example of what is asked for; what no example is about does not exist.
+
+        The models of the table do exist: pictures are made with them.
+        """
+        if (found := operation.example("200", **params)) is not None:
+            return reply(self.contract.completed(found))
+        if (model := self.contract.described(operation, params)) is not None:
+            return reply(model)
+        return reply(operation.example("404"), 404)
 
     def _perform(self, handling: Handling) -> Response:
         """Carry out a request, with the faults that strike it."""
@@ -537,13 +548,6 @@ class Emulator:
 
     def __repr__(self) -> str:
         return f"<Emulator {self.charges} charges, {len(self.requests)} requests>"
-
-
-def _shown(operation: Operation, params: Mapping[str, str]) -> Response:
-    """Answer with the documented example of what is asked for; what no example is about does not exist."""
-    if (found := operation.example("200", **params)) is not None:
-        return reply(found)
-    return reply(operation.example("404"), 404)
 
 
 def _request_id() -> str:
