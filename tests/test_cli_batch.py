@@ -245,7 +245,9 @@ def test_the_limit_of_images_stops_the_sending_and_tells_which_would_do(rows, em
     ]
     again = lemon("resume", "out", "--max-images", "2")
     assert (again.exit_code, "next:" in again.stderr, emulator.images) == (8, False, 2)
-    assert lemon("resume", "out").exit_code == 0
+    unlimited = lemon("resume", "out")
+    assert unlimited.exit_code == 0
+    assert "The last run in out had a limit (--max-images 2), and this one has none." in unlimited.stderr
     assert emulator.images == 3
 
 
@@ -277,13 +279,108 @@ def test_an_option_of_batches_is_not_ignored_where_there_is_none(emulator, optio
 def test_status_counts_rows_and_names_the_next_command(rows):
     lemon("batch", rows("a", "b", name="rows.txt"), "-o", "out", "--max-images", "1")
     result = lemon("status", "out")
-    assert (result.exit_code, result.stderr) == (0, "  next: lemon resume -- out\n")
+    raised = "lemon: 1 not sent, because of the limit. To send them, raise it: lemon resume --max-images 2 -- out\n"
+    assert (result.exit_code, result.stderr) == (0, raised)
     assert [text.split() for text in result.stdout.splitlines()] == [
         ["total", "2"], ["unsent", "1"], ["submitting", "0"], ["waiting", "0"], ["unfetched", "0"], ["saved", "1"],
         ["failed", "0"], ["refused", "0"], ["uncertain", "0"], ["images", "1"],
     ]  # fmt: skip
     shown = json.loads(lemon("status", "out", "--json").stdout)
-    assert (shown["total"], shown["saved"], shown["unsent"], shown["next"]) == (2, 1, 1, "lemon resume -- out")
+    assert (shown["total"], shown["saved"], shown["unsent"]) == (2, 1, 1)
+    assert (shown["limited"], shown["next"]) == (True, None)
+
+
+@pytest.mark.parametrize(
+    ("given", "repeated"),
+    [
+        (["--max-images", "9"], "--max-images 9"),
+        (["--budget", "5.00", "--allow-unknown-price"], "--budget 5.00 --allow-unknown-price"),
+        (["--rpm", "200", "--concurrency", "3"], "--rpm 200 --concurrency 3"),
+        (["--rpm", "1000", "--concurrency", "64"], ""),
+    ],
+)
+def test_whatever_names_the_next_command_repeats_what_the_run_kept_to(rows, emulator, given, repeated):
+    emulator.task_seconds = 60.0
+    file = rows("a", "b [fault:error_403]", name="rows.txt")
+    ended = lemon("batch", file, "-o", "out", "-m", "midjourney", "--deadline", "0.3", *given).stderr
+    command = " ".join(f"lemon resume {repeated} -- out".split())
+    assert f"  next: {command}\n" in ended
+    assert f"  next: {command}\n" in lemon("status", "out").stderr
+    assert f"--resend-refused {repeated} -- out".replace("  ", " ") in lemon("status", "out").stderr
+    page = Path("out/index.html").read_text("utf-8")
+    assert f'"lemon resume out{" " if repeated else ""}{repeated}"' in page
+
+
+def test_after_a_budget_nothing_goes_on_without_one(rows):
+    file = rows(*("cat", "dog", "cow"), name="rows.txt")
+    lemon("batch", file, "-o", "out", "-m", "flux-pro", "--budget", "0.05")
+    told = lemon("status", "out").stderr
+    assert told.startswith(
+        "lemon: 2 not sent, because of the limit. To send them, raise it: lemon resume --budget 0.105 "
+    )
+    assert "next:" not in told
+    page = Path("out/index.html").read_text("utf-8")
+    assert '"lemon resume out --budget 0.05"' in page
+    assert lemon("resume", "out", "--budget", "0.12").exit_code == 0
+
+
+def test_a_wrong_key_ends_a_loop_and_no_row_is_called_waiting(rows):
+    """Neither where nothing was sent yet, nor where tasks wait."""
+    result = lemon("batch", rows("a [fault:error_401]", "b", name="rows.txt"), "-o", "out", "--concurrency", "1")
+    assert result.exit_code == 3
+    assert "lemon: Row 1 was not sent: HTTP 401" in result.stderr
+    assert "still waiting" not in result.stderr
+    assert result.stderr.endswith("lemon: The key was refused: another run needs another key.\n")
+    assert "  next: lemon resume --concurrency 1 -- out\n" in result.stderr
+
+
+def test_other_forms_of_the_results_are_written_again_without_being_asked_for(rows, emulator):
+    """What is listed as written is of this run."""
+    file = rows("a", "b [fault:error_403]", name="rows.txt")
+    lemon("batch", file, "-o", "out", "--also", "csv")
+    for command in (["resume", "out"], ["resume", "out", "--resend-refused"]):
+        Path("out/results.csv").write_text("stale")
+        assert f"{Path('out/results.csv')}\n" in lemon(*command).stdout
+        assert Path("out/results.csv").read_text("utf-8-sig").startswith("row,id,status")
+
+
+@pytest.mark.parametrize(
+    ("args", "said"),
+    [
+        (["--budget", "0.30"], "The budget of $0.30 covers it, and leaves $0.195."),
+        (["--budget", "0.105"], "The budget of $0.105 covers it, and leaves $0.00."),
+        (["--budget", "0.05"], "The budget of $0.05 does not cover it: $0.055 is missing."),
+        (["--max-images", "1"], "--max-images 1 does not cover it: 2 images would not be sent."),
+    ],
+)
+def test_a_dry_run_says_whether_a_limit_covers_it(rows, emulator, args, said):
+    file = rows("a", "b", "c", name="rows.txt")
+    result = lemon("batch", file, "-o", "out", "-m", "flux-pro", "--dry-run", *args)
+    assert (result.exit_code, emulator.requests) == (0, [])
+    assert said in result.stdout
+
+
+@pytest.mark.parametrize("command", [["batch", "rows.txt", "-o", "out"], ["generate", "a"]])
+@pytest.mark.parametrize(("budget", "said"), [("much", "A budget is an amount"), ("0.01", "does not cover")])
+def test_a_dry_run_refuses_a_budget_as_the_run_would(rows, emulator, command, budget, said):
+    rows("a", name="rows.txt")
+    for dry in ([], ["--dry-run"]):
+        result = lemon(*command, "-m", "flux-pro", "--budget", budget, *dry)
+        assert (result.exit_code, result.stdout, emulator.requests) == (2, "", [])
+        assert said in result.stderr
+
+
+def test_a_dry_run_counts_what_the_folder_has_spent(rows, emulator):
+    file = rows("a", "b", "c", name="rows.txt")
+    lemon("batch", file, "-o", "out", "-m", "flux-pro", "--budget", "0.05")
+    dry = ("batch", file, "-o", "out", "-m", "flux-pro", "--dry-run")
+    assert (
+        "The budget of $0.10, of which $0.035 is spent, does not cover it: $0.005 is missing."
+        in lemon(*dry, "--budget", "0.10").stdout
+    )
+    shown = json.loads(lemon(*dry, "--budget", "0.12", "--json").stdout)["budget"]
+    assert shown == {"usd": "0.12", "spent": "0.035", "covers": True}
+    assert "2 images would not be sent" in lemon(*dry, "--max-images", "1").stdout
 
 
 def test_status_names_what_can_be_sent_again_as_the_run_did(rows):
@@ -376,8 +473,11 @@ def test_ctrl_c_keeps_everything_and_resume_pays_nothing_twice(rows, emulator):
     with ctrl_c(when=lambda: emulator.charges == 8):
         result = lemon("batch", file, "-o", "out", "-m", "midjourney")
     assert (result.exit_code, result.stdout) == (130, PATHS)
-    assert result.stderr.splitlines() == [
-        "lemon: warning: Stopping. Requests that are being sent are waited for; Ctrl-C again ends at once.",
+    first, *rest = result.stderr.splitlines()
+    assert re.fullmatch(
+        r"lemon: warning: Stopping(: \d answers? (is|are) waited for)?\. Ctrl-C again ends at once\.", first
+    )
+    assert rest == [
         "lemon: Interrupted. 0 of 8 rows saved (0 images), 8 waiting.",
         "  next: lemon resume -- out",
     ]

@@ -17,7 +17,7 @@ from lemon_ext._duration import as_seconds, roughly
 from lemon_ext.batch import batch_status, engine
 from lemon_ext.batch.engine import Options
 from lemon_ext.batch.outage import ALONE, LONGEST_WAIT, Reach
-from lemon_ext.cli._words import unreachable
+from lemon_ext.cli._words import at_work, unreachable
 from tests.conftest import KEY
 from tests.gateway import Gateway, results, rows, statuses
 
@@ -109,6 +109,27 @@ def test_many_submissions_under_way_are_lost_once_and_no_more_are_sent(tmp_path)
     assert 20 <= ends.count("uncertain") <= 21
     assert ends.count("saved") == 100 - ends.count("uncertain")
     assert set(gateway.charges.values()) == {1}
+
+
+def test_who_looks_at_the_batch_meanwhile_sees_the_outage(tmp_path):
+    """It is in the folder, with no rate that nobody keeps, and gone when it is over."""
+    gateway, told = Gateway(seconds=200.0), []
+    gateway.drop = (10, HOUR, NO_NAME)
+
+    def see(progress):
+        if progress.outage is not None and len(told) < 40:
+            told.append(batch_status(tmp_path))
+
+    go(gateway, rows(20), tmp_path, see)
+    shown = [status for status in told if status.outage is not None]
+    assert len(shown) > 20
+    for status in shown:
+        assert (status.working, status.per_minute, status.left_seconds) == (True, 0.0, None)
+        assert "Name or service not known" in status.outage.reason
+    assert shown[-1].outage.seconds > shown[0].outage.seconds
+    assert "API unreachable for" in at_work(shown[-1])
+    after = batch_status(tmp_path)
+    assert (after.outage, after.saved) == (None, 20)
 
 
 def test_an_outage_that_lasts_longer_ends_the_batch_and_leaves_all_to_another_run(tmp_path):

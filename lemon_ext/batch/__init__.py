@@ -45,7 +45,8 @@ from .engine import Engine, Options
 from .folder import mark, refuse_orphans, spare_pictures
 from .gallery import write_gallery
 from .journal import ELSEWHERE, KEYS, UNPAID, Entry, Journal
-from .output import Progress, damage, export, is_unknown, outcome
+from .last_run import LastRun
+from .output import Progress, damage, export, is_unknown, outage_of, outcome
 from .pictures import Keep, recognize
 from .rows import Row, read_rows
 from .stores import copied_journal, open_journal, read_journal
@@ -85,7 +86,8 @@ OnProgress = Callable[[Progress], object]
 @frozen
 class Plan:
     """What a batch would send: ``rows`` requests, ``images`` asked for in all, the rows of each model, and the cost.
-    ``others`` are rows of a begun folder that nothing is sent for: they have ended, or are under way.
+    ``others`` are rows of a begun folder that nothing is sent for: they have ended, or are under way. There ``spent``
+    is what earlier tries cost, or may have cost, and ``images_sent`` how many images they asked for.
     """
 
     rows: int
@@ -93,6 +95,8 @@ class Plan:
     models: Mapping[str, int]
     cost: Estimate
     others: int = 0
+    spent: Decimal = Decimal(0)
+    images_sent: int = 0
 
 
 def plan_batch(
@@ -117,7 +121,8 @@ def plan_batch(
     ``resend_refused`` and so on. Raises CapabilityError naming every row that is wrong, and then JournalError for a
     folder that holds another batch.
     """
-    rows = images = others = 0
+    rows = images = others = sent = 0
+    before = Budget(0)
     models: dict[str, int] = {}
     cost = Estimate()
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
@@ -128,12 +133,14 @@ def plan_batch(
             incoming = closing.enter_context(spooled(requests, checks, validation, Estimate()))
             journal.take_in(incoming or ())
             journal.release(refused=resend_refused, uncertain=resend_uncertain, failed=resend_failed)
+            _spend(before, journal, ())
+            sent = journal.images_sent()
             left, others = journal.entries("unsent"), journal.count() - journal.counts().get("unsent", 0)
         for row in left:
             rows, images = rows + 1, images + row.images
             models[row.request["model"]] = models.get(row.request["model"], 0) + 1
             cost.add(row.request, row.images)
-    return Plan(rows, images, models, cost, others)
+    return Plan(rows, images, models, cost, others, before.spent, sent)
 
 
 def run_batch(
@@ -294,13 +301,38 @@ def batch_status(folder: str | os.PathLike[str], *, journal: str | None = None) 
     now = _clock.wall()
     with read_journal(folder, journal) as found:
         counts, images, working, billed = found.counts(), found.saved_images(), found.worked_on(), found.billed()
-        unknown = found.unknown()
+        unknown, last = found.unknown(), LastRun.read(found)
+        limited = _stops_at_once(last, found)
         ended, first = found.ended_since(now - LATELY) if working else (0, now)
+        outage = outage_of(found, now) if working else None
         if not counts and found.path is not None:
             refuse_orphans(Path(folder))
     elapsed = min(now - first, LATELY)
-    progress = Progress.of(counts, images, ended=ended, elapsed=elapsed)
-    return evolve(progress, working=working, billed=billed, unknown=unknown, elapsed=0.0)
+    progress = Progress.of(counts, images, ended=ended, elapsed=elapsed, outage=outage)
+    return evolve(
+        progress,
+        working=working,
+        billed=billed,
+        unknown=unknown,
+        limited=limited,
+        last_run=last,
+        fetching=progress.fetching if working else 0,
+        elapsed=0.0,
+    )
+
+
+def _stops_at_once(last: LastRun, found: Journal) -> bool:
+    """Tell whether the limits of the last run keep the next row from being sent."""
+    first = next(found.entries("unsent", limit=1), None)
+    if first is None or not last.is_limited:
+        return False
+    if last.max_images is not None and found.images_sent() + first.images > last.max_images:
+        return True
+    if last.budget is None:
+        return False
+    budget = Budget(last.budget, allow_unknown=last.allow_unknown_price)
+    _spend(budget, found, ())
+    return not budget.reserve("next", quote(first.request, first.images).usd)
 
 
 def batch_needs(folder: str | os.PathLike[str], *, journal: str | None = None) -> tuple[int, Decimal]:
@@ -356,8 +388,14 @@ def export_results(folder: str | os.PathLike[str], *, also: Sequence[str] = (), 
     kinds = as_kinds(also)
     with read_journal(folder, journal) as found:
         path = export(found)
-        write_also(found, kinds)
+        write_also(found, _forms(kinds, found))
         return path
+
+
+def _forms(kinds: Sequence[str], journal: Journal) -> Sequence[str]:
+    """Return the forms to write: those that are asked for, and those that the last run in this folder wrote."""
+    before = LastRun.read(journal).also if journal.path is not None else ()
+    return as_kinds(list(dict.fromkeys([*kinds, *before])))
 
 
 @define(eq=False)
@@ -460,6 +498,7 @@ class _Batch:
             idle=engine.idle,
             stopped=engine.stopped,
             limited=engine.limited,
+            rejected=engine.rejected,
             outage=engine.outage,
         )
         try:
@@ -489,6 +528,7 @@ class _Batch:
             remove_stale_parts(self.folder)
             recognize(journal)
             _note_way(journal, core)
+            self._note_run(journal)
             options = self.options
             journal.release(
                 refused=options.resend_refused, uncertain=options.resend_uncertain, failed=options.resend_failed
@@ -498,6 +538,24 @@ class _Batch:
             undo.pop_all()
         return journal
 
+    def _note_run(self, journal: Journal) -> None:
+        """Write down what this run keeps to, and say where an earlier one was limited and this one is not."""
+        before, budget = LastRun.read(journal), self.options.budget
+        self.also = _forms(self.also, journal)
+        now = LastRun.of(
+            max_images=self.options.max_images,
+            budget=None if budget is None else f"{budget.limit:f}",
+            allow_unknown_price=budget is not None and budget.allow_unknown,
+            requests_per_minute=self.client._core.session.rate_limit.per_minute,
+            concurrency=self.options.concurrency,
+            also=tuple(self.also) if journal.path is not None else (),
+        )
+        if before.is_limited and not now.is_limited and journal.counts().get("unsent"):
+            limit = " ".join(before.options())
+            warn(f"The last run in {journal.folder} had a limit ({limit}), and this one has none.")
+        if now != before:
+            journal.commit([now.written()])
+
     def _finish(self, journal: Journal) -> None:
         """Write what people and programs look at. The journal holds it all, so a failure is no more than a warning."""
         with journal:
@@ -506,7 +564,7 @@ class _Batch:
                 write_also(journal, self.also)
                 if self.options.gallery:  # at the end: it refuses to replace a page of somebody else's
                     write_gallery(self.folder)
-            except (OSError, JournalError) as exc:
+            except (OSError, JournalError, ConfigurationError) as exc:
                 warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
             with suppress(JournalError):
                 self.left = None if self.part else _left(journal)

@@ -70,7 +70,7 @@ from . import journal
 from .edits import body_of
 from .journal import UNKNOWN, Entry, Journal, Statement, Writer
 from .outage import Outage, Reach
-from .output import described
+from .output import described, noted
 from .pictures import Keep, Pictures, keep_reply, without_data
 from .queue import Queue
 
@@ -170,6 +170,8 @@ class Engine:
         self.stopped: str | None = None
         #: Whether it is a limit of the user's that stopped it.
         self.limited = False
+        #: Whether the key was refused.
+        self.rejected = False
         self._journal, self._writer, self._options = journal, Writer(journal), options
         self._keep = keep
         self._core, self._driven, self._emit, self._changed = core, drive, emit, changed
@@ -204,7 +206,7 @@ class Engine:
         #: Waiting rows whose tasks the API did not know when an earlier run asked.
         self._were_unknown: set[int] = set()
         self._wake = anyio.Event()
-        self._leaving = False
+        self._leaving = self._outage_noted = False
         self._crash: Exception | None = None
         self._began = _clock.monotonic()
         self._images_sent = 0
@@ -480,6 +482,14 @@ class Engine:
                 return
             self._reach.probed(_clock.monotonic(), reason, hint)
             self._turn()
+        await self._note_outage()
+
+    async def _note_outage(self) -> None:
+        """Write down, for who looks at the journal, that the API cannot be reached, and when it can again."""
+        outage = self.outage
+        if outage is not None or self._outage_noted:
+            self._outage_noted = outage is not None
+            await self._writer.write(noted(outage, _clock.wall()), keep=False)
 
     async def _tell_unanswered(self) -> None:
         """Report the rows that met nothing until the batch gave up."""
@@ -630,6 +640,7 @@ class Engine:
     async def _rejected(self, entry: Entry, error: LemonError, scope: str) -> None:
         """Not accepted for good, and not billed: the row is wrong, or nothing of this account is accepted."""
         if scope == "account":
+            self.rejected = self.rejected or isinstance(error, AuthenticationError)
             self.stop(str(error), leave=False)
             await self._put_back(entry, error)
             return
@@ -688,6 +699,7 @@ class Engine:
             else:  # another account may know it
                 await self._still_waiting(task.row, exc)
         except (AuthenticationError, InsufficientBalanceError, PermissionDeniedError) as exc:
+            self.rejected = self.rejected or isinstance(exc, AuthenticationError)
             self.stop(str(exc), leave=False)
             await self._still_waiting(task.row, exc)
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row: it is polled again another time

@@ -13,7 +13,8 @@ import os
 import re
 import shlex
 from base64 import b64encode
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
@@ -26,9 +27,11 @@ from attrs import define, field
 from lemon_ext._amount import amount
 from lemon_ext._files import write_whole
 from lemon_ext.capabilities import asked
+from lemon_ext.errors import JournalError
 
 from .columns import carried_name
-from .journal import UNKNOWN
+from .journal import FILE, UNKNOWN, SqliteJournal
+from .last_run import LastRun
 from .output import RESULTS
 
 __all__ = ("is_ours", "write_gallery")
@@ -115,8 +118,18 @@ def write_gallery(folder: str | os.PathLike[str], *, title: str | None = None) -
         ) from None
     with results:
         kept = _title_of(page)
-        write_whole(page, _page(results, folder.resolve().name, kept if title is None else title.strip()))
+        shown = kept if title is None else title.strip()
+        write_whole(page, _page(results, folder.resolve().name, shown, _limits(folder)))
     return page
+
+
+def _limits(folder: Path) -> list[str]:
+    """Return the options that keep to the limits of the last run, as far as the folder knows them."""
+    with suppress(JournalError):
+        if (folder / FILE).is_file():
+            with SqliteJournal.read(folder) as journal:
+                return LastRun.read(journal).options()
+    return []
 
 
 def is_ours(file: Path) -> bool:
@@ -143,10 +156,10 @@ def _title_of(page: Path) -> str:
     return html.unescape(kept[1].decode("utf-8", "replace")) if kept else ""
 
 
-def _page(results: Iterator[bytes], name: str, title: str) -> Iterator[str]:
+def _page(results: Iterator[bytes], name: str, title: str, limits: Sequence[str]) -> Iterator[str]:
     before, after = _template(name, title)
     yield before
-    resume = f"lemon resume {shlex.quote(name)}"
+    resume = shlex.join(["lemon", "resume", name, *limits])
     facts = {
         "resume": resume,
         "statuses": list(_STATUSES.items()),

@@ -5,21 +5,27 @@ The journal holds it all; whatever is written here can be written again.
 
 from __future__ import annotations
 
+import json
+import math
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-from attrs import frozen
+from attrs import asdict, field, frozen
 
 from lemon_ext._files import write_whole
 from lemon_ext.errors import JournalError
 
-from .journal import UNKNOWN, Entry, Journal, dumps
+from .journal import UNKNOWN, Entry, Journal, Statement, dumps, fact
+from .last_run import LastRun
 from .outage import Outage
 
 __all__ = ("Outage", "Progress")
 
 RESULTS: Final = "results.jsonl"
+#: The fact of a journal that tells of an outage, and for how many seconds: every failed try notes it anew.
+OUTAGE: Final = "outage"
+HEARD: Final = 120.0
 #: The states in which a row stays until somebody says otherwise.
 ENDS: Final = ("saved", "failed", "refused", "uncertain")
 
@@ -32,7 +38,9 @@ class Progress:
     ``stopped`` says why nothing more is sent, and ``limited`` that it is a limit of yours, which another run would meet
     at once. Of `batch_status` alone are ``working``, whether a process is working there, ``billed``, how many of the
     uncertain rows are billed, as `reconcile` has found, and ``unknown``, how many of the waiting and unfetched rows
-    have tasks that the API does not know: only ``drop_unknown`` ends these.
+    have tasks that the API does not know: only ``drop_unknown`` ends these. There ``limited`` says that the limits of
+    the last run, which are ``last_run``, keep the next row from being sent. ``rejected``: the API refused the key.
+    ``fetching`` are those of the waiting rows whose pictures are being fetched.
     """
 
     total: int
@@ -54,6 +62,9 @@ class Progress:
     outage: Outage | None = None
     billed: int = 0
     unknown: int = 0
+    fetching: int = 0
+    rejected: bool = False
+    last_run: LastRun = field(factory=LastRun)
 
     @classmethod
     def of(
@@ -66,15 +77,17 @@ class Progress:
         idle: float = 0.0,
         stopped: str | None = None,
         limited: bool = False,
+        rejected: bool = False,
         outage: Outage | None = None,
     ) -> Progress:
         """Make one of a journal's counts, and of how many rows have ended in this run. ``idle``: seconds of outages."""
         known: dict[str, Any] = {name: counts.get(name, 0) for name in ("unsent", "submitting", "unfetched", *ENDS)}
-        known["waiting"] = counts.get("waiting", 0) + counts.get("completed", 0)
+        known["fetching"] = counts.get("completed", 0)
+        known["waiting"] = counts.get("waiting", 0) + known["fetching"]
         if ended and outage is None and (worked := elapsed - idle) > 0:
             left = known["unsent"] + known["submitting"] + known["waiting"]
             known |= {"per_minute": 60.0 * ended / worked, "left_seconds": left * worked / ended}
-        known |= {"elapsed": elapsed, "stopped": stopped, "limited": limited, "outage": outage}
+        known |= {"elapsed": elapsed, "stopped": stopped, "limited": limited, "rejected": rejected, "outage": outage}
         return cls(sum(counts.values()), images=images, **known)
 
     @property
@@ -140,6 +153,24 @@ def damage(*entries: Entry, path: Path | None = None) -> JournalError:
         "is mended; the other rows go on.",
         path=path,
     )
+
+
+def noted(outage: Outage | None, now: float) -> Statement:
+    """Return the change of the journal that tells of an outage, or that there is none."""
+    return fact(OUTAGE, "" if outage is None else dumps({"at": now, **asdict(outage)}))
+
+
+def outage_of(journal: Journal, now: float) -> Outage | None:
+    """Return the outage that a process at work has noted. One of which nothing is heard any more is none."""
+    try:
+        known = json.loads(journal.meta(OUTAGE) or "null") or {}
+        passed = now - known.pop("at", -math.inf)
+        found = Outage(**known) if 0 <= passed < HEARD else None
+    except (ValueError, TypeError, AttributeError):
+        return None
+    if found is None:
+        return None
+    return Outage(found.seconds + passed, max(found.next_try - passed, 0.0), found.left - passed, found.reason)
 
 
 def export(journal: Journal) -> Path:

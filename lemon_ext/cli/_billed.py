@@ -92,17 +92,20 @@ def billed_options(function: F) -> F:
     return function
 
 
-def plan(requests: Sequence[Request]) -> int:
-    """Say what requests would cost. Returns the exit code."""
+def plan(requests: Sequence[Request], options: Mapping[str, Any]) -> int:
+    """Say what requests would cost. Returns the exit code. Raises BudgetError where nothing would be sent."""
     from . import _prices
 
-    planned, images = _estimate(requests), sum(request.n for request in requests)
+    planned, images, budget = _estimate(requests), sum(request.n for request in requests), _budget(requests, options)
     if screen.as_json:
-        screen.json({"requests": len(requests), "images": images, "cost": _prices.cost(planned)})
+        known = {"requests": len(requests), "images": images, "cost": _prices.cost(planned)}
+        screen.json({**known, **_prices.cover(budget, planned)})
         return 0
     screen.out(f"{count(len(requests), 'request')} for {count(images, 'image')}; nothing was sent.")
     for line in _prices.lines(planned, dict.fromkeys(request.model for request in requests)):
         screen.out(line)
+    if budget is not None:
+        screen.out(_prices.covered(budget, planned))
     return 0
 
 

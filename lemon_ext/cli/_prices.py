@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from lemon_client.money_table import Price
 
-    from lemon_ext.money import Estimate
+    from lemon_ext.money import Budget, Estimate
 
 
 def told(price: Price) -> str:
@@ -44,6 +44,27 @@ def cost(estimate: Estimate) -> dict[str, Any]:
     """Return the JSON of what requests will cost together."""
     known = {"usd": f"{estimate.usd:f}" if estimate.known else None, "about": estimate.about}
     return {**known, "unknown": estimate.unknown, "unknown_models": sorted(estimate.models)}
+
+
+def cover(budget: Budget | None, planned: Estimate) -> dict[str, Any]:
+    """Return the JSON of whether a budget covers what is planned, beside what is spent of it."""
+    if budget is None:
+        return {}
+    known = {"usd": f"{budget.limit:f}", "spent": f"{budget.spent:f}"}
+    return {"budget": {**known, "covers": budget.spent + planned.usd <= budget.limit}}
+
+
+def covered(budget: Budget, planned: Estimate) -> str:
+    """Say whether a budget covers what is planned, beside what is spent of it."""
+    from lemon_ext._amount import dollars
+
+    left = budget.limit - budget.spent - planned.usd
+    known = f", of which {dollars(budget.spent)} is spent," if budget.spent else ""
+    what = "what has a known price" if planned.unknown else "it"
+    lead = f"The budget of {dollars(budget.limit)}{known}"
+    if left >= 0:
+        return f"{lead} covers {what}, and leaves {dollars(left)}."
+    return f"{lead} does not cover {what}: {dollars(-left)} is missing. What it does not cover would not be sent."
 
 
 def lines(estimate: Estimate, models: Iterable[str]) -> list[str]:

@@ -13,11 +13,13 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from lemon_ext._duration import roughly
 from lemon_ext._words import count
 
-from ._errors import DONE, ENDED, PARTLY, UNCERTAIN, Failure, explain, one_line
+from ._errors import DONE, ENDED, PARTLY, REJECTED, UNCERTAIN, Failure, explain, one_line
 from ._screen import screen
-from ._words import line, summary, unreachable
+from ._words import line, stopping, summary, unreachable
 
 if TYPE_CHECKING:
+    from decimal import Decimal
+
     from rich.console import Console, RenderableType
 
     from lemon_ext.batch import Progress
@@ -76,7 +78,7 @@ class Watch:
         if progress.stopped and not self._stop_told:
             self._stop_told = True
             if progress.stopped == "interrupted":
-                screen.warn("Stopping. Requests that are being sent are waited for; Ctrl-C again ends at once.")
+                screen.warn(stopping(progress))
             else:
                 screen.warn(f"Nothing more is sent: {one_line(progress.stopped).rstrip('.')}.")
         now = time.monotonic()
@@ -122,7 +124,8 @@ class Watch:
         if self._wrong <= TOLD:
             message = error.get("message")
             reason = one_line(message) if message else "no reason given"
-            screen.error(f"Row {outcome['row']} {_WORDS[outcome['status']]}: {reason}")
+            what = "was not sent" if _is_unsent(outcome) else _WORDS[outcome["status"]]
+            screen.error(f"Row {outcome['row']} {what}: {reason}")
         elif self._wrong == TOLD + 1:
             screen.note(f"More rows went wrong. {self.folder / 'results.jsonl'} lists all of them.")
 
@@ -151,12 +154,13 @@ class Watch:
         goes_on = progress.open - progress.unknown - (progress.unsent if limited else 0)
         screen.error(f"{lead}{summary(progress)}", self.resume() if goes_on else None)
         if limited and progress.unsent:
-            images, usd = batch_needs(self.folder, journal=self.journal)
-            command = self.resume(max_images=images, budget=str(usd))
-            screen.note(f"{progress.unsent:,} not sent, because of the limit. To send them, raise it: {command}")
+            tell_limit(progress, batch_needs(self.folder, journal=self.journal), self.resume)
         advise(progress, self.resume)
         if failure is not None and (progress.open or progress.uncertain):
             return failure.exit_code
+        if goes_on and self.progress is not None and self.progress.rejected:
+            screen.note("The key was refused: another run needs another key.")
+            return REJECTED
         return PARTLY if goes_on else UNCERTAIN if progress.uncertain else ENDED
 
     def _tell_the_rest(self) -> None:
@@ -174,6 +178,16 @@ class Watch:
         from ._draw import batch_under_way
 
         return batch_under_way(self.progress, console, time.monotonic() - self._updated)
+
+
+def tell_limit(progress: Progress, needs: tuple[int, Decimal], resume: Callable[..., str]) -> None:
+    """Say with which limit the rest would be sent."""
+    command = resume(max_images=needs[0], budget=str(needs[1]))
+    screen.note(f"{progress.unsent:,} not sent, because of the limit. To send them, raise it: {command}")
+
+
+def _is_unsent(outcome: Mapping[str, Any]) -> bool:
+    return outcome["status"] == "waiting" and outcome["task_id"] is None
 
 
 def advise(progress: Progress, resume: Callable[..., str]) -> None:

@@ -24,6 +24,12 @@ def pace(progress: Progress) -> str:
     return rate + (f", about {spoken(progress.left_seconds)} left" if progress.left_seconds else "")
 
 
+def at_work(progress: Progress) -> str:
+    """Say that a process works at a batch, and how fast, or that it cannot reach the API."""
+    outage = f" {unreachable(progress.outage)}." if progress.outage is not None else ""
+    return f"A process is working there{pace(progress)}.{outage}"
+
+
 def summary(progress: Progress) -> str:
     """Say in one line how a batch stands."""
     parts = [f"{progress.saved:,} of {count(progress.total, 'row')} saved ({count(progress.images, 'image')})"]
@@ -34,19 +40,28 @@ def summary(progress: Progress) -> str:
 def counts(progress: Progress) -> dict[str, str]:
     """Return the counts that are not zero, in words."""
     return {
-        name: f"{getattr(progress, name):,} {word}"
-        for name, word in (
-            ("saved", "saved"),
-            ("failed", "failed"),
-            ("refused", "refused"),
-            ("uncertain", "uncertain"),
-            ("unfetched", "not fetched"),
-            ("submitting", "being sent"),
-            ("waiting", "waiting"),
-            ("unsent", "not sent"),
+        name: f"{number:,} {word}"
+        for name, number, word in (
+            ("saved", progress.saved, "saved"),
+            ("failed", progress.failed, "failed"),
+            ("refused", progress.refused, "refused"),
+            ("uncertain", progress.uncertain, "uncertain"),
+            ("unfetched", progress.unfetched, "not fetched"),
+            ("submitting", progress.submitting, "being sent"),
+            ("fetching", progress.fetching, "being fetched"),
+            ("waiting", progress.waiting - progress.fetching, "waiting"),
+            ("unsent", progress.unsent, "not sent"),
         )
-        if getattr(progress, name)
+        if number
     }
+
+
+def stopping(progress: Progress) -> str:
+    """Say what a batch still does that was told to stop."""
+    sent, fetched = progress.submitting, progress.fetching
+    parts = [f"{count(sent, 'answer')} {'is' if sent == 1 else 'are'} waited for"] if sent else []
+    parts += [f"the pictures of {count(fetched, 'row')} are fetched"] if fetched else []
+    return f"Stopping{': ' if parts else ''}{', and '.join(parts)}. Ctrl-C again ends at once."
 
 
 def finished(progress: Progress) -> int:

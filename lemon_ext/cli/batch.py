@@ -45,6 +45,8 @@ from ._screen import screen
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
+    from lemon_ext.batch.last_run import LastRun
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: The counts of a `Progress`, in the order in which a row goes through them.
@@ -246,7 +248,7 @@ def batch(file: str, output: str | None, dry_run: bool, **options: Any) -> int:
     )
     settings = {"defaults": api_fields(options), **{name: options[name] for name in ("grid", "fan_out", "validation")}}
     if dry_run:
-        return _plan(rows, settings, output, {name: options[name] for name in _RESENDS})
+        return _plan(rows, settings, output, options)
     if output is None:
         raise click.UsageError("Give the folder of the batch with -o DIR, or --dry-run to only check it.")
     if options["grid"] or options["fan_out"]:
@@ -345,24 +347,25 @@ def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
     """
     from attrs import asdict
 
-    from lemon_ext.batch import batch_status
+    from lemon_ext.batch import batch_needs, batch_status
 
-    from ._watch import advise
-    from ._words import pace
+    from ._watch import advise, tell_limit
+    from ._words import at_work
 
     if failed:
         return _write_rows(folder, rows_format or ("jsonl" if screen.as_json else "csv"))
     if rows_format is not None:
         raise click.UsageError("--format goes with --failed.")
     progress = batch_status(folder)
-    goes_on = progress.open > progress.unknown and not progress.working
-    following = _resume_command(folder, {}) if goes_on else None
+    resume = partial(_resume_command, folder, {}, last=progress.last_run)
+    goes_on = progress.open - progress.unknown - (progress.unsent if progress.limited else 0)
+    following = resume() if goes_on and not progress.working else None
     if not progress.total:
         screen.note(f"The batch in {_shown(folder)} had not begun: nothing was sent. The same `lemon batch` begins it.")
     if screen.as_json:
         # What only a running batch knows of itself is left out.
         known = {**asdict(progress), "next": following}
-        names = ("total", *COUNTS, "unknown", "images", "working", "per_minute", "left_seconds", "next")
+        names = ("total", *COUNTS, "unknown", "images", "working", "limited", "per_minute", "left_seconds", "next")
         screen.json({name: known[name] for name in names})
         return 0
     for name in ("total", *COUNTS, "images"):
@@ -371,11 +374,13 @@ def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
         one = progress.billed == 1
         screen.note(f"Uncertain: {progress.billed:,} of them {'is' if one else 'are'} billed, as the account says.")
     if progress.working:
-        screen.note(f"A process is working there{pace(progress)}.")
+        screen.note(at_work(progress))
         return 0
     if following:
         screen.next(following)
-    advise(progress, partial(_resume_command, folder, {}))
+    if progress.limited:
+        tell_limit(progress, batch_needs(folder), resume)
+    advise(progress, resume)
     return 0
 
 
@@ -404,16 +409,21 @@ def _cell(value: Any) -> Any:
 
 
 def _plan(
-    rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any], output: str | None, resends: Mapping[str, Any]
+    rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any], output: str | None, options: Mapping[str, Any]
 ) -> int:
     from lemon_ext.batch import plan_batch
+    from lemon_ext.money import Budget
 
     from . import _prices
 
-    plan = plan_batch(rows, folder=output, **settings, **resends)
+    budget = Budget.of(options["budget"], options["allow_unknown_price"])
+    plan = plan_batch(rows, folder=output, **settings, **{name: options[name] for name in _RESENDS})
+    if budget is not None:
+        budget.check(plan.cost)
+        budget.commit("before", plan.spent)
     if screen.as_json:
         known = {"rows": plan.rows, "images": plan.images, "models": dict(plan.models), "others": plan.others}
-        screen.json({**known, "cost": _prices.cost(plan.cost)})
+        screen.json({**known, "cost": _prices.cost(plan.cost), **_prices.cover(budget, plan.cost)})
         return 0
     size = f"{count(plan.rows, 'row')} for {count(plan.images, 'image')}"
     if plan.others:
@@ -427,6 +437,13 @@ def _plan(
         screen.out(f"{model:<{width}}  {number:,}")
     for line in _prices.lines(plan.cost, plan.models):
         screen.out(line)
+    if budget is not None:
+        screen.out(_prices.covered(budget, plan.cost))
+    most = options["max_images"]
+    if most is not None and (over := plan.images_sent + plan.images - most) > 0:
+        screen.out(
+            f"--max-images {most} does not cover it: {count(min(over, plan.images), 'image')} would not be sent."
+        )
     return 0
 
 
@@ -516,20 +533,28 @@ def _shown(place: Path | str) -> str:
     return str(place) if isinstance(place, Path) else address_shown(place)
 
 
-def _resume_command(folder: Path | str, options: Mapping[str, Any], *more: str, **limits: Any) -> str:
-    """Return the command to go on with. ``limits`` take the place of those that were given."""
+def _resume_command(
+    folder: Path | str, options: Mapping[str, Any], *more: str, last: LastRun | None = None, **limits: Any
+) -> str:
+    """Return the command to go on with. ``limits`` take the place of those that were given, or that the ``last`` run
+    kept to.
+    """
+    from attrs import evolve
+
+    from lemon_ext.batch.last_run import LastRun
+
     from ._errors import address, command, metadata
 
-    options = {**options, **{name: limits[name] for name in limits if options.get(name) is not None}}
+    if last is None:
+        names = ("max_images", "budget", "allow_unknown_price", "concurrency")
+        given = {name: options[name] for name in names if name in options}
+        last = LastRun.of(**given, requests_per_minute=options.get("rpm"))
+    last = evolve(last, **{name: limits[name] for name in limits if getattr(last, name) is not None})
     where = address(options.get("base_url"), options.get("allow_private_images", False))
-    budget = ["--budget", options["budget"]] if options.get("budget") is not None else []
-    most = options.get("max_images")
-    images = ["--max-images", str(most)] if most is not None else []
-    unknown = ["--allow-unknown-price"] if options.get("allow_unknown_price") else []
     also = ["--also", ",".join(options["also"])] if options.get("also") else []
     emulator = ["--emulator"] if options.get("emulator") else []  # what was free must not go on at the real API
     kept = [*metadata(options.get("prompt_metadata", True)), *emulator, *where]
     address_of_journal = folder if isinstance(folder, str) else options.get("journal")
     journal = ["--journal", _shown(address_of_journal)] if address_of_journal else []
     place = "DIR" if isinstance(folder, str) else str(folder)
-    return command("resume", [*more, *journal, *images, *budget, *unknown, *also, *kept], [place])
+    return command("resume", [*more, *journal, *last.options(), *also, *kept], [place])

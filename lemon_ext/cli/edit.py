@@ -53,7 +53,7 @@ def _run(operation: str, pictures: Mapping[str, object], prompt: str | None, opt
     fields, extra = billed_fields(options)
     model = fields.pop("model", None)
     request = prepare_pictures(operation, pictures, prompt, model, fields, extra, options["validation"])
-    return plan([request]) if options["dry_run"] else run([request], options)
+    return plan([request], options) if options["dry_run"] else run([request], options)
 
 
 def _picture(given: str) -> str | bytes:

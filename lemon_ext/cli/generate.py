@@ -37,7 +37,7 @@ def generate(prompts: tuple[str, ...], **options: Any) -> int:
     if options["fan_out"]:
         _say_fanned_out(texts, requests)
     if options["dry_run"]:
-        return plan(requests)
+        return plan(requests, options)
     _ask_about_words(texts)
     return run(requests, options)
 
