@@ -12,6 +12,7 @@ import subprocess
 import sys
 import urllib.request
 from io import StringIO
+from types import SimpleNamespace
 from typing import Any
 
 import click
@@ -20,7 +21,7 @@ from click.testing import CliRunner
 
 from lemon_ext import errors
 from lemon_ext._words import words
-from lemon_ext.cli import exit_code
+from lemon_ext.cli import _app, docs, exit_code, models
 from lemon_ext.cli._app import COMMANDS, app
 from lemon_ext.cli._contract import ApiCommand, api_fields, api_options
 from lemon_ext.emulator import KEY
@@ -233,6 +234,74 @@ def test_models_are_listed_in_columns():
     assert (
         len({line.index(word) for line, word in zip(lines[1:4], ("at once", "at once", "as a task"), strict=True)}) == 1
     )
+
+
+def test_the_legend_of_the_sources_is_shown_where_it_is_asked_for(monkeypatch):
+    monkeypatch.setattr(models.table(), "SOURCES", {"SEED": "a page", "E": "another"})
+    plain, whole = lemon("models"), lemon("models", "--sources")
+    assert "STANDS FOR" not in plain.stdout
+    assert "lemon models --sources" in plain.stderr
+    assert whole.stdout.startswith(plain.stdout)
+    assert "STANDS FOR" in whole.stdout
+    assert "STANDS FOR" in lemon("models", "flux-pro").stdout  # those of one model are few
+
+
+@pytest.mark.parametrize("width", [200, 120, 100, 80])
+@pytest.mark.parametrize("args", [(), ("--prices",), ("flux-pro",), ("--sources",)])
+def test_tables_fit_the_terminal(monkeypatch, width, args):
+    whole = lemon("models", *args).stdout
+    monkeypatch.setattr(models, "_room", lambda: width)
+    lines = lemon("models", *args).stdout.splitlines()
+    if args != ("--prices",) or width >= 100:  # names and dates are not torn
+        assert max(map(len, lines)) <= width
+    assert sorted("\n".join(lines).split()) == sorted(whole.split())  # nothing is left out
+
+
+def test_a_page_of_the_manual_is_laid_out_on_a_terminal_and_raw_in_a_pipe(monkeypatch):
+    raw = lemon("docs", "openai").stdout
+    assert raw.startswith("# Coming from openai\n")
+    assert "| with openai | here |" in raw
+    paged = []
+    monkeypatch.setattr(docs, "sys", SimpleNamespace(stdout=SimpleNamespace(isatty=lambda: True)))
+    monkeypatch.setattr("click.echo_via_pager", lambda text, color: paged.append((text, color)))
+    monkeypatch.setenv("TERM", "xterm-256color")
+    monkeypatch.setenv("COLUMNS", "90")
+    monkeypatch.setenv("LESS", "")  # so that it is as before afterwards
+    monkeypatch.delenv("LESS")
+    assert lemon("docs", "openai").stdout == ""
+    ((text, color),) = paged
+    assert (color, os.environ["LESS"]) == (True, "FRX")
+    lines = click.unstyle(text).splitlines()
+    assert max(map(len, lines)) <= 90
+    assert not any(line.startswith(("|", "#", "```")) for line in lines)
+    monkeypatch.setenv("TERM", "dumb")
+    assert lemon("docs", "openai").stdout == raw
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("gen", "generate"), ("generat", "generate"), ("stat", "status"), ("Batch", "batch"), ("recon", "reconcile"),
+        ("prices", "models --prices"), ("imagine", "generate"), ("help", "docs"), ("ls", "tasks"), ("xyzzy", None),
+    ],
+)  # fmt: skip
+def test_a_command_that_there_is_not_is_answered_with_one_that_there_is(name, meant):
+    result = lemon(name)
+    said = f"There is no command {name!r}." + (f" Did you mean {meant!r}?" if meant else "")
+    assert (result.exit_code, result.stderr.splitlines()[0]) == (2, f"lemon: {said}")
+
+
+def test_what_is_meant_by_other_names_are_commands():
+    for meant in set(_app._ELSEWHERE.values()):
+        name, *options = meant.split()
+        shown = lemon(name, "--help").stdout
+        assert all(option in shown for option in options if option.startswith("-")), meant
+
+
+def test_the_help_names_the_completion():
+    told = " ".join(lemon("--help").stdout.split())
+    assert 'eval "$(_LEMON_COMPLETE=bash_source lemon)"' in told
+    assert "lemon docs command-line" in told
 
 
 def test_a_model_is_described():

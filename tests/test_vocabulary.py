@@ -183,7 +183,7 @@ def test_the_emulator_uses_a_models_own_defaults_and_names(data):
 
 @pytest.mark.usefixtures("made")
 def test_retired_models_are_marked_and_not_completed(monkeypatch):
-    lines = {line.split(" ")[0]: line for line in lemon("models").stdout.splitlines()}
+    lines = {line.split(" ")[0]: line for line in lemon("models", "--sources").stdout.splitlines()}
     assert lines["RETIRED"].split() == ["RETIRED", "SINCE", "SOURCE", "USE", "INSTEAD"]
     assert lines["old-1"].split() == ["old-1", "2026-05-12", "T", "new-2"]
     assert lines["T"].split(maxsplit=1) == ["T", "made up later"]

@@ -31,7 +31,7 @@ COMMANDS: Final = MappingProxyType(
         "resume": "Continue a batch: poll its tasks, fetch their images, send the rest.",
         "status": "Show the progress of a batch.",
         "gallery": "Write the gallery page of a batch, DIR/index.html, and print its path.",
-        "sheet": "Draw the pictures of a batch as one picture, a contact sheet.",
+        "sheet": "Draw the pictures of a batch as one picture, a contact sheet, and print its path.",
         "inspect": "Show what pictures are, and what they say of themselves: model, prompt, task, marks.",
         "models": "List the models, or show what one of them takes or costs.",
         "balance": "Show how much money the account has left.",
@@ -39,6 +39,25 @@ COMMANDS: Final = MappingProxyType(
         "emulator": "Serve the API on this machine, without a key and without charges.",
         "doctor": "Look at what can go wrong on this machine and on the way to the API, and say what to do.",
         "docs": "Print a page of the manual, or list the pages.",
+    }
+)
+#: What other programs call it.
+_ELSEWHERE: Final = MappingProxyType(
+    {
+        **dict.fromkeys(("price", "prices", "pricing", "cost", "costs"), "models --prices"),
+        **dict.fromkeys(("create", "draw", "image", "images", "imagine", "make", "new", "run"), "generate"),
+        **dict.fromkeys(("credit", "credits", "usage", "account"), "balance"),
+        **dict.fromkeys(("variation", "variations", "variant"), "vary"),
+        **dict.fromkeys(("history", "jobs", "ledger", "list", "log", "ls"), "tasks"),
+        **dict.fromkeys(("cancel", "stop"), "task --cancel"),
+        **dict.fromkeys(("fetch", "download", "wait", "poll"), "task --wait"),
+        **dict.fromkeys(("man", "manual", "help"), "docs"),
+        **dict.fromkeys(("auth", "check", "config", "configure", "debug", "login", "ping", "setup"), "doctor"),
+        **dict.fromkeys(("mock", "serve", "server", "fake"), "emulator"),
+        **dict.fromkeys(("contact-sheet", "montage"), "sheet"),
+        **dict.fromkeys(("html", "report", "view"), "gallery"),
+        **dict.fromkeys(("exif", "info", "metadata", "show"), "inspect"),
+        "completion": "docs command-line",
     }
 )
 _MODULES: Final = MappingProxyType({"resume": "batch", "status": "batch", "vary": "edit"})
@@ -52,8 +71,8 @@ class App(click.Group):
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command:
         if cmd_name not in COMMANDS:
-            near = get_close_matches(cmd_name, COMMANDS, n=1)
-            ctx.fail(f"There is no command {cmd_name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
+            near = _meant(cmd_name)
+            ctx.fail(f"There is no command {cmd_name!r}." + (f" Did you mean {near!r}?" if near else ""))
         command = getattr(import_module(f".{_MODULES.get(cmd_name, cmd_name)}", __package__), cmd_name)
         assert isinstance(command, click.Command)  # noqa: S101 - the table above says so
         return command
@@ -75,6 +94,13 @@ class App(click.Group):
 
                 code = OUTPUT
         sys.exit(code)
+
+
+def _meant(name: str) -> str | None:
+    """Return the command that somebody meant: one that begins so, one that is spelt alike, or one that does that."""
+    name = name.lower().replace("_", "-")
+    begins = [command for command in COMMANDS if len(name) > 1 and command.startswith(name)]
+    return next(iter([*begins, *get_close_matches(name, COMMANDS, n=1)]), None) or _ELSEWHERE.get(name)
 
 
 def _ending(run: Callable[[], Any]) -> int:
@@ -125,7 +151,9 @@ def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__
         "token_normalize_func": lambda name: name.replace("_", "-"),
     },
     epilog="The key is read from LEMONDATA_API_KEY, the address of the API from LEMONDATA_BASE_URL. "
-    "To try it without a key: lemon generate 'a white cat' --emulator",
+    "To try it without a key: lemon generate 'a white cat' --emulator\n\n"
+    "Completion in the shell, here for bash: "
+    """eval "$(_LEMON_COMPLETE=bash_source lemon)". More of it: lemon docs command-line""",
 )
 @click.version_option(__version__, "-V", "--version", message="lemon %(version)s")
 def app() -> None:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import io
+import os
 import re
+import shutil
+import sys
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Final
 
 import click
 
 from ._screen import screen
 
+#: Columns; longer lines are hard to read.
+WIDEST: Final = 110
 _PACKAGE = Path(__file__).parent.parent
 #: Where the wheel has the pages, and where a checkout has them.
 _FOLDERS = (_PACKAGE / "docs", _PACKAGE.parent / "docs")
@@ -20,7 +27,8 @@ _FOLDERS = (_PACKAGE / "docs", _PACKAGE.parent / "docs")
 def docs(page: str | None) -> int:
     """Print a page of the manual, or list the pages.
 
-    The pages are Markdown, and can be read as they are. A link such as errors.md is `lemon docs errors`.
+    On a terminal a page is laid out for it and shown in $PAGER; in a pipe it is Markdown, as it was written. A link
+    such as errors.md is `lemon docs errors`.
     """
     pages = _pages()
     if page is None:
@@ -35,10 +43,27 @@ def docs(page: str | None) -> int:
         hint = f"Did you mean {near[0]!r}?" if near else f"There are: {', '.join(pages)}."
         raise click.UsageError(f"There is no page {page!r}. {hint}")
     # Notes to who writes the pages are left out.
-    screen.out(
-        re.sub(r"^<!-- .*? -->\n+", "", pages[name].read_text(encoding="utf-8"), flags=re.MULTILINE).rstrip("\n")
-    )
+    text = re.sub(r"^<!-- .*? -->\n+", "", pages[name].read_text(encoding="utf-8"), flags=re.MULTILINE).rstrip("\n")
+    if sys.stdout.isatty() and os.environ.get("TERM", "dumb") != "dumb":
+        os.environ.setdefault("LESS", "FRX")  # as git has it: colours, and no pager for what fits on the screen
+        click.echo_via_pager(_laid_out(text, min(shutil.get_terminal_size().columns, WIDEST)), color=True)
+    else:
+        screen.out(text)
     return 0
+
+
+def _laid_out(text: str, width: int) -> str:
+    """Return a page for a terminal of a width: headings, tables and code as they are meant."""
+    from rich.console import Console
+    from rich.markdown import Markdown
+    from rich.theme import Theme
+
+    theme = Theme({"markdown.code": "bold cyan"})  # without a background
+    console = Console(file=io.StringIO(), width=width, force_terminal=True, highlight=False, theme=theme)
+    with console.capture() as laid_out:
+        # Addresses stand behind the words: they name the other pages.
+        console.print(Markdown(text, code_theme="ansi_dark", hyperlinks=False))
+    return laid_out.get()
 
 
 def _named(begun: str) -> list[str]:

@@ -6,6 +6,7 @@ import shutil
 import sys
 import textwrap
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import zip_longest
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -34,9 +35,10 @@ REPLIES: Final = {"inline": "at once", "task": "as a task", "either": "either wa
 @click.option(
     "--prices", is_flag=True, help="Show what is published of prices; with --live, what the API says of MODEL's."
 )
+@click.option("--sources", is_flag=True, help="Say what the codes of the sources stand for, too.")
 @json_option("Print JSON.")
 @asking_options
-def models(model: str | None, live: bool, prices: bool, **options: Any) -> int:
+def models(model: str | None, live: bool, prices: bool, sources: bool, **options: Any) -> int:
     """List the models, or show what one of them takes or costs.
 
     The list is the table of the contract. A model that is not in it can be used, too: the API decides. Without --live,
@@ -63,6 +65,10 @@ def models(model: str | None, live: bool, prices: bool, **options: Any) -> int:
             screen.json(_to_dict(each))
     else:
         _list([*listed(), *families()])
+        if sources:
+            _legend()
+        elif table().SOURCES:
+            screen.note("`lemon models --sources` says what the codes of the sources stand for.")
     return 0
 
 
@@ -131,7 +137,6 @@ def _list(every: Sequence[ModelCapabilities]) -> None:
         screen.out("")
         retired = [(name, one["since"], one["source"], one.get("instead", "")) for name, one in gone]
         _print_table(("RETIRED", "SINCE", "SOURCE", "USE INSTEAD"), retired)
-    _legend()
 
 
 def _describe(model: ModelCapabilities) -> None:
@@ -200,22 +205,41 @@ def _to_dict(model: ModelCapabilities) -> dict[str, Any]:
 
 
 def _print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print aligned columns. On a terminal, the last one is wrapped to the width, below the others where there is
-    little room beside them; elsewhere, lines stay whole.
+    """Print aligned columns. On a terminal, the last two share what room there is, wrapped, and the last one goes below
+    the others where there is little of it; elsewhere, lines stay whole.
     """
     rows, room = list(rows), _room()
     widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]
-    indent = sum(widths[:-1]) + 2 * (len(widths) - 1)
-    below = "\n    " if 0 < room < indent + LEAST else ""
+    left = room - sum(widths[:-2]) - 2 * (len(widths) - 1)  # for the last two columns
+    below = False
+    if room and len(widths) > 1 and sum(widths[-2:]) > left:
+        if len(widths) > 2 and left >= 2 * LEAST:
+            widths[-2] = min(widths[-2], max(left - widths[-1], left // 2))
+        below = left - widths[-2] < LEAST
+        if below and len(widths) > 2:
+            widths[-2] = min(widths[-2], max(left + 2, LEAST))
+    indent = 4 if below else sum(widths[:-1]) + 2 * (len(widths) - 1)
     for number, row in enumerate([titles, *rows]):
-        start = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-1], widths, strict=False))
-        last = _wrapped(row[-1], 4 if below else indent)
-        text = f"{start.rstrip()}{below}{last}" if below else f"{start}{last}"
-        screen.title(text) if number == 0 else screen.out(text.rstrip())
+        last = _lines(row[-1], room - indent if room else 0)
+        before = _lines(row[-2], widths[-2]) if room and len(widths) > 2 else [row[-2]]
+        start = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-2], widths, strict=False))
+        leads = [start, *[" " * len(start)] * (len(before) - 1)]
+        lines = [f"{lead}{text:<{widths[-2]}}" for lead, text in zip(leads, before, strict=True)]
+        if below:
+            lines += [f"    {text}" for text in last]
+        else:
+            lines = [f"{line:<{indent - 2}}  {text}" for line, text in zip_longest(lines, last, fillvalue="")]
+        text = "\n".join(line.rstrip() for line in lines if line.strip())
+        screen.title(text) if number == 0 else screen.out(text)
 
 
-def _wrapped(text: str, indent: int = 0) -> str:
-    return f"\n{' ' * indent}".join(textwrap.wrap(text, _room() - indent) or [""]) if _room() else text
+def _wrapped(text: str) -> str:
+    return "\n".join(_lines(text, _room()))
+
+
+def _lines(text: str, width: int) -> list[str]:
+    """Return a text in lines of a width; 0: in one."""
+    return textwrap.wrap(text, max(width, 8)) or [""] if width else [text]
 
 
 def _room() -> int:

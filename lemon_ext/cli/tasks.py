@@ -52,7 +52,7 @@ def _line(call: Call) -> str:
 
     when = datetime.fromtimestamp(call.at).astimezone().strftime("%Y-%m-%d %H:%M")
     cost = "" if call.cost is None else dollars(call.cost)
-    prompt = " ".join((call.prompt or "").split())
+    prompt = " ".join((call.prompt or "(no prompt)").split())  # of a variation, or LEMONDATA_LEDGER=no-prompts
     prompt = prompt if len(prompt) <= PROMPT else f"{prompt[: PROMPT - 1]}…"
     cells = (
         f"{call.id:>4}",
