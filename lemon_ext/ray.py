@@ -1,6 +1,6 @@
 """For Ray Data: a class for ``map_batches``. Ray distributes, restarts and writes; each image is billed once.
 
-Nothing of Ray's is imported here, so an actor needs no more than it has.
+Nothing of what Ray does is written again here.
 """
 
 from __future__ import annotations
@@ -51,12 +51,31 @@ class Images:
             "concurrency": concurrency, "defaults": defaults, "client": self._client,
         }  # fmt: skip
 
-    async def __call__(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """Work off one batch of rows, given and returned by columns."""
-        columns = {name: list(cells) for name, cells in batch.items()}
-        rows = [dict(zip(columns, cells, strict=True)) for cells in zip(*columns.values(), strict=True)]
-        outcomes = await arun_block(rows, **self._options)
-        ours = {name: [outcome[name] for outcome in outcomes] for name in (outcomes[0] if outcomes else ())}
-        if taken := sorted(set(columns) & set(ours)):
-            raise ValueError(f"The columns {', '.join(taken)} are ours to add: rename them before.")
-        return {**batch, **ours}
+    async def __call__(self, batch: Any) -> Any:
+        """Work off one batch, in any of Ray's formats. Returns a table, the same kind of column from every batch."""
+        import pyarrow as pa
+
+        table = _table(batch)
+        text, data = pa.string(), pa.large_binary()
+        kinds = {"status": text, "task_id": text, "cost": text, "error": text}
+        if self._options["store"] is None:
+            kinds |= {"image": data, "more_images": pa.list_(data)}
+        else:
+            kinds |= {"path": text, "more_paths": pa.list_(text)}
+        if taken := sorted(kinds.keys() & set(table.column_names)):
+            raise ValueError(f"The columns {', '.join(taken)} are ours to add: rename them before. Nothing was sent.")
+        outcomes = await arun_block(table.to_pylist(), **self._options)
+        for name, kind in kinds.items():
+            table = table.append_column(name, pa.array([outcome[name] for outcome in outcomes], type=kind))
+        return table
+
+
+def _table(batch: Any) -> Any:
+    import pyarrow as pa
+
+    if isinstance(batch, pa.Table):
+        return batch
+    from ray.data.block import BlockAccessor
+
+    made = BlockAccessor.batch_to_block(batch)
+    return BlockAccessor.for_block(made).to_arrow()

@@ -15,6 +15,7 @@ from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 
+import anyio
 import pytest
 
 from lemon_ext.batch import batch_status
@@ -22,7 +23,8 @@ from lemon_ext.emulator import KEY, Emulator
 from tests import databases
 from tests.conftest import ROOT
 
-pytestmark = [pytest.mark.scale, pytest.mark.timeout(400)]
+#: Ray warns of itself.
+pytestmark = [pytest.mark.scale, pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore")]
 pytest.importorskip("ray", exc_type=ImportError)
 pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
 
@@ -104,6 +106,37 @@ def test_the_lines_of_the_documentation(tmp_path, pg, temp):
     assert all(row["image"][:4] == b"\x89PNG" and row["shelf"] == int(row["id"][1:]) for row in found)
     assert all(row["task_id"] and {"cost", "error", "more_images"} <= set(row) for row in found)
     assert batch_status(pg.address("plain")).saved == 40
+
+
+def test_columns_are_of_one_kind_whatever_became_of_the_rows(pg):
+    """A batch without an error is of the same schema as one with nothing else; all formats of Ray's are taken."""
+    import numpy as np
+    import pandas as pd
+    import pyarrow as pa
+
+    from lemon_ext.ray import Images
+
+    async def main():
+        given = (
+            {"id": np.array(["a", "b"]), "prompt": np.array(["a cat", "a dog"]), "x": np.zeros((2, 3))},
+            pd.DataFrame({"id": ["a", "b"], "prompt": [None, None]}),
+            pa.table({"id": ["c"], "prompt": pa.array([None], type=pa.string())}),
+        )
+        tables.extend([await images(one) for one in given])
+        with pytest.raises(ValueError, match="columns error, status are ours to add"):
+            await images(pa.table({"id": ["c"], "prompt": ["x"], "status": ["x"], "error": ["x"]}))
+        await images._client.aclose()
+
+    tables = []
+    with Emulator(task_seconds=0.1) as emulator:
+        client = {"api_key": KEY, "base_url": emulator.url}
+        images = Images(journal=pg.address("kinds"), key="id", model="dall-e-3", client=client)
+        anyio.run(main)
+        assert emulator.charges == 2
+    ours = [[field for field in table.schema if field.name not in ("id", "prompt", "x")] for table in tables]
+    assert ours[0] == ours[1] == ours[2]
+    assert tables[0]["status"].to_pylist() == ["saved", "saved"]
+    assert tables[1]["status"].to_pylist() == ["invalid", "invalid"]
 
 
 def test_an_actor_is_killed(tmp_path, pg, temp):
