@@ -5,6 +5,7 @@ Nothing of ours is imported here, so that the help of a command and the regenera
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -40,7 +41,7 @@ def phrases(rule: Mapping[str, Any]) -> dict[str, str]:
     if rule.get("pattern") == NOT_BLANK or (rule.get("minLength") == 1 and "pattern" not in rule):
         found["blank"] = "not empty"
     elif "pattern" in rule and "pixels" not in rule:
-        found["pattern"] = f"of the form {rule['pattern']}"
+        found["pattern"] = _form(rule["pattern"])
     if "minItems" in rule or "maxItems" in rule:
         found["count"] = _between(rule.get("minItems"), rule.get("maxItems"), " items")
     if "items" in rule and phrases(rule["items"]):
@@ -49,6 +50,18 @@ def phrases(rule: Mapping[str, Any]) -> dict[str, str]:
     if "known" in rule and "pixels" not in rule:
         found["known"] = f"for example {listed(rule['known'])}"
     return found
+
+
+def _form(pattern: str) -> str:
+    """Say what a pattern wants, for a person where it is simple: texts, whole numbers, and one of several."""
+    simple = re.sub(r"\[1-9\]\[0-9\]\*|\[0-9\]\+|\\d\+", "N", pattern)
+    found = re.fullmatch(r"\^(?:\((?P<ways>[^()]*)\)|(?P<one>[^()|$]*))(?P<end>\$?)", simple)
+    ways = [] if found is None else (found["ways"] or found["one"] or "").split("|")
+    ways = [one for way in ways for one in ([way.replace("s?", ""), way.replace("s?", "s")] if "s?" in way else [way])]
+    if found is None or not all(re.fullmatch(r"[\w:/-]+", way) for way in ways):
+        return f"of the form {pattern}"
+    numbers = " (N is a whole number)" if "N" in simple and "N" not in pattern else ""
+    return f"{'' if found['end'] else 'text that begins with '}{' or '.join(ways)}{numbers}"
 
 
 def words(rule: Mapping[str, Any] | bool) -> str:

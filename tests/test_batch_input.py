@@ -107,7 +107,7 @@ X = {"prompt": "x"}
             {},
             "row 2: would have the file names of row 1, too",
         ),
-        ([{**X, "n": 99}] * 2000, {}, "2,000 things are wrong:\n  - rows 1, 2, 3, 4, 5 and 1,995 more: n: 99 is out"),
+        ([{**X, "n": 99}] * 2000, {}, "Nothing was sent. rows 1, 2, 3, 4, 5 and 1,995 more: n: 99 is out"),
         ([{**X, "size": "1024x1024"}], {"grid": {"size": ["1024x1024"]}}, "row 1: sets size, and so does the grid"),
     ],
 )

@@ -9,6 +9,7 @@ from lemon_client.model_table import MODELS, PARAMETERS
 from lemon_client.models import ImageGenerationRequest
 
 from lemon_ext import CapabilityError, LemonWarning, capabilities, check, violations
+from lemon_ext._words import phrases
 
 #: The rule for gpt-image-2 in the vendor's later documents: multiples of 16, no side above 3840, at most 3:1, and
 #: 655,360 to 8,294,400 pixels.
@@ -159,3 +160,20 @@ def test_others_are_not(model):
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         check({"prompt": "x", "model": model})
+
+
+@pytest.mark.parametrize(
+    ("pattern", "said"),
+    [
+        ("^(auto|[1-9][0-9]*x[1-9][0-9]*)$", "auto or NxN (N is a whole number)"),
+        ("^[0-9]+:[0-9]+$", None),
+        ("^(\\d+:\\d+)$", "N:N (N is a whole number)"),
+        ("^https?://", "text that begins with http:// or https://"),
+        ("^(png|webp)$", "png or webp"),
+        ("^a|b$", "of the form ^a|b$"),
+        ("^[a-z]+$", "of the form ^[a-z]+$"),
+        ("cat", "of the form cat"),
+    ],
+)
+def test_a_pattern_is_said_in_words_where_it_is_simple(pattern, said):
+    assert phrases({"pattern": pattern})["pattern"] == (said or "N:N (N is a whole number)")

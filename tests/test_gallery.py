@@ -92,6 +92,7 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
         "resume": "lemon resume 'my out'",
         "statuses": [
             ["saved", "Saved"],
+            ["unsent", "Not sent"],
             ["waiting", "Waiting"],
             ["unfetched", "Not fetched"],
             ["uncertain", "Uncertain"],
@@ -547,7 +548,7 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
     assert browser.run(lines) == [
         ["Failed", "The prompt was flagged.", failed],
         ["Uncertain", "The answer was lost.", resend],
-        ["Waiting", "Not sent yet. To go on: lemon resume out"],
+        ["Not sent", "Not sent yet. To go on: lemon resume out"],
         ["Waiting", "Accepted, not fetched yet. To go on: lemon resume out"],
         ["Refused", "Not enough money.", refused],
         ["brand-new", "Something."],
@@ -640,7 +641,9 @@ def test_the_rows_that_are_shown_can_be_taken_along_as_a_table(browser: Browser,
 def test_costs_are_told_of_all_of_some_and_of_each(browser: Browser, tmp_path: Path) -> None:
     page = batch(tmp_path, row(1, cost="0.040000"), row(2, paths=["2a.png", "2b.png"], cost="0.081000"), row(3))
     browser.open(page.as_uri())
-    assert "· $0.121 for 2 rows, $0.0403 a picture ·" in browser.run("document.getElementById('sum').textContent")
+    assert "· $0.121 known to be billed, for 2 of the rows, $0.0403 a picture ·" in browser.run(
+        "document.getElementById('sum').textContent"
+    )
     choose(browser, "find", "2")
     assert browser.run("document.getElementById('found').textContent") == "1 of 3 · $0.081"
     browser.run("document.querySelector('.card').click()")

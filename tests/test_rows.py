@@ -90,7 +90,7 @@ def test_a_given_format_wins_over_suffix_and_first_line(tmp_path: Path) -> None:
         list(read_rows(path, format="xml"))  # type: ignore[arg-type]
 
 
-COMMA = "w must be a number, with a point and not a comma for the fraction"
+COMMA = "w must be a number, not '{}', with a point and not a comma for the fraction"
 KINDS = {
     "prompt": {"type": "string"}, "w": {"type": "number"}, "f": {"type": "boolean"}, "l": {"type": "array"},
     "whole": {"type": "array", "items": {"type": "integer"}},
@@ -130,8 +130,11 @@ def test_csv_cells_become_what_the_parameter_is(tmp_path: Path, monkeypatch: pyt
         (3, {"prompt": "a", "w": 0.5, "f": False}),
     ]
     assert faults(tmp_path, "a.csv", 'prompt,w,f,l\na,"1,5",,\nb,nan,yes,{}\nc,,,[\n') == [
-        f"line 2: {COMMA}",
-        f'line 3: {COMMA}; f must be true or false; l must be a JSON list, for example ["a", "b"]',
+        f"line 2: {COMMA.format('1,5')}",
+        (
+            f"line 3: {COMMA.format('nan')}; f must be true or false, not 'yes'; "
+            'l must be a JSON list, for example ["a", "b"]'
+        ),
         f"line 4: l {SPREAD}",
     ]
 
@@ -178,7 +181,7 @@ def test_csv_cells_become_what_the_parameter_is(tmp_path: Path, monkeypatch: pyt
             "prompt,n\na cat, black,1\nb,1\nc,2.5\n",
             [
                 "line 2: has 3 cells, the header has 2; put quotes around a cell that holds the separator",
-                "line 4: n must be a whole number",
+                "line 4: n must be a whole number, not '2.5'",
             ],
         ),
         (

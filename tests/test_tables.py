@@ -186,6 +186,13 @@ def test_files_as_they_are_published_and_saved(tmp_path, name, content, how, row
         ("a.csv", "prompt,Prompt\na,b\n", {}, "'prompt' and 'Prompt' are both 'prompt'"),
         ("a.csv", "prompt,note,note\na,b,c\n", {}, "the column 'note' is there twice"),
         ("a.csv", "prompt,,note\na,b,c\n", {}, "line 2: a cell stands in a column without a name"),
+        ("a.csv", "prompt,n\na,a white cat\n", {}, "line 2: n must be a whole number."),  # not repeated: a prompt
+        (
+            "a.csv",
+            "prompt,n\na,1.5\nb,x\n",
+            {},
+            "line 2: n must be a whole number, not '1.5'\n  - line 3: n must be a whole number, not 'x'",
+        ),
         ("a.csv", "id,prompt\na/b,x\n", {}, "line 2: id holds '/', and an id stands in file names"),
         ("a.csv", f"id,prompt\n{'x' * 300},x\n", {}, "line 2: id is longer than 100 characters or 150 bytes"),
         ("a.csv", "id,prompt\n ,x\n", {}, "line 2: id is empty, and every row needs an id"),
@@ -321,8 +328,31 @@ def test_a_spreadsheet_is_read_with_its_kinds(tmp_path):
             {},
             "line 2: size is a date or a time; format the column as text",
         ),
-        ({"A": data(HEADER, FIRST.replace("<v>2</v>", "<v>1.5</v>"))}, {}, "line 2: n must be a whole number"),
+        (
+            {"A": data(HEADER, FIRST.replace("<v>2</v>", "<v>1.5</v>"))},
+            {},
+            "line 2: n must be a whole number, not '1.5'",
+        ),
         ({"A": ""}, {}, "holds no prompts"),
+        (
+            {"A": data(f"<row r='1'>{text('A1', 'Our shop')}</row>", FIRST)},
+            {},
+            "Take away what stands above them, a title for example, or say which column it is with --prompt-column.",
+        ),
+        (
+            {
+                "A": data(
+                    f"<row r='1'>{text('A1', 'prompt')}</row>", f"<row r='2'>{text('A2', 'x')}{text('B2', 'y')}</row>"
+                )
+            },
+            {},
+            "line 2: has 2 cells, the header has 1; name every column.",
+        ),
+        (
+            {"A": data(f"<row r='1'>{text('A1', 'Text')}{text('B1', 'Shelf no.')}</row>", FIRST)},
+            {"prompt_column": "p"},
+            "there is no column 'p', which --prompt-column asks for; there are 'Text', ....",
+        ),
     ],
 )
 def test_what_a_spreadsheet_has_and_a_table_has_not_is_refused(tmp_path, sheets, how, said):

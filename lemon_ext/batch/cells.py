@@ -20,7 +20,9 @@ PICTURES: Final = tuple(FORMS["edit_image"].files) if "edit_image" in FORMS else
 
 
 class BadValueError(ValueError):
-    """Why a value is not what it has to be. The value itself is not part of the message."""
+    """Why a value is not what it has to be. The value itself is not part of the message, unless it is one short word:
+    text that stands in the wrong column is not repeated.
+    """
 
 
 def is_empty(cell: Any) -> bool:
@@ -82,20 +84,24 @@ def carried(value: Any) -> Any:
 def _integer(cell: str) -> int:
     # Spreadsheets and data frames write 1.0 where a column has empty cells.
     if not re.fullmatch(r"[+-]?[0-9]{1,18}(\.0*)?", cell):
-        raise BadValueError("must be a whole number")
+        raise BadValueError(f"must be a whole number{_not(cell)}")
     return int(cell.partition(".")[0])
+
+
+def _not(cell: str) -> str:
+    return f", not {cell!r}" if re.fullmatch(r"[\w.,+%-]{1,12}", cell) else ""
 
 
 def _number(cell: str) -> float:
     if not re.fullmatch(r"[+-]?([0-9]{1,18}(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,2})?", cell):
-        raise BadValueError("must be a number, with a point and not a comma for the fraction")
+        raise BadValueError(f"must be a number{_not(cell)}, with a point and not a comma for the fraction")
     return float(cell)
 
 
 def _boolean(cell: str) -> bool:
     value = {"true": True, "1": True, "false": False, "0": False}.get(cell.lower())
     if value is None:
-        raise BadValueError("must be true or false")
+        raise BadValueError(f"must be true or false{_not(cell)}")
     return value
 
 

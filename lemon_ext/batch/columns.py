@@ -130,7 +130,8 @@ def _faults(columns: Columns, names: tuple[str, ...], found: Mapping[str, Role])
         yield "there are two columns for the id; say which with --id-column"
     for option, name in (("--prompt-column", columns.prompt), ("--id-column", columns.id)):
         if name is not None and _named(name, names) is None:
-            listed = ", ".join(repr(one) for one in names if plain(one))
+            told = [repr(one) for one in names if plain(one)]
+            listed = ", ".join([*told, *(["..."] if told and len(told) < len(names) else [])])
             yield f"there is no column {name!r}, which {option} asks for{f'; there are {listed}' if listed else ''}"
     for name, role in found.items():
         if role != Role() or name in columns.carry or known().get(name.strip().lower()) == PROMPT:
@@ -147,8 +148,13 @@ def _faults(columns: Columns, names: tuple[str, ...], found: Mapping[str, Role])
 _NO_PROMPT: Final = "there is no column 'prompt'"
 
 
-def no_prompt() -> str:
+def no_prompt(*, sheet: bool = False) -> str:
     """Say that nothing looks like a prompt."""
+    if sheet:
+        return (
+            f"{_NO_PROMPT}; the first row that holds anything names the columns. Take away what stands above them, a "
+            "title for example, or say which column it is with --prompt-column"
+        )
     return f"{_NO_PROMPT}; the first line names the columns. For one prompt a line: --format txt"
 
 

@@ -53,6 +53,7 @@ _TABLE: Final = (
 )  # fmt: skip
 _STATUSES: Final = {
     "saved": "Saved",
+    "unsent": "Not sent",
     "waiting": "Waiting",
     "unfetched": "Not fetched",
     "uncertain": "Uncertain",

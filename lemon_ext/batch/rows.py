@@ -237,7 +237,8 @@ def _table(records: Callable[[Source], Iterator[Record]]) -> Callable[[Source], 
                 header = _header(source, number, cells[:size])
             elif size > len(header):
                 what = f"has {size} cells, the header has {len(header)}"
-                source.fault(number, f"{what}; put quotes around a cell that holds the separator")
+                advice = "name every column" if source.is_sheet else "put quotes around a cell that holds the separator"
+                source.fault(number, f"{what}; {advice}")
             else:
                 yield from _table_row(source, number, header, cells)
 
@@ -254,7 +255,7 @@ def _header(source: Source, number: int, cells: Sequence[Any]) -> list[tuple[str
     faults = list(roles.faults)
     faults += [f"the column {name!r} is there twice" for name in twice(named) if plain(name)]
     if not any(role.parameter == PROMPT for role in roles.of.values()) and not faults:
-        faults.append(no_prompt())
+        faults.append(no_prompt(sheet=source.is_sheet))
     for fault in faults:
         source.fault(number, fault)
     if faults:
@@ -273,7 +274,8 @@ def _table_row(source: Source, number: int, header: Sequence[tuple[str, Role]], 
         if role is _LEFT_OUT or (is_empty(cell) and not role.is_id):
             continue
         if role is _NAMELESS:
-            faults.append("a cell stands in a column without a name; name it in the first line")
+            first = "row" if source.is_sheet else "line"
+            faults.append(f"a cell stands in a column without a name; name it in the first {first}")
             continue
         try:
             if role.is_id:

@@ -90,6 +90,8 @@ class Source:
     ) -> None:
         self.name, self.columns, self.sheet, self.comments = name, columns, sheet, comments
         self.faults: list[Fault] = []
+        #: Whether it has rows and columns of its own, so that no advice about text helps.
+        self.is_sheet = False
         self._file: Any = file if hasattr(file, "peek") else io.BufferedReader(file)
         self._lines = self._read()
         self._held: deque[Line] = deque()

@@ -143,6 +143,7 @@ def sheet_records(source: Source) -> Iterator[Record]:
         import python_calamine as calamine
     except ImportError:
         raise source.refuse("is a spreadsheet. Install what reads it: pip install 'lemon-ext[tables]'") from None
+    source.is_sheet = True
     file = source.seekable()
     if file.read(4) == b"\xd0\xcf\x11\xe0":
         raise source.refuse("is encrypted, or of an old Excel. Save it as .xlsx, without a password")
@@ -232,6 +233,7 @@ def parquet_records(source: Source) -> Iterator[Record]:
         from pyarrow.parquet import ParquetFile
     except ImportError:
         raise source.refuse("is a Parquet file. Install what reads it: pip install 'lemon-ext[parquet]'") from None
+    source.is_sheet = True
     try:
         file = ParquetFile(source.seekable())
         yield 0, list(file.schema_arrow.names)

@@ -147,6 +147,8 @@ def _error(wrong: Sequence[tuple[int, int | None, Violation]]) -> CapabilityErro
         found[0][1] if len(found) == 1 else grouped(((n, text) for n, _ in found), "line" if of_file else "row")[0]
         for text, found in told.items()
     ]
+    if len(lines) == 1:
+        return CapabilityError(f"Nothing was sent. {lines[0]}.", violations=violations)
     return CapabilityError(listed(f"Nothing was sent. {len(wrong):,} things are wrong:", lines), violations=violations)
 
 
@@ -211,5 +213,6 @@ class Ids:
             key = hash(unicodedata.normalize("NFC", text).casefold())
             if (before := self._rows.setdefault(key, row)) != row:
                 raise ValueError(
-                    f"{what} of row {before}, too; every row needs its own. To carry ids along: --carry id"
+                    f"{what} of row {before}, too; every row needs its own. To carry the column of the ids along: "
+                    "--carry, with its name"
                 )
