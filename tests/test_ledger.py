@@ -304,6 +304,13 @@ def test_an_edit_is_written_down_too(emulator, path, tmp_path):  # noqa: F811
     assert lines(path) == [("saved", None, "dall-e-2", "with a hat")]
 
 
+def test_a_variation_has_no_prompt_and_its_line_says_so(emulator, path, tmp_path):  # noqa: F811
+    (tmp_path / "cat.png").write_bytes(PNG)
+    assert lemon("vary", "--image", "cat.png", "-m", "dall-e-2").exit_code == 0
+    assert lemon("tasks").stdout.endswith("  (no prompt)\n")
+    assert json.loads(lemon("tasks", "--json").stdout)["prompt"] is None
+
+
 def test_a_task_that_is_cancelled_is_written_down_as_ended(emulator, path):  # noqa: F811
     emulator.task_seconds = 60
     task_id = lemon("generate", "x", "-m", "flux-pro", "--no-wait").stdout.strip()
