@@ -191,7 +191,7 @@ def test_refused_rows_are_sent_again_only_when_told_to(rows, emulator):
 
 UNKNOWN = (
     "The API does not know the tasks of 1 paid row. It may with another key, or at another address: "
-    "lemon resume -- out To give them up: lemon resume --drop-unknown -- out"
+    "lemon resume -- out\nlemon: To give them up: lemon resume --drop-unknown -- out"
 )
 
 

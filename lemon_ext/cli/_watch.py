@@ -195,8 +195,9 @@ def advise(progress: Progress, resume: Callable[..., str]) -> None:
     if progress.unknown:
         screen.note(
             f"The API does not know the tasks of {count(progress.unknown, 'paid row')}. It may with another key, or at "
-            f"another address: {resume()} To give them up: {resume('--drop-unknown')}"
+            f"another address: {resume()}"
         )
+        screen.note(f"To give them up: {resume('--drop-unknown')}")
     if progress.uncertain:
         screen.note(
             f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. With a "

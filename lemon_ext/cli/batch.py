@@ -58,8 +58,8 @@ _RESENDS: Final = ("resend_refused", "resend_uncertain", "resend_failed")
 #: What `lemon resume` keeps to without the folder of a batch.
 _CALL_OPTIONS: Final = ("deadline", "poll_interval", "base_url", "allow_private_images", "prompt_metadata")
 _CODES: Final = (
-    "Exit codes: 0 all rows saved, 2 nothing was sent, 6 a row may be billed (lemon reconcile DIR), 7 the same "
-    "command goes on, 8 ended with failed or refused rows, or at a limit, 130 interrupted.\n\n"
+    "Exit codes: 0 all rows saved, 2 nothing was sent, 3 the key was refused, 6 a row may be billed (lemon reconcile "
+    "DIR), 7 the same command goes on, 8 ended with failed or refused rows, or at a limit, 130 interrupted.\n\n"
     "All of them: lemon docs command-line"
 )
 
