@@ -22,6 +22,8 @@ class RateLimit:
 
     #: Whether a request may leave after the wait that `acquire` returns; else it is to be asked again then.
     promises: ClassVar[bool] = True
+    #: Which part of a limit that others share is ours.
+    share: float = 1.0
 
     def __init__(self, per_minute: float | None = 1000.0) -> None:
         self.per_minute = per_minute

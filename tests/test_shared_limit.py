@@ -119,7 +119,7 @@ def test_a_share_is_what_others_leave():
     assert [one.acquire(now) for _ in range(2)] == [0.0, 0.0]
     assert one.acquire(now) == pytest.approx(0.5)
     two.take(ledger.take_block(now, *two.question(now)), now, now)
-    assert two.per_minute == 30
+    assert (two.per_minute, two.share) == (30, 0.5)
     assert two.opens(now) == now
     assert two.opens(now + VALID) == now + VALID
     assert two.acquire(now + VALID) > 0  # too old

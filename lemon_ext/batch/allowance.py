@@ -143,8 +143,9 @@ class Allowance(RateLimit):
                 self._told = self._held = now + block.held
             wait = min(max(block.opens, SHORTEST_WAIT), LONGEST_WAIT)
             self._ask_at = now + (wait if block.requests < self._wanted else 0.0)  # a smaller one is all there is
-            self.per_minute = self._whole / block.workers
-            self._spare = block.spare / block.workers
+            self.share = 1.0 / block.workers
+            self.per_minute = self._whole * self.share
+            self._spare = block.spare * self.share
 
     def _has_some(self, now: float) -> bool:
         return self._left > 0 and now < self._valid

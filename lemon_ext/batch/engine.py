@@ -292,7 +292,7 @@ class Engine:
             await self._look_around(_clock.monotonic())
             await self._read_ahead(_clock.monotonic())
             now = _clock.monotonic()
-            self._schedule.backlog = self.counts.get("unsent", 0)
+            self._schedule.backlog = math.ceil(self.counts.get("unsent", 0) * self._rate_limit.share)
             crowded = self._running["save"] >= SAVES_WAITING
             polling = self._reach.is_open and self._running["poll"] < POLLS and not self._leaving and not crowded
             at_once = 1 if self._reach.is_wary else self._options.concurrency
