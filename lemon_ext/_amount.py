@@ -19,6 +19,11 @@ def amount(value: object) -> Decimal | None:
     return exact if isinstance(exponent, int) and abs(exponent) <= 12 and 0 <= exact < 10**9 else None
 
 
+def as_json(exact: Decimal | None) -> str | None:
+    """Return an amount as it stands in JSON and in a journal."""
+    return None if exact is None else f"{exact:f}"
+
+
 def dollars(exact: Decimal) -> str:
     """Return an amount as people write it, with all that is behind the point."""
     return f"${exact:,.2f}" if exact == exact.quantize(_CENT) else f"${exact.normalize():,f}"

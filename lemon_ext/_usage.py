@@ -18,7 +18,7 @@ from lemon_client.usage_table import USAGE, Paths
 from ._amount import amount
 from ._api import Record, Session, ask, get_api_key_usage, list_api_keys
 from ._flow import Flow
-from ._response import value_of
+from ._response import text_of, value_of
 from ._retry import Deadline
 from .errors import AuthenticationError, ConfigurationError, PermissionDeniedError
 
@@ -123,8 +123,8 @@ def api_keys(session: Session, deadline: Deadline) -> Flow[list[ApiKeyInfo]]:
         page = yield from _asked(session, list_api_keys(_query(number)), deadline)
         entries = _entries(page, USAGE.key.entries)
         for entry in entries:
-            if name := _text(value_of(entry, USAGE.key.id)):
-                shown, people = (_text(value_of(entry, paths)) for paths in (USAGE.key.shown, USAGE.key.name))
+            if name := text_of(value_of(entry, USAGE.key.id)):
+                shown, people = (text_of(value_of(entry, paths)) for paths in (USAGE.key.shown, USAGE.key.name))
                 found[name] = ApiKeyInfo(name, shown, people, entry)
         number, last = number + 1, _last(page, number, len(entries))
     return list(found.values())
@@ -206,7 +206,7 @@ def _charge(entry: Mapping[str, Any], same: dict[Any, Any]) -> Charge:
     """Read a record. What many records have in common, such as the model and the amount, is held once."""
 
     def told(paths: Paths) -> str | None:
-        text = _text(value_of(entry, paths))
+        text = text_of(value_of(entry, paths))
         return None if text is None else str(same.setdefault(text, text))
 
     record = USAGE.record
@@ -214,7 +214,7 @@ def _charge(entry: Mapping[str, Any], same: dict[Any, Any]) -> Charge:
     cost = amount(value_of(entry, record.cost))
     currency = told(record.currency)
     return Charge(
-        _text(value_of(entry, record.request_id)), _text(value_of(entry, record.billing_id)),
+        text_of(value_of(entry, record.request_id)), text_of(value_of(entry, record.billing_id)),
         same.setdefault(models, models), _moment(value_of(entry, record.at)), same.setdefault((cost,), cost),
         None if currency is None or currency.strip().upper() == _USD else currency, told(record.scene),
     )  # fmt: skip
@@ -240,10 +240,6 @@ def _moment(value: object) -> float | None:
     except ValueError:
         return None
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
-
-
-def _text(value: object) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
 
 
 def _ends(shown: str) -> tuple[str, str]:

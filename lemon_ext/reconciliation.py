@@ -16,7 +16,7 @@ from typing import Any, Final, Protocol
 from attrs import define, field, frozen
 
 from . import _clock
-from ._amount import dollars
+from ._amount import as_json, dollars
 from ._core import Core
 from ._flow import Flow, Work
 from ._key import ApiKey
@@ -116,11 +116,16 @@ class Reconciliation:
             "possible": [_charge(one) for one in self.possible],
             "strange": [_charge(one) for one in self.strange],
             "odd": [
-                {"row": one.key, "cost": _text(one.usd), "published": _text(one.price), "billing_id": one.billing_id}
+                {
+                    "row": one.key,
+                    "cost": as_json(one.usd),
+                    "published": as_json(one.price),
+                    "billing_id": one.billing_id,
+                }
                 for one in self.odd
             ],
             "charges": self.matched.charges,
-            "usd": _text(self.usd),
+            "usd": as_json(self.usd),
             "currencies": sorted(self.matched.currencies),
             "ask_again_at": self.matched.ready,
             "released": self.released,
@@ -135,7 +140,7 @@ class Reconciliation:
             "submitted_at": sent.at,
             "verdict": one.verdict.value,
             "why": one.why.value,
-            "cost": _text(one.usd),
+            "cost": as_json(one.usd),
             **_ids(one),
         }
 
@@ -145,6 +150,7 @@ def reconcile(
     *,
     client: Lemon | None = None,
     ledger: Ledger | None = None,
+    journal: str | None = None,
     api_key: str | None = None,
     key_id: str | None = None,
     alone: bool = False,
@@ -155,6 +161,7 @@ def reconcile(
 ) -> Reconciliation:
     """Tell what became of the rows of a batch whose answers were lost; without ``folder``, of the ledger's calls. Free.
 
+    ``journal``: the address of the batch's journal in a database, where the folder does not know it (docs/scale.md).
     ``client``: one whose key is a management token (None makes one of LEMONDATA_MANAGEMENT_TOKEN); it has to lead where
     the requests were sent. The key that sent them is the one of the account that ``api_key`` (None:
     LEMONDATA_API_KEY) can be the whole of, or ``key_id``. ``ledger``: whose calls, None: the user's own; for a batch
@@ -168,7 +175,7 @@ def reconcile(
     own = _client(Lemon) if client is None else client
     try:
         asked = _Asked(api_key, key_id, alone, settle, clock_tolerance, deadline)
-        flow = _reconciled(own._core, _book(folder, ledger, own._core), asked, apply)
+        flow = _reconciled(own._core, _book(folder, journal, ledger, own._core), asked, apply)
         return own._core.run(flow)
     finally:
         if client is None:
@@ -180,6 +187,7 @@ async def areconcile(
     *,
     client: AsyncLemon | None = None,
     ledger: Ledger | None = None,
+    journal: str | None = None,
     api_key: str | None = None,
     key_id: str | None = None,
     alone: bool = False,
@@ -192,7 +200,7 @@ async def areconcile(
     own = _client(AsyncLemon) if client is None else client
     try:
         asked = _Asked(api_key, key_id, alone, settle, clock_tolerance, deadline)
-        flow = _reconciled(own._core, _book(folder, ledger, own._core), asked, apply)
+        flow = _reconciled(own._core, _book(folder, journal, ledger, own._core), asked, apply)
         return await own._core.arun(flow)
     finally:
         if client is None:
@@ -270,10 +278,10 @@ def _the_key(keys: Sequence[Any], given: str | None, marks: set[str], base_url: 
 # ---- the books ----
 
 
-def _book(folder: str | os.PathLike[str] | None, ledger: Ledger | None, core: Core) -> Book:
-    if folder is None:
+def _book(folder: str | os.PathLike[str] | None, journal: str | None, ledger: Ledger | None, core: Core) -> Book:
+    if folder is None and journal is None:
         return _Calls(Ledger() if ledger is None else ledger, core.session.base_url)
-    return _Batch(Path(folder), ledger)
+    return _Batch(Path("." if folder is None else folder), journal, ledger)
 
 
 @define
@@ -281,6 +289,7 @@ class _Batch:
     """The journal of a batch."""
 
     folder: Path
+    address: str | None
     ledger: Ledger | None
     addresses: set[str] = field(factory=set)
     keys: set[str] = field(factory=set)
@@ -294,7 +303,7 @@ class _Batch:
                 warn(f"What single requests were charged is not known: {exc}")
                 ids = []
             self.owned = frozenset(one for one in ids if one is not None)
-        with read_journal(self.folder) as journal:
+        with read_journal(self.folder, self.address) as journal:
             where = (journal.meta(name) for name in ("base_url", journals.ELSEWHERE))
             self.addresses = {address for address in where if address is not None}
             self.keys = set((journal.meta(journals.KEYS) or "").split())
@@ -305,7 +314,7 @@ class _Batch:
     def apply(self, lost: dict[int, Sent], matched: Matched, *, release: bool) -> tuple[int, int]:
         if not matched.bills and not matched.of(Verdict.BILLED) and not (release and matched.of(Verdict.NOT_BILLED)):
             return 0, 0
-        with open_journal(self.folder, None, create=False)[0] as journal:
+        with open_journal(self.folder, self.address, create=False)[0] as journal:
             releases = list(_releases(journal, lost, matched)) if release else []
             changed = journal.commit([*releases, *_marks(journal, lost, matched)])
             try:
@@ -338,9 +347,9 @@ def _releases(journal: Journal, lost: dict[int, Sent], matched: Matched) -> Iter
 
 def _marks(journal: Journal, lost: dict[int, Sent], matched: Matched) -> Iterator[Statement]:
     for one in matched.of(Verdict.BILLED):
-        yield journal.settle(one.key, lost[one.key].at, _said(one), cost=_text(one.usd), **_ids(one))
+        yield journal.settle(one.key, lost[one.key].at, _said(one), cost=as_json(one.usd), **_ids(one))
     for bill in matched.bills:
-        yield journals.costs(bill.key, bill.at, _text(bill.usd), bill.billing_id)
+        yield journals.costs(bill.key, bill.at, as_json(bill.usd), bill.billing_id)
 
 
 @define
@@ -401,12 +410,8 @@ def _charge(one: Charge) -> dict[str, Any]:
     return {
         "at": one.at,
         "model": next(iter(one.models), None),
-        "cost": _text(one.cost),
+        "cost": as_json(one.cost),
         "currency": one.currency or "USD",
         "request_id": one.request_id,
         "billing_id": one.billing_id,
     }
-
-
-def _text(exact: Decimal | None) -> str | None:
-    return None if exact is None else f"{exact:f}"

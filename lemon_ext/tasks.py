@@ -16,7 +16,7 @@ from typing import Any, Final, TypeVar
 
 from attrs import define, field
 
-from ._amount import amount
+from ._amount import amount, as_json
 from ._api import (
     Accepted,
     Answer,
@@ -117,7 +117,7 @@ class Task:
         them out: save them first. A request that was answered at once with such pictures cannot be resumed from that.
         """
         known = {name: getattr(self, name) for name in _FIELDS}
-        known["cost"] = None if self.cost is None else str(self.cost)
+        known["cost"] = as_json(self.cost)
         if self.done and self._answer is not None:
             left = [without_pictures(dict(image)).get("url") for image in self._answer.images]
             if pictures:

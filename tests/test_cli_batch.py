@@ -119,6 +119,19 @@ def test_a_key_is_asked_for_only_where_there_is_work_for_it(rows, emulator, monk
     assert Path("out/results.jsonl").exists() == (code == 0)
 
 
+def test_a_plan_does_not_take_paid_rows_of_a_database_for_unsent(rows, emulator):
+    file = rows("a", name="rows.txt")
+    told = lemon("batch", file, "--dry-run", "--journal", "postgresql://db/lemon")
+    assert (told.exit_code, "--dry-run does not look into a journal in a database" in told.stderr) == (2, True)
+    Path("out").mkdir()
+    Path("out/journal.json").write_text(json.dumps({"batch_id": "x", "address": "postgresql://db/lemon?batch=shop"}))
+    told = lemon("batch", file, "--dry-run", "-o", "out")
+    assert (told.exit_code, "`lemon status out` counts what is left" in told.stderr) == (2, True)
+    told = lemon("reconcile", "--journal", "postgresql://db/lemon")
+    assert (told.exit_code, "--journal goes with the folder of a batch" in told.stderr) == (2, True)
+    assert emulator.requests == []
+
+
 def test_another_input_for_the_same_folder_is_refused(rows, emulator):
     lemon("batch", rows("a", name="rows.txt"), "-o", "out")
     result = lemon("batch", rows("b", name="rows.txt"), "-o", "out")
@@ -160,7 +173,10 @@ def test_what_went_wrong_is_told_by_row_and_summed_up(rows, emulator):
     assert any(text.startswith("lemon: Row 2 failed: The task img_") for text in told)
     assert any(text.startswith("lemon: Row 3 is uncertain: The request was sent and its answer was") for text in told)
     assert told[-3] == "lemon: 1 of 3 rows saved (1 image), 1 failed, 1 uncertain."
-    assert told[-2].startswith("lemon: 1 may be billed, because the answers were lost. Look at your account. ")
+    assert told[-2].startswith(
+        "lemon: 1 may be billed, because the answers were lost. Look at your account. "
+        "With a management token, `lemon reconcile -- out` does that. To send them again: "
+    )
     assert told[-2].endswith(" To send them again: lemon resume --resend-uncertain -- out")
     assert told[-1] == (
         "lemon: 1 failed. A failed task may have been billed. To send them again all the same: "

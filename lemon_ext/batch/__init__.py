@@ -23,7 +23,7 @@ from attrs import define, evolve, field, frozen
 from lemon_client.model_table import PARAMETERS
 
 from lemon_ext import _clock
-from lemon_ext._amount import amount
+from lemon_ext._amount import amount, as_json
 from lemon_ext._core import Core, Validation
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._flow import Flow, Send, arun
@@ -126,6 +126,11 @@ def plan_batch(
     models: dict[str, int] = {}
     cost = Estimate()
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
+    if folder is not None and found(Path(folder), None) is not None:
+        raise ConfigurationError(
+            f"The journal of {folder} is in a database, and a plan does not look there. `lemon status {folder}` counts "
+            "what is left; without the folder, the rows alone are checked. Nothing was sent."
+        )
     with ExitStack() as closing:
         left: Iterator[Any] = checked(requests, checks, validation)
         if folder is not None and (journal := copied_journal(Path(folder))) is not None:
@@ -544,7 +549,7 @@ class _Batch:
         self.also = _forms(self.also, journal)
         now = LastRun.of(
             max_images=self.options.max_images,
-            budget=None if budget is None else f"{budget.limit:f}",
+            budget=None if budget is None else as_json(budget.limit),
             allow_unknown_price=budget is not None and budget.allow_unknown,
             requests_per_minute=self.client._core.session.rate_limit.per_minute,
             concurrency=self.options.concurrency,

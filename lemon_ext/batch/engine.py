@@ -23,7 +23,7 @@ from anyio.to_thread import run_sync
 from attrs import define, evolve, field, frozen
 
 from lemon_ext import _clock
-from lemon_ext._amount import amount
+from lemon_ext._amount import amount, as_json
 from lemon_ext._api import (
     Accepted,
     Answer,
@@ -918,4 +918,4 @@ def _billed(task: Task) -> dict[str, Any]:
 
 
 def _cells(known: Bill) -> dict[str, Any]:
-    return {**known._asdict(), "cost": None if known.cost is None else str(known.cost)}
+    return {**known._asdict(), "cost": as_json(known.cost)}

@@ -24,7 +24,7 @@ from urllib.parse import quote
 
 from attrs import define, field
 
-from lemon_ext._amount import amount
+from lemon_ext._amount import amount, as_json
 from lemon_ext._files import write_whole
 from lemon_ext.capabilities import asked
 from lemon_ext.errors import JournalError
@@ -67,7 +67,10 @@ _ADVICE: Final = {
     "accepted": ("Accepted, not fetched yet. To go on:", "{resume}"),
     "unfetched": ("It is made and paid. To fetch it:", "{resume}"),
     "unknown": ("It is paid, and the API does not know its task. To give it up:", "{resume} --drop-unknown"),
-    "uncertain": ("Look at your account before you send it again:", "{resume} --resend-uncertain"),
+    "uncertain": (
+        "Ask lemon reconcile, or look at your account, before you send it again:",
+        "{resume} --resend-uncertain",
+    ),
     "billed": ("It is billed, and its answer was lost. Another try is billed, too:", "{resume} --resend-uncertain"),
     "failed": ("It may have been billed all the same. For another try:", "{resume} --resend-failed"),
     "refused": (
@@ -217,7 +220,7 @@ class _Sums:
         shape = min(max(median_low(self._shapes), TALLEST), WIDEST) if self._shapes else 1.0
         return {
             "damaged": self.damaged,
-            "spent": f"{self._spent:f}" if self._billed else None,
+            "spent": as_json(self._spent) if self._billed else None,
             "billed": self._billed,
             "shape": round(shape, 4),
             "carried": {name: carried_name(name, {*_TABLE, *self._params}) for name in sorted(self._carried)},

@@ -848,7 +848,7 @@ _LOST_WITH_IT: Final = dumps(
     {
         "type": "SubmissionUncertainError",
         "message": "The process ended while this request was in flight. It may have been accepted and billed: ask "
-        "`lemon reconcile`, or look at your account, then send it again with --resend-uncertain.",
+        "`lemon reconcile DIR`, or look at your account, then send it again with --resend-uncertain.",
         "code": None,
         "status_code": None,
     }

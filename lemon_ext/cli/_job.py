@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from attrs import define, field
 
+from lemon_ext._amount import as_json
+
 if TYPE_CHECKING:
     import anyio
 
@@ -67,8 +69,7 @@ class Job:
         task = self.task
         if task is None:
             return dict.fromkeys(("request_id", "billing_id", "cost"))
-        cost = None if task.cost is None else str(task.cost)
-        return {"request_id": task.request_id, "billing_id": task.billing_id, "cost": cost}
+        return {"request_id": task.request_id, "billing_id": task.billing_id, "cost": as_json(task.cost)}
 
     def saved(self) -> dict[str, Any]:
         """Return the JSON of images that are saved, though the job failed."""

@@ -41,6 +41,12 @@ prompt_metadata_option = click.option(
 emulator_option = click.option(
     "--emulator", is_flag=True, help="Use an emulator inside this command: no key, no network, no charges."
 )
+journal_address_option = click.option(
+    "--journal",
+    metavar="ADDRESS",
+    help="Where the journal is, if it is in PostgreSQL and DIR does not know it: "
+    "postgresql://USER@HOST/DATABASE?batch=NAME.",
+)
 journal_option = click.option(
     "--journal",
     metavar="ADDRESS",

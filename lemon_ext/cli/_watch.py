@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from lemon_ext._duration import roughly
 from lemon_ext._words import count
 
-from ._errors import DONE, ENDED, PARTLY, REJECTED, UNCERTAIN, Failure, explain, one_line
+from ._errors import DONE, ENDED, PARTLY, REJECTED, UNCERTAIN, Failure, command, explain, one_line
 from ._screen import screen
 from ._words import line, stopping, summary, unreachable
 
@@ -155,7 +155,7 @@ class Watch:
         screen.error(f"{lead}{summary(progress)}", self.resume() if goes_on else None)
         if limited and progress.unsent:
             tell_limit(progress, batch_needs(self.folder, journal=self.journal), self.resume)
-        advise(progress, self.resume)
+        advise(progress, self.folder, self.resume)
         if failure is not None and (progress.open or progress.uncertain):
             return failure.exit_code
         if goes_on and self.progress is not None and self.progress.rejected:
@@ -190,7 +190,7 @@ def _is_unsent(outcome: Mapping[str, Any]) -> bool:
     return outcome["status"] == "waiting" and outcome["task_id"] is None
 
 
-def advise(progress: Progress, resume: Callable[..., str]) -> None:
+def advise(progress: Progress, folder: Path | str, resume: Callable[..., str]) -> None:
     """Say how rows that have ended can be sent again, and what that may cost."""
     if progress.unknown:
         screen.note(
@@ -201,7 +201,8 @@ def advise(progress: Progress, resume: Callable[..., str]) -> None:
     if progress.uncertain:
         screen.note(
             f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. With a "
-            f"management token, `lemon reconcile` does that. To send them again: {resume('--resend-uncertain')}"
+            f"management token, `{command('reconcile', (), [str(folder)])}` does that. To send them again: "
+            f"{resume('--resend-uncertain')}"
         )
     if progress.refused:
         screen.note(

@@ -380,7 +380,7 @@ def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
         screen.next(following)
     if progress.limited:
         tell_limit(progress, batch_needs(folder), resume)
-    advise(progress, resume)
+    advise(progress, folder, resume)
     return 0
 
 
@@ -416,6 +416,11 @@ def _plan(
 
     from . import _prices
 
+    if options["journal"] is not None:
+        raise click.UsageError(
+            "--dry-run does not look into a journal in a database: `lemon status ADDRESS` counts what is left. Without "
+            "--journal it checks the rows."
+        )
     budget = Budget.of(options["budget"], options["allow_unknown_price"])
     plan = plan_batch(rows, folder=output, **settings, **{name: options[name] for name in _RESENDS})
     if budget is not None:

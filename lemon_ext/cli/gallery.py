@@ -6,14 +6,14 @@ from pathlib import Path
 
 import click
 
-from ._options import journal_option, open_option
+from ._options import journal_address_option, open_option
 from ._screen import screen
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
 @click.option("--title", metavar="TEXT", help="A title in the place of the folder's name. It is kept.")
-@journal_option
+@journal_address_option
 @open_option
 def gallery(folder: Path, title: str | None, journal: str | None, opened: bool) -> int:
     """Write the gallery page of a batch, DIR/index.html, and print its path.

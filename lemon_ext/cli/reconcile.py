@@ -4,12 +4,23 @@ from __future__ import annotations
 
 import os
 import sys
+from decimal import Decimal
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from ._options import base_url_option, deadline_option, debug_option, json_option, user_ledger
+from lemon_ext._amount import dollars
+from lemon_ext._words import count
+
+from ._options import (
+    base_url_option,
+    deadline_option,
+    debug_option,
+    journal_address_option,
+    json_option,
+    user_ledger,
+)
 from ._screen import screen
 
 if TYPE_CHECKING:
@@ -19,7 +30,7 @@ if TYPE_CHECKING:
 
 
 @click.command(
-    epilog="Exit codes: 0 all is told, 3 refused by the API, 6 some cannot be told, 7 what was not billed is not "
+    epilog="Exit codes: 0 all is told, 3 rejected by the API, 6 some cannot be told, 7 what was not billed is not "
     "released yet. What it all rests on: lemon docs money"
 )
 @click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
@@ -50,6 +61,7 @@ if TYPE_CHECKING:
     default=600.0,
     help="By how much the clocks here and there may differ. [default: 600]",
 )
+@journal_address_option
 @deadline_option(600.0, "Seconds to wait for the records.")
 @json_option("Print JSON.")
 @base_url_option
@@ -67,6 +79,8 @@ def reconcile(folder: Path | None, apply: bool, base_url: str | None, deadline: 
     from lemon_ext.reconciliation import reconcile as reconciled
 
     ledger = user_ledger()
+    if folder is None and options["journal"] is not None:
+        raise click.UsageError("--journal goes with the folder of a batch: lemon reconcile DIR --journal ADDRESS.")
     if folder is None and ledger is None:
         raise ConfigurationError("LEMONDATA_LEDGER is off, so nothing is written down. Give the folder of a batch.")
     with Lemon(check_token(os.environ.get(VARIABLE, "")), base_url=base_url, deadline=deadline) as lemon:
@@ -115,24 +129,15 @@ def _when(at: float) -> str:
 def _tell_charges(charges: Any, which: str) -> None:
     if charges:
         known = [one.usd for one in charges if one.usd is not None]
+        total = _usd(sum(known) if len(known) == len(charges) else None)
         few: list[Charge] = list(charges[:5])
         listed = ", ".join(one.billing_id or one.request_id or "one without an id" for one in few)
         more = " and others" if len(charges) > len(few) else ""
-        screen.note(f"{_many(len(charges), 'charge')} ({_usd(sum(known))}) {which}: {listed}{more}.")
+        screen.note(f"{count(len(charges), 'charge')} ({total}) {which}: {listed}{more}.")
 
 
-def _usd(exact: Any) -> str:
-    from decimal import Decimal
-
-    from lemon_ext._amount import dollars
-
+def _usd(exact: Decimal | int | None) -> str:
     return "an unknown amount" if exact is None else dollars(Decimal(exact))
-
-
-def _many(count: int, what: str) -> str:
-    from lemon_ext._words import count as counted
-
-    return counted(count, what)
 
 
 def _agreed(found: Reconciliation) -> bool:
@@ -142,7 +147,7 @@ def _agreed(found: Reconciliation) -> bool:
     free = len(found.of(Verdict.NOT_BILLED))
     if not free or screen.as_json or not _asks():
         return False
-    return click.confirm(f"{_many(free, 'request')} not billed. May they be sent again?", err=True)
+    return click.confirm(f"{count(free, 'request')} not billed. May they be sent again?", err=True)
 
 
 def _asks() -> bool:
@@ -173,7 +178,7 @@ def _conclude(found: Reconciliation, folder: Path | None, base_url: str | None) 
         screen.json(found.to_dict())
     elif found.findings:
         screen.note(
-            f"{_many(len(found.findings), 'lost answer')}: {billed:,} billed, {free:,} not billed, {unknown:,} cannot "
+            f"{count(len(found.findings), 'lost answer')}: {billed:,} billed, {free:,} not billed, {unknown:,} cannot "
             f"be told. {found.released:,} can be sent again."
         )
     if found.released and folder is not None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from ._options import journal_option, open_option
+from ._options import journal_address_option, open_option
 from ._screen import screen
 
 
@@ -30,7 +30,7 @@ from ._screen import screen
     help="The side of the frame of each picture. [default: 256]",
 )
 @click.option("--overwrite", is_flag=True, help="Replace the file, if it is there.")
-@journal_option
+@journal_address_option
 @open_option
 def sheet(
     folder: Path,

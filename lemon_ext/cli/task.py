@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lemon_ext._amount import as_json
+
 from ._options import (
     base_url_option,
     connection,
@@ -130,7 +132,7 @@ def _tell_saved(call: Call) -> None:
                 "note": "already saved",
                 "request_id": call.request_id,
                 "billing_id": call.billing_id,
-                "cost": None if call.cost is None else str(call.cost),
+                "cost": as_json(call.cost),
             }
         )
         return

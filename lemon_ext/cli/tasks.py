@@ -6,6 +6,8 @@ from typing import TYPE_CHECKING, Any, Final
 
 import click
 
+from lemon_ext._amount import as_json
+
 from ._options import json_option, user_ledger
 from ._screen import screen
 
@@ -30,8 +32,7 @@ def tasks(number: int) -> int:
     """List the requests that were sent from here: their ids, states and costs.
 
     The latest first, each with the number that `lemon reconcile` calls it by. Single requests alone; `lemon status DIR`
-    shows a batch. `uncertain` means that the answer was
-    lost: it may be billed. See `lemon docs money`.
+    shows a batch. `uncertain` means that the answer was lost: it may be billed. See `lemon docs money`.
     """
     ledger = user_ledger()
     if ledger is None:
@@ -73,7 +74,7 @@ def _to_dict(call: Call) -> dict[str, Any]:
         "task_id": call.task_id,
         "model": call.model,
         "prompt": call.prompt,
-        "cost": None if call.cost is None else str(call.cost),
+        "cost": as_json(call.cost),
         "request_id": call.request_id,
         "billing_id": call.billing_id,
         "error": call.error,
