@@ -9,7 +9,6 @@ import math
 import os
 from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, TypeVar
-from weakref import WeakSet
 
 from attrs import define, evolve, field, frozen
 from lemon_client.model_table import DEFAULT_MODEL, PARAMETERS, SERVERS
@@ -18,6 +17,7 @@ from lemon_client.picture_table import FORMS
 from . import _flow
 from ._address import parse_base_url
 from ._api import Body, Session, request_body
+from ._fork import watch
 from ._http import AsyncHttp, Credentials, Http, check_environment, new_async_client, new_client
 from ._inputs import form, read_pictures
 from ._key import ApiKey
@@ -221,22 +221,8 @@ def _session(
         **({} if credentials.key is None else _of_key(credentials.key, credentials.base_url)),
     )
     session.deadline(deadline)
-    _sessions.add(session)
+    watch(session.rate_limit, session.schedule)
     return session, deadline, validation
-
-
-#: Their locks are made anew in a process that was forked: a thread that did not come along may hold them.
-_sessions: WeakSet[Session] = WeakSet()
-
-
-def _after_fork() -> None:
-    for session in _sessions:
-        session.rate_limit.after_fork()
-        session.schedule.after_fork()
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_after_fork)
 
 
 def with_options(core: CoreT, options: Options) -> CoreT:
@@ -261,7 +247,6 @@ def with_options(core: CoreT, options: Options) -> CoreT:
     if limit == before.rate_limit.per_minute:
         # The same connections, the same account: what is used and learned stays common.
         session = evolve(session, rate_limit=before.rate_limit, schedule=before.schedule)
-        _sessions.add(session)
     if "timeout" in options:
         credentials = evolve(credentials, timeout=_checked_timeout(options["timeout"]))
     shared = evolve(http, credentials=credentials, owned=False)

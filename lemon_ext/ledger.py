@@ -24,6 +24,7 @@ from attrs import frozen
 
 from . import _clock
 from ._amount import amount
+from ._fork import watch
 from ._response import storable
 from ._warn import warn
 from ._words import LOST
@@ -109,6 +110,11 @@ class Ledger:
         self._lock = threading.Lock()
         self._new = 0
         self._warned = False
+        watch(self)
+
+    def after_fork(self) -> None:
+        """Forget a lock that a thread of the parent process may hold for ever."""
+        self._lock = threading.Lock()
 
     def submitting(self, base_url: str, request: Mapping[str, Any], n: int, asked: Mapping[str, Any]) -> int | None:
         """Write down, on disk, that a request is about to leave. Returns its line, None if it cannot be written."""

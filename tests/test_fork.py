@@ -17,7 +17,7 @@ from tests.sockets import listening, reply, request_line
 pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no fork on this system")
 
 START = """
-import multiprocessing, os, signal, sys, threading, warnings
+import multiprocessing, os, signal, sys, tempfile, threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of a fork with threads, which is the point
 signal.alarm(20)
 import anyio
@@ -117,11 +117,12 @@ with multiprocessing.get_context("fork").Pool(3) as pool:
 
 def test_a_process_that_was_forked_while_a_thread_held_every_lock_does_not_hang():
     program = """
-lemon = Lemon("sk-x", base_url=address)
+lemon = Lemon("sk-x", base_url=address, ledger=os.path.join(tempfile.mkdtemp(), "calls.sqlite3"))
 changed = lemon.with_options(requests_per_minute=7)
 held = threading.Event()
 
 def hold():
+    lemon._core.ledger._lock.acquire()
     for core in (lemon._core, changed._core):
         core.session.rate_limit._lock.acquire()
         core.session.schedule._lock.acquire()
