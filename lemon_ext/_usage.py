@@ -1,26 +1,30 @@
 """The account's usage records: which keys there are, and what one of them was charged for. Reading them is free.
 
 Records come in pages, and more may come while pages are read. So a reading counts only if each page tells of as many
-records as came in all; else everything is read again, and what was ever seen is kept (`Usage.steady` is false then).
+records as came in all, and no record came on two pages; else everything is read again, and what was ever seen is kept
+(`Usage.steady` is false then). An answer without a list of records is an error, and never taken for "no charges".
 """
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from itertools import chain
 from typing import Any, Final, overload
 
 from attrs import field, frozen
+from lemon_client.task_table import FIELDS
 from lemon_client.usage_table import USAGE, Paths
 
 from ._amount import amount
 from ._api import Record, Session, ask, get_api_key_usage, list_api_keys
 from ._flow import Flow
-from ._response import text_of, value_of
+from ._response import sentence, text_of, value_of, words
 from ._retry import Deadline
-from .errors import AuthenticationError, ConfigurationError, PermissionDeniedError
+from .errors import AuthenticationError, ConfigurationError, PermissionDeniedError, ResponseError
 
 __all__ = ("ApiKeyInfo", "Charge", "Usage")
 
@@ -28,6 +32,8 @@ __all__ = ("ApiKeyInfo", "Charge", "Usage")
 VARIABLE: Final = "LEMONDATA_MANAGEMENT_TOKEN"
 #: How often all pages are read, where they change while they are read.
 READINGS: Final = 4
+#: Stands for how many records there are where the number of the page is not heeded: nobody can tell.
+UNHEEDED: Final = -1
 #: Pages of one list. More is no list, but a server that turns in circles.
 MOST_PAGES: Final = 100_000
 
@@ -118,7 +124,8 @@ def check_token(token: str) -> str:
 def api_keys(session: Session, deadline: Deadline) -> Flow[list[ApiKeyInfo]]:
     """Return the keys of the account."""
     found: dict[str, ApiKeyInfo] = {}
-    number, last = 1, 1
+    before: Sequence[Mapping[str, Any]] = ()
+    number, last, size = 1, 1, 0
     while number <= last:
         page = yield from _asked(session, list_api_keys(_query(number)), deadline)
         entries = _entries(page, USAGE.key.entries)
@@ -126,7 +133,9 @@ def api_keys(session: Session, deadline: Deadline) -> Flow[list[ApiKeyInfo]]:
             if name := text_of(value_of(entry, USAGE.key.id)):
                 shown, people = (text_of(value_of(entry, paths)) for paths in (USAGE.key.shown, USAGE.key.name))
                 found[name] = ApiKeyInfo(name, shown, people, entry)
-        number, last = number + 1, _last(page, number, len(entries))
+        size = max(size, len(entries))
+        number, last = number + 1, _last(page, number, entries, before, size)
+        before = entries
     return list(found.values())
 
 
@@ -134,15 +143,17 @@ def usage(
     session: Session, key_id: str, since: float | None, until: float | None, deadline: Deadline, now: float
 ) -> Flow[Usage]:
     """Return what a key was charged for between two moments, in Unix seconds; None is from the first, to the last."""
-    window = {name: moment(at) for name, at in ((USAGE.since, since), (USAGE.until, until)) if at is not None}
+    ends = ((USAGE.since, since), (USAGE.until, None if until is None else math.ceil(until)))
+    window = {name: moment(at) for name, at in ends if at is not None}
     seen: Counter[Charge] = Counter()
     before: Counter[Charge] | None = None
     for _ in range(READINGS):
-        charges, told = yield from _reading(session, key_id, window, deadline)
-        if told == {len(charges)} and not _twice(charges):
+        pages, told = yield from _reading(session, key_id, window, deadline)
+        charges, moved = list(chain.from_iterable(pages)), _twice(pages)
+        if told == {len(charges)} and not moved:
             return Usage(charges, True, now)
         these = Counter(charges)
-        if told == {None} and these == before:  # nobody says how many there are
+        if told == {None} and these == before and not moved:  # nobody says how many there are
             return Usage(charges, True, now)
         seen |= these
         before = these
@@ -151,19 +162,25 @@ def usage(
 
 def _reading(
     session: Session, key_id: str, window: Mapping[str, str], deadline: Deadline
-) -> Flow[tuple[list[Charge], set[int | None]]]:
-    """Read all pages once. Returns the records, and how many there are by what each page says."""
-    charges: list[Charge] = []
+) -> Flow[tuple[list[list[Charge]], set[int | None]]]:
+    """Read all pages once. Returns the records of each, and how many there are in all by what each page says."""
+    pages: list[list[Charge]] = []
     same: dict[Any, Any] = {}
     told: set[int | None] = set()
-    number, last = 1, 1
+    before: Sequence[Mapping[str, Any]] = ()
+    number, last, size = 1, 1, 0
     while number <= last:
         page = yield from _asked(session, get_api_key_usage(key_id, {**_query(number), **window}), deadline)
         entries = _entries(page, USAGE.entries)
-        charges += (_charge(entry, same) for entry in entries)
+        if entries and entries == before and number == last and _count(value_of(page, USAGE.last)) is None:
+            told.add(UNHEEDED)
+            break
+        pages.append([_charge(entry, same) for entry in entries])
         told.add(_count(value_of(page, USAGE.total)))
-        number, last = number + 1, _last(page, number, len(entries))
-    return charges, told
+        size = max(size, len(entries))
+        number, last = number + 1, _last(page, number, entries, before, size)
+        before = entries
+    return pages, told
 
 
 def _asked(session: Session, question: Any, deadline: Deadline) -> Flow[Record]:
@@ -181,25 +198,50 @@ def _query(number: int) -> dict[str, str]:
     return {USAGE.page: str(number), USAGE.limit: str(USAGE.most)}
 
 
-def _entries(page: Mapping[str, Any], paths: Paths) -> list[Mapping[str, Any]]:
+def _entries(page: Record, paths: Paths) -> list[Mapping[str, Any]]:
+    """Return the entries of a page. One that is nothing to read is an empty one: something is there all the same.
+
+    Raises ResponseError for an answer that is no page, because it says nothing of what there is.
+    """
     found = value_of(page, paths)
-    return [entry for entry in found if isinstance(entry, dict)] if isinstance(found, list) else []
+    if not isinstance(found, list) or value_of(page, FIELDS.error) or page.get("success") is False:
+        said = words(page.fields)
+        raise ResponseError(
+            f"HTTP {page.response.status_code}, but the answer holds no list of the account's records"
+            + (f" and says: {sentence(said)}" if said else ".")
+            + " Nothing can be told by it. Try again later; the answer is in .body.",
+            response=page.response,
+        )
+    return [entry if isinstance(entry, dict) else {} for entry in found]
 
 
-def _last(page: Mapping[str, Any], number: int, entries: int) -> int:
-    """Return the number of the last page. Where it is not told, a full page has a next one."""
+def _last(
+    page: Record, number: int, entries: Sequence[Mapping[str, Any]], before: Sequence[Mapping[str, Any]], size: int
+) -> int:
+    """Return the number of the last page.
+
+    Where it is not told, it is the first one shorter than the largest, because a server may give fewer than it is asked
+    for; and one that is the same as the one before, because then the number of the page was not heeded.
+    """
     told = _count(value_of(page, USAGE.last))
-    return min(told if told is not None else number + (entries >= USAGE.most), MOST_PAGES)
+    more = bool(entries) and len(entries) >= size and entries != before
+    return min(told if told is not None else number + more, MOST_PAGES)
 
 
 def _count(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
 
-def _twice(charges: Sequence[Charge]) -> bool:
-    """Tell whether a record came on two pages."""
-    known = sum(one.billing_id is not None for one in charges)
-    return len({one.billing_id for one in charges if one.billing_id is not None}) < known
+def _twice(pages: Sequence[Sequence[Charge]]) -> bool:
+    """Tell whether a record came twice: a billing id anywhere, and on two pages what is the same in all, or has the
+    same request id where a billing id does not tell them apart.
+    """
+    every = list(chain.from_iterable(pages))
+    billings = [one.billing_id for one in every if one.billing_id is not None]
+    if len(set(billings)) < len(billings):
+        return True
+    on = Counter(chain.from_iterable({one.request_id or one for one in page} for page in pages))
+    return any(on[one.request_id or one] > 1 for one in every if one.billing_id is None)
 
 
 def _charge(entry: Mapping[str, Any], same: dict[Any, Any]) -> Charge:

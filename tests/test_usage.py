@@ -10,8 +10,15 @@ import httpx
 import pytest
 from lemon_client import usage_table
 
-from lemon_ext import AsyncLemon, AuthenticationError, Lemon, NotFoundError, PermissionDeniedError
-from lemon_ext._usage import ApiKeyInfo
+from lemon_ext import (
+    AsyncLemon,
+    AuthenticationError,
+    Lemon,
+    NotFoundError,
+    PermissionDeniedError,
+    ResponseError,
+)
+from lemon_ext._usage import ApiKeyInfo, Charge
 from lemon_ext.emulator import KEY, TOKEN, Emulator, Request
 from tests.edits import edit, findings
 from tests.play import Clock
@@ -273,11 +280,90 @@ def test_a_record_is_read_as_far_as_it_can_be(colour):
         "no record",
     ]
     client = colour.client(lambda request: httpx.Response(200, json={"items": odd}), api_key=TOKEN)
-    first, second, third = colour.call(client.usage, "key_1")
+    first, fourth, second, third = colour.call(client.usage, "key_1")  # equal ones together
     assert (first.request_id, first.models, first.at, first.cost, first.currency) == (None, (), None, None, None)
     assert first.for_images
     assert (second.models, second.at, second.cost) == (("m",), 1767225600.0, Decimal("0.1"))
     assert third.at == 1767225600.0
+    assert fourth == Charge(None, None, (), None, None)  # it may be anything
+
+
+def pages(colour, answer):
+    """A client of an account whose records are ``answer(page, query)``."""
+    return colour.client(
+        lambda request: httpx.Response(200, json=answer(int(request.url.params["page"]), request.url.params)),
+        api_key=TOKEN,
+    )
+
+
+def record(number, **more):
+    return {"request_id": f"req_{number}", "billing_transaction_id": f"txn_{number}", "created_at": 1767225600, **more}
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {}, {"items": None}, {"items": {}}, {"data": {"items": [record(1)]}},
+        {"records": [record(1)], "pagination": {"total": 1}},
+        {"error": {"message": "internal"}}, {"error": {"message": "internal"}, "items": []},
+        {"success": False, "message": "backend busy"}, {"success": False, "items": []},
+    ],
+)  # fmt: skip
+def test_an_answer_without_a_list_of_records_is_an_error_and_not_no_charges(colour, body):
+    for method in ("usage", "api_keys"):
+        client = colour.client(lambda request: httpx.Response(200, json=body), api_key=TOKEN)
+        with pytest.raises(ResponseError, match="HTTP 200, but the answer holds no list of the account's records"):
+            colour.call(getattr(client, method), *(["key_1"] if method == "usage" else []))
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        {},
+        {"billing_transaction_id": None},
+        {"request_id": None},
+        {"request_id": None, "billing_transaction_id": None},
+    ],
+)
+def test_a_record_on_two_pages_means_that_the_pages_moved(colour, more):
+    """Record 99 slid to the second page, and that of another one from there to the first, behind the reader's back."""
+
+    def answer(page, _):
+        listed = [record(one, cost=one, **more) for one in range(110)]
+        return {
+            "items": listed[:100] if page == 1 else listed[99:],
+            "pagination": {"total": 111, "totalPages": 2},
+        }
+
+    assert colour.call(pages(colour, answer).usage, "key_1").steady is False
+
+
+def test_several_charges_of_one_request_are_no_moved_pages(colour):
+    def answer(page, _):
+        return {"items": [record(page, request_id="req_1")], "pagination": {"total": 2, "totalPages": 2}}
+
+    assert colour.call(pages(colour, answer).usage, "key_1").steady
+
+
+@pytest.mark.parametrize("size", [50, 100])
+def test_a_server_that_gives_fewer_records_a_page_than_asked_for_is_read_to_the_end(colour, size):
+    listed = [record(one) for one in range(2 * size)]
+    client = pages(colour, lambda page, _: {"items": listed[(page - 1) * size : page * size]})
+    found = colour.call(client.usage, "key_1")
+    assert (found.steady, len(found)) == (True, 2 * size)
+
+
+def test_a_server_that_heeds_no_page_number_and_tells_no_total_is_not_believed(colour):
+    found = colour.call(pages(colour, lambda *_: {"items": [record(1), record(2)]}).usage, "key_1")
+    assert (found.steady, len(found)) == (False, 2)
+
+
+def test_the_end_of_a_time_is_rounded_up_and_its_begin_down(colour):
+    asked = []
+    client = pages(colour, lambda _, query: asked.append((query["startDate"], query["endDate"])) or {"items": []})
+    moments = [datetime.fromtimestamp(1767225600.5, UTC), datetime.fromtimestamp(1767225610.5, UTC)]
+    colour.call(client.usage, "key_1", since=moments[0], until=moments[1])
+    assert set(asked) == {("2026-01-01T00:00:00Z", "2026-01-01T00:00:11Z")}
 
 
 @pytest.mark.parametrize(
