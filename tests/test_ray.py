@@ -66,13 +66,30 @@ def program(emulator, temp, **options):
     return start(emulator, START.format(temp=temp) + BODY.format(**options))
 
 
+@pytest.fixture(autouse=True)
+def _ended():
+    """No program of a test outlives it, nor do the actors that it has started."""
+    yield
+    while started:
+        process = started.pop()
+        if process.poll() is None:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+
+
+#: What this test has started.
+started = []
+
+
 def start(emulator, code):
     """Start a program in a group of its own, with the actors that it starts."""
-    return subprocess.Popen(
+    process = subprocess.Popen(
         [sys.executable, "-W", "ignore", "-c", textwrap.dedent(code)],
         env={**os.environ, "LEMONDATA_API_KEY": KEY, "LEMONDATA_BASE_URL": emulator.url},
         stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, cwd=ROOT, start_new_session=True,
     )  # fmt: skip
+    started.append(process)
+    return process
 
 
 def end(process, within=240):
