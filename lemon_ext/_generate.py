@@ -12,6 +12,7 @@ from ._api import Record, State, ask, bill, get_balance, get_model, list_models,
 from ._core import Core, Request, Told
 from ._flow import Call, Flow, Work
 from ._inputs import told
+from ._key import LETTERS
 from ._retry import Deadline
 from .capabilities import ModelCapabilities, asked, live, live_list
 from .errors import (
@@ -169,7 +170,8 @@ def _submit(core: Core, kind: type[TaskT], request: Prepared, deadline: Deadline
 def _written_down(core: Core, ledger: Ledger, request: Request, flow: Flow[TaskT], leaving: Leaving) -> Flow[TaskT]:
     """Submit a request between two entries of the ledger: one before it leaves, on disk, and one of what came of it."""
     body = told(request.body)
-    line = yield Work(partial(ledger.submitting, core.session.base_url, body, request.n, asked(body)))
+    key = core.session.account[:LETTERS]
+    line = yield Work(partial(ledger.submitting, core.session.base_url, body, request.n, asked(body), key))
     try:
         task = yield from flow
     except BaseException as exc:
@@ -220,7 +222,7 @@ def _note_end(core: Core, task: Task) -> None:
     """Write down that a task has ended. What an earlier process knew of its submission stays."""
     if core.ledger is not None and task.done:
         known = {name: value for name, value in _known(task).items() if value is not None}
-        core.ledger.change(task._line, task.id, **known)
+        core.ledger.change(task._line, task.id, core.session.base_url, **known)
 
 
 def _accepted(

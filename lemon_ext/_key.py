@@ -14,6 +14,8 @@ from .errors import ConfigurationError, MissingKeyError
 
 #: Characters of a key from which on its echoes are masked: a local gateway's key may be "x".
 SHORTEST_SECRET: Final = 8
+#: Letters of a fingerprint that stand in a book, to tell the keys of one user apart.
+LETTERS: Final = 4
 
 
 #: What stands in a body that spells characters as JSON, pages and addresses may, or that is UTF-16.

@@ -44,6 +44,8 @@ class Sent:
     billing_id: str | None = None
     price: Decimal | None = None
     about: bool = False
+    #: Whether another key may have sent it than the one whose records are read.
+    elsewhere: bool = False
 
 
 class Verdict(Enum):
@@ -70,7 +72,7 @@ class Why(Enum):
     CLOCK = "the clocks differ by more than was allowed for, so records from this time were not read"
     KEY = "no charge from this time is known to be of these requests, so the key may have been another one"
     UNDATED = "it is not known when it was sent"
-    ADDRESS = "requests were sent to two addresses, or with two keys, and these records are of one"
+    ADDRESS = "requests were sent to two addresses, or with two keys or an unknown one, and these records are of one"
 
 
 @frozen
@@ -394,7 +396,7 @@ class _Judge:
             return Why.FITS if not rules.alone else Why.OTHERS if others else Why.EQUAL
         if not rules.steady:
             return Why.MOVING
-        if rules.elsewhere:
+        if rules.elsewhere or request.elsewhere:
             return Why.ADDRESS
         if _outside(at + self.span[0], rules.since, None) or _outside(at + self.span[1], None, rules.until):
             return Why.CLOCK
@@ -413,7 +415,7 @@ class _Judge:
         alike: defaultdict[tuple[str | None, bool, bool], list[Sent]] = defaultdict(list)
         for place, one in enumerate(self.requests):
             due = one.at is not None and one.at + self.span[1] <= self.rules.now
-            if due and one.known == "paid" and place not in self.own:
+            if due and one.known == "paid" and not one.elsewhere and place not in self.own:
                 alike[one.model, one.request_id is not None, one.billing_id is not None].append(one)
         for some in alike.values():
             yield from self._uncovered(sorted(some, key=_sent_at))

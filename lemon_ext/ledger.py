@@ -35,7 +35,8 @@ __all__ = ("Call", "Ledger", "opened")
 FILE: Final = "ledger.sqlite3"
 #: "LEML": tells our file from other people's databases.
 APPLICATION_ID: Final = 0x4C454D4C
-VERSION: Final = 1
+#: Version 1 did not know which key sent a call.
+VERSION: Final = 2
 #: Lines that are kept. Of older ones, those that have not ended stay.
 KEPT: Final = 10_000
 #: After so many new lines, older ones are removed.
@@ -66,7 +67,8 @@ CREATE TABLE calls (
     billing_id TEXT,
     cost TEXT,             -- US dollars, an exact decimal
     error TEXT,            -- what went wrong
-    paths TEXT             -- JSON: where the pictures are
+    paths TEXT,            -- JSON: where the pictures are
+    key TEXT               -- which key sent it: some letters of a digest, NULL where that is not known
 );
 CREATE INDEX calls_by_task ON calls (task_id);
 PRAGMA application_id = {APPLICATION_ID};
@@ -94,6 +96,8 @@ class Call:
     paths: Sequence[str]
     #: What `Images.task_from_dict` makes a handle of. Empty where there is no task.
     handle: Mapping[str, Any]
+    #: Which key sent it: some letters of a digest of it. None where that is not known.
+    key: str | None = None
 
 
 class Ledger:
@@ -116,14 +120,19 @@ class Ledger:
         """Forget a lock that a thread of the parent process may hold for ever."""
         self._lock = threading.Lock()
 
-    def submitting(self, base_url: str, request: Mapping[str, Any], n: int, asked: Mapping[str, Any]) -> int | None:
-        """Write down, on disk, that a request is about to leave. Returns its line, None if it cannot be written."""
+    def submitting(
+        self, base_url: str, request: Mapping[str, Any], n: int, asked: Mapping[str, Any], key: str | None = None
+    ) -> int | None:
+        """Write down, on disk, that a request is about to leave. Returns its line, None if it cannot be written.
+
+        ``key`` tells the key that sends it from others, and does not tell the key.
+        """
         prompt, model = request.get("prompt"), request.get("model")
         cells = {
             "at": _clock.wall(), "process": os.getpid(), "base_url": base_url, "status": "submitting",
             "model": model if isinstance(model, str) else None,
             "prompt": prompt if self.prompts and isinstance(prompt, str) else None,
-            "n": n, "asked": json.dumps(dict(asked)) if asked else None,
+            "n": n, "asked": json.dumps(dict(asked)) if asked else None, "key": key or None,
         }  # fmt: skip
         names = ", ".join(cells)
         sql = f"INSERT INTO calls ({names}) VALUES ({', '.join('?' * len(cells))})"  # noqa: S608 - names of columns
@@ -137,17 +146,17 @@ class Ledger:
             )
         return line
 
-    def change(self, line: int | None, task_id: str | None, /, **cells: Any) -> None:
-        """Write down what became of a call: its line, or that of a task which another process submitted.
+    def change(self, line: int | None, task_id: str | None, base_url: str | None = None, /, **cells: Any) -> None:
+        """Write down what became of a call: its line, or that of a task which another process submitted to an address.
 
         What is saved stays saved, whatever a later poll says.
         """
-        where, key = ("id = ?", line) if line is not None else ("task_id = ?", task_id)
-        if key is None:
+        where, which = ("id = ?", [line]) if line is not None else ("task_id = ? AND base_url = ?", [task_id, base_url])
+        if None in which:
             return
         sets = ", ".join(f"{name} = {_SAVED_STAYS if name == 'status' else '?'}" for name in cells)
         values = [storable(str(cell) if isinstance(cell, Decimal) else cell) for cell in cells.values()]
-        self._write(f"UPDATE calls SET {sets} WHERE {where}", [*values, key])  # noqa: S608 - names of columns
+        self._write(f"UPDATE calls SET {sets} WHERE {where}", [*values, *which])  # noqa: S608 - names of columns
 
     def settle(self, line: int, **cells: Any) -> bool:
         """Write down what became of a call whose answer was lost. False if it is not uncertain any more."""
@@ -175,7 +184,7 @@ class Ledger:
             with closing(_connect(self.path, "ro")) as database:
                 if _is_empty(database):  # it is being made
                     return
-                _check(database)
+                _check(database, (1, VERSION))
                 database.row_factory = sqlite3.Row
                 which, values = ("", ()) if base_url is None else ("WHERE base_url = ? ", (base_url,))
                 sql = f"SELECT * FROM calls {which}ORDER BY id DESC LIMIT ?"  # noqa: S608 - constants
@@ -252,7 +261,8 @@ def _create(path: Path) -> sqlite3.Connection:
             except sqlite3.OperationalError:
                 if database.in_transaction:
                     database.execute("ROLLBACK")
-        _check(database)
+        _check(database, (1, VERSION))
+        _bring_up_to_date(database)
     except BaseException:
         database.close()
         raise
@@ -263,10 +273,26 @@ def _is_empty(database: sqlite3.Connection) -> bool:
     return not database.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
 
 
-def _check(database: sqlite3.Connection) -> None:
+def _check(database: sqlite3.Connection, versions: Sequence[int]) -> None:
     found = [database.execute(f"PRAGMA {name}").fetchone()[0] for name in ("application_id", "user_version")]
-    if found != [APPLICATION_ID, VERSION]:
+    if found[0] != APPLICATION_ID or found[1] not in versions:
         raise sqlite3.DatabaseError("it is a database of something else, or of another version")
+
+
+def _bring_up_to_date(database: sqlite3.Connection) -> None:
+    """Add the columns that an earlier version had not. Nobody knows which key sent its calls."""
+    if database.execute("PRAGMA user_version").fetchone()[0] == VERSION:
+        return
+    database.execute("BEGIN IMMEDIATE")
+    try:
+        if database.execute("PRAGMA user_version").fetchone()[0] != VERSION:  # nobody did it in the meantime
+            database.execute("ALTER TABLE calls ADD COLUMN key TEXT")
+            database.execute(f"PRAGMA user_version = {VERSION}")
+        database.execute("COMMIT")
+    except BaseException:
+        if database.in_transaction:
+            database.execute("ROLLBACK")
+        raise
 
 
 def _connect(path: Path, mode: str) -> sqlite3.Connection:
@@ -287,7 +313,7 @@ def _call(found: sqlite3.Row) -> Call:
     return Call(
         found["id"], found["at"], found["base_url"], status, found["model"], found["prompt"], found["n"],
         found["task_id"], amount(found["cost"]), found["request_id"], found["billing_id"], error,
-        json.loads(found["paths"] or "[]"), handle,
+        json.loads(found["paths"] or "[]"), handle, found["key"] if "key" in found.keys() else None,  # noqa: SIM118
     )  # fmt: skip
 
 

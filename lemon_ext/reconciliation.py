@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -19,7 +20,7 @@ from . import _clock
 from ._amount import as_json, dollars
 from ._core import Core
 from ._flow import Flow, Work
-from ._key import ApiKey
+from ._key import LETTERS, ApiKey
 from ._matching import Bill, Finding, Known, Matched, Rules, Sent, Verdict, match
 from ._usage import VARIABLE, Charge, api_keys, check_token, fitting, usage
 from ._warn import warn
@@ -49,7 +50,7 @@ class Book(Protocol):
     def owned(self) -> frozenset[str]: ...
     @property
     def keys(self) -> set[str]: ...
-    def sent(self) -> list[Sent]: ...
+    def sent(self, mark: str | None) -> list[Sent]: ...
     def apply(self, lost: dict[int, Sent], matched: Matched, *, release: bool) -> tuple[int, int]: ...
 
 
@@ -218,6 +219,11 @@ class _Asked:
     tolerance: float
     deadline: float
 
+    def mark(self, base_url: str) -> str | None:
+        """Return what the books know the key by whose records are asked for. None where a name stands for it."""
+        key = _given(self.api_key) if self.key_id is None else ""
+        return ApiKey(key).fingerprint(base_url)[:LETTERS] if key else None
+
     def __attrs_post_init__(self) -> None:
         for name, seconds in (("settle", self.settle), ("clock_tolerance", self.tolerance)):
             if isinstance(seconds, bool) or not isinstance(seconds, int | float) or not 0 <= seconds < 1e9:
@@ -229,7 +235,7 @@ def _client(kind: type[Any]) -> Any:
 
 
 def _reconciled(core: Core, book: Book, asked: _Asked, apply: bool) -> Flow[Reconciliation]:
-    sent: list[Sent] = yield Work(book.sent)
+    sent: list[Sent] = yield Work(partial(book.sent, asked.mark(core.session.base_url)))
     lost = {one.key: one for one in sent if one.known == "lost"}
     times = [one.at for one in sent if one.at is not None]
     if not times:
@@ -260,10 +266,15 @@ def _reconciled(core: Core, book: Book, asked: _Asked, apply: bool) -> Flow[Reco
     return result
 
 
+def _given(api_key: str | None) -> str:
+    """Return the key that is given, or that of the environment."""
+    return (os.environ.get("LEMONDATA_API_KEY", "") if api_key is None else api_key).strip()
+
+
 def _the_key(keys: Sequence[Any], given: str | None, marks: set[str], base_url: str) -> str:
     """Return the id of the key that sent the requests. Raises ConfigurationError if that cannot be told."""
-    key = (os.environ.get("LEMONDATA_API_KEY", "") if given is None else given).strip()
-    another = bool(key and marks) and ApiKey(key).fingerprint(base_url)[: journals.LETTERS] not in marks
+    key = _given(given)
+    another = bool(key and marks) and ApiKey(key).fingerprint(base_url)[:LETTERS] not in marks
     if key and not another and len(found := list(fitting(keys, key))) == 1:
         return str(found[0].id)
     listed = "; ".join(f"{one.id} ({one.name or 'no name'}, {one.shown or 'not shown'})" for one in keys) or "none"
@@ -295,7 +306,7 @@ class _Batch:
     keys: set[str] = field(factory=set)
     owned: frozenset[str] = frozenset()
 
-    def sent(self) -> list[Sent]:
+    def sent(self, mark: str | None) -> list[Sent]:
         if self.ledger is not None:
             try:
                 ids = [one for call in self.ledger.calls() for one in (call.request_id, call.billing_id)]
@@ -365,17 +376,26 @@ class _Calls:
     def addresses(self) -> set[str]:
         return {self.address}
 
-    def sent(self) -> list[Sent]:
+    def sent(self, mark: str | None) -> list[Sent]:
+        """Return the calls. With ``mark``, all but those of its key may be elsewhere; without, a key was named: then
+        they may be if they are of several.
+        """
         calls = list(self.ledger.calls(base_url=self.address))
         first = min((call.at for call in calls if call.status == "uncertain"), default=None)
         if first is None:
             return []
         kinds: dict[str, Known] = {"uncertain": "lost", "saved": "paid", "completed": "paid"}
-        return [
-            Sent(call.id, kinds.get(call.status, "open"), call.model, call.at, call.request_id, call.billing_id)
-            for call in reversed(calls)
-            if call.at >= first - EARLIER and call.status not in ("unsent", "refused")
+        some = [
+            call for call in reversed(calls) if call.at >= first - EARLIER and call.status not in ("unsent", "refused")
         ]
+        several = mark is None and len({call.key for call in some} - {None}) > 1
+        return [
+            Sent(
+                call.id, kinds.get(call.status, "open"), call.model, call.at, call.request_id, call.billing_id,
+                elsewhere=several or (mark is not None and call.key != mark),
+            )
+            for call in some
+        ]  # fmt: skip
 
     def apply(self, lost: dict[int, Sent], matched: Matched, *, release: bool) -> tuple[int, int]:
         released = marked = 0

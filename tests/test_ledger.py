@@ -143,6 +143,43 @@ def test_a_number_of_a_process_that_another_has_now_hides_no_lost_answer(path):
     assert lines(path)[0][0] == "uncertain"
 
 
+def test_a_line_says_which_key_sent_it_and_not_the_key(path):
+    for key in (KEY, KEY, "sk-another-key"):
+        with httpx.Client(transport=httpx.MockTransport(lambda _: httpx.Response(400))) as http:
+            client = Lemon(key, base_url="https://api.example.test", http_client=http, ledger=path)
+            with pytest.raises(errors.BadRequestError):
+                client.images.submit("a cat")
+    keys = [call.key for call in Ledger(path).calls()]
+    assert [len(one) for one in keys] == [4, 4, 4]
+    assert keys[0] != keys[1] == keys[2]
+    assert not any(one in key for one in keys for key in (KEY, "sk-another-key"))
+
+
+def test_a_ledger_of_an_earlier_version_is_read_and_goes_on(path):
+    ledger = Ledger(path)
+    ledger.submitting("https://x", {"model": "old"}, 1, {}, "abcd")
+    ledger.close()
+    with closing(sqlite3.connect(path)) as database:
+        database.executescript("ALTER TABLE calls DROP COLUMN key; PRAGMA user_version = 1;")
+    assert [(call.model, call.key) for call in Ledger(path).calls()] == [("old", None)]
+    Ledger(path).submitting("https://x", {"model": "new"}, 1, {}, "abcd")
+    assert [(call.model, call.key) for call in Ledger(path).calls()] == [("new", "abcd"), ("old", None)]
+
+
+def test_a_task_of_the_same_id_at_another_address_stays_as_it_is(path):
+    ledger, addresses = Ledger(path), ("https://a.example.test", "https://b.example.test")
+    for address in addresses:
+        ledger.change(ledger.submitting(address, {"model": "m"}, 1, {}), None, status="waiting", task_id="img_1")
+    with httpx.Client(transport=httpx.MockTransport(gateway := Gateway(seconds=0.0))) as http, instant():
+        client = Lemon(KEY, base_url=addresses[1], http_client=http)
+        client.images.submit("a cat", model="midjourney")
+        assert "img_1" in gateway.tasks
+        Lemon(KEY, base_url=addresses[1], http_client=http, ledger=path).images.task("img_1").result()
+    assert [(call.base_url, call.status) for call in ledger.calls()] == [
+        (addresses[1], "completed"), (addresses[0], "waiting"),
+    ]  # fmt: skip
+
+
 def test_old_lines_go_and_what_is_open_stays(path):
     ledger = Ledger(path)
     first = ledger.submitting("https://x", {"model": "open"}, 1, {})

@@ -20,6 +20,7 @@ from lemon_ext import (
     reconcile,
     run_batch,
 )
+from lemon_ext._key import LETTERS, ApiKey
 from lemon_ext.batch.journal import Incoming, SqliteJournal, change, fact
 from lemon_ext.emulator import KEY, TOKEN, Emulator, UsageRecord
 from lemon_ext.ledger import Ledger
@@ -245,7 +246,7 @@ def test_single_calls_are_told_from_the_ledger(clock, tmp_path):
     lines = {}
     for status, model, at, request_id in ROWS[:4]:
         clock.now += at - clock.wall()
-        line = ledger.submitting(api.address, {"model": model, "prompt": "a cat"}, 1, {})
+        line = ledger.submitting(api.address, {"model": model, "prompt": "a cat"}, 1, {}, mark(api))
         ledger.change(line, None, status=status, request_id=request_id)
         lines[line] = status
     ledger.change(ledger.submitting("https://elsewhere.test", {"model": "dall-e-3"}, 1, {}), None, status="uncertain")
@@ -262,6 +263,37 @@ def test_single_calls_are_told_from_the_ledger(clock, tmp_path):
     assert "The account was billed $0.04" in calls[2].error
     ledger.complete(calls[3].id, cost=Decimal("0.09"), billing_id="txn_9")  # what is known stays
     assert [(one.cost, one.billing_id) for one in ledger.calls()][-1] == (Decimal("0.04"), "txn_req_1")
+
+
+def mark(api, key=KEY):
+    """What the ledger knows a key by."""
+    return ApiKey(key).fingerprint(api.address)[:LETTERS]
+
+
+@pytest.mark.parametrize(
+    ("other", "named", "verdict"),
+    [
+        (KEY, {"api_key": KEY}, Verdict.NOT_BILLED),
+        ("sk-another-key", {"api_key": KEY}, Verdict.UNKNOWN),  # billed to that key, perhaps
+        ("sk-another-key", {"key_id": "key_1"}, Verdict.UNKNOWN),  # of which of the two is it the id?
+        (None, {"api_key": KEY}, Verdict.UNKNOWN),  # an old line
+        (None, {"key_id": "key_1"}, Verdict.NOT_BILLED),
+    ],
+)
+def test_a_call_that_another_key_may_have_sent_is_never_released(clock, tmp_path, other, named, verdict):
+    api, ledger = account(clock, []), Ledger(tmp_path / "ledger.sqlite3")
+    clock.now -= 7200
+    paid = ledger.submitting(api.address, {"model": "dall-e-3"}, 1, {}, mark(api))
+    ledger.change(paid, None, status="saved", request_id="req_1")
+    lost = ledger.submitting(api.address, {"model": "dall-e-3"}, 1, {}, other and mark(api, other))
+    ledger.change(lost, None, status="uncertain")
+    api.account.charge(UsageRecord(KEY, "dall-e-3", Decimal("0.04"), clock.wall(), clock.wall(), "req_1", "txn_1"))
+    clock.now += 7200
+    found = reconcile(client=manager(api), ledger=ledger, apply=True, **named)
+    assert verdicts(found) == [(lost, verdict)]
+    if verdict is Verdict.UNKNOWN:
+        assert "with two keys" in found.findings[0].why.value
+    assert next(ledger.calls()).status == ("unsent" if verdict is Verdict.NOT_BILLED else "uncertain")
 
 
 def test_without_a_lost_answer_nothing_is_asked(clock, tmp_path):

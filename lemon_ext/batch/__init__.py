@@ -28,6 +28,7 @@ from lemon_ext._core import Core, Validation
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._flow import Flow, Send, arun
 from lemon_ext._inputs import OPERATION
+from lemon_ext._key import LETTERS
 from lemon_ext._response import APIResponse
 from lemon_ext._signals import Terminated, terminations_as_interrupts
 from lemon_ext._warn import on_behalf, warn
@@ -611,7 +612,7 @@ def _spend(budget: Budget, journal: Journal, unpaid: Sequence[str] = UNPAID) -> 
 
 def _note_way(journal: Journal, core: Core) -> None:
     """Note where the rows are sent, and which keys do it: an account's books are of one address and of one key."""
-    base_url, key = core.session.base_url, core.session.account[: journals.LETTERS]
+    base_url, key = core.session.base_url, core.session.account[:LETTERS]
     before, keys = journal.meta("base_url"), (journal.meta(KEYS) or "").split()
     if key and key not in keys:
         journal.commit([journals.fact(KEYS, " ".join([*keys, key]))])

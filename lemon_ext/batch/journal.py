@@ -56,7 +56,6 @@ STATUSES: Final = ("unsent", "submitting", "waiting", "completed", "saved", "fai
 ELSEWHERE: Final = "base_url_too"
 #: And the one that says with which keys: some letters of the fingerprint of each, with spaces between.
 KEYS: Final = "keys"
-LETTERS: Final = 4
 #: Nothing was billed for a row in these states, unless an earlier try of it is in doubt.
 UNPAID: Final = ("unsent", "refused")
 #: The errors of rows that are paid for and that the API knows nothing of: see `Journal.unknown`.

@@ -316,7 +316,7 @@ def _note_saved(lemon: AsyncLemon, job: Job, status: str) -> None:
     task, ledger = job.task, lemon._core.ledger
     if ledger is not None and task is not None:
         paths = json.dumps([str(path.absolute()) for path in job.paths])
-        ledger.change(task._line, task.id, status=status, paths=paths)
+        ledger.change(task._line, task.id, lemon._core.session.base_url, status=status, paths=paths)
 
 
 def _body(error: ResponseError) -> bytes:
