@@ -790,6 +790,7 @@ def test_every_accepted_row_that_is_not_on_disk_is_named(tmp_path, monkeypatch, 
     monkeypatch.setattr(journal.Journal, "commit", full)
     monkeypatch.setattr(outage, "ALONE", 0.0)
     monkeypatch.setattr(outage.Reach, "has_to_ask", lambda self, now: False)
+    monkeypatch.setattr(outage.Reach, "at_once", lambda self, most: most)
 
     async def main():
         return [outcome async for outcome in arun_batch(requests, tmp_path, client=gateway.client())]

@@ -134,7 +134,7 @@ def test_a_batch_and_a_single_call_agree_on_what_became_of_a_submission(tmp_path
         assert entry.error["type"] == type(alone).__name__, what
         assert entry.error["status_code"] == getattr(alone, "status_code", None), what
         assert isinstance(alone, SubmissionUncertainError) == (meaning == "uncertain"), what
-        assert len(gateway.posts) == (3 if status == "connect" else 9 if meaning == "unsent" else 1), what
+        assert len(gateway.posts) == (2 if status == "connect" else 9 if meaning == "unsent" else 1), what
         if meaning == "account":
             assert stopped[-1] == str(alone), what
         if meaning == "refused":

@@ -16,7 +16,7 @@ from lemon_ext import AsyncLemon, arun_batch, run_batch
 from lemon_ext._duration import as_seconds, roughly
 from lemon_ext.batch import batch_status, engine
 from lemon_ext.batch.engine import Options
-from lemon_ext.batch.outage import ALONE, LONGEST_WAIT, Reach
+from lemon_ext.batch.outage import ALONE, LONGEST_WAIT, UNPROVEN, Reach
 from lemon_ext.cli._words import at_work, unreachable
 from tests.conftest import KEY
 from tests.gateway import Gateway, results, rows, statuses
@@ -92,8 +92,8 @@ def test_many_submissions_under_way_are_lost_once_and_no_more_are_sent(tmp_path)
     waiting = []
 
     async def crowd(request):
-        if request.method == "POST" and len(waiting) < 20:
-            waiting.append(request)
+        waiting.extend([request] * (request.method == "POST"))
+        if request.method == "POST" and 1 < len(waiting) <= 21:  # the first is answered
             await anyio.sleep(0.05)
             gateway(request)  # it is charged
             gateway.outages = (
@@ -122,7 +122,7 @@ def test_who_looks_at_the_batch_meanwhile_sees_the_outage(tmp_path):
 
     go(gateway, rows(20), tmp_path, see)
     shown = [status for status in told if status.outage is not None]
-    assert len(shown) > 20
+    assert len(shown) > 10
     for status in shown:
         assert (status.working, status.per_minute, status.left_seconds) == (True, 0.0, None)
         assert "Name or service not known" in status.outage.reason
@@ -140,8 +140,8 @@ def test_an_outage_that_lasts_longer_ends_the_batch_and_leaves_all_to_another_ru
     assert 2 * HOUR - LONGEST_WAIT <= seen.outages[-1].seconds <= 2 * HOUR + LONGEST_WAIT
     before = batch_status(tmp_path)
     assert (before.uncertain, before.failed) == (0, 0)
-    assert before.unsent + before.waiting == 40
-    assert before.waiting >= 9
+    assert before.unsent + before.waiting + before.saved == 40
+    assert before.waiting + before.saved >= 9
     gateway.outages.clear()
     go(gateway, None, tmp_path)
     assert batch_status(tmp_path).saved == 40
@@ -226,6 +226,72 @@ def test_answers_that_are_lost_while_free_requests_are_answered_end_the_sending_
     go(gateway, rows(29), tmp_path, seen, concurrency=1)
     assert seen.stopped == "5 submissions in a row were sent and their answers lost"
     assert len(gateway.posts) == 5
+
+
+@pytest.mark.parametrize("concurrency", [64, 2, 1])
+@pytest.mark.parametrize("how", ["lost", (502, PAGE)], ids=["lost", "502"])
+@pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
+def test_a_run_whose_submissions_alone_are_lost_from_the_start_costs_five_rows(tmp_path, how, concurrency, blocking):
+    """Every free request is answered, so it is no outage: what is let go then would be lost, too."""
+    gateway, seen = Gateway(), Seen()
+    client = gateway.client(blocking=blocking)
+    if blocking:
+        gateway.client()  # its clock rules
+    gateway._create = lambda asked: gateway._outage(httpx.Request("POST", "https://x.test", json=asked), how)
+    go(gateway, rows(300), tmp_path, seen, client=client, concurrency=concurrency)
+    assert (len(gateway.posts), batch_status(tmp_path).uncertain) == (5, 5)
+    assert seen.stopped == "5 submissions in a row were sent and their answers lost"
+
+
+def test_submissions_that_take_long_to_be_lost_from_the_start_are_as_few(tmp_path):
+    """The API is asked while the first is in flight, and answers: that says nothing of submissions."""
+    gateway, seen = Gateway(), Seen()
+
+    async def slow(request):
+        if request.method == "POST":
+            await anyio.sleep(0.05)  # all that are let go are in flight together
+            return gateway._outage(request, "lost")
+        return gateway(request)
+
+    client = gateway.client()
+    client._core.http.given = httpx.AsyncClient(transport=httpx.MockTransport(slow))
+    go(gateway, rows(300), tmp_path, seen, client=client)
+    assert (len(gateway.posts), batch_status(tmp_path).uncertain) == (5, 5)
+
+
+@pytest.mark.parametrize("limit", [{"max_images": 10}, {"budget": "0.40"}], ids=["images", "budget"])
+@pytest.mark.parametrize("fault", ["outage", "429", "400"])
+@pytest.mark.parametrize("colour", ["async", "blocking"])
+def test_a_limit_is_met_by_what_is_spent_and_not_by_what_comes_back(tmp_path, limit, fault, colour):
+    """All the room is in flight when the rows are refused. They give it back, and the batch goes on up to the limit."""
+    gateway, seen = Gateway(), Seen()
+    client = gateway.client(blocking=colour == "blocking")
+    slow = {"error": {"message": "slow down"}}
+    for number in range(4, 8):
+        if fault != "outage":
+            gateway.expect(f"cat {number}", (int(fault), slow, ("Retry-After", "2")))
+    if fault == "outage":
+        gateway.drop = (3, 60.0, REFUSED)
+
+    async def crowd(request):
+        if request.method == "POST":
+            await anyio.sleep(0.02)
+        return gateway(request)
+
+    if colour == "async":
+        client._core.http.given = httpx.AsyncClient(transport=httpx.MockTransport(crowd))
+    else:
+        gateway.client()  # its clock rules
+    go(gateway, rows(20, model="dall-e-3"), tmp_path, seen, client=client, **limit)
+    status = batch_status(tmp_path)
+    assert (status.saved, status.unsent, status.refused) == ((10, 6, 4) if fault == "400" else (10, 10, 0))
+    assert sum(gateway.charges.values()) == 10
+    assert seen[-1].limited
+    assert seen.stopped == (
+        "the next row would exceed 10 images"
+        if "max_images" in limit
+        else "the next request costs $0.04, and $0.40 of the budget of $0.40 is spent"
+    )
 
 
 def test_a_connection_that_comes_and_goes(tmp_path):
@@ -313,6 +379,37 @@ def test_a_single_failure_is_no_outage():
     reach.probing(10.0)
     reach.probed(10.5, None, None)
     assert (reach.is_open, reach.is_wary, reach.was_out(0.0)) == (True, False, False)
+
+
+@pytest.mark.parametrize("what", [{}, {"lost": True}], ids=["not accepted", "lost"])
+def test_after_a_submission_that_was_not_answered_the_next_goes_alone_until_one_is(what):
+    reach = Reach(HOUR, jitter=lambda: 1.0)
+    reach.submission_answered()
+    reach.trouble(10.0, 9.0, "reset", hint=None, submission=True, **what)
+    reach.probing(10.0)
+    reach.probed(10.5, None, None)
+    assert (reach.is_open, reach.at_once(64), reach.shown(10.5)) == (True, 1, None)
+    reach.submission_answered()
+    assert reach.at_once(64) == 64
+
+
+def test_a_submission_that_is_answered_while_the_api_is_asked_settles_it():
+    reach = Reach(HOUR)
+    reach.trouble(10.0, 9.0, "reset", hint=None, submission=True, lost=True)
+    reach.probing(10.0)
+    reach.submission_answered()
+    reach.probed(10.5, None, None)
+    assert (reach.at_once(64), reach.next_submission) == (64, -math.inf)
+
+
+def test_few_are_in_flight_until_a_submission_is_answered_whatever_else_is():
+    reach = Reach(HOUR)
+    reach.answered()
+    assert (reach.at_once(64), reach.at_once(2)) == (UNPROVEN, 2)
+    reach.probed(10.5, None, None)
+    assert reach.at_once(64) == UNPROVEN
+    reach.submission_answered()
+    assert reach.at_once(64) == 64
 
 
 def test_the_first_submission_goes_alone_until_something_is_answered():

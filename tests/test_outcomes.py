@@ -139,7 +139,7 @@ def compare(ends, told):
 
 def tries(case):
     """How often a batch sends such a row. Where nobody answers, it is sent until the batch gives up: here at once."""
-    return 3 if outlasted(case) else 1 + RESENDS if case.end.again else 1
+    return 2 if outlasted(case) else 1 + RESENDS if case.end.again else 1
 
 
 def outlasted(case):

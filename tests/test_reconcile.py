@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import sys
 from decimal import Decimal
-from email.utils import formatdate
 
 import httpx
 import pytest
@@ -22,7 +21,7 @@ from lemon_ext import (
     run_batch,
 )
 from lemon_ext._key import LETTERS, ApiKey
-from lemon_ext.batch.journal import Incoming, SqliteJournal, change, fact, fact_too
+from lemon_ext.batch.journal import Incoming, SqliteJournal, change, fact
 from lemon_ext.emulator import KEY, TOKEN, Emulator, UsageRecord
 from lemon_ext.ledger import Ledger
 from lemon_ext.reconciliation import Verdict
@@ -201,17 +200,6 @@ def test_a_key_that_is_named_is_taken_at_its_word(clock, tmp_path):
     assert [one.verdict for one in found.findings] == [Verdict.NOT_BILLED] * 2
 
 
-@pytest.mark.parametrize(("hours", "told"), [(0, Verdict.NOT_BILLED), (3, Verdict.UNKNOWN), (-3, Verdict.UNKNOWN)])
-def test_a_clock_that_is_wrong_is_seen_by_the_dates_of_the_answers_whatever_key_is_named(clock, tmp_path, hours, told):
-    date = formatdate(clock.wall() + 3600 * hours, usegmt=True)
-    page = {"items": [], "pagination": {"total": 0, "totalPages": 1}}
-    http = httpx.MockTransport(lambda _: httpx.Response(200, json=page, headers={"date": date}))
-    client = Lemon(TOKEN, base_url="http://lemon.emulator", http_client=httpx.Client(transport=http))
-    found = reconcile(write_batch(tmp_path, ROWS[2:4]), client=client, key_id="key_1", apply=True)
-    assert {one.verdict for one in found.findings} == {told}
-    assert found.released == (2 if told is Verdict.NOT_BILLED else 0)
-
-
 def test_charges_are_counted_if_nobody_else_used_the_key(clock, tmp_path):
     found = reconcile(write_batch(tmp_path), client=manager(account(clock)), api_key=KEY, alone=True, apply=True)
     assert [one.verdict for one in found.findings] == [Verdict.BILLED, Verdict.BILLED, Verdict.NOT_BILLED]
@@ -364,16 +352,6 @@ def test_a_batch_that_was_sent_with_two_keys_releases_nothing_and_another_key_is
             assert verdicts(reconcile(folder, client=manager(api), api_key=KEY)) == TOLD
     found = reconcile(folder, client=manager(api), key_id="key_1")
     assert found.findings[2].why.value.startswith("requests were sent to two addresses, or with two keys")
-
-
-def test_no_key_is_lost_where_several_processes_note_theirs_at_once(tmp_path):
-    with SqliteJournal.open(write_batch(tmp_path)) as journal:
-        statements = [
-            fact_too("keys", mark) for mark in ("abcd", "ef01", "abcd", "bcde", "ef01")
-        ]  # each made beforehand
-        for statement in statements:
-            journal.commit([statement])
-        assert journal.meta("keys") == "abcd ef01 bcde"
 
 
 def test_the_token_goes_to_the_apis_origin_alone_and_is_never_told(clock, tmp_path):

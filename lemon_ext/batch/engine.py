@@ -210,6 +210,8 @@ class Engine:
         self._crash: Exception | None = None
         self._began = _clock.monotonic()
         self._images_sent = 0
+        #: Whether a limit leaves no room for the next row while rows are in flight: they may give theirs back.
+        self._is_full = False
 
     @property
     def elapsed(self) -> float:
@@ -295,7 +297,7 @@ class Engine:
             self._schedule.backlog = math.ceil(self.counts.get("unsent", 0) * self._rate_limit.share)
             crowded = self._running["save"] >= SAVES_WAITING
             polling = self._reach.is_open and self._running["poll"] < POLLS and not self._leaving and not crowded
-            at_once = 1 if self._reach.is_wary else self._options.concurrency
+            at_once = self._reach.at_once(self._options.concurrency)
             submitting = self._reach.is_open and self._running["submit"] < at_once and not crowded
             poll_at = self._queue.next_poll() if polling else math.inf
             submit_at = self._next_submission(now) if submitting else math.inf
@@ -329,7 +331,7 @@ class Engine:
                 self._start("submit", self._submit, entry)
 
     def _next_submission(self, now: float) -> float:
-        if self.stopped or not (self._ahead or self._again):
+        if self.stopped or not (self._ahead or self._again) or (self._is_full and self._running["submit"]):
             return math.inf
         again = self._again[0][0] if self._again else math.inf
         under_way = len(self._queue) + self._running["submit"] + self._running["poll"]
@@ -342,12 +344,14 @@ class Engine:
         return not self._leaving and bool(len(self._queue) or to_send or self._running.total() > 1)
 
     def _take_unsent(self) -> Entry | None:
-        """Return the next row to send, or None, and send nothing more, where that would exceed a limit."""
+        """Return the next row to send. None where that would exceed a limit: then nothing more is sent, or not until
+        those in flight have ended.
+        """
         again = bool(self._again) and (not self._ahead or self._again[0][0] <= _clock.monotonic())
         entry = self._again[0][2] if again else self._ahead[0]
         most, folder = self._options.max_images, self._journal.folder
         if most is not None and self._images_sent + entry.images > most:
-            self.stop(f"the next row would exceed {count(most, 'image')}", leave=False, limited=True)
+            self._limit(f"the next row would exceed {count(most, 'image')}")
             return None
         if shutil.disk_usage(folder).free < MIN_FREE:
             self.stop(f"less than {MIN_FREE // 2**20} MiB are free in {folder}", leave=False)
@@ -367,12 +371,19 @@ class Engine:
         cost = quote(entry.request, entry.images).usd
         if budget.reserve(entry.row, cost):
             return True
-        self.stop(budget.refusal(cost), leave=False, limited=True)
+        self._limit(budget.refusal(cost))
         return False
+
+    def _limit(self, reason: str) -> None:
+        """Send nothing more because of a limit. What is in flight counts, and may come back: then wait for that."""
+        self._is_full = self._running["submit"] > 0
+        if not self._is_full:
+            self.stop(reason, leave=False, limited=True)
 
     def _unreserve(self, entry: Entry) -> None:
         """Count a row as one that was certainly not accepted."""
         self._images_sent -= entry.images
+        self._is_full = False
         if self._options.budget is not None:
             self._options.budget.release(entry.row)
 
@@ -573,6 +584,7 @@ class Engine:
             self._on_their_way.add(entry.row)
             return True
         self._images_sent -= entry.images  # what it costs is spent all the same
+        self._is_full = False
         self._move("submitting", (await self._writer.read(self._journal.entry, entry.row)).status)
         if self._journal.beat == math.inf:  # nobody else ought to be there
             warn(
@@ -658,7 +670,8 @@ class Engine:
 
     async def _unknown(self, entry: Entry, error: Exception, number: int) -> None:
         """The answer was lost, or cannot be understood: the row may be billed. ``number`` is that of the submission."""
-        if number > self._doubted:  # what was under way when another answer was lost says nothing new
+        # What was under way when another answer was lost says nothing new; where none ever came, each counts.
+        if number > self._doubted or not self._reach.is_proven:
             self._doubts, self._doubted = self._doubts + 1, self._submissions
         if self._doubts >= DOUBTS:
             self.stop(f"{DOUBTS} submissions in a row were sent and their answers lost", leave=False)

@@ -3,7 +3,8 @@
 A request that was not answered by the API itself raises the question: nothing was there, or a proxy answered instead.
 Until it is settled nothing is sent but one free request at a time, the *probe*, so an outage costs few rows their
 certainty. A probe that is answered ends the outage. Polls go on at once; submissions one at a time, until one is
-answered: a proxy may let free requests pass and no others.
+answered: a proxy may let free requests pass and no others. In a healthy batch another submission is answered a moment
+after one was lost, so that costs it nothing.
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ LONGEST_WAIT: Final = 30.0
 #: Seconds for which the first submission goes alone, until something is answered; then the API is asked. So a batch
 #: that begins in an outage costs one row its certainty, and a model that takes long to answer costs no more than that.
 ALONE: Final = 3.0
+#: How many submissions may be in flight at once until one has been answered.
+UNPROVEN: Final = 3
 #: A try that comes so much later than planned, in seconds, comes after a sleep of the computer, which does not count.
 NAP: Final = 60.0
 
@@ -57,8 +60,9 @@ class Reach:
     failed_probes: int = field(default=0, init=False)
     #: Why the batch shall end.
     gave_up: str | None = field(default=None, init=False)
-    #: Whether the API has answered anything yet.
-    _is_proven: bool = field(default=False, init=False)
+    #: Whether the API has answered a submission yet, and whether it has answered anything.
+    is_proven: bool = field(default=False, init=False)
+    _is_there: bool = field(default=False, init=False)
     _is_first: bool = field(default=True, init=False)
     _reason: str = field(default="", init=False)
     _hint: float = field(default=0.0, init=False)
@@ -96,6 +100,12 @@ class Reach:
                 self.next_submission = now + self._wait(self._relapses)
                 self._check(now, self._submissions_since)
 
+    def at_once(self, most: int) -> int:
+        """Return how many submissions may be in flight at once, of ``most`` that may in a healthy batch."""
+        if self.is_wary:
+            return 1
+        return most if self.is_proven else min(most, UNPROVEN)
+
     def submitting(self, now: float) -> None:
         """A submission leaves."""
         if self._is_first:
@@ -103,7 +113,7 @@ class Reach:
 
     def has_to_ask(self, now: float) -> bool:
         """Tell whether the API has to be asked before another submission, and note that it is."""
-        if self._is_first or self._is_proven:
+        if self._is_first or self._is_there:
             return False
         self.is_open, self.next_probe = False, now
         self._since, self.failed_probes = now, 0
@@ -111,11 +121,11 @@ class Reach:
 
     def answered(self) -> None:
         """The API itself answered a free request."""
-        self._is_proven = True
+        self._is_there = True
 
     def submission_answered(self) -> None:
         """The API itself answered a submission, whatever it said."""
-        self._is_proven = True
+        self.is_proven = self._is_there = True
         self._alarms = self._lost = self._relapses = 0
         self._submissions_since = math.inf
         if self.is_open:
@@ -136,8 +146,8 @@ class Reach:
             self.next_probe = min(now + self._wait(self.failed_probes), max(self._since + self.give_up_after, now))
             self._check(now, self._since)
             return
-        self.is_open, self._is_proven, self.next_probe = True, True, math.inf
-        if self._is_out or self._alarms > 1 or self._lost > 1:
+        self.is_open, self._is_there, self.next_probe = True, True, math.inf
+        if self._is_out or self._alarms or self._lost:  # and no submission was answered since
             self.is_wary, self._wary_since = True, now
         if self._is_out:
             self._total += now - self._since
