@@ -204,7 +204,7 @@ def test_pictures_that_came_with_a_failed_task_are_kept(colour):
             {"size": "512x512"},
             "size: '512x512' is not available for dall-e-3; allowed: 1024x1024, 1792x1024, 1024x1792",
         ),
-        ("x", {"model": "flux-pro", "size": "large"}, "size: 'large' is not of the form"),
+        ("x", {"model": "flux-pro", "size": "large"}, "size: 'large' is not auto or NxN"),
         ("x", {"quality": "ultra"}, "quality: 'ultra' is not available for dall-e-3; allowed: standard, hd"),
         ("x", {"model": "midjourney", "quality": "hd"}, "quality: midjourney does not take it; leave it out"),
         ("x", {"model": "flux-schnell", "style": "vivid"}, "style: flux-schnell does not take it; leave it out"),

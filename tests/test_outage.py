@@ -117,7 +117,7 @@ def test_who_looks_at_the_batch_meanwhile_sees_the_outage(tmp_path):
     gateway.drop = (10, HOUR, NO_NAME)
 
     def see(progress):
-        if progress.outage is not None and len(told) < 40:
+        if progress.outage is not None and len(told) < 400:
             told.append(batch_status(tmp_path))
 
     go(gateway, rows(20), tmp_path, see)

@@ -229,6 +229,10 @@ def test_no_answer_is_read_by_a_word_or_a_field_that_is_typed():
     }
     assert found == {
         "_response.py: body.get('error')",  # of an envelope, whoever sent it
+        "_usage.py: page.get('success') is False",  # of an envelope, too
+        "_usage.py: page.get('success')",
+        "emulator/contract.py: self.data.get('x-lemon-live', {}).get('id', ())",  # a word of the contract's own
+        "emulator/contract.py: self.data['x-lemon-live']['id']",
         "emulator/task.py: DOCUMENTED['failed']",  # a state, for which the table has the word
         "tasks.py: data.get('id')",  # of a handle
     }
