@@ -36,7 +36,7 @@ def test_a_program_that_ends_by_itself_is_waited_for():
 
 
 def test_nothing_else_starts_a_program_that_runs_beside_the_test():
-    """`subprocess.run` ends what it started when it is left; `Popen` does not. A fixture of test_ray.py does it there."""
+    """`subprocess.run` ends what it started when it is left; `Popen` does not. test_ray.py has a fixture for that."""
     files = sorted((ROOT / "tests").glob("*.py"))
     found = {path.name for path in files if re.search(r"\bPopen\(", path.read_text(encoding="utf-8"))}
     assert found == {"children.py", "browser.py", "test_ray.py"}
