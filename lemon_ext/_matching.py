@@ -4,9 +4,9 @@ It never guesses. A request is billed if a charge has its id. It is not billed o
 without a known owner is of its model and of its time, it is so old that a charge would be there by now, and the charges
 around it are all there, as those show that are known to exist. Everything else cannot be told, and says why.
 
-Which charge can be whose: an id that both have decides; a different one only if it is of the kind that charges of known
-requests have, because what answered with an error may have had an id of its own. Without one, the model has to be the
-same, and the charge has to be dated from the request (less what the clocks may differ) to as long after it as a charge
+Which charge can be whose: an id that both have decides. A different one tells nothing of a lost request, because what
+answered with an error may have had an id of its own. Then the model has to be the same, or one that nothing is known
+of, and the charge has to be dated from the request (less what the clocks may differ) to as long after it as a charge
 may take. That span grows with what the charges of known requests show.
 """
 
@@ -117,6 +117,13 @@ class Rules:
     alone: bool = False
     #: Whether some of the requests may have gone to another address, or with another key.
     elsewhere: bool = False
+    #: By how many seconds the clocks differ at least; None: nobody told.
+    off: float | None = None
+
+    @property
+    def astray(self) -> bool:
+        """Whether the clocks are known to differ by more than they may."""
+        return self.off is not None and self.off > self.tolerance
 
 
 @define
@@ -276,7 +283,7 @@ def _span(rules: Rules, spread: tuple[float, float] | None) -> tuple[float, floa
 
 
 #: What stands for the name of a model where a charge has none, where a request has none, and where a charge has one
-#: that nothing is known of: it may be another name of a model whose charges have not been seen.
+#: that nothing is known of: it may be another name of any model, also of one whose charges have another one elsewhere.
 _NONE, _EVERY, _STRANGE = "", "*", "?"
 #: Which model, and whether a request has an id of each kind.
 _Kind: TypeAlias = tuple[str, bool, bool]
@@ -292,8 +299,7 @@ class _Names:
     def of_request(self, request: Sent) -> tuple[str, ...]:
         if request.model is None:
             return (_EVERY,)
-        seen = self._seen.get(request.model)
-        return (*{request.model, _NONE, *(seen or (_STRANGE,))},)
+        return (*{request.model, _NONE, _STRANGE, *self._seen.get(request.model, ())},)
 
     def of_charge(self, charge: Charge) -> tuple[str, ...]:
         """Return the names that a charge stands under."""
@@ -329,7 +335,7 @@ class _Free:
     def any(self, request: Sent, at: float) -> bool:
         """Tell whether a charge can be a request's own."""
         for name in self._names.of_request(request):
-            kind = (name, self._own.knows(request.request_id), False)
+            kind = (name, False, False)  # an id of its own tells nothing: its answer was no success
             times = self._dated.get(kind, ())
             place = bisect_left(times, at + self._low)
             if self._undated.get(kind) or (place < len(times) and times[place] <= at + self._high):
@@ -366,7 +372,7 @@ class _Judge:
         self._seen = sorted(at for at in told if at is not None)
         self._gaps = sorted(self._missing())
         self._sort_left()
-        if self.rules.alone and self.rules.steady and not self.found.strange:
+        if self.rules.alone and self.rules.steady and not self.rules.astray and not self.found.strange:
             self._count_out()
             self.found.possible = [one for one in self.found.possible if id(one) not in self._taken]
         for place, request in enumerate(self.requests):
@@ -398,6 +404,8 @@ class _Judge:
             return Why.MOVING
         if rules.elsewhere or request.elsewhere:
             return Why.ADDRESS
+        if rules.astray:
+            return Why.CLOCK
         if _outside(at + self.span[0], rules.since, None) or _outside(at + self.span[1], None, rules.until):
             return Why.CLOCK
         if self._near(self._gaps, at):
@@ -486,9 +494,11 @@ class _Judge:
         return _sent_at(self.requests[place])
 
     def _count_model(self, charges: Sequence[Charge], places: Sequence[int]) -> None:
-        others = [place for place in places if not self._has_id(place)]
-        if len(others) < len(places) and any(one.request_id is None for one in charges):
-            return  # a request with an id can have one of these, and not the others
+        others = [place for place in places if not any(self._ids(place))]
+        for named, billed in {self._ids(place) for place in places} - {(False, False)}:
+            # A charge that has an id of each kind that a request has, and another one, is another's.
+            if any(not ((named and one.request_id) or (billed and one.billing_id)) for one in charges):
+                return  # a request with an id can have one of these, and not the others
         times = [self._sent_at(place) for place in others]
         told = certain(times, [_charged_at(one) for one in charges], *self.span)
         self._crowded = self._crowded or told is None
@@ -500,9 +510,10 @@ class _Judge:
             if usd is not None:
                 self._taken.add(id(charges[one.charge]))
 
-    def _has_id(self, place: int) -> bool:
+    def _ids(self, place: int) -> tuple[bool, bool]:
+        """Tell which ids of a request set its charge apart: not the request id of an answer that was no success."""
         request = self.requests[place]
-        return request.billing_id is not None or self.own.knows(request.request_id)
+        return request.known != "lost" and self.own.knows(request.request_id), request.billing_id is not None
 
 
 def _outside(at: float, since: float | None, until: float | None) -> bool:

@@ -12,6 +12,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
+from email.utils import parsedate_to_datetime
 from itertools import chain
 from typing import Any, Final, overload
 
@@ -19,6 +20,7 @@ from attrs import field, frozen
 from lemon_client.task_table import FIELDS
 from lemon_client.usage_table import USAGE, Paths
 
+from . import _clock
 from ._amount import amount
 from ._api import Record, Session, ask, get_api_key_usage, list_api_keys
 from ._flow import Flow
@@ -78,7 +80,7 @@ class Charge:
     @property
     def for_images(self) -> bool:
         """Whether it may be for images: that is what it says, or it says nothing."""
-        return self.scene in (None, USAGE.scene)
+        return self.scene is None or USAGE.scene in self.scene.lower()
 
 
 @frozen(eq=False)
@@ -90,6 +92,8 @@ class Usage(Sequence[Charge]):
     charges: Sequence[Charge] = field(repr=False)
     steady: bool
     at: float
+    #: By how many seconds the API's clock is off from ours at least, by the dates of its answers; None: they have none.
+    off: float | None = None
 
     @overload
     def __getitem__(self, index: int) -> Charge: ...
@@ -147,31 +151,37 @@ def usage(
     window = {name: moment(at) for name, at in ends if at is not None}
     seen: Counter[Charge] = Counter()
     before: Counter[Charge] | None = None
+    offs: list[float] = []
     for _ in range(READINGS):
-        pages, told = yield from _reading(session, key_id, window, deadline)
+        pages, told = yield from _reading(session, key_id, window, deadline, offs)
         charges, moved = list(chain.from_iterable(pages)), _twice(pages)
         if told == {len(charges)} and not moved:
-            return Usage(charges, True, now)
+            return Usage(charges, True, now, max(offs, default=None))
         these = Counter(charges)
         if told == {None} and these == before and not moved:  # nobody says how many there are
-            return Usage(charges, True, now)
+            return Usage(charges, True, now, max(offs, default=None))
         seen |= these
         before = these
-    return Usage(list(seen.elements()), False, now)
+    return Usage(list(seen.elements()), False, now, max(offs, default=None))
 
 
 def _reading(
-    session: Session, key_id: str, window: Mapping[str, str], deadline: Deadline
+    session: Session, key_id: str, window: Mapping[str, str], deadline: Deadline, offs: list[float]
 ) -> Flow[tuple[list[list[Charge]], set[int | None]]]:
-    """Read all pages once. Returns the records of each, and how many there are in all by what each page says."""
+    """Read all pages once. Returns the records of each, and how many there are in all by what each page says.
+
+    By how much the clocks differ goes to ``offs``.
+    """
     pages: list[list[Charge]] = []
     same: dict[Any, Any] = {}
     told: set[int | None] = set()
     before: Sequence[Mapping[str, Any]] = ()
     number, last, size = 1, 1, 0
     while number <= last:
+        began = _clock.wall()
         page = yield from _asked(session, get_api_key_usage(key_id, {**_query(number), **window}), deadline)
         entries = _entries(page, USAGE.entries)
+        offs.extend(_off(page, began))
         if entries and entries == before and number == last and _count(value_of(page, USAGE.last)) is None:
             told.add(UNHEEDED)
             break
@@ -213,6 +223,15 @@ def _entries(page: Record, paths: Paths) -> list[Mapping[str, Any]]:
             response=page.response,
         )
     return [entry if isinstance(entry, dict) else {} for entry in found]
+
+
+def _off(page: Record, began: float) -> Iterator[float]:
+    """Yield by how many seconds the date of an answer, which has whole ones, is outside of the time it took."""
+    try:
+        told = parsedate_to_datetime(page.response.headers.get("date", "")).timestamp()
+    except (ValueError, OverflowError):
+        return
+    yield max(began - 1 - told, told - page.at, 0.0)
 
 
 def _last(

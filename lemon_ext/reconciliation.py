@@ -257,7 +257,7 @@ def _reconciled(core: Core, book: Book, asked: _Asked, apply: bool) -> Flow[Reco
     found = yield from usage(core.session, key_id, since, until, deadline, now)
     rules = Rules(
         now, since, until, asked.settle, asked.tolerance, found.steady, asked.key_id is not None, asked.alone,
-        len(book.addresses) > 1 or len(book.keys) > 1,
+        len(book.addresses) > 1 or len(book.keys) > 1, found.off,
     )  # fmt: skip
     matched = match(sent, found, rules, book.owned)
     result = Reconciliation(key_id, since, until, lost, matched, book, found.steady)

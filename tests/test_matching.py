@@ -45,14 +45,19 @@ def verdicts(requests, charges, rules=RULES, **more):
         ({"request_id": "r"}, [{"request_id": "r", "model": "x", "at": 9e5}], Verdict.BILLED, Why.ID),
         ({"billing_id": "b"}, [{"billing_id": "b", "request_id": None}], Verdict.BILLED, Why.ID),
         ({"billing_id": "b"}, [], Verdict.BILLED, Why.TOLD),
-        # another id is another's, if it is of the kind that charges have: an error's may be a proxy's own
-        ({"request_id": "abc"}, [{"request_id": "xyz"}], Verdict.NOT_BILLED, Why.NONE),
+        # another id tells nothing: an error's may be a proxy's own, whatever it looks like
+        ({"request_id": "abc"}, [{"request_id": "xyz"}], Verdict.UNKNOWN, Why.FITS),
         ({"request_id": "cf-7f"}, [{"request_id": "xyz"}], Verdict.UNKNOWN, Why.FITS),
         # without one, what can be its own stands in the way
         ({}, [{}], Verdict.UNKNOWN, Why.FITS),
         ({"request_id": "r"}, [{"request_id": None}], Verdict.UNKNOWN, Why.FITS),
         ({}, [{"request_id": None, "billing_id": None}], Verdict.UNKNOWN, Why.FITS),
-        ({}, [{"model": "other"}], Verdict.NOT_BILLED, Why.NONE),
+        # a name that nothing is known of may be another one of its model, also where that has been seen under one
+        ({}, [{"model": "other"}], Verdict.UNKNOWN, Why.FITS),
+        ({}, [{"model": "M", "scene": "IMAGE"}], Verdict.UNKNOWN, Why.FITS),
+        ({}, [{"model": "M", "scene": "images"}], Verdict.UNKNOWN, Why.FITS),
+        ({}, [{"model": "other", "scene": "chat"}], Verdict.NOT_BILLED, Why.NONE),
+        ({}, [{"model": "other", "at": 500.0}], Verdict.NOT_BILLED, Why.NONE),
         ({}, [{"model": None}], Verdict.UNKNOWN, Why.FITS),
         ({"model": None}, [{"model": "other"}], Verdict.UNKNOWN, Why.FITS),
         # of the time: from what the clocks may differ to what a charge may take
@@ -136,10 +141,25 @@ def test_clocks_that_differ_by_more_than_was_allowed_for_widen_the_span():
 
 
 def test_the_names_of_a_model_are_learned_from_known_charges():
-    known = [sent(10, 0.0, "paid", request_id="k")]
-    named = Charge("k", None, ("vendor/m", "m-2026"), 0.0, Decimal(1))
-    for name, why in (("m-2026", Why.FITS), ("m", Why.FITS), ("m-2025", Why.NONE)):
-        assert match([*known, sent(1)], [named, charge(model=name)], RULES).findings[0].why is why
+    known = [sent(10, 0.0, "paid", request_id="k"), sent(11, 0.0, "paid", "other", request_id="o")]
+    named = [Charge("k", None, ("vendor/m", "m-2026"), 0.0, Decimal(1)), charge(0.0, "other-2026", request_id="o")]
+    for name, why in (("m-2026", Why.FITS), ("m", Why.FITS), ("m-2025", Why.FITS), ("other-2026", Why.NONE)):
+        assert match([*known, sent(1)], [*named, charge(model=name)], RULES).findings[0].why is why
+
+
+def test_a_request_of_which_a_charge_without_that_id_may_be_is_not_left_out_when_charges_are_counted():
+    known = sent(1, 0.0, "paid", billing_id="txn_1")
+    billed = charge(3.0, billing_id=None)
+    found = match([known, sent(2, 5.0)], [billed], evolve(RULES, alone=True, sure=True))
+    assert [one.verdict for one in found.findings] == [Verdict.UNKNOWN]
+
+
+@pytest.mark.parametrize("sure", [True, False])
+@pytest.mark.parametrize(("off", "why"), [(None, Why.NONE), (10.0, Why.NONE), (10.1, Why.CLOCK)])
+def test_clocks_that_are_known_to_differ_by_more_than_they_may_release_nothing(sure, off, why):
+    for alone in (False, True):
+        rules = evolve(RULES, off=off, sure=sure, alone=alone)
+        assert match([PAID, sent(1)], [PAID_CHARGE], rules).findings[0].why is why
 
 
 def test_charges_are_sorted_into_what_may_be_ours_and_what_is_nobodys():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from decimal import Decimal
+from email.utils import formatdate
 
 import httpx
 import pytest
@@ -198,6 +199,17 @@ def test_a_ledger_that_cannot_be_read_is_no_reason_to_stop(clock, tmp_path):
 def test_a_key_that_is_named_is_taken_at_its_word(clock, tmp_path):
     found = reconcile(write_batch(tmp_path, ROWS[2:4]), client=manager(account(clock, [])), key_id="key_1")
     assert [one.verdict for one in found.findings] == [Verdict.NOT_BILLED] * 2
+
+
+@pytest.mark.parametrize(("hours", "told"), [(0, Verdict.NOT_BILLED), (3, Verdict.UNKNOWN), (-3, Verdict.UNKNOWN)])
+def test_a_clock_that_is_wrong_is_seen_by_the_dates_of_the_answers_whatever_key_is_named(clock, tmp_path, hours, told):
+    date = formatdate(clock.wall() + 3600 * hours, usegmt=True)
+    page = {"items": [], "pagination": {"total": 0, "totalPages": 1}}
+    http = httpx.MockTransport(lambda _: httpx.Response(200, json=page, headers={"date": date}))
+    client = Lemon(TOKEN, base_url="http://lemon.emulator", http_client=httpx.Client(transport=http))
+    found = reconcile(write_batch(tmp_path, ROWS[2:4]), client=client, key_id="key_1", apply=True)
+    assert {one.verdict for one in found.findings} == {told}
+    assert found.released == (2 if told is Verdict.NOT_BILLED else 0)
 
 
 def test_charges_are_counted_if_nobody_else_used_the_key(clock, tmp_path):
