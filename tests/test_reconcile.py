@@ -22,7 +22,7 @@ from lemon_ext import (
     run_batch,
 )
 from lemon_ext._key import LETTERS, ApiKey
-from lemon_ext.batch.journal import Incoming, SqliteJournal, change, fact
+from lemon_ext.batch.journal import Incoming, SqliteJournal, change, fact, fact_too
 from lemon_ext.emulator import KEY, TOKEN, Emulator, UsageRecord
 from lemon_ext.ledger import Ledger
 from lemon_ext.reconciliation import Verdict
@@ -364,6 +364,16 @@ def test_a_batch_that_was_sent_with_two_keys_releases_nothing_and_another_key_is
             assert verdicts(reconcile(folder, client=manager(api), api_key=KEY)) == TOLD
     found = reconcile(folder, client=manager(api), key_id="key_1")
     assert found.findings[2].why.value.startswith("requests were sent to two addresses, or with two keys")
+
+
+def test_no_key_is_lost_where_several_processes_note_theirs_at_once(tmp_path):
+    with SqliteJournal.open(write_batch(tmp_path)) as journal:
+        statements = [
+            fact_too("keys", mark) for mark in ("abcd", "ef01", "abcd", "bcde", "ef01")
+        ]  # each made beforehand
+        for statement in statements:
+            journal.commit([statement])
+        assert journal.meta("keys") == "abcd ef01 bcde"
 
 
 def test_the_token_goes_to_the_apis_origin_alone_and_is_never_told(clock, tmp_path):

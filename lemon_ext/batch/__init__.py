@@ -613,9 +613,9 @@ def _spend(budget: Budget, journal: Journal, unpaid: Sequence[str] = UNPAID) -> 
 def _note_way(journal: Journal, core: Core) -> None:
     """Note where the rows are sent, and which keys do it: an account's books are of one address and of one key."""
     base_url, key = core.session.base_url, core.session.account[:LETTERS]
-    before, keys = journal.meta("base_url"), (journal.meta(KEYS) or "").split()
-    if key and key not in keys:
-        journal.commit([journals.fact(KEYS, " ".join([*keys, key]))])
+    before = journal.meta("base_url")
+    if key:
+        journal.commit([journals.fact_too(KEYS, key)])
     if before is None:
         journal.commit([journals.fact("base_url", base_url)])
     elif before != base_url:

@@ -703,6 +703,13 @@ def fact(name: str, value: str) -> Statement:
     return "INSERT INTO meta VALUES (?, ?) ON CONFLICT (name) DO UPDATE SET value = excluded.value", (name, value)
 
 
+def fact_too(name: str, word: str) -> Statement:
+    """One more word of a fact that has several, if it is not there: in one step, as others may add theirs."""
+    sql, values = fact(name, word)
+    longer = sql.replace("excluded.value", "meta.value || ' ' || excluded.value")
+    return f"{longer} WHERE ' ' || meta.value || ' ' NOT LIKE ?", (*values, f"% {word} %")
+
+
 def known_by(row: Incoming, seen: Counter[bytes]) -> str:
     """Return what a row is known by in its batch: its id, or what it asks for, and how often that was ``seen``."""
     if row.id is not None:
