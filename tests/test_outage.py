@@ -432,13 +432,19 @@ def test_the_api_is_asked_before_the_second_submission_if_the_first_takes_long()
     assert (reach.is_open, reach.is_wary, reach.has_to_ask(13.1)) == (True, False, False)
 
 
-def test_a_run_that_begins_in_an_outage_has_one_row_in_doubt(tmp_path):
+def test_a_run_that_begins_in_an_outage_has_one_row_in_doubt_at_most(tmp_path):
     """The answer to the first row takes long, and is none; nothing else is sent meanwhile."""
     gateway = Gateway()
-    gateway.outages = [(0.0, 5000.0, (502, PAGE))]
-    go(gateway, rows(20), tmp_path, client=gateway.client())
+    gateway.outages = [(0.0, math.inf, (502, PAGE))]
+
+    def over(progress):
+        if progress.outage is not None and progress.outage.seconds > 1000:
+            gateway.outages.clear()
+
+    go(gateway, rows(20), tmp_path, over, client=gateway.client(), give_up_after=math.inf)
     ends = list(statuses(results(tmp_path)).values())
-    assert (ends.count("uncertain"), ends.count("saved")) == (1, 19)
+    # None, if the API was asked before the first POST left: the clock of the test goes on while the journal is written.
+    assert (ends.count("uncertain"), ends.count("saved")) in ((1, 19), (0, 20))
 
 
 def test_the_waits_double_up_to_half_a_minute_and_a_hint_counts():
