@@ -70,6 +70,7 @@ class Why(Enum):
     MOVING = "the records changed while they were read"
     GAPS = "the records lack charges from this time that are known, so they are not complete"
     CLOCK = "the clocks differ by more than was allowed for, so records from this time were not read"
+    UNTIMED = "no answer of the API tells its time, and no known charge does, so the clocks cannot be compared"
     KEY = "no charge from this time is known to be of these requests, so the key may have been another one"
     UNDATED = "it is not known when it was sent"
     ADDRESS = "requests were sent to two addresses, or with two keys or an unknown one, and these records are of one"
@@ -410,7 +411,10 @@ class _Judge:
             return Why.CLOCK
         if self._near(self._gaps, at):
             return Why.GAPS
-        return Why.NONE if rules.sure or self._near(self._seen, at) else Why.KEY
+        if self._near(self._seen, at):
+            return Why.NONE
+        # Who vouches for the key does not vouch for the clocks, and no known charge shows them here.
+        return (Why.UNTIMED if rules.off is None else Why.NONE) if rules.sure else Why.KEY
 
     def _near(self, times: Sequence[float], at: float) -> bool:
         """Tell whether one of these times is as near as a charge can be to its request."""

@@ -102,7 +102,9 @@ def test_what_is_billed_says_with_how_much_and_which_ids():
         ({"until": 109.0}, [PAID], Why.CLOCK),
         ({"since": -10.0, "until": 110.0}, [PAID], Why.NONE),
         ({}, [], Why.KEY),
-        ({"sure": True}, [], Why.NONE),
+        ({"sure": True, "off": 0.0}, [], Why.NONE),
+        ({"sure": True}, [], Why.UNTIMED),  # who vouches for the key does not vouch for the clocks
+        ({"sure": True}, [PAID], Why.NONE),
         ({}, [sent(98, 171.0, "paid", request_id="own")], Why.KEY),  # too far away to show anything
         ({}, [PAID, sent(98, 60.0, "paid", request_id="gone")], Why.GAPS),
         ({"sure": True}, [sent(98, 60.0, "paid", request_id="gone")], Why.GAPS),

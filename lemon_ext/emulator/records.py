@@ -58,8 +58,9 @@ class Response:
 
 
 class Answering(Protocol):
-    """What the doors need of an emulator: answers, its sleeps, and the ASGI app."""
+    """What the doors need of an emulator: answers, its clock and sleeps, and the ASGI app."""
 
+    wall: Callable[[], float]
     sleep: Callable[[float], object]
     asleep: Callable[[float], Awaitable[object]]
 

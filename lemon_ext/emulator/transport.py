@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterator, Mapping
+from email.utils import formatdate
 
 import httpx
 
@@ -24,7 +25,7 @@ class EmulatorTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         response = self._emulator.handle(_incoming(request))
         if wait := _wait(request, response):
             self._emulator.sleep(wait)
-        return _outcome(request, response)
+        return _outcome(request, response, self._emulator.wall())
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Answer a request, async."""
@@ -32,7 +33,7 @@ class EmulatorTransport(httpx.BaseTransport, httpx.AsyncBaseTransport):
         response = self._emulator.handle(_incoming(request))
         if wait := _wait(request, response):
             await self._emulator.asleep(wait)
-        return _outcome(request, response)
+        return _outcome(request, response, self._emulator.wall())
 
 
 class _Broken(httpx.SyncByteStream, httpx.AsyncByteStream):
@@ -67,7 +68,7 @@ def _wait(request: httpx.Request, response: Response) -> float:
     return response.delay if patience is None else min(response.delay, patience)
 
 
-def _outcome(request: httpx.Request, response: Response) -> httpx.Response:
+def _outcome(request: httpx.Request, response: Response, now: float) -> httpx.Response:
     patience = _patience(request)
     if patience is not None and response.delay > patience:
         raise httpx.ReadTimeout("The read operation timed out", request=request)
@@ -75,7 +76,8 @@ def _outcome(request: httpx.Request, response: Response) -> httpx.Response:
         raise httpx.ConnectError("Connection refused", request=request)
     if response.cut == "answer":
         raise httpx.RemoteProtocolError("Server disconnected without sending a response.", request=request)
+    headers = {"date": formatdate(now, usegmt=True), **response.headers}  # as every server says
     if response.cut == "body":
-        headers = {**response.headers, "content-length": str(len(response.body))}
-        return httpx.Response(response.status, headers=headers, stream=_Broken(response.body))
-    return httpx.Response(response.status, headers=dict(response.headers), content=response.body)
+        cut = {**headers, "content-length": str(len(response.body))}
+        return httpx.Response(response.status, headers=cut, stream=_Broken(response.body))
+    return httpx.Response(response.status, headers=headers, content=response.body)
