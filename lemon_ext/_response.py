@@ -11,6 +11,7 @@ from typing import Any, Final
 from attrs import field, frozen
 
 from ._base64 import Picture, placed
+from ._words import cut
 
 #: Values that the JSON of an answer may hold: 60 MB of empty lists would become gigabytes of objects.
 MAX_VALUES: Final = 1_000_000
@@ -140,7 +141,7 @@ def excerpt(response: APIResponse) -> str:
     elif response.is_page:
         text = _unescaped(_MARKUP.sub(" ", text))
     text = " ".join("".join(c if c.isprintable() else " " for c in text).split())
-    return text if len(text) <= LONGEST_EXCERPT else text[: LONGEST_EXCERPT - 1] + "…"
+    return cut(text, LONGEST_EXCERPT)
 
 
 def _unescaped(text: str) -> str:
@@ -159,7 +160,7 @@ def storable(value: Any) -> Any:
 
 def shorten(text: str) -> str:
     """Return a text that fits into a message."""
-    return text if len(text) <= LONGEST_MESSAGE else text[: LONGEST_MESSAGE - 1] + "…"
+    return cut(text, LONGEST_MESSAGE)
 
 
 def sentence(text: str) -> str:

@@ -1,4 +1,4 @@
-"""Counts, and what a rule allows, in words: one wording for help, docs and messages.
+"""Counts, what a rule allows, and texts that fit, in words: one wording for help, docs and messages.
 
 Nothing of ours is imported here, so that the help of a command and the regeneration tool read it without a client.
 """
@@ -26,6 +26,11 @@ NOT_BLANK: Final = r"\S"
 def count(number: int, one: str, many: str | None = None) -> str:
     """Say how many there are: ``1 image``, ``2,000 images``. ``many`` is where an s does not do."""
     return f"{number:,} {one if number == 1 else many or f'{one}s'}"
+
+
+def cut(text: str, most: int) -> str:
+    """Return a text of ``most`` characters at most: a longer one ends in an ellipsis."""
+    return text if len(text) <= most else f"{text[: most - 1]}…"
 
 
 def phrases(rule: Mapping[str, Any]) -> dict[str, str]:

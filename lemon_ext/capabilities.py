@@ -18,7 +18,7 @@ from lemon_client.model_table import LIVE, MODELS, PARAMETERS, RELATIONS, REQUIR
 
 from ._response import value_of
 from ._warn import warn
-from ._words import NOT_BLANK, TYPES, phrases, relation
+from ._words import NOT_BLANK, TYPES, cut, phrases, relation
 from .errors import CapabilityError
 
 __all__ = (
@@ -461,7 +461,7 @@ def _show(value: object) -> str:
         text = repr(value)
     except ValueError:  # Python does not write numbers of thousands of digits
         return "a number of thousands of digits"
-    return text if len(text) <= 60 else text[:59] + "…"
+    return cut(text, 60)
 
 
 def _plain(name: str) -> str:

@@ -7,11 +7,13 @@ from __future__ import annotations
 import json
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import PIL.Image
 import pytest
 
 from lemon_ext import ConfigurationError
+from lemon_ext._font import wrapped
 from lemon_ext.batch import sheet as sheets
 from lemon_ext.batch.sheet import GAP, LINE, LINES, write_sheet
 from tests.cli import emulator, lemon, server  # noqa: F401 - fixtures
@@ -81,11 +83,15 @@ def test_a_long_batch_makes_several_sheets(batch, monkeypatch):
     [
         ("W  a wide one", 40, ["W a wide one"]),
         ("1  a very long prompt that goes on", 12, ["1 a very", "long prompt…"]),
-        ("x" * 30, 10, ["x" * 9 + "…"]),
+        ("1  a very long prompt", 12, ["1 a very", "long prompt"]),
+        ("x" * 15, 10, ["x" * 10, "x" * 5]),
+        ("x" * 30, 10, ["x" * 10, "x" * 9 + "…"]),
+        ("", 10, []),
     ],
 )
 def test_captions_are_cut_where_they_end(text, fitting, lines):
-    assert sheets._lines(" ".join(text.split()), lambda line: len(line) <= fitting) == lines
+    font = SimpleNamespace(getlength=len)
+    assert wrapped(text, font, fitting, 2) == lines
 
 
 def test_what_makes_no_sense_is_said(batch, tmp_path, monkeypatch):

@@ -8,7 +8,6 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Callable, Iterator
-from functools import partial
 from io import BytesIO
 from pathlib import Path
 from typing import Any, Final
@@ -94,7 +93,7 @@ def _pen() -> Callable[[list[tuple[Path, str]], int, int, str], bytes]:
     try:
         from PIL import Image, ImageDraw, UnidentifiedImageError
 
-        from lemon_ext._font import font_for
+        from lemon_ext._font import font_for, wrapped
     except ImportError:
         raise ConfigurationError("A contact sheet needs Pillow: pip install 'lemon-ext[images]'") from None
 
@@ -105,9 +104,6 @@ def _pen() -> Callable[[list[tuple[Path, str]], int, int, str], bytes]:
             clear = image.convert("RGBA")
         paper = Image.new("RGBA", clear.size, _PAPER)
         return Image.alpha_composite(paper, clear).convert("RGB")
-
-    def fits(font: Any, size: int, text: str) -> bool:
-        return bool(font.getlength(text) <= size)
 
     def draw(pictures: list[tuple[Path, str]], columns: int, size: int, form: str) -> bytes:
         columns = min(columns, len(pictures))
@@ -123,32 +119,10 @@ def _pen() -> Callable[[list[tuple[Path, str]], int, int, str], bytes]:
             except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
                 canvas.rectangle((left, top, left + size - 1, top + size - 1), outline=_FRAME)
                 canvas.text((left + 6, top + 6), f"{path.suffix or path.name}: not drawn", fill=_INK, font=font)
-            for line, text in enumerate(_lines(caption, partial(fits, font, size))):
+            for line, text in enumerate(wrapped(caption, font, size, LINES)):
                 canvas.text((left, top + size + line * LINE + 2), text, fill=_INK, font=font)
         file = BytesIO()
         sheet.save(file, form, **({} if form == "PNG" else {"quality": 88}))
         return file.getvalue()
 
     return draw
-
-
-def _lines(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """Return the lines of a caption that fit below a picture."""
-    lines, words = [""], text.split(" ")
-    while words:
-        longer = f"{lines[-1]} {words[0]}".strip()
-        if fits(longer) or not lines[-1]:
-            lines[-1] = longer
-            words.pop(0)
-        elif len(lines) < LINES:
-            lines.append("")
-        else:
-            lines[-1] += " …"
-            break
-    return [_shortened(line, fits) for line in lines]
-
-
-def _shortened(line: str, fits: Callable[[str], bool]) -> str:
-    while line and not fits(line):
-        line = line.removesuffix("…")[:-1].rstrip() + "…" if len(line) > 2 else ""
-    return line

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import click
 
 from lemon_ext._amount import as_json
+from lemon_ext._words import cut
 
 from ._options import json_option, user_ledger
 from ._screen import screen
@@ -54,14 +55,13 @@ def _line(call: Call) -> str:
     when = datetime.fromtimestamp(call.at).astimezone().strftime("%Y-%m-%d %H:%M")
     cost = "" if call.cost is None else dollars(call.cost)
     prompt = " ".join((call.prompt or "(no prompt)").split())  # of a variation, or LEMONDATA_LEDGER=no-prompts
-    prompt = prompt if len(prompt) <= PROMPT else f"{prompt[: PROMPT - 1]}…"
     cells = (
         f"{call.id:>4}",
         f"{call.status:<10}",
         f"{call.task_id or '-':<20}",
         f"{call.model or '-':<16}",
         f"{cost:>8}",
-        prompt,
+        cut(prompt, PROMPT),
     )
     return "  ".join((when, *cells)).rstrip()
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import math
 import random
-from collections.abc import Callable
 from colorsys import hls_to_rgb
 from io import BytesIO
 from itertools import pairwise
@@ -16,7 +15,8 @@ from typing import Final
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont, UnidentifiedImageError
 
-from lemon_ext._font import font_for
+from lemon_ext._font import font_for, wrapped
+from lemon_ext._words import cut
 
 #: Shades: the sky from dark to light, the hills, and what is written.
 _DARK, _LIGHT, _INK = 60, 185, 255
@@ -110,33 +110,14 @@ def _label(image: Image.Image, prompt: str, footer: str) -> None:
     width, height = image.size
     canvas = ImageDraw.Draw(image)
     margin, small = max(min(width, height) // 20, 2), max(min(width // 40, height // 20), 8)
-    room = width - 2 * margin
     canvas.text((margin, height - margin), footer, fill=_INK, font=ImageFont.load_default(small), anchor="ls")
-    words = " ".join("".join(c if c.isprintable() else " " for c in prompt[:LONGEST]).split())
+    words = " ".join("".join(c if c.isprintable() else " " for c in cut(prompt, LONGEST)).split())
     words = words.encode("utf-8", "replace").decode()
     big = max(min(width // 16, height // 10) - len(words) // 12, small)
     font = font_for(words, big)
-    lines = _wrapped(words, lambda text: font.getlength(text) <= room)
     fitting = max(int(height * 0.5) // int(big * 1.3), 1)
-    if len(lines) > fitting or len(prompt) > LONGEST:
-        lines = [*lines[: fitting - 1], lines[min(len(lines), fitting) - 1].rstrip() + " …"]
-    for number, line in enumerate(lines):
+    for number, line in enumerate(wrapped(words, font, width - 2 * margin, fitting)):
         canvas.text((margin, margin + number * int(big * 1.3)), line, fill=_INK, font=font, anchor="la")
-
-
-def _wrapped(text: str, fits: Callable[[str], bool]) -> list[str]:
-    """Break a text into lines that fit: at blanks, and inside a word that is too long for a line of its own."""
-    lines = [""]
-    for word in text.split():
-        if fits(f"{lines[-1]} {word}".strip()):
-            lines[-1] = f"{lines[-1]} {word}".strip()
-            continue
-        lines.append("")
-        for letter in word:
-            if lines[-1] and not fits(lines[-1] + letter):
-                lines.append("")
-            lines[-1] += letter
-    return [line for line in lines if line]
 
 
 def _palette(dice: random.Random) -> list[int]:
