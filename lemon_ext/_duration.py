@@ -35,15 +35,6 @@ def as_seconds(value: str | float) -> float:
     return seconds
 
 
-def spoken(seconds: float) -> str:
-    """Say a duration as a person would."""
-    minutes, rest = divmod(max(round(seconds), 0), 60)
-    hours, minutes = divmod(minutes, 60)
-    if hours:
-        return f"{hours} h {minutes} min"
-    return f"{minutes} min {rest} s" if minutes else f"{rest} s"
-
-
 def roughly(seconds: float) -> str:
     """Say a duration without what hardly counts: no seconds beside minutes."""
     if seconds == math.inf:

@@ -18,6 +18,8 @@ from html import escape
 from importlib import import_module
 from typing import Any, Final
 
+from ._words import cut
+
 __all__ = ("progress",)
 
 #: Bytes of the pictures that one output of a cell holds. The others are linked.
@@ -38,8 +40,7 @@ def in_notebook() -> bool:
 def picture(source: str, prompt: str | None, style: str) -> str:
     """Return the HTML of a picture."""
     text = " ".join((prompt or "a generated picture").split())
-    alt = text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
-    return f'<img src="{escape(source)}" alt="{escape(alt)}" style="{style}">'
+    return f'<img src="{escape(source)}" alt="{escape(cut(text, _LONGEST))}" style="{style}">'
 
 
 def embedded(data: bytes, kind: str) -> str:
@@ -91,10 +92,6 @@ def _of_task(task: Any) -> tuple[str, float | None, bool]:
 
 def _of_batch(batch: Any) -> tuple[str, float | None, bool]:
     """Do the same for a batch."""
-    done = batch.total - batch.open
-    failed = done - batch.saved
-    told = [f"{done:,} of {batch.total:,} rows done", f"{batch.saved:,} saved"]
-    told += [f"{failed:,} not saved"] if failed else []
-    told += [f"about {batch.left_seconds:,.0f} s left"] if batch.left_seconds and batch.open else []
-    told += [f"stopped: {batch.stopped}"] if batch.stopped else []
-    return ", ".join(told), done / batch.total if batch.total else 1.0, not batch.open or bool(batch.stopped)
+    told = f"{batch}, stopped: {batch.stopped}" if batch.stopped else str(batch)
+    done = (batch.total - batch.open) / batch.total if batch.total else 1.0
+    return told, done, not batch.open or bool(batch.stopped)

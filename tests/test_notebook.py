@@ -183,11 +183,13 @@ def test_a_batch_is_drawn_now_and_then_and_at_its_end(kernel: list[str], monkeyp
         show(Progress.of(counts, 0, ended=10, elapsed=5.0))
         told.append(kernel[-1].partition("> ")[2])
     assert told == [
-        "0 of 60 rows done, 0 saved, about 30 s left", "0 of 60 rows done, 0 saved, about 30 s left",
-        "40 of 60 rows done, 38 saved, 2 not saved, about 10 s left", "60 of 60 rows done, 57 saved, 3 not saved",
-    ]  # fmt: skip
+        "0 of 60 rows done, 60 not sent, 120 a minute, about 30 s left",
+        "0 of 60 rows done, 60 not sent, 120 a minute, about 30 s left",
+        "40 of 60 rows done, 38 saved, 2 failed, 20 waiting, 120 a minute, about 10 s left",
+        "60 of 60 rows done, 57 saved, 3 failed, 120 a minute",
+    ]
     show(Progress.of({"unsent": 60}, 0, stopped="interrupted"))
-    assert kernel[0].endswith("0 of 60 rows done, 0 saved, stopped: interrupted")
+    assert kernel[0].endswith("0 of 60 rows done, 60 not sent, stopped: interrupted")
 
 
 def test_elsewhere_there_are_lines(capsys: pytest.CaptureFixture[str], tmp_path: Any) -> None:
@@ -197,4 +199,4 @@ def test_elsewhere_there_are_lines(capsys: pytest.CaptureFixture[str], tmp_path:
         list(run_batch(rows, tmp_path / "out", client=lemon, on_progress=progress()))
     lines = capsys.readouterr().err.splitlines()
     assert lines[0].startswith("img_")
-    assert lines[-1] == "3 of 3 rows done, 3 saved"
+    assert lines[-1].startswith("3 of 3 rows done, 3 saved, ")

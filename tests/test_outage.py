@@ -489,7 +489,8 @@ def test_what_is_no_duration_is_named(given):
 
 
 @pytest.mark.parametrize(
-    ("seconds", "said"), [(0.4, "0 s"), (59, "59 s"), (192, "3 min"), (7200, "2 h"), (11_100, "3 h 5 min")]
+    ("seconds", "said"),
+    [(0.4, "0 s"), (59, "59 s"), (59.6, "1 min"), (192, "3 min"), (7200, "2 h"), (11_100, "3 h 5 min")],
 )
 def test_an_outage_is_told_roughly(seconds, said):
     assert roughly(seconds) == said

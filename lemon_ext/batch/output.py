@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from attrs import asdict, field, frozen
 
+from lemon_ext._duration import roughly
 from lemon_ext._files import write_whole
+from lemon_ext._words import count
 from lemon_ext.errors import JournalError
 
 from .journal import UNKNOWN, Entry, Journal, Statement, dumps, fact
@@ -94,6 +96,34 @@ class Progress:
     def open(self) -> int:
         """The rows that another run goes on with."""
         return self.unsent + self.submitting + self.waiting + self.unfetched
+
+    def __str__(self) -> str:
+        """Say in one line how far the batch is."""
+        done = f"{self.total - self.open:,} of {count(self.total, 'row')} done"
+        return ", ".join([done, *self.counts().values()]) + self.pace()
+
+    def counts(self) -> dict[str, str]:
+        """Return the counts that are not zero, in words."""
+        return {
+            name: f"{number:,} {word}"
+            for name, number, word in (
+                ("saved", self.saved, "saved"),
+                ("failed", self.failed, "failed"),
+                ("refused", self.refused, "refused"),
+                ("uncertain", self.uncertain, "uncertain"),
+                ("unfetched", self.unfetched, "not fetched"),
+                ("submitting", self.submitting, "being sent"),
+                ("fetching", self.fetching, "being fetched"),
+                ("waiting", self.waiting - self.fetching, "waiting"),
+                ("unsent", self.unsent, "not sent"),
+            )
+            if number
+        }
+
+    def pace(self) -> str:
+        """Say how fast the batch is and how long it will take, as far as that is known, after a comma."""
+        rate = f", {self.per_minute:.0f} a minute" if self.per_minute else ""
+        return rate + (f", about {roughly(self.left_seconds)} left" if self.left_seconds else "")
 
 
 def outcome(entry: Entry) -> dict[str, Any]:

@@ -13,10 +13,10 @@ from rich.spinner import Spinner
 from rich.table import Table
 from rich.text import Text
 
-from lemon_ext._duration import spoken
+from lemon_ext._duration import roughly
 
 from ._streams import plain
-from ._words import counts, finished, unreachable
+from ._words import unreachable
 
 if TYPE_CHECKING:
     from lemon_ext.batch import Progress
@@ -108,19 +108,19 @@ def batch_under_way(progress: Progress | None, console: Console, age: float = 0.
     """Return a bar, and below it the counts. ``age``: the seconds since the progress was reported."""
     if progress is None:
         return Text("checking the rows", style="dim")
-    done = finished(progress)
+    done = progress.total - progress.open
     grid = _grid(console)
     grid.add_column(width=1)
     grid.add_column(ratio=1)
     grid.add_column(justify="right", no_wrap=True)
     grid.add_column(justify="right", no_wrap=True, style="dim")
     bar = ProgressBar(total=max(progress.total, 1), completed=done, complete_style="cyan", finished_style="green")
-    left = "" if progress.left_seconds is None else f"{spoken(progress.left_seconds)} left"
+    left = "" if progress.left_seconds is None else f"{roughly(progress.left_seconds)} left"
     if progress.stopped:
         left = "stopping"
     grid.add_row(_spinner(console), bar, f"{done:,}/{progress.total:,}", left)
     words = Text("   ", overflow="ellipsis", no_wrap=True)
-    for name, text in counts(progress).items():
+    for name, text in progress.counts().items():
         words.append(text, style=_COLOURS.get(name, "")).append("   ")
     if progress.per_minute:
         words.append(f"{progress.per_minute:.0f}/min", style="dim")

@@ -15,7 +15,7 @@ from lemon_ext._words import count
 
 from ._errors import DONE, ENDED, PARTLY, REJECTED, UNCERTAIN, Failure, command, explain, one_line
 from ._screen import screen
-from ._words import line, stopping, summary, unreachable
+from ._words import stopping, summary, unreachable
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -84,7 +84,7 @@ class Watch:
         now = time.monotonic()
         if not screen.interactive and now - self._said >= QUIET:
             self._said = now
-            screen.note(line(progress))
+            screen.note(str(progress))
 
     def _tell_outage(self, progress: Progress, passed: float) -> None:
         """Say that the API cannot be reached: at first, now and then, and when it is over. ``passed``: the seconds
