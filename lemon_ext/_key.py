@@ -48,9 +48,7 @@ class ApiKey:
         if key.lower().startswith("bearer "):
             raise ConfigurationError("The API key begins with 'Bearer'. Give the key alone; that word is added.")
         if not re.fullmatch(r"[\x21-\x7e]+", key):
-            raise ConfigurationError(
-                "The API key holds a space or a character outside ASCII. Copy it again; it starts with 'sk-'."
-            )
+            raise ConfigurationError("The API key holds a space or a character outside ASCII. Copy it again.")
         #: The value of the Authorization header.
         self.header = f"Bearer {key}"
         self._secret = key

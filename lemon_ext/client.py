@@ -170,7 +170,7 @@ class Images:
         Sends ``model``, ``prompt`` and what is given of the contract's parameters (docs/models.md); None means not
         given, and no default is ever sent. ``extra_body`` adds fields that the contract does not know, unchecked. The
         whole call takes ``deadline`` seconds at most (None: the client's, 300). ``poll_interval`` fixes the seconds
-        between looks at a task; without it the schedule decides (docs/polling.md). ``on_update`` is called with the
+        between polls of a task; without it the schedule decides (docs/polling.md). ``on_update`` is called with the
         `ImageTask` when it is accepted and whenever its status changes.
 
         ``fan_out`` sends several requests, each **billed once**, where the contract says that the model gives fewer

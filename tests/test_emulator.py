@@ -718,7 +718,7 @@ def test_the_spoilt_answers_are_spoilt(api):
         ("fewer_images@look", "The fault fewer_images strikes on submit, not on 'look'."),
         (
             "html_502@nowhere",
-            "The fault html_502 strikes on submit or look or image or ask or records, not on 'nowhere'.",
+            "The fault html_502 strikes on submit or poll or image or ask or records, not on 'nowhere'.",
         ),
         ("html_502,x=1", "The fault html_502 has no setting 'x'; it has: none."),
     ],
@@ -730,8 +730,9 @@ def test_a_fault_that_there_is_not_is_refused(text, message):
 
 
 def test_how_faults_are_written():
-    one = parse_fault("slow@look:3,seconds=0.5")
-    assert (one.fault.name, one.on, one.times, one.details) == ("slow", "look", 3, {"seconds": 0.5})
+    one = parse_fault("slow@poll:3,seconds=0.5")
+    assert (one.fault.name, one.on, one.times, one.details) == ("slow", "poll", 3, {"seconds": 0.5})
+    assert parse_fault("slow@look").on == "poll"  # as it was called at first
     assert (parse_fault("error_500").times, parse_fault("error_500:*").times) == (1, None)
 
 

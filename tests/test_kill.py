@@ -111,7 +111,7 @@ def test_connection_faults_leave_nothing_unpaid_or_paid_twice(tmp_path):
     with Emulator(task_seconds=0.3) as emulator:
         for fault in ("drop_before", "drop_after", "html_502", "error_429", "malformed_json"):
             emulator.inject(fault, on="submit", times=2)
-            emulator.inject(fault, on="look", times=10)
+            emulator.inject(fault, on="poll", times=10)
         work(emulator, tmp_path, 60, 3, signal.SIGKILL, random.Random(3))
         found = check(emulator, tmp_path, 60)
     assert json.dumps(found)

@@ -107,7 +107,7 @@ def test_the_example_waits_for_an_answer_when_it_is_told_to_end(folder):
 def test_what_goes_wrong_while_waiting_is_logged_and_told_and_the_next_start_fetches_it(folder):
     said: list[str] = []
     with Emulator(task_seconds=0.0) as emulator:
-        emulator.inject("error_401", on="look")
+        emulator.inject("error_401", on="poll")
         with serving(folder, emulator, said) as (_, http):
             http.put("/posters/cat", json={"prompt": "a white cat"})
             end = time.monotonic() + 30

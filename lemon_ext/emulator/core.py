@@ -148,7 +148,7 @@ class Emulator:
         self.address = ADDRESS
         self.contract = Contract.load() if contract is None else Contract(contract)
         poll = POLLS[GENERATION].operation
-        self._look_path = re.sub(r"\{\w+\}", "{task_id}", self.contract.path_of(poll))
+        self._poll_path = re.sub(r"\{\w+\}", "{task_id}", self.contract.path_of(poll))
         self._prefix = self.contract.example(poll).rpartition("_")[0] + "_"
         self._money = None if balance is None else _amount(balance, "balance"), _amount(price, "price")
         self._faults = [parse_fault(fault) if isinstance(fault, str) else fault for fault in faults]
@@ -182,7 +182,7 @@ class Emulator:
     def inject(self, fault: str, *, on: str | None = None, times: int | None = 1, **details: Any) -> None:
         """Arm a fault (docs/emulator.md): it strikes the next ``times`` requests at its place, None for always.
 
-        ``on`` is "submit", "look", "image", "ask" or "any"; without it, the fault's usual place. Raises ValueError for
+        ``on`` is "submit", "poll", "image", "ask" or "any"; without it, the fault's usual place. Raises ValueError for
         a name, a place or a setting that there is not.
         """
         with self._lock:
@@ -266,7 +266,7 @@ class Emulator:
                 return handling("submit", job, lambda: self._accept(job, request.origin))
             case name if name == POLLS[GENERATION].operation:
                 job = self._known(*params.values())
-                return handling("look", job, lambda: self._state(job, request.origin))
+                return handling("poll", job, lambda: self._state(job, request.origin))
             case name if cancel is not None and name == cancel.operation:
                 job = self._known(*params.values())
                 return handling("ask", job, lambda: self._cancel(operation, job))
@@ -401,7 +401,7 @@ class Emulator:
             format=_format(value("output_format")),
             b64=value("response_format") == "b64_json",
             request=fields,
-            plan=Plan("task" if is_task else "inline", n, seconds, self._look_path),
+            plan=Plan("task" if is_task else "inline", n, seconds, self._poll_path),
             operation=operation.id,
             source=sources[0] if sources else None,
             mask=sources[-1] if len(files) > 1 else None,
@@ -436,8 +436,8 @@ class Emulator:
         if not is_task:
             return reply(answer(created=job.created, images=self._data(job, origin)))
         poll_url = job.plan.poll_url.format(task_id=job.id)
-        if job.plan.poll_url != self._look_path:
-            self._aliases[poll_url] = self._look_path.format(task_id=job.id)
+        if job.plan.poll_url != self._poll_path:
+            self._aliases[poll_url] = self._poll_path.format(task_id=job.id)
         return reply(self._running(job, poll_url=poll_url))
 
     def _known(self, task_id: str) -> Job:

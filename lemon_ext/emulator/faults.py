@@ -1,6 +1,6 @@
 """Everything the emulator can do wrong, as one table.
 
-A fault strikes a request at a *place*: ``submit`` (what is billed), ``look`` (a question for a task), ``image``
+A fault strikes a request at a *place*: ``submit`` (what is billed), ``poll`` (asking for a task), ``image``
 (fetching a picture), ``records`` (a page of usage records) or ``ask`` (any other free request: models, prices,
 cancelling). What it does is one of four things: answer **instead** of handling the request, so that nothing is
 accepted; change the **plan** of an accepted request; change the **account** before it is read; or change the finished
@@ -25,8 +25,10 @@ from .account import Account
 from .records import KEY, Response, code_of, refuse
 from .task import with_status
 
-Place: TypeAlias = Literal["submit", "look", "image", "ask", "records"]
-PLACES: Final[tuple[Place, ...]] = ("submit", "look", "image", "ask", "records")
+Place: TypeAlias = Literal["submit", "poll", "image", "ask", "records"]
+PLACES: Final[tuple[Place, ...]] = ("submit", "poll", "image", "ask", "records")
+#: Other names of places, as some have written them.
+_ALSO: Final = {"look": "poll"}
 Details: TypeAlias = Mapping[str, Any]
 
 
@@ -89,7 +91,7 @@ def arm(name: str, *, on: str | None = None, times: int | None = 1, **details: A
     if fault is None:
         near = get_close_matches(name, FAULTS, n=1, cutoff=0.5)
         raise ValueError(f"There is no fault {name!r}." + (f" Did you mean {near[0]!r}?" if near else ""))
-    place: Any = fault.places[0] if on is None else on
+    place: Any = fault.places[0] if on is None else _ALSO.get(on, on)
     if place not in (*fault.places, "any"):
         raise ValueError(f"The fault {name} strikes on {' or '.join(fault.places)}, not on {on!r}.")
     if times is not None and times < 1:
@@ -233,10 +235,10 @@ def _with_status(response: Response, details: Details) -> Response:
 
 
 REASON: Final = "The prompt was refused by the content policy"
-_API: Final[tuple[Place, ...]] = ("submit", "look", "ask", "records")
+_API: Final[tuple[Place, ...]] = ("submit", "poll", "ask", "records")
 _ASK: Final[tuple[Place, ...]] = ("ask",)
 _RECORDS: Final[tuple[Place, ...]] = ("records",)
-_LOOK_FIRST: Final[tuple[Place, ...]] = ("look", "submit")
+_POLL_FIRST: Final[tuple[Place, ...]] = ("poll", "submit")
 _SUBMIT: Final[tuple[Place, ...]] = ("submit",)
 _IMAGE: Final[tuple[Place, ...]] = ("image",)
 
@@ -253,11 +255,11 @@ FAULTS: Final[Mapping[str, Fault]] = {
         Fault("error_403", "403, the key may not use the model", _API,
               instead=_error(403, "This key may not use that model", "access_denied", "permission", 1,
                              param="model")),
-        Fault("error_404", "404, the task is not known (yet)", _LOOK_FIRST,
+        Fault("error_404", "404, the task is not known (yet)", _POLL_FIRST,
               instead=_error(404, "Task not found or no longer available.", "invalid_request_error", "task")),
         Fault("not_cancellable", "400, tasks of this model cannot be cancelled", _ASK,
               instead=_error(400, "Tasks of this model cannot be cancelled", "invalid_request_error", "task")),
-        Fault("not_owned", "403, the task is another key's", ("ask", "look"),
+        Fault("not_owned", "403, the task is another key's", ("ask", "poll"),
               instead=_error(403, "This task belongs to another key", "access_denied", "permission", 2)),
         Fault("error_501", "501, there is no such thing here", _ASK,
               instead=_error(501, "Not implemented", "server_error")),
@@ -292,7 +294,7 @@ FAULTS: Final[Mapping[str, Fault]] = {
               answer=lambda response, details: evolve(response, body=response.body[: len(response.body) // 2])),
         Fault("empty_body", "200 with nothing in it",
               answer=lambda response, details: evolve(response, body=b"")),
-        Fault("unknown_status", "a status word that is not documented", _LOOK_FIRST, {"word": "warming_up"},
+        Fault("unknown_status", "a status word that is not documented", _POLL_FIRST, {"word": "warming_up"},
               answer=_with_status),
         # accepted and billed; carried out otherwise
         Fault("reply_task", "a task, whatever the model usually answers", _SUBMIT, plan=_set(reply="task")),

@@ -8,13 +8,14 @@ from typing import Any, Final, Literal, Protocol
 
 from attrs import field, frozen
 from lemon_client.error_table import ERROR_CODES, Meaning
+from lemon_client.usage_table import USAGE
 
-#: A key that is accepted; any other that begins with ``sk-`` is too, except `REFUSED_KEYS`.
-KEY: Final = "sk-emulator"
-#: The same for what takes a management token.
-TOKEN: Final = "mt-emulator"  # noqa: S105 - there is nothing to protect
+_BEGINNINGS: Final = (USAGE.keys_begin[0], USAGE.token)
+#: A key that is accepted, and the same for what takes a management token. Others that begin alike are accepted, too,
+#: except `REFUSED_KEYS`.
+KEY, TOKEN = (f"{beginning}emulator" for beginning in _BEGINNINGS)
 REFUSED_KEYS: Final = {
-    f"{kind}-{word}": place for kind in ("sk", "mt") for place, word in enumerate(("invalid", "expired"))
+    f"{beginning}{word}": place for beginning in _BEGINNINGS for place, word in enumerate(("invalid", "expired"))
 }
 #: Where the emulator lives when no socket is involved.
 ADDRESS: Final = "http://lemon.emulator"
