@@ -6,6 +6,12 @@ import math
 import re
 from typing import Final
 
+#: What calls and commands take if nobody says otherwise, in seconds: how long a batch waits for an API that cannot be
+#: reached; after what time a charge is among the account's records at the latest, and by how much clocks may differ.
+GIVE_UP_AFTER: Final = 43200.0
+SETTLE: Final = 3600.0
+TOLERANCE: Final = 600.0
+
 _UNITS: Final = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
 

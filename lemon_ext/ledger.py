@@ -236,6 +236,14 @@ def opened(given: bool | str | os.PathLike[str] | Ledger | None) -> Ledger | Non
     return given if isinstance(given, Ledger) else Ledger(None if given is True else given)
 
 
+def of_environment() -> Ledger | None:
+    """Return the ledger of this user, as LEMONDATA_LEDGER says: ``off``, ``no-prompts``, or the path of the file."""
+    told = os.environ.get("LEMONDATA_LEDGER", "")
+    if told == "off":
+        return None
+    return Ledger(prompts=False) if told == "no-prompts" else Ledger(told or None)
+
+
 def _users_own() -> Path:
     try:
         from platformdirs import user_state_path

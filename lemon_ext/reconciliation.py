@@ -19,6 +19,7 @@ from attrs import define, field, frozen
 from . import _clock
 from ._amount import as_json, dollars
 from ._core import Core
+from ._duration import SETTLE, TOLERANCE
 from ._flow import Flow, Work
 from ._key import LETTERS, ApiKey
 from ._matching import Bill, Finding, Known, Matched, Rules, Sent, Verdict, match
@@ -35,10 +36,6 @@ from .ledger import Ledger
 from .money import quote
 
 __all__ = ("Reconciliation", "Verdict", "areconcile", "reconcile")
-
-#: Seconds after which a charge is among the records at the latest, and by which clocks may differ.
-SETTLE: Final = 3600.0
-TOLERANCE: Final = 600.0
 
 
 class Book(Protocol):
@@ -337,10 +334,14 @@ class _Batch:
         return sum(changed[: len(releases)]), sum(changed[len(releases) :])
 
 
+def _known(status: str) -> Known:
+    """Return what the state of a row or of a call says of its charge."""
+    return "lost" if status == "uncertain" else "paid" if status in ("saved", "completed") else "open"
+
+
 def _sent_row(one: journals.Billable, running: bool, same: dict[Any, Any]) -> Sent:
     """Return a row as a request. What many rows have in common is held once in ``same``."""
-    kinds: dict[str, Known] = {"uncertain": "lost", "saved": "paid", "completed": "paid"}
-    known = kinds.get(one.status, "open")
+    known = _known(one.status)
     if one.status == "submitting" and not running:  # the process that sent it has died
         known = "lost"
     model = one.request.get("model")
@@ -384,14 +385,13 @@ class _Calls:
         first = min((call.at for call in calls if call.status == "uncertain"), default=None)
         if first is None:
             return []
-        kinds: dict[str, Known] = {"uncertain": "lost", "saved": "paid", "completed": "paid"}
         some = [
             call for call in reversed(calls) if call.at >= first - EARLIER and call.status not in ("unsent", "refused")
         ]
         several = mark is None and len({call.key for call in some} - {None}) > 1
         return [
             Sent(
-                call.id, kinds.get(call.status, "open"), call.model, call.at, call.request_id, call.billing_id,
+                call.id, _known(call.status), call.model, call.at, call.request_id, call.billing_id,
                 elsewhere=several or (mark is not None and call.key != mark),
             )
             for call in some

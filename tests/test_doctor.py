@@ -57,7 +57,7 @@ def told(*args: str) -> tuple[int, dict[str, Any]]:
 def test_all_is_well_with_the_emulator(tmp_path: Path) -> None:
     code, found = told("--emulator")
     assert (code, list(found)) == (0, NAMES)
-    assert found["balance"]["detail"] == "$12.500000 is left"
+    assert found["balance"]["detail"] == "$12.50 is left"
     assert found["clock"]["detail"] == "within 5 s of the API's"
     result = lemon("doctor", "--emulator")
     lines = result.stdout.splitlines()
@@ -261,9 +261,14 @@ def test_another_versions_of_a_library_is_told(monkeypatch: pytest.MonkeyPatch) 
     ("token", "body", "ok", "detail"),
     [
         ("", b"", True, "not asked: LEMONDATA_MANAGEMENT_TOKEN is not set"),
-        ("mt-secret-token", b'{"balance_decimal": "0.000000", "balance": 0}', False, "$0.000000 is left"),
-        ("mt-secret-token", b'{"balance": -0.5}', False, "$-0.5 is left"),
-        ("mt-secret-token", b'{"credits": 7}', True, "told in words that are not known here: see `lemon balance`"),
+        ("mt-secret-token", b'{"balance_decimal": "0.000000", "balance": 0}', False, "$0.00 is left"),
+        ("mt-secret-token", b'{"balance": -0.5}', False, "-$0.50 is left"),
+        (
+            "mt-secret-token",
+            b'{"credits": 7}',
+            True,
+            "the answer names no amount that can be read: see `lemon balance`",
+        ),
         ("mt-secret-token", None, False, "401"),
     ],
 )

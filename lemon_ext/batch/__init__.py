@@ -25,6 +25,7 @@ from lemon_client.model_table import PARAMETERS
 from lemon_ext import _clock
 from lemon_ext._amount import amount, as_json
 from lemon_ext._core import Core, Validation
+from lemon_ext._duration import GIVE_UP_AFTER
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._flow import Flow, Send, arun
 from lemon_ext._inputs import OPERATION
@@ -171,7 +172,7 @@ def run_batch(
     resend_uncertain: bool = False,
     resend_failed: bool = False,
     drop_unknown: bool = False,
-    give_up_after: str | float = 43200.0,
+    give_up_after: str | float = GIVE_UP_AFTER,
     gallery: bool = True,
     also: Sequence[str] = (),
     journal: str | None = None,
@@ -253,7 +254,7 @@ async def arun_batch(
     resend_uncertain: bool = False,
     resend_failed: bool = False,
     drop_unknown: bool = False,
-    give_up_after: str | float = 43200.0,
+    give_up_after: str | float = GIVE_UP_AFTER,
     gallery: bool = True,
     also: Sequence[str] = (),
     journal: str | None = None,

@@ -40,7 +40,7 @@ from lemon_ext._api import (
     submit_once,
 )  # fmt: skip
 from lemon_ext._core import Core, check_waiting
-from lemon_ext._duration import as_seconds
+from lemon_ext._duration import GIVE_UP_AFTER, as_seconds
 from lemon_ext._flow import Flow, Send, TransportFault, watched
 from lemon_ext._inputs import OPERATION
 from lemon_ext._response import APIResponse
@@ -113,7 +113,7 @@ class Options:
     drop_unknown: bool = False
     gallery: bool = True
     budget: Budget | None = None
-    give_up_after: float = field(default=43200.0, converter=as_seconds)
+    give_up_after: float = field(default=GIVE_UP_AFTER, converter=as_seconds)
 
     def __attrs_post_init__(self) -> None:
         if Deadline.after(self.deadline, lambda: 0.0).at <= 0:

@@ -27,18 +27,17 @@ from lemon_client.usage_table import USAGE
 
 from lemon_ext import __version__, _clock
 from lemon_ext._address import is_loopback, origin, parse_base_url
-from lemon_ext._amount import amount
+from lemon_ext._amount import amount, dollars
 from lemon_ext._api import Transient, ask_once, list_models
 from lemon_ext._http import proxy_for, tls
 from lemon_ext._key import ApiKey
 from lemon_ext._network import addresses_of
 from lemon_ext._response import APIResponse, value_of
+from lemon_ext.batch.engine import MIN_FREE
 from lemon_ext.client import Lemon
 from lemon_ext.errors import APIStatusError, ConfigurationError, LemonError, MissingKeyError
-from lemon_ext.ledger import Ledger
+from lemon_ext.ledger import of_environment
 
-#: Bytes; with less, a batch sends nothing more.
-LEAST_FREE: Final = 128 * 2**20
 #: Seconds that a clock may be off. Signed addresses and certificates go by it.
 LARGEST_SKEW: Final = 60.0
 #: What keys begin with.
@@ -112,25 +111,23 @@ def _disk() -> Check:
             "disk", False, f"{folder} cannot be written: {exc.strerror}", "Work in a folder of yours, or -o DIR."
         )
     detail = f"{free / 2**30:,.1f} GiB free in {folder}"
-    if free < LEAST_FREE:
-        return Check("disk", False, detail, "Make room: a batch stops below 128 MiB.")
+    if free < MIN_FREE:
+        return Check("disk", False, detail, f"Make room: a batch stops below {MIN_FREE // 2**20} MiB.")
     return Check("disk", True, detail)
 
 
 def _ledger() -> Check:
-    told = os.environ.get("LEMONDATA_LEDGER", "")
-    if told == "off":
-        return Check("ledger", True, "off (LEMONDATA_LEDGER)")
+    remedy = "Set LEMONDATA_LEDGER to a file of yours, or to off."
     try:
-        ledger = Ledger(None if told in ("", "no-prompts") else told)
+        ledger = of_environment()
+        if ledger is None:
+            return Check("ledger", True, "off (LEMONDATA_LEDGER)")
         last = next(ledger.calls(1), None)
     except (ConfigurationError, RuntimeError, OSError) as exc:
-        return Check("ledger", False, str(exc), "Set LEMONDATA_LEDGER to a file of yours, or to off.")
+        return Check("ledger", False, str(exc), remedy)
     place = next(folder for folder in (ledger.path, *ledger.path.absolute().parents) if folder.exists())
     if not os.access(place, os.W_OK):
-        return Check(
-            "ledger", False, f"{place} cannot be written", "Set LEMONDATA_LEDGER to a file of yours, or to off."
-        )
+        return Check("ledger", False, f"{place} cannot be written", remedy)
     return Check("ledger", True, f"{ledger.path}{'' if last is not None else ', empty'}")
 
 
@@ -147,7 +144,8 @@ def _terminal() -> Check:
 
 
 def _key_check(key: str, address: str | None) -> Check:
-    remedy = "export LEMONDATA_API_KEY=sk-... with the key of your account; to try things without one: --emulator."
+    example = f"{USAGE.keys_begin[0]}..."
+    remedy = f"export LEMONDATA_API_KEY={example} with the key of your account; to try things without one: --emulator."
     try:
         ApiKey(key)
     except MissingKeyError:
@@ -281,9 +279,8 @@ def _answer(address: str, key: str, seconds: float) -> Iterator[Check]:
         yield Check("api", False, " ".join(str(exc).split()), remedy)
         yield from _clock_check(exc.response)
     except LemonError as exc:
-        yield Check(
-            "api", False, " ".join(str(exc).split()), "Look at the address: it is where the API is, and no page."
-        )
+        remedy = "Look at the address: something else than the API answers there."
+        yield Check("api", False, " ".join(str(exc).split()), remedy)
     else:
         if isinstance(outcome, Transient):
             remedy = "If dns, proxy and tls are well, the API itself is not: try later."
@@ -333,7 +330,8 @@ def _balance(address: str, token: str, seconds: float) -> Check:
     told = str(value_of(record, USAGE.balance.left))
     left = amount(told.removeprefix("-"))
     if left is None:
-        return Check("balance", True, "told in words that are not known here: see `lemon balance`")
+        return Check("balance", True, "the answer names no amount that can be read: see `lemon balance`")
     if not left or told.startswith("-"):
-        return Check("balance", False, f"${told} is left", "Add money: what is billed is refused.")
-    return Check("balance", True, f"${told} is left")
+        owed = "-" if left else ""
+        return Check("balance", False, f"{owed}{dollars(left)} is left", "Add money: nothing is accepted without it.")
+    return Check("balance", True, f"{dollars(left)} is left")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from lemon_ext._duration import as_seconds
+from lemon_ext._duration import GIVE_UP_AFTER, as_seconds, roughly
 
 from ._screen import screen
 
@@ -130,9 +130,9 @@ give_up_option = click.option(
     "--give-up-after",
     metavar="DURATION",
     type=Duration(),
-    default="12h",
+    default=GIVE_UP_AFTER,
     help="How long the API may be unreachable before the batch ends and leaves the rest to another run, such as 90s, "
-    "30m or 8h. [default: 12h]",
+    f"30m or 8h. [default: {roughly(GIVE_UP_AFTER)}]",
 )
 
 
@@ -185,15 +185,12 @@ debug_option = click.option(
 
 
 def user_ledger() -> Ledger | None:
-    """Return the ledger of this user, as LEMONDATA_LEDGER says: off, no-prompts, or the path of the file."""
+    """Return the ledger of this user. Warns of one that cannot be had."""
     from lemon_ext.errors import ConfigurationError
-    from lemon_ext.ledger import Ledger
+    from lemon_ext.ledger import of_environment
 
-    told = os.environ.get("LEMONDATA_LEDGER", "")
-    if told == "off":
-        return None
     try:
-        return Ledger(prompts=False) if told == "no-prompts" else Ledger(told or None)
+        return of_environment()
     except (ConfigurationError, RuntimeError, OSError) as exc:  # no home, for example
         screen.warn(f"Calls are not written down: {exc}")
         return None

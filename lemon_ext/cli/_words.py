@@ -1,7 +1,8 @@
-"""What is said of a batch, on a drawing and in plain lines alike."""
+"""What is said of a batch, on a drawing and in plain lines alike, and of times."""
 
 from __future__ import annotations
 
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 from lemon_ext._duration import roughly
@@ -10,6 +11,11 @@ from lemon_ext._words import count
 if TYPE_CHECKING:
     from lemon_ext.batch import Progress
     from lemon_ext.batch.output import Outage
+
+
+def moment(at: float) -> str:
+    """Say when something was, on the clock of this machine. ``at`` is in Unix seconds."""
+    return f"{datetime.fromtimestamp(at).astimezone():%Y-%m-%d %H:%M:%S}"
 
 
 def at_work(progress: Progress) -> str:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lemon_ext._amount import dollars
+from lemon_ext._duration import SETTLE, TOLERANCE
 from lemon_ext._words import count
 
 from ._options import (
@@ -22,6 +23,7 @@ from ._options import (
     user_ledger,
 )
 from ._screen import screen
+from ._words import moment
 
 if TYPE_CHECKING:
     from lemon_ext._matching import Finding
@@ -51,15 +53,15 @@ if TYPE_CHECKING:
     "--settle",
     metavar="SECONDS",
     type=click.FloatRange(min=0),
-    default=3600.0,
-    help="When a charge is among the records at the latest. Younger requests cannot be told. [default: 3600]",
+    default=SETTLE,
+    help=f"When a charge is among the records at the latest. Younger requests cannot be told. [default: {SETTLE:g}]",
 )
 @click.option(
     "--clock-tolerance",
     metavar="SECONDS",
     type=click.FloatRange(min=0),
-    default=600.0,
-    help="By how much the clocks here and there may differ. [default: 600]",
+    default=TOLERANCE,
+    help=f"By how much the clocks here and there may differ. [default: {TOLERANCE:g}]",
 )
 @journal_address_option
 @deadline_option(600.0, "Seconds to wait for the records.")
@@ -107,23 +109,17 @@ def _tell(found: Reconciliation, folder: Path | None) -> None:
         named = ", ".join(sorted(found.matched.currencies))
         screen.warn(f"Some charges are in {named}. They are not summed, and no amount is written down for them.")
     if (ready := found.matched.ready) is not None:
-        screen.note(f"What is too young can be told after {_when(ready)}.")
+        screen.note(f"What is too young can be told after {moment(ready)}.")
     if not found.steady:
         screen.warn("The records changed while they were read, again and again. Try it once more.")
 
 
 def _line(one: Finding, found: Reconciliation, what: str) -> str:
     sent = found.lost[one.key]
-    when = "" if sent.at is None else _when(sent.at)
+    when = "" if sent.at is None else moment(sent.at)
     ids = next((charge.billing_id or charge.request_id or "" for charge in one.charges), "")
     about = "  ".join(part for part in (_usd(one.usd) if one.usd is not None else "", ids, one.why.value) if part)
     return f"{what} {one.key:<6}  {when:<19}  {sent.model or '-':<16}  {one.verdict.value:<14}  {about}"
-
-
-def _when(at: float) -> str:
-    from datetime import datetime
-
-    return datetime.fromtimestamp(at).astimezone().strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _tell_charges(charges: Any, which: str) -> None:

@@ -11,6 +11,7 @@ from lemon_ext._words import cut
 
 from ._options import json_option, user_ledger
 from ._screen import screen
+from ._words import moment
 
 if TYPE_CHECKING:
     from lemon_ext.ledger import Call
@@ -48,11 +49,8 @@ def tasks(number: int) -> int:
 
 
 def _line(call: Call) -> str:
-    from datetime import datetime
-
     from lemon_ext._amount import dollars
 
-    when = datetime.fromtimestamp(call.at).astimezone().strftime("%Y-%m-%d %H:%M")
     cost = "" if call.cost is None else dollars(call.cost)
     prompt = " ".join((call.prompt or "(no prompt)").split())  # of a variation, or LEMONDATA_LEDGER=no-prompts
     cells = (
@@ -63,7 +61,7 @@ def _line(call: Call) -> str:
         f"{cost:>8}",
         cut(prompt, PROMPT),
     )
-    return "  ".join((when, *cells)).rstrip()
+    return "  ".join((moment(call.at), *cells)).rstrip()
 
 
 def _to_dict(call: Call) -> dict[str, Any]:
