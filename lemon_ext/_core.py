@@ -24,6 +24,7 @@ from ._key import ApiKey
 from ._openai import CALL, CLIENT, sentence
 from ._retry import Deadline
 from ._warn import warn
+from ._words import NO_MODEL
 from .capabilities import Violation, caution, describe, fanned_out, violations, wrong_fields
 from .errors import CapabilityError, LemonError
 from .poll_schedule import Schedule
@@ -334,9 +335,7 @@ def _named(params: Mapping[str, Any], known: Collection[str], extra_body: Mappin
 def _model(model: str | None) -> str:
     model = DEFAULT_MODEL if model is None else model
     if model is None:
-        raise TypeError(
-            "model is missing, and the API has no default: give one, as model=... or -m (`lemon models` lists them)."
-        )
+        raise TypeError(NO_MODEL)
     return model
 
 

@@ -369,8 +369,10 @@ _BY_STATUS: Mapping[int, type[APIStatusError]] = MappingProxyType(
 
 
 def _request_id(response: Any) -> str | None:
-    found: str | None = response.headers.get("x-request-id") if response is not None else None
-    return found
+    from lemon_client.money_table import BILLING  # whoever imports an error alone loads nothing else
+
+    headers = response.headers if response is not None else {}
+    return next((headers[name] for name in BILLING.request_id.headers if name in headers), None)
 
 
 def _list(value: object) -> list[Any]:

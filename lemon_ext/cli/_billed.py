@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 import click
 
 from lemon_ext._inputs import told
-from lemon_ext._words import count
+from lemon_ext._words import NO_MODEL, count
 
 from ._contract import api_fields, table
 from ._errors import DONE, Resume
@@ -216,7 +216,7 @@ def billed_fields(options: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str,
     """
     fields = api_fields(options)
     if "model" not in fields and table().DEFAULT_MODEL is None:
-        raise click.UsageError("The API has no default model: name one with -m (`lemon models` lists them).")
+        raise click.UsageError(NO_MODEL)
     return fields, _extra_fields(options["extra"])
 
 

@@ -31,7 +31,7 @@ from lemon_ext.errors import DownloadError, LemonError, LemonWarning, ResponseEr
 
 from ._errors import BUG, DONE, RUNNING, UNCERTAIN, Failure, Resume, explain
 from ._job import Job
-from ._screen import screen
+from ._screen import QUIET, screen
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
 AT_ONCE: Final = 32
 #: Exit codes of jobs whose task another command can fetch.
 _OPEN: Final = (DONE, BUG, RUNNING)
-#: Seconds between two plain lines about the same task's progress.
-QUIET: Final = 5.0
 
 
 @define(eq=False)

@@ -11,7 +11,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -25,7 +25,10 @@ if TYPE_CHECKING:
 
     from ._errors import Failure
 
-__all__ = ("Screen", "screen")
+__all__ = ("QUIET", "Screen", "screen")
+
+#: Seconds between two plain lines about the progress of one thing.
+QUIET: Final = 5.0
 
 
 class Screen:

@@ -14,7 +14,7 @@ from lemon_ext._duration import roughly
 from lemon_ext._words import count
 
 from ._errors import DONE, ENDED, PARTLY, REJECTED, UNCERTAIN, Failure, command, explain, one_line
-from ._screen import screen
+from ._screen import QUIET, screen
 from ._words import stopping, summary, unreachable
 
 if TYPE_CHECKING:
@@ -27,8 +27,6 @@ if TYPE_CHECKING:
 
 #: What a batch writes beside its pictures, in the order in which it is printed.
 PAGES: Final = ("results.jsonl", "results.csv", "results.parquet", "metadata.jsonl", "index.html")
-#: Seconds between two plain lines.
-QUIET: Final = 5.0
 #: An outage is told again when it has lasted so many times longer.
 LONGER: Final = 1.5
 #: How many failed rows are reported one by one. The results list all of them.
