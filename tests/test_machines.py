@@ -333,14 +333,6 @@ def test_a_folder_holds_the_pictures_of_one_batch(tmp_path, pg, shop):
     assert len(gateway.posts) == 2
 
 
-@pytest.mark.parametrize("limit", [{"max_images": 3}, {"budget": "1.00"}])
-def test_what_one_process_counts_is_refused(tmp_path, shop, limit):
-    gateway = Gateway()
-    with pytest.raises(ConfigurationError, match="count what one process sends"):
-        go(gateway, rows(1), tmp_path, shop, **limit)
-    assert gateway.posts == []
-
-
 # ---- the database ----
 
 
@@ -396,7 +388,9 @@ def test_a_database_that_is_down_or_not_for_us(tmp_path, pg, shop):
 def test_versions(tmp_path, pg, shop):
     gateway = Gateway()
     go(gateway, rows(2), tmp_path, shop)
-    pg.ask("ALTER TABLE rows DROP COLUMN cost; UPDATE meta SET value = '1' WHERE name = 'version'", name(shop))
+    pg.ask("DROP TABLE spent; DROP FUNCTION claim; DROP FUNCTION count_spent CASCADE", name(shop))
+    pg.ask("ALTER TABLE rows DROP COLUMN cost, DROP COLUMN price", name(shop))
+    pg.ask("UPDATE meta SET value = '1' WHERE name = 'version'", name(shop))
     assert batch_status(shop).saved == 2  # reading changes nothing
     assert go(gateway, [*rows(2), {"prompt": "a dog"}], tmp_path, shop)[0]["status"] == "saved"
     assert pg.ask("SELECT value FROM meta WHERE name = 'version'", name(shop)) == [(str(VERSION),)]
@@ -500,9 +494,6 @@ def test_the_command_line(tmp_path, shop, monkeypatch):
     assert missing.exit_code == 2
     assert "There is no batch at" in missing.stderr
     assert "geheim" not in missing.stderr
-    refused = lemon("batch", "prompts.csv", "-o", "one", "--journal", shop, "--emulator", "--max-images", "1")
-    assert refused.exit_code == 2
-    assert "count what one process sends" in refused.stderr
 
 
 def test_the_command_to_go_on_with_names_the_journal(tmp_path, shop, monkeypatch):

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mappin
 from contextlib import ExitStack, suppress
 from contextvars import copy_context
 from decimal import Decimal
+from itertools import chain
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -431,12 +432,6 @@ class _Batch:
     _stopped: str | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
-        limits = (self.options.budget, self.options.max_images)
-        if limits != (None, None) and found(self.folder, self.address) is not None:
-            raise ConfigurationError(
-                "max_images and budget count what one process sends, and a journal for several machines has several. "
-                "Leave them out. Nothing was sent."
-            )
         self.closes = self.given is None
         self.client = AsyncLemon() if self.given is None else self.given
 
@@ -598,6 +593,11 @@ def _left(journal: Journal) -> str | None:
 def _spend(budget: Budget, journal: Journal, unpaid: Sequence[str] = UNPAID) -> Estimate:
     """Count what earlier runs have spent, or may have, and return what the rest costs."""
     rest = Estimate()
+    if (spent := journal.spent()) is not None:
+        budget.commit("counted", spent.usd)
+        for entry in chain.from_iterable(map(journal.entries, unpaid)):
+            rest.add(entry.request, entry.images)
+        return rest
     for entry in journal.entries():
         price = quote(entry.request, entry.images).usd or Decimal(0)
         if entry.doubts:

@@ -46,7 +46,7 @@ from lemon_ext._inputs import OPERATION
 from lemon_ext._response import APIResponse
 from lemon_ext._retry import Deadline, retry_after, wait_before
 from lemon_ext._warn import warn
-from lemon_ext._words import LOST, count
+from lemon_ext._words import LOST
 from lemon_ext.errors import (
     APIConnectionError,
     AuthenticationError,
@@ -62,13 +62,14 @@ from lemon_ext.errors import (
     TaskNotFoundError,
     UnreadableSubmissionError,
 )  # fmt: skip
-from lemon_ext.money import Budget, quote
+from lemon_ext.money import Budget
 from lemon_ext.poll_schedule import Durations, Schedule
 from lemon_ext.tasks import Task, ending, next_delay, poll_once, timed_out
 
 from . import journal
 from .edits import body_of
 from .journal import UNKNOWN, Entry, Journal, Statement, Writer
+from .limits import Limits, price
 from .outage import Outage, Reach
 from .output import described, noted
 from .pictures import Keep, Pictures, keep_reply, without_data
@@ -206,12 +207,14 @@ class Engine:
         #: Waiting rows whose tasks the API did not know when an earlier run asked.
         self._were_unknown: set[int] = set()
         self._wake = anyio.Event()
-        self._leaving = self._outage_noted = False
+        self._leaving = self._outage_noted = self._has_let_go = False
         self._crash: Exception | None = None
         self._began = _clock.monotonic()
-        self._images_sent = 0
-        #: Whether a limit leaves no room for the next row while rows are in flight: they may give theirs back.
+        self._limits = Limits(options.max_images, options.budget)
+        #: Whether a limit leaves no room for the next row while rows are in flight: they may give theirs back. Those of
+        #: others are asked for again at some moment.
         self._is_full = False
+        self._full_until = -math.inf
 
     @property
     def elapsed(self) -> float:
@@ -246,7 +249,7 @@ class Engine:
         Whatever ends it, nothing that is known of a row is lost: see `_close`.
         """
         self.counts = await self._writer.read(self._journal.counts)
-        self._images_sent = await self._writer.read(self._journal.images_sent)
+        self._limits = await self._writer.read(self._journal.keep_to, self._limits)
         self.images = await self._writer.read(self._journal.saved_images)
         self._changed()
         for entry in await self._writer.read(lambda: list(self._journal.entries("uncertain"))):
@@ -293,6 +296,7 @@ class Engine:
             self._wake = anyio.Event()
             await self._look_around(_clock.monotonic())
             await self._read_ahead(_clock.monotonic())
+            await self._let_go()
             now = _clock.monotonic()
             self._schedule.backlog = math.ceil(self.counts.get("unsent", 0) * self._rate_limit.share)
             crowded = self._running["save"] >= SAVES_WAITING
@@ -326,7 +330,6 @@ class Engine:
                 self._queue.submitted(now)
                 self._reach.submitting(now)
                 self._schedule.submitted(entry.request.get("model"), now)
-                self._images_sent += entry.images
                 self._move("unsent", "submitting")
                 self._start("submit", self._submit, entry)
 
@@ -336,7 +339,7 @@ class Engine:
         again = self._again[0][0] if self._again else math.inf
         under_way = len(self._queue) + self._running["submit"] + self._running["poll"]
         new = self._queue.next_submission(now, under_way) if self._ahead else math.inf
-        return max(min(again, new), self._reach.next_submission)
+        return max(min(again, new), self._reach.next_submission, self._full_until)
 
     def _wants_to_know(self) -> bool:
         """Tell whether it matters that the API answers again."""
@@ -348,15 +351,12 @@ class Engine:
         those in flight have ended.
         """
         again = bool(self._again) and (not self._ahead or self._again[0][0] <= _clock.monotonic())
-        entry = self._again[0][2] if again else self._ahead[0]
-        most, folder = self._options.max_images, self._journal.folder
-        if most is not None and self._images_sent + entry.images > most:
-            self._limit(f"the next row would exceed {count(most, 'image')}")
-            return None
+        entry, folder = self._again[0][2] if again else self._ahead[0], self._journal.folder
         if shutil.disk_usage(folder).free < MIN_FREE:
             self.stop(f"less than {MIN_FREE // 2**20} MiB are free in {folder}", leave=False)
             return None
-        if not self._afford(entry):
+        if (reason := self._limits.take(entry)) is not None:
+            self._limit(reason, in_flight=self._running["submit"] > 0)
             return None
         if again:
             heapq.heappop(self._again)
@@ -364,28 +364,16 @@ class Engine:
             self._ahead.popleft()
         return entry
 
-    def _afford(self, entry: Entry) -> bool:
-        """Reserve what a row costs. Where the budget does not cover it, send nothing more."""
-        if (budget := self._options.budget) is None:
-            return True
-        cost = quote(entry.request, entry.images).usd
-        if budget.reserve(entry.row, cost):
-            return True
-        self._limit(budget.refusal(cost))
-        return False
-
-    def _limit(self, reason: str) -> None:
+    def _limit(self, reason: str, *, in_flight: bool) -> None:
         """Send nothing more because of a limit. What is in flight counts, and may come back: then wait for that."""
-        self._is_full = self._running["submit"] > 0
-        if not self._is_full:
+        self._is_full = in_flight
+        if not in_flight:
             self.stop(reason, leave=False, limited=True)
 
     def _unreserve(self, entry: Entry) -> None:
         """Count a row as one that was certainly not accepted."""
-        self._images_sent -= entry.images
-        self._is_full = False
-        if self._options.budget is not None:
-            self._options.budget.release(entry.row)
+        self._limits.give_back(entry)
+        self._is_full, self._full_until = False, -math.inf
 
     async def _read_ahead(self, now: float) -> None:
         """Take the next unsent rows. None that went back to being unsent is taken twice."""
@@ -393,6 +381,13 @@ class Engine:
             found = await self._take("unsent", AHEAD)
             self._ahead.extend(found)
             self._look_at = now if found else now + self._journal.beat
+
+    async def _let_go(self) -> None:
+        """Let others have the rows that are not sent here any more."""
+        if self.stopped and not self._has_let_go:
+            self._has_let_go = True
+            rows = [entry.row for entry in (*self._ahead, *(entry for _, _, entry in self._again))]
+            await self._writer.read(self._journal.let_go, rows)
 
     async def _look_around(self, now: float) -> None:
         """Take what an earlier run left. Where others work, too: say that we live, and take what the dead have left."""
@@ -573,9 +568,12 @@ class Engine:
         return reason is None
 
     async def _claim(self, entry: Entry) -> bool:
-        """Write down that a row is in flight, and tell whether it is ours to send: somebody else may send it."""
+        """Write down that a row is in flight, and tell whether it is ours to send: somebody else may send it, or have
+        reached a limit with us.
+        """
+        claim = self._journal.submitting(entry.row, _clock.wall(), price(entry), self._limits)
         try:
-            (ours,) = await self._writer.write(self._journal.submitting(entry.row, _clock.wall()), keep=False)
+            (ours,) = await self._writer.write(claim, keep=False)
         except JournalError:
             self._unreserve(entry)
             self._move("submitting", "unsent")
@@ -583,7 +581,13 @@ class Engine:
         if ours:
             self._on_their_way.add(entry.row)
             return True
-        self._images_sent -= entry.images  # what it costs is spent all the same
+        if (full := await self._writer.read(self._journal.no_room, entry, self._limits)) is not None:
+            heapq.heappush(self._again, (-math.inf, entry.row, entry))
+            self._move("submitting", "unsent")
+            self._limit(full.reason, in_flight=self._running["submit"] > 1 or full.may_come_back)
+            self._full_until = _clock.monotonic() + self._journal.beat if full.may_come_back else -math.inf
+            return False
+        self._limits.images -= entry.images  # what it costs is spent all the same
         self._is_full = False
         self._move("submitting", (await self._writer.read(self._journal.entry, entry.row)).status)
         if self._journal.beat == math.inf:  # nobody else ought to be there
@@ -818,8 +822,8 @@ class Engine:
 
     async def _write(self, row: int, **cells: Any) -> None:
         """Write down what became of a row. Until that is on disk, `_unwritten` has what is paid for."""
-        if self._options.budget is not None and (cost := amount(cells.get("cost"))) is not None:
-            self._options.budget.settle(row, cost)
+        if (cost := amount(cells.get("cost"))) is not None:
+            self._limits.settle(row, cost)
         (ours,) = await self._writer.write(self._journal.update(row, **cells))
         known = self._unwritten.pop(row, None)
         if not ours and known is not None:

@@ -27,6 +27,7 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
+from decimal import Decimal
 from hashlib import sha256
 from itertools import chain, repeat
 from pathlib import Path
@@ -40,6 +41,8 @@ from attrs import Attribute, define, field, fields, frozen
 from lemon_ext._response import storable
 from lemon_ext.errors import JournalError
 from lemon_ext.rate_limit import RateLimit
+
+from .limits import Limits, Spent, Wanted
 
 __all__ = ("Entry", "Incoming", "Journal", "SqliteJournal", "Statement", "Writer")
 
@@ -85,6 +88,13 @@ class Incoming(NamedTuple):
     images: int
     id: str | None = None
     extra: Mapping[str, Any] = MappingProxyType({})
+
+
+class NoRoom(NamedTuple):
+    """A limit leaves no room for a row now: the reason, and whether what others have in flight may come back."""
+
+    reason: str
+    may_come_back: bool
 
 
 class Billable(NamedTuple):
@@ -268,6 +278,23 @@ class Journal(ABC):
         """Tell whether somebody else works on a row that has not ended, or left one."""
         return False
 
+    def keep_to(self, limits: Limits) -> Limits:
+        """Return limits that count what was sent before: for this process, or for all who work at the batch."""
+        limits.images = self.images_sent()
+        return limits
+
+    def spent(self) -> Spent | None:
+        """Return what is spent, where the journal counts it itself."""
+        return None
+
+    def no_room(self, wanted: Wanted, limits: Limits) -> NoRoom | None:
+        """Tell why a row that is ours was not let pass when it was claimed. None: it is not ours any more."""
+        return None
+
+    def let_go(self, rows: Iterable[int]) -> int:
+        """Let others have rows that we took and will not send. Returns how many that changes."""
+        return 0
+
     def __enter__(self) -> Self:
         return self
 
@@ -399,8 +426,11 @@ class Journal(ABC):
         sql, values = change(row, **cells)
         return f"{sql}{self._ours}", values
 
-    def submitting(self, row: int, at: float) -> Statement:
-        """The POST of a row is about to leave. Changes nothing if somebody else sends the row: then it is not ours."""
+    def submitting(self, row: int, at: float, price: Decimal | None = None, limits: Limits | None = None) -> Statement:
+        """The POST of a row is about to leave. Changes nothing if somebody else sends the row: then it is not ours.
+
+        Where several are at work, nor if it would exceed the limits: see `no_room`.
+        """
         sql = "UPDATE rows SET status = 'submitting', submitted_at = ?, error = NULL WHERE row = ?"
         return f"{sql} AND status = 'unsent'{self._ours}", (at, row)
 

@@ -21,6 +21,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
+from decimal import Decimal
 from itertools import islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -37,7 +38,23 @@ from lemon_ext.rate_limit import RateLimit
 from .address import ESCAPES, Address
 from .allowance import TABLES as COMMON
 from .allowance import TAKE_BLOCK, Allowance, Block
-from .journal import CUT_OFF, PAGE, TABLES, VERSION, Entry, Incoming, Journal, Statement, change, fact, known_by
+from .journal import (
+    CUT_OFF,
+    PAGE,
+    TABLES,
+    UNPAID,
+    VERSION,
+    Entry,
+    Incoming,
+    Journal,
+    NoRoom,
+    Statement,
+    change,
+    fact,
+    known_by,
+)
+from .limits import CLAIM, SPENT, Limits, SharedLimits, Spent, Wanted, price
+from .limits import TABLES as COUNTED
 
 T = TypeVar("T")
 
@@ -59,7 +76,7 @@ _CONNECTION: Final[Mapping[str, Any]] = {
 }
 _KINDS: Final = {"INTEGER": "BIGINT", "REAL": "DOUBLE PRECISION"}
 _MORE: Final = """
-ALTER TABLE rows ADD COLUMN key TEXT NOT NULL, ADD COLUMN owner TEXT;
+ALTER TABLE rows ADD COLUMN key TEXT NOT NULL, ADD COLUMN owner TEXT, ADD COLUMN price NUMERIC;
 CREATE UNIQUE INDEX rows_by_key ON rows (key);
 CREATE TABLE pictures (name TEXT PRIMARY KEY, data BYTEA NOT NULL);
 CREATE TABLE workers (id TEXT PRIMARY KEY, lease TIMESTAMPTZ NOT NULL);
@@ -139,12 +156,44 @@ class PostgresJournal(Journal):
         with self._explained():
             return self._persist(write)
 
-    def submitting(self, row: int, at: float) -> Statement:
-        """The POST of a row is about to leave. Changes nothing if the row is not ours to send."""
+    def submitting(self, row: int, at: float, price: Decimal | None = None, limits: Limits | None = None) -> Statement:
+        """The POST of a row is about to leave. Changes nothing if the row is not ours to send, or if a limit leaves no
+        room for it: what all have spent counts, and is known when this one is let pass.
+        """
+        if limits is not None and limits.are_set:
+            usd = None if limits.budget is None else limits.budget.limit
+            return CLAIM, (row, self._worker, at, price, limits.max_images, usd)
         # Once more, if the answer to the first was lost: it is the same change.
-        sql = "UPDATE rows SET status = 'submitting', submitted_at = ?, error = NULL WHERE row = ?"
+        sql = "UPDATE rows SET status = 'submitting', submitted_at = ?, error = NULL, price = ? WHERE row = ?"
         before = "(status = 'unsent' OR (status = 'submitting' AND submitted_at = ?))"
-        return f"{sql} AND {before}{self._ours}", (at, row, at)
+        return f"{sql} AND {before}{self._ours}", (at, price, row, at)
+
+    def keep_to(self, limits: Limits) -> Limits:
+        """Return limits that all who work at the batch keep to together."""
+        return SharedLimits(limits.max_images, limits.budget)
+
+    def spent(self) -> Spent:
+        """Return what all have spent."""
+        return Spent(**self._one(SPENT))
+
+    def images_sent(self) -> int:
+        """Return how many images were asked for in requests that were, or may have been, accepted."""
+        return self.spent().images
+
+    def no_room(self, wanted: Wanted, limits: Limits) -> NoRoom | None:
+        """Tell why a row that is ours was not let pass when it was claimed. None: it is not ours any more."""
+        sql = f"SELECT 1 FROM rows WHERE row = ? AND status = 'unsent'{self._ours}"  # noqa: S608 - a constant
+        if not isinstance(limits, SharedLimits) or not limits.are_set or self._one(sql, (wanted.row,)) is None:
+            return None
+        sql = "SELECT 1 FROM rows WHERE status = 'submitting' AND owner IS DISTINCT FROM ? LIMIT 1"
+        in_flight = self._one(sql, (self._worker,)) is not None
+        reason = limits.reason(wanted, self.spent())
+        return NoRoom(reason or "what was in flight came back", in_flight or reason is None)
+
+    def let_go(self, rows: Iterable[int]) -> int:
+        """Let others have rows that we took and will not send. Returns how many that changes."""
+        sql = f"UPDATE rows SET owner = NULL WHERE row = ANY(?) AND status = 'unsent'{self._ours}"  # noqa: S608
+        return self.commit([(sql, ([*rows],))])[0]
 
     def take_in(self, rows: Iterable[Incoming], *, part: bool = False) -> None:
         """Write down the input, all or none, in any order: a row is known by its id, or by what it asks for and how
@@ -286,13 +335,19 @@ class PostgresJournal(Journal):
             self._execute("SELECT pg_advisory_xact_lock(hashtextextended('lemon', 0))")
             if self._one("SELECT to_regproc('lemon.take_block') AS there")["there"] is None:
                 self._execute(COMMON)
-            self._execute(tables + _MORE)
+            self._execute(tables + _MORE + COUNTED)
             self._execute(*fact("batch_id", secrets.token_hex(16)))
             self._execute(*fact("version", str(VERSION)))
         if 0 < version < VERSION:
             sql = "SELECT attname FROM pg_attribute WHERE attrelid = 'rows'::regclass AND NOT attisdropped"
             self._bring_up_to_date({one["attname"] for one in self._execute(sql)})
             self._execute(*fact("version", str(VERSION)))
+        if version and self._one("SELECT to_regclass('spent') AS there")["there"] is None:
+            self._execute("ALTER TABLE rows ADD COLUMN price NUMERIC")
+            sent = (entry for entry in self.entries() if entry.doubts or entry.status not in UNPAID)
+            for entry in sent:  # as it is counted from now on
+                self._execute(*change(entry.row, price=price(entry)))
+            self._execute(COUNTED)
 
     def _mend(self, row: int, cells: Mapping[str, Any]) -> None:
         sql, values = change(row, **cells)

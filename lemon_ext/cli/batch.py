@@ -72,7 +72,7 @@ def run_options(function: F) -> F:
                 "--max-images",
                 metavar="N",
                 type=click.IntRange(min=0),
-                help="Request at most N images for this folder, in all runs together.",
+                help="Request at most N images for this batch, in all runs together.",
             ),
             budget_option,
             unknown_price_option,

@@ -1,0 +1,183 @@
+"""The limits of a batch on several machines: all together never exceed them, whoever dies and whoever races."""
+
+from __future__ import annotations
+
+import threading
+from decimal import Decimal
+
+import pytest
+
+from lemon_ext import BudgetError
+from lemon_ext.batch import batch_status, engine
+from lemon_ext.batch.limits import SharedLimits
+from lemon_ext.money import Budget
+from tests.gateway import Gateway, rows, statuses
+from tests.test_machines import dies, go, incoming, name, pg, shop, worker  # noqa: F401 - fixtures
+
+pytestmark = pytest.mark.scale
+pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
+REFUSED = (400, {"error": {"message": "no"}})
+
+
+def limits(images=None, usd=None, **known):
+    return SharedLimits(images, Budget.of(usd, known.get("allow_unknown", False)))
+
+
+def images_of(pg, shop):  # noqa: F811
+    return pg.ask("SELECT sum(images), sum(usd) FROM spent", name(shop))[0]
+
+
+# ---- what is counted, and when ----
+
+
+def test_who_claims_the_last_image_has_it(tmp_path, shop):  # noqa: F811
+    with worker(tmp_path, shop) as one, worker(tmp_path, shop) as two:
+        one.take_in(incoming(4))
+        one.take("unsent", 2)
+        two.take("unsent", 2)
+        assert one.commit([one.submitting(1, 5.0, None, limits(2))]) == [1]
+        assert one.commit([one.submitting(1, 5.0, None, limits(1))]) == [1]  # once more, because the answer was lost
+        assert two.commit([two.submitting(row, 5.0, None, limits(2)) for row in (3, 4)]) == [1, 0]
+        assert one.commit([one.submitting(2, 5.0, None, limits(2))]) == [0]
+        assert one.no_room(one.entry(2), limits(2)) == ("the next row would exceed 2 images", True)
+        assert two.commit([two.submitting(4, 5.0, None, limits(3))]) == [1]  # it was given another number
+        assert one.no_room(one.entry(4), limits(2)) is None  # not ours
+        two.commit([two.update(row, status="waiting") for row in (3, 4)])
+        assert one.no_room(one.entry(2), limits(2)) == ("the next row would exceed 2 images", False)
+        two.commit([two.update(3, status="refused"), two.update(4, status="unsent")])
+        assert one.commit([one.submitting(2, 5.0, None, limits(2))]) == [1]  # what was not accepted is given back
+
+
+@pytest.mark.parametrize(
+    ("changes", "spent"),
+    [
+        ("status = 'submitting'", (2, "0.30")),
+        ("status = 'uncertain'", (2, "0.30")),
+        ("status = 'waiting', cost = '0.25'", (2, "0.25")),
+        ("status = 'failed', cost = '0'", (2, "0")),
+        ("status = 'saved', cost = 'nonsense'", (2, "0.30")),
+        ("status = 'refused'", (0, "0")),
+        ("status = 'unsent', doubts = 2", (4, "0.60")),
+        ("status = 'saved', doubts = 1, cost = '0.2'", (4, "0.50")),
+        ("status = 'saved', price = NULL", (2, "0")),
+    ],
+)
+def test_the_database_counts_what_each_change_makes_of_a_row(tmp_path, pg, shop, changes, spent):  # noqa: F811
+    with worker(tmp_path, shop) as one:
+        one.take_in(incoming(1))
+        pg.ask("UPDATE rows SET images = 2, price = 0.30", name(shop))
+        pg.ask("UPDATE rows SET status = 'waiting'", name(shop))
+        pg.ask(f"UPDATE rows SET {changes}", name(shop))
+        assert one.spent() == (spent[0], Decimal(spent[1]))
+        assert one.images_sent() == spent[0]
+
+
+def test_a_journal_that_did_not_count_yet_is_counted(tmp_path, pg, shop):  # noqa: F811
+    gateway = Gateway()
+    go(gateway, [{"prompt": "a cat", "model": "dall-e-3"}], tmp_path, shop)
+    pg.ask("DROP TABLE spent; DROP FUNCTION claim; DROP FUNCTION count_spent CASCADE", name(shop))
+    pg.ask("ALTER TABLE rows DROP COLUMN price", name(shop))
+    with worker(tmp_path, shop) as one:
+        assert one.spent() == (1, Decimal("0.04"))
+
+
+# ---- several at work ----
+
+
+@pytest.mark.parametrize("limit", [{"max_images": 7}, {"budget": "0.28"}], ids=["images", "budget"])
+def test_three_that_race_for_the_last_images_never_exceed_the_limit(tmp_path, pg, shop, limit, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(engine, "AHEAD", 5)
+    gateway, found, start, reasons = Gateway(), {}, threading.Barrier(3), {}
+    gateway.clock.rule()
+    given = [{"prompt": f"cat {n}", "model": "dall-e-3"} for n in range(1, 31)]
+    gateway.expect("cat 2", REFUSED)
+
+    def work(machine):
+        start.wait()
+        told = reasons.setdefault(machine, [])
+        found[machine] = go(gateway, given, tmp_path / machine, shop, **limit, on_progress=told.append)
+
+    machines = [threading.Thread(target=work, args=(machine,)) for machine in "abc"]
+    for machine in machines:
+        machine.start()
+    for machine in machines:
+        machine.join(60)
+    assert len(gateway.charges) == gateway.charges.total() == 7
+    assert len(found) == 3
+    assert images_of(pg, shop) == (7, Decimal("0.28"))
+    known = batch_status(shop)
+    assert (known.saved, known.limited, known.working) == (7, True, False)
+    for told in reasons.values():
+        assert told[-1].limited
+        assert told[-1].stopped in (
+            "the next row would exceed 7 images",
+            "the next request costs $0.04, and $0.28 of the budget of $0.28 is spent",
+        )
+
+
+def test_what_a_dead_worker_had_in_flight_counts_and_what_it_had_not_sent_does_not(tmp_path, pg, shop):  # noqa: F811
+    gateway = Gateway()
+    dead = worker(tmp_path / "dead", shop)
+    dead.take_in(incoming(10))
+    dead.take("unsent")
+    assert dead.commit([dead.submitting(row, 5.0, None, limits(4)) for row in range(1, 4)]) == [1, 1, 1]
+    dies(pg, dead)
+    outcomes = go(gateway, None, tmp_path / "new", shop, max_images=6)
+    assert statuses(outcomes) == {**dict.fromkeys((1, 2, 3), "uncertain"), **dict.fromkeys((4, 5, 6), "saved")}
+    assert gateway.charges.total() == 3
+
+
+def test_a_limit_that_is_met_waits_for_what_another_has_in_flight(tmp_path, pg, shop):  # noqa: F811
+    """It may be refused, and then there is room."""
+    gateway = Gateway()
+    other = worker(tmp_path / "other", shop)
+    other.take_in(incoming(3))
+    other.take("unsent", 1)
+    other.commit([other.submitting(1, 5.0, None, limits(2))])
+    told = []
+
+    def seen(progress):
+        if progress.saved and not told:
+            told.append(progress)
+            other.commit([other.update(1, status="refused", finished_at=6.0)])
+            other.close()
+
+    assert statuses(go(gateway, None, tmp_path, shop, max_images=2, on_progress=seen)) == {2: "saved", 3: "saved"}
+    assert told
+
+
+def test_each_keeps_to_its_own_number_and_counts_everything(tmp_path, shop):  # noqa: F811
+    gateway = Gateway()
+    assert len(go(gateway, rows(9), tmp_path / "a", shop, max_images=3)) == 3
+    assert go(gateway, None, tmp_path / "b", shop, max_images=2) == []
+    assert len(go(gateway, None, tmp_path / "b", shop, max_images=5)) == 2
+    assert gateway.charges.total() == 5
+    assert len(go(gateway, None, tmp_path / "a", shop)) == 4
+
+
+def test_who_meets_a_limit_lets_others_have_its_rows(tmp_path, shop):  # noqa: F811
+    """It may wait for its tasks for long."""
+    gateway = Gateway()
+    seen = []
+
+    def told(progress):
+        if progress.limited and progress.saved == 1 and not seen:
+            with worker(tmp_path / "b", shop) as other:
+                seen.extend(entry.row for entry in other.take("unsent"))
+
+    go(gateway, rows(6), tmp_path / "a", shop, max_images=2, on_progress=told)
+    assert gateway.charges.total() == 2
+    assert seen == [3, 4, 5, 6]
+
+
+def test_a_price_that_is_not_known_is_refused_before_anything_is_sent(tmp_path, shop):  # noqa: F811
+    gateway = Gateway()
+    given = [{"prompt": "a", "model": "never-heard-of"}, {"prompt": "b", "model": "dall-e-3"}]
+    with pytest.raises(BudgetError, match="A budget needs prices"):
+        go(gateway, given, tmp_path, shop, budget="1.00")
+    assert gateway.posts == []
+    with pytest.raises(BudgetError, match="does not cover the cheapest"):
+        go(gateway, given, tmp_path, shop, budget="0.01", allow_unknown_price=True)
+    found = go(gateway, given, tmp_path, shop, budget="0.04", allow_unknown_price=True)
+    assert statuses(found) == {1: "saved", 2: "saved"}
+    assert len(gateway.posts) == 2
