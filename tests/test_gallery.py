@@ -456,6 +456,20 @@ def test_search_model_and_status_filter_and_stay_in_the_address(browser: Browser
 
 
 @pytest.mark.browser
+@pytest.mark.parametrize("name", ["7", "SKU-00015", "MÖ-00001-gpt-image-2-1024x1024", "A" * 100])
+def test_model_and_id_can_both_be_read_on_a_card(browser: Browser, tmp_path: Path, name: str) -> None:
+    """Bug: a long id, as a grid makes them, left no room for the model, and was cut off at the card's edge."""
+    browser.open(batch(tmp_path, row(1, id=name, model="gpt-image-2"), row(2)).as_uri())
+    cut = "(one => one.scrollWidth > one.clientWidth || one.getBoundingClientRect().width < 5)"
+    assert browser.run(f"[...document.querySelector('.meta').children].map({cut})") == [False, False, False]
+    assert browser.run(
+        "document.querySelector('.meta').getBoundingClientRect().bottom"
+        " <= document.querySelector('.card').getBoundingClientRect().bottom"
+    )
+    assert browser.run("document.querySelector('.meta').lastChild.title") == name
+
+
+@pytest.mark.browser
 def test_everything_can_be_done_with_the_keyboard(browser: Browser, tmp_path: Path) -> None:
     page = batch(tmp_path, row(1), row(2, paths=["2a.png", "2b.png"]), *(row(n) for n in range(3, 200)))
     browser.open(page.as_uri())

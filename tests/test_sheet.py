@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import PIL.Image
 import pytest
 
-from lemon_ext import ConfigurationError
-from lemon_ext._font import wrapped
+from lemon_ext import ConfigurationError, _font
+from lemon_ext._font import lettered, wrapped
 from lemon_ext.batch import sheet as sheets
 from lemon_ext.batch.sheet import GAP, LINE, LINES, write_sheet
 from tests.cli import emulator, lemon, server  # noqa: F401 - fixtures
@@ -116,3 +116,29 @@ def test_the_command_prints_where_it_is(emulator):
     assert lemon("sheet", "out", "-o", "both.png", "--overwrite").exit_code == 0
     assert lemon("sheet", "out", "-o", "both.gif").exit_code == 2
     assert lemon("sheet", "nowhere").exit_code == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "drawn"),
+    [
+        ("MÖ-00001 weiße Schüssel", "MO-00001 weisse Schussel"),
+        ("plain text, 100 %", "plain text, 100 %"),
+        ("Čapek 日本", "Capek 日本"),  # what has no plain form stays what it is
+    ],
+)
+def test_letters_that_no_font_has_lose_their_accents(text, drawn, monkeypatch):
+    """Bug: umlauts, which Pillow's own font lacks, were boxes: below the pictures of a sheet and in the emulator's."""
+    monkeypatch.setattr(_font, "_fonts", lambda: (None,))
+    assert lettered(text, 14)[0] == drawn
+
+
+def test_a_font_of_the_system_is_taken_for_the_letters_that_pillows_own_lacks(monkeypatch):
+    lacking = {None: "äöü日", "cjk": "äöü", "latin": "日"}
+    monkeypatch.setattr(_font, "_fonts", lambda: tuple(lacking))
+    monkeypatch.setattr(_font, "_lacks", lambda name, letter: letter in lacking[name])
+    monkeypatch.setattr(_font, "_loaded", lambda name, size: (name, size))
+    assert [lettered(text, 14) for text in ("Stuhl", "Stühle", "椅子日")] == [
+        ("Stuhl", (None, 14)),
+        ("Stühle", ("latin", 14)),
+        ("椅子日", ("cjk", 14)),
+    ]

@@ -93,7 +93,7 @@ def _pen() -> Callable[[list[tuple[Path, str]], int, int, str], bytes]:
     try:
         from PIL import Image, ImageDraw, UnidentifiedImageError
 
-        from lemon_ext._font import font_for, wrapped
+        from lemon_ext._font import lettered, wrapped
     except ImportError:
         raise ConfigurationError("A contact sheet needs Pillow: pip install 'lemon-ext[images]'") from None
 
@@ -110,8 +110,8 @@ def _pen() -> Callable[[list[tuple[Path, str]], int, int, str], bytes]:
         width, height = size + GAP, size + LINES * LINE + GAP
         sheet = Image.new("RGB", (columns * width + GAP, math.ceil(len(pictures) / columns) * height + GAP), _PAPER)
         canvas = ImageDraw.Draw(sheet)
-        for number, (path, caption) in enumerate(pictures):
-            font = font_for(caption, TEXT)
+        for number, (path, said) in enumerate(pictures):
+            caption, font = lettered(said, TEXT)
             left, top = GAP + number % columns * width, GAP + number // columns * height
             try:
                 image = small(path, size)

@@ -15,7 +15,7 @@ from typing import Final
 
 from PIL import Image, ImageChops, ImageDraw, ImageFont, UnidentifiedImageError
 
-from lemon_ext._font import font_for, wrapped
+from lemon_ext._font import lettered, wrapped
 from lemon_ext._words import cut
 
 #: Shades: the sky from dark to light, the hills, and what is written.
@@ -114,7 +114,7 @@ def _label(image: Image.Image, prompt: str, footer: str) -> None:
     words = " ".join("".join(c if c.isprintable() else " " for c in cut(prompt, LONGEST)).split())
     words = words.encode("utf-8", "replace").decode()
     big = max(min(width // 16, height // 10) - len(words) // 12, small)
-    font = font_for(words, big)
+    words, font = lettered(words, big)
     fitting = max(int(height * 0.5) // int(big * 1.3), 1)
     for number, line in enumerate(wrapped(words, font, width - 2 * margin, fitting)):
         canvas.text((margin, margin + number * int(big * 1.3)), line, fill=_INK, font=font, anchor="la")
