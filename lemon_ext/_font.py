@@ -15,8 +15,8 @@ Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 def lettered(text: str, size: int) -> tuple[str, Font]:
     """Return the text as it can be drawn, and the font.
 
-    That is Pillow's own, which has little beyond ASCII, or one of the system that has more of the letters. Letters that no font
-    here has are drawn without their accents (``Ö`` as ``O``), where that helps.
+    That is Pillow's own, which has little beyond ASCII, or one of the system that has more of the letters. Letters that
+    no font here has are drawn without their accents (``Ö`` as ``O``), where that helps.
     """
     letters = {letter for letter in text if not letter.isspace()}
     name = min(_fonts(), key=lambda name: sum(_lacks(name, letter) for letter in letters))
