@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sqlite3
 import stat
@@ -231,9 +232,9 @@ def test_tasks_are_listed_and_the_last_one_is_fetched(emulator, path, tmp_path):
     lemon("generate", "a red " + "very " * 20 + "bicycle", "-m", "dall-e-2")
     assert [line[0] for line in lines(path)] == ["saved", "waiting"]
     listed = lemon("tasks").stdout.splitlines()
-    assert "saved       -" in listed[0]
+    assert re.search(r"  saved +-  ", listed[0])
     assert listed[0].endswith("…")
-    assert f"waiting     {emulator.ledger[0].task_id}" in listed[1]
+    assert f"waiting  {emulator.ledger[0].task_id}" in listed[1]
     told = [json.loads(line) for line in lemon("tasks", "--json", "-n", "1").stdout.splitlines()]
     assert [(one["status"], one["paths"]) for one in told] == [("saved", [str(tmp_path / told[0]["paths"][0])])]
     assert lemon("task", "--last", "--wait").stdout == "a-white-cat.png\n"

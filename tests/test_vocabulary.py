@@ -236,14 +236,14 @@ def test_forty_parameters_and_thirty_models_stay_readable(monkeypatch):
     for name in set(made.PARAMETERS) - {"prompt"}:
         assert sum(f" --{name.replace('_', '-')} " in line for line in help_page) == 1, name
     for width in (80, 160):
-        monkeypatch.setattr("lemon_ext.cli.models._room", lambda width=width: width)
+        monkeypatch.setattr("lemon_ext.cli._table.room", lambda width=width: width)
         shown = lemon("models").stdout.splitlines()
         assert max(map(len, shown)) <= width
         assert [line.split()[0] for line in shown if line.startswith("made-up")] == list(rows)
         text = " ".join(" ".join(shown).split())
         assert "made_up_parameter_1 made-up-model-3" in text
         assert max(map(len, lemon("models", "made-up-model-3").stdout.splitlines())) <= width
-    monkeypatch.setattr("lemon_ext.cli.models._room", lambda: 0)
+    monkeypatch.setattr("lemon_ext.cli._table.room", lambda: 0)
     by_name = {line.split(" ")[0]: line for line in lemon("models").stdout.splitlines()}
     assert by_name["made-up-model-0"].endswith("the prompt alone")
     assert by_name["made-up-model-2"].endswith("  made_up_parameter_0, made_up_parameter_1")

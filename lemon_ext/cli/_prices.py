@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from lemon_ext._words import count
+
 if TYPE_CHECKING:
     from lemon_client.money_table import Price
 
@@ -23,8 +25,8 @@ def where(price: Price) -> str:
     return ", ".join(f"{name} {' or '.join(map(str, values))}" for name, values in price.when.items())
 
 
-def age(price: Price) -> str:
-    """Say when a price was published, and how long ago that is."""
+def origin(price: Price) -> str:
+    """Say which page names a price, when that was published, and how long ago that is."""
     from datetime import UTC, datetime
 
     from lemon_ext import _clock
@@ -32,7 +34,7 @@ def age(price: Price) -> str:
     now = datetime.fromtimestamp(_clock.wall(), UTC)
     year, month = (int(part) for part in price.date.split("-")[:2])
     months = max((now.year - year) * 12 + now.month - month, 0)
-    return f"{price.date}, {months} month{'' if months == 1 else 's'} ago"
+    return f"{price.source}, {price.date}, {count(months, 'month')} ago"
 
 
 def to_dict(price: Price) -> dict[str, Any]:
@@ -75,5 +77,5 @@ def lines(estimate: Estimate, models: Iterable[str]) -> list[str]:
     for model in models:
         for price in prices(model):
             condition = f" for {where(price)}" if price.when else ""
-            said.append(f"  {model}: {told(price)}{condition} ({price.source}, {age(price)})")
+            said.append(f"  {model}: {told(price)}{condition} ({origin(price)})")
     return said

@@ -16,6 +16,7 @@ from ._options import (
     json_option,
 )
 from ._screen import screen
+from ._table import wrapped
 
 
 @click.command()
@@ -44,9 +45,9 @@ def doctor(base_url: str | None, emulator: bool, deadline: float) -> int:
             made.append(check)
             if screen.as_json:
                 continue
-            screen.out(f"{'ok' if check.ok else 'FAULT':<5}  {check.check:<8}  {check.detail}")
+            screen.out(wrapped(check.detail, f"{'ok' if check.ok else 'FAULT':<5}  {check.check:<8}  "))
             if check.remedy:
-                screen.out(f"{'':<17}{check.remedy}")
+                screen.out(wrapped(check.remedy, " " * 17))
     if screen.as_json:
         screen.json([asdict(check) for check in made])
     return 0 if all(check.ok for check in made) else 1

@@ -2,11 +2,7 @@
 
 from __future__ import annotations
 
-import shutil
-import sys
-import textwrap
-from collections.abc import Iterable, Mapping, Sequence
-from itertools import zip_longest
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 import click
@@ -18,13 +14,12 @@ from ._contract import current_models, table
 from ._options import json_option
 from ._reading import asking, asking_options, show, tell_origin
 from ._screen import screen
+from ._table import print_table, wrapped
 
 if TYPE_CHECKING:
     from lemon_ext.capabilities import ModelCapabilities
     from lemon_ext.client import Lemon
 
-#: Columns that the last column of a table needs; with less, it goes below the others.
-LEAST: Final = 24
 #: How a model answers, in words.
 REPLIES: Final = {"inline": "at once", "task": "as a task", "either": "either way"}
 
@@ -86,8 +81,8 @@ def _show_live(lemon: Lemon, model: str | None) -> None:
     if model is not None:
         _describe(every[0])
     else:
-        rows = [(each.id, _now(each), each.unit or "", _summary(each) if each.listed else "") for each in every]
-        _print_table(("MODEL", "NOW", "PRICE", "WHAT FOR"), rows)
+        rows = [(each.id, _now(each), _summary(each) if each.listed else "") for each in every]
+        print_table(rows, ("MODEL", "NOW", "WHAT FOR"))
     for each in every:
         if each.origin is not None and each.asked_at is not None:
             tell_origin(each.origin, each.asked_at)
@@ -121,10 +116,10 @@ def _prices(names: Sequence[str]) -> int:
         return 0
     rows = []
     for name in names:
-        known = [(name, _words.told(p), _words.where(p), p.source, _words.age(p)) for p in prices(name)]
-        rows += known or [(name, "unknown", "", "", "")]
-    _print_table(("MODEL", "US DOLLARS", "FOR", "SOURCE", "PUBLISHED"), rows)
-    codes = {row[3] for row in rows}
+        known = [(name, _words.told(price), _words.origin(price), _words.where(price)) for price in prices(name)]
+        rows += known or [(name, "unknown", "", "")]
+    print_table(rows, ("MODEL", "US DOLLARS", "SOURCE", "FOR"))
+    codes = {price.source for name in names for price in prices(name)}
     _print_legend({code: text for code, text in table().SOURCES.items() if code in codes})
     return 0
 
@@ -132,27 +127,28 @@ def _prices(names: Sequence[str]) -> int:
 def _list(every: Sequence[ModelCapabilities]) -> None:
     current = [each for each in every if each.retired is None]
     rows = [(each.id, REPLIES[each.reply], each.source, each.summary, _taken(each)) for each in current]
-    _print_table(("MODEL", "ANSWERS", "SOURCE", "WHAT FOR", "TAKES"), rows)
+    print_table(rows, ("MODEL", "ANSWERS", "SOURCE", "WHAT FOR", "TAKES"))
     if gone := [(each.id, each.retired) for each in every if each.retired is not None]:
         screen.out("")
         retired = [(name, one["since"], one["source"], one.get("instead", "")) for name, one in gone]
-        _print_table(("RETIRED", "SINCE", "SOURCE", "USE INSTEAD"), retired)
+        print_table(retired, ("RETIRED", "SINCE", "SOURCE", "USE INSTEAD"))
 
 
 def _describe(model: ModelCapabilities) -> None:
     summary = _summary(model) if model.listed else "not in the contract's table; this is what holds for any model"
     screen.title(model.id, f"  {summary}" + (f"; one of {model.family}" if model.family else ""))
-    screen.out(f"answers {REPLIES[model.reply]}; source: {model.source}")
+    unit = f"; price: {model.unit}" if model.unit else ""
+    screen.out(f"answers {REPLIES[model.reply]}; source: {model.source}{unit}")
     screen.out("")
     rows = []
     for name, rule in model.parameters.items():
         if name != "model" and rule is not False:
             told = f"{words(rule)}. {marks(rule)}" if marks(rule) else words(rule)
             rows.append((name, str(rule.get("default", "")), told))
-    _print_table(("PARAMETER", "SERVER'S DEFAULT", "TAKES"), rows)
+    print_table(rows, ("PARAMETER", "SERVER'S DEFAULT", "TAKES"))
     if without := [name for name, rule in model.parameters.items() if rule is False]:
         screen.out("")
-        screen.out(_wrapped(f"not taken: {', '.join(without)}"))
+        screen.out(wrapped(f"not taken: {', '.join(without)}"))
     for one in table().RELATIONS:
         name, says = relation(one)
         if model.takes(name):
@@ -188,7 +184,7 @@ def _legend(model: ModelCapabilities | None = None) -> None:
 def _print_legend(codes: Mapping[str, str]) -> None:
     if codes:
         screen.out("")
-        _print_table(("SOURCE", "STANDS FOR"), codes.items())
+        print_table(codes.items(), ("SOURCE", "STANDS FOR"))
 
 
 def _to_dict(model: ModelCapabilities) -> dict[str, Any]:
@@ -202,46 +198,3 @@ def _to_dict(model: ModelCapabilities) -> dict[str, Any]:
         "retired": model.retired,
         "parameters": dict(model.parameters),
     }
-
-
-def _print_table(titles: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
-    """Print aligned columns. On a terminal, the last two share what room there is, wrapped, and the last one goes below
-    the others where there is little of it; elsewhere, lines stay whole.
-    """
-    rows, room = list(rows), _room()
-    widths = [max(len(row[column]) for row in [titles, *rows]) for column in range(len(titles))]
-    left = room - sum(widths[:-2]) - 2 * (len(widths) - 1)  # for the last two columns
-    below = False
-    if room and len(widths) > 1 and sum(widths[-2:]) > left:
-        if len(widths) > 2 and left >= 2 * LEAST:
-            widths[-2] = min(widths[-2], max(left - widths[-1], left // 2))
-        below = left - widths[-2] < LEAST
-        if below and len(widths) > 2:
-            widths[-2] = min(widths[-2], max(left + 2, LEAST))
-    indent = 4 if below else sum(widths[:-1]) + 2 * (len(widths) - 1)
-    for number, row in enumerate([titles, *rows]):
-        last = _lines(row[-1], room - indent if room else 0)
-        before = _lines(row[-2], widths[-2]) if room and len(widths) > 2 else [row[-2]]
-        start = "".join(f"{cell:<{width}}  " for cell, width in zip(row[:-2], widths, strict=False))
-        leads = [start, *[" " * len(start)] * (len(before) - 1)]
-        lines = [f"{lead}{text:<{widths[-2]}}" for lead, text in zip(leads, before, strict=True)]
-        if below:
-            lines += [f"    {text}" for text in last]
-        else:
-            lines = [f"{line:<{indent - 2}}  {text}" for line, text in zip_longest(lines, last, fillvalue="")]
-        text = "\n".join(line.rstrip() for line in lines if line.strip())
-        screen.title(text) if number == 0 else screen.out(text)
-
-
-def _wrapped(text: str) -> str:
-    return "\n".join(_lines(text, _room()))
-
-
-def _lines(text: str, width: int) -> list[str]:
-    """Return a text in lines of a width; 0: in one."""
-    return textwrap.wrap(text, max(width, 8)) or [""] if width else [text]
-
-
-def _room() -> int:
-    """Return how many columns a terminal has; 0 for anything else."""
-    return shutil.get_terminal_size().columns if sys.stdout.isatty() else 0

@@ -11,6 +11,7 @@ from lemon_ext._words import cut
 
 from ._options import json_option, user_ledger
 from ._screen import screen
+from ._table import print_table
 from ._words import moment
 
 if TYPE_CHECKING:
@@ -43,25 +44,21 @@ def tasks(number: int) -> int:
     calls = list(ledger.calls(number))
     if not calls:
         screen.note(f"Nothing was sent from here yet, or nothing is written down in {ledger.path}.")
+    if not screen.as_json:
+        print_table(map(_cells, calls))
+        return 0
     for call in calls:
-        screen.json(_to_dict(call)) if screen.as_json else screen.out(_line(call))
+        screen.json(_to_dict(call))
     return 0
 
 
-def _line(call: Call) -> str:
+def _cells(call: Call) -> tuple[str, ...]:
     from lemon_ext._amount import dollars
 
     cost = "" if call.cost is None else dollars(call.cost)
     prompt = " ".join((call.prompt or "(no prompt)").split())  # of a variation, or LEMONDATA_LEDGER=no-prompts
-    cells = (
-        f"{call.id:>4}",
-        f"{call.status:<10}",
-        f"{call.task_id or '-':<20}",
-        f"{call.model or '-':<16}",
-        f"{cost:>8}",
-        cut(prompt, PROMPT),
-    )
-    return "  ".join((moment(call.at), *cells)).rstrip()
+    known = f"{call.id:>4}", call.status, call.task_id or "-", call.model or "-", f"{cost:>8}" if cost else ""
+    return (moment(call.at), *known, cut(prompt, PROMPT))
 
 
 def _to_dict(call: Call) -> dict[str, Any]:
