@@ -13,9 +13,11 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
+from lemon_ext import _clock
 from lemon_ext.cli._app import app
 from lemon_ext.cli._screen import Screen
 from lemon_ext.emulator import KEY, Emulator
+from lemon_ext.testing import instant
 from tests.children import python
 
 
@@ -26,21 +28,22 @@ def lemon(*args: str, input: str | None = None) -> Result:  # noqa: A002 - as in
     return result
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def server() -> Iterator[Emulator]:
-    with Emulator(task_seconds=0.02) as emulator:
+    with Emulator(task_seconds=0.02, clock=_clock.monotonic, wall=_clock.wall) as emulator:
         yield emulator
 
 
 @pytest.fixture
-def emulator(server: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Emulator:
-    """An emulator that the environment leads to, and an empty folder as the current one."""
+def emulator(server: Emulator, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[Emulator]:
+    """An emulator that the environment leads to, and an empty folder as the current one. Waiting takes no time."""
     server.reset()
     server.task_seconds, server.latency = 0.02, 0.0
     monkeypatch.setenv("LEMONDATA_BASE_URL", server.url)
     monkeypatch.setenv("LEMONDATA_API_KEY", KEY)
     monkeypatch.chdir(tmp_path)
-    return server
+    with instant():
+        yield server
 
 
 def process(*args: str, **options: Any) -> AbstractContextManager[subprocess.Popen[str]]:
@@ -58,7 +61,7 @@ def terminal(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @contextmanager
 def ctrl_c(when: Callable[[], bool], times: int = 1, how: signal.Signals = signal.SIGINT) -> Iterator[None]:
-    """Press Ctrl-C once ``when`` holds, while the block runs. ``how``: or send another signal."""
+    """Press Ctrl-C once ``when`` holds, while the block runs, in real time. ``how``: or send another signal."""
     ended = threading.Event()
 
     def press() -> None:
@@ -72,7 +75,8 @@ def ctrl_c(when: Callable[[], bool], times: int = 1, how: signal.Signals = signa
     thread = threading.Thread(target=press)
     thread.start()
     try:
-        yield
+        with _clock.replaced(_clock.Time()):
+            yield
     finally:
         ended.set()
         thread.join()

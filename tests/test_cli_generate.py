@@ -69,7 +69,7 @@ def test_where_the_api_has_no_default_a_model_is_asked_for_once(emulator, png, m
     for args in (("generate", "a", "b", "c d"), ("edit", "a cat", "--image", png), ("vary", "--image", png)):
         result = lemon(*args)
         assert (result.exit_code, result.stdout) == (2, "")
-        assert result.stderr.count("name one with -m") == 1
+        assert result.stderr.count("name one with model=... or -m") == 1
     assert emulator.requests == []
 
 

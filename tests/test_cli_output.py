@@ -69,8 +69,8 @@ def test_help_that_cannot_be_written_has_the_exit_code_of_output(tmp_path):
 
 
 def test_ids_that_nobody_could_read_are_kept_in_a_file(emulator, monkeypatch, tmp_path):
-    emulator.task_seconds = 60.0
-    with monkeypatch.context() as patched, instant():
+    emulator.task_seconds = 3600.0
+    with monkeypatch.context() as patched:
         patched.setattr(Screen, "unheard", True)
         assert lemon("generate", "a cat", "-m", "midjourney").exit_code == 5
     (handles,) = tmp_path.glob("tasks-*.json")
