@@ -52,8 +52,18 @@ def imported(node):
 
 
 @cache
+def parsed(path):
+    return ast.parse(path.read_text(encoding="utf-8"))
+
+
+@cache
 def imports_of(path):
-    return tuple(imported(ast.parse(path.read_text(encoding="utf-8"))))
+    return tuple(imported(parsed(path)))
+
+
+@cache
+def calls_in(path):
+    return {ast.unparse(node.func) for node in ast.walk(parsed(path)) if isinstance(node, ast.Call)}
 
 
 def importers(module):
@@ -98,13 +108,7 @@ def test_a_library_is_known_to_few_rooms(module, rooms):
 )
 def test_a_function_is_called_by_few_rooms(function, rooms):
     """Sleeps are handed to a driver, which can be given others; a warning never raises and names the caller's line."""
-    callers = {
-        path.name
-        for path in PACKAGE.rglob("*.py")
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == function
-    }
-    assert callers == rooms
+    assert {path.name for path in PACKAGE.rglob("*.py") if function in calls_in(path)} == rooms
 
 
 def modules_after(code):

@@ -317,15 +317,14 @@ def test_a_journal_of_a_later_version_is_refused(tmp_path):
 
 def test_two_at_once_in_one_folder_are_refused_and_anybody_may_read(tmp_path):
     gateway = Gateway()
-    outcomes = run_batch(  # so many that it is not at its end before the second begins
-        rows(400), tmp_path, client=gateway.client()
-    )
-    next(outcomes)
-    with pytest.raises(JournalError, match="Another process is working in"):
-        go(gateway, rows(400), tmp_path)
-    assert batch_status(tmp_path).total == 400
-    assert len(export_results(tmp_path).read_text().splitlines()) == 400
-    list(outcomes)
+    go(gateway, rows(3), tmp_path, max_images=2)
+    with journal.SqliteJournal.open(tmp_path):
+        with pytest.raises(JournalError, match="Another process is working in"):
+            go(gateway, rows(3), tmp_path)
+        assert (batch_status(tmp_path).working, batch_status(tmp_path).total) == (True, 3)
+        assert len(export_results(tmp_path).read_text().splitlines()) == 3
+    assert len(gateway.posts) == 2
+    assert statuses(go(gateway, rows(3), tmp_path)) == {3: "saved"}
 
 
 # ---- what the API answers ----

@@ -23,11 +23,8 @@ import httpx
 import pytest
 
 from lemon_ext import (
-    APIStatusError,
     JournalError,
-    LemonError,
     LemonWarning,
-    SubmissionUncertainError,
     arun_batch,
     run_batch,
 )
@@ -50,96 +47,7 @@ def refuse(gateway, rows, status, code="no", **more):
         gateway.expect(f"cat {row}", (status, {"error": {"message": "no", "code": code, **more}}))
 
 
-# ---- the four outcomes of a submission ----
-
-TASK = {"task_id": "img_9", "status": "pending"}
-IMAGES = {"created": 1, "data": [{"url": "https://img.example.net/a.png"}]}
-#: What comes back, and what it means for a row. "account": as unsent, and nothing more is sent.
-OUTCOMES = [
-    *((status, body, "accepted") for status in (200, 201, 202) for body in (TASK, IMAGES)),
-    (200, {"id": "img_9", "status": "queued"}, "accepted"),
-    (200, {"data": [{"b64_json": base64.b64encode(PNG).decode()}]}, "accepted"),
-    (200, {"status": "failed", "error": "flagged"}, "failed"),
-    *((status, {"error": {"message": "slow down"}}, "unsent") for status in (429,)),
-    (429, {"error": {"message": "slow", "code": "rate_limit_exceeded", "retry_after": 1}}, "unsent"),
-    (503, {"error": {"retryable": True}}, "unsent"),
-    (503, {"error": {"retry_after": 2}}, "unsent"),
-    ("connect", None, "unsent"),
-    *((status, {"error": {"message": "no"}}, "account") for status in (401, 402, 301, 302, 307, 308)),
-    (429, {"error": {"code": "insufficient_quota"}}, "account"),
-    (403, {"error": {"code": "quota_exceeded"}}, "account"),
-    (403, {"error": {"code": "insufficient_user_quota"}}, "account"),
-    (400, {"error": {"code": "billing_hard_limit_reached"}}, "account"),
-    (400, {"error": {"message": "You have insufficient credits."}}, "account"),
-    *((status, {"error": {"message": "no"}}, "refused") for status in (400, 403, 404, 405, 409, 413, 415, 422, 451)),
-    (503, {"error": {"retryable": False}}, "refused"),
-    *((status, {"error": {"message": "oops"}}, "uncertain") for status in (500, 501, 502, 503, 504, 520, 524, 529)),
-    *((status, {}, "uncertain") for status in (303, 408, 499)),
-    (200, {}, "uncertain"),
-    (200, {"created": 1, "data": []}, "uncertain"),
-    (200, {"id": "req_1", "error": {"message": "no"}}, "uncertain"),
-    ("lost", None, "uncertain"),
-]
-
-
-def single(status, body):
-    """Return what a single call makes of a reply: a result, or the error that it raises."""
-
-    def handler(request):
-        if request.url.host == "img.example.net":
-            return httpx.Response(200, content=PNG)
-        if request.method == "GET":
-            return httpx.Response(200, json={"task_id": "img_9", "status": "completed", **IMAGES})
-        if status == "connect":
-            raise httpx.ConnectError("no route")
-        if status == "lost":
-            raise httpx.ReadError("reset")
-        return httpx.Response(status, json=body)
-
-    gateway = Gateway()
-    lemon = gateway.client(blocking=True).with_options(max_retries=0)
-    lemon._core.http.given = httpx.Client(transport=httpx.MockTransport(handler))
-    gateway.clock.rule()
-    try:
-        return lemon.images.generate("a cat", model="dall-e-3")
-    except LemonError as exc:
-        return exc
-
-
-def test_a_batch_and_a_single_call_agree_on_what_became_of_a_submission(tmp_path):
-    for number, (status, body, meaning) in enumerate(OUTCOMES):
-        folder, gateway = tmp_path / str(number), Gateway()
-        gateway.tasks["img_9"] = {"ready": 0, "asked": {}, "end": "completed"}
-        reply = {"connect": httpx.ConnectError("no route"), "lost": httpx.ReadError("reset")}.get(
-            status, (status, body)
-        )
-        gateway.expect("cat 1", *[reply] * 20)
-        stopped = []
-        outcomes = go(
-            gateway,
-            rows(1, model="dall-e-3"),
-            folder,
-            on_progress=lambda p, s=stopped: s.append(p.stopped),
-            give_up_after=0,
-        )
-        with journal.SqliteJournal.read(folder) as kept:
-            entry = kept.entry(1)
-        alone, what = single(status, body), (status, body)
-        if meaning == "accepted":
-            assert entry.status == "saved", what
-            assert not isinstance(alone, LemonError), what
-            continue
-        (outcome,) = outcomes
-        assert entry.status == ("unsent" if meaning == "account" else meaning), what
-        assert entry.error["type"] == type(alone).__name__, what
-        assert entry.error["status_code"] == getattr(alone, "status_code", None), what
-        assert isinstance(alone, SubmissionUncertainError) == (meaning == "uncertain"), what
-        assert len(gateway.posts) == (2 if status == "connect" else 9 if meaning == "unsent" else 1), what
-        if meaning == "account":
-            assert stopped[-1] == str(alone), what
-        if meaning == "refused":
-            assert isinstance(alone, APIStatusError), what
-            assert outcome["status"] == "refused", what
+# ---- refused rows ----
 
 
 def test_five_equal_refusals_in_a_row_end_the_sending_and_can_be_sent_again(tmp_path):

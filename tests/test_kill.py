@@ -93,7 +93,7 @@ MANY = (pytest.mark.kill, pytest.mark.timeout(600))
     ("how", "rows", "kills"),
     [
         pytest.param(signal.SIGKILL, 40, 2, id="sigkill"),
-        pytest.param(signal.SIGINT, 40, 1, id="sigint"),
+        pytest.param(signal.SIGINT, 40, 1, id="sigint", marks=pytest.mark.slow),
         pytest.param(signal.SIGKILL, 300, 50, id="sigkill-50-times", marks=MANY),
         pytest.param(signal.SIGINT, 300, 50, id="sigint-50-times", marks=MANY),
     ],
@@ -233,6 +233,7 @@ for number in range(int(sys.argv[2])):
 """
 
 
+@pytest.mark.slow
 def test_a_record_can_be_used_after_a_kill_at_any_moment_of_its_creation(tmp_path):
     """One that is there has no rows or all of them. Which moments these are is chance: the ones above are certain."""
     with python("-c", MANY_KILLS, str(tmp_path), "40") as running:

@@ -135,6 +135,7 @@ def compare(ends, told):
             r"The answer is kept in \S+-reply\.\w+\.$", BODY, row_error["message"]
         )
         assert told_of_row == (error and str(error)), case.name
+        assert row_error.get("status_code") == getattr(error, "status_code", None), case.name
 
 
 def tries(case):

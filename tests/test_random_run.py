@@ -18,6 +18,7 @@ KINDS = ["cancel-aiohttp", "cancel-trio", "interrupt", "fork"]
 SHORT = ["--episodes", "100", "--seed", "3", "--jobs", "4", "--kinds", *KINDS]
 
 
+@pytest.mark.slow
 def test_a_hundred_random_interruptions_pay_nothing_twice_and_lose_nothing():
     path = os.pathsep.join([str(ROOT / "generated"), str(ROOT)])
     command = [sys.executable, str(ROOT / "tools/random_run"), *SHORT]
