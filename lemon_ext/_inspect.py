@@ -27,7 +27,8 @@ _CREDENTIALS: Final = 256
 
 @frozen
 class Inspected:
-    """A picture. ``fault`` says why it is none that is whole; ``source_type`` is the IPTC's word for how it was made.
+    """A picture. ``fault`` says why it is none that is whole; ``digital_source_type`` is the IPTC's
+    word for how it was made.
 
     ``signed`` tells whether content credentials (C2PA) are in it, which are not checked. It is None for kinds in which
     nobody looked, as are the texts then.
@@ -41,13 +42,13 @@ class Inspected:
     revised_prompt: str | None = None
     model: str | None = None
     task_id: str | None = None
-    source_type: str | None = None
+    digital_source_type: str | None = None
     signed: bool | None = None
 
     @property
     def marked(self) -> bool:
         """Whether it carries the mark of pictures that a model has made or changed."""
-        return self.source_type in (GENERATED, EDITED)
+        return self.digital_source_type in (GENERATED, EDITED)
 
 
 def inspected(path: str | os.PathLike[str]) -> Inspected:
@@ -113,7 +114,7 @@ def _fields(packet: bytes) -> dict[str, Any]:
         "revised_prompt": revised if revised != prompt else None,
         "model": _text(root, f"{_IPTC}AISystemUsed"),
         "task_id": _text(root, f"{_DC}identifier"),
-        "source_type": made.removeprefix(SOURCE_TYPES) if made is not None else None,
+        "digital_source_type": made.removeprefix(SOURCE_TYPES) if made is not None else None,
     }
 
 

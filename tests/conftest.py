@@ -44,6 +44,11 @@ def run_live(code: str, cwd: Path = ROOT) -> str:
     return done.stdout
 
 
+async def awaited(value: Any) -> Any:
+    """Return what a method of either colour came to."""
+    return await value if inspect.isawaitable(value) else value
+
+
 class Colour:
     """Runs the same test against the blocking or the async client: ``call`` awaits what has to be awaited.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import io
 import re
 
@@ -17,6 +16,7 @@ from lemon_ext import AsyncLemon, CapabilityError, Lemon, SubmissionUncertainErr
 from lemon_ext._core import prepare_pictures
 from lemon_ext._inputs import form, read_pictures
 from lemon_ext.emulator import KEY, Emulator, Request
+from tests.conftest import awaited
 
 
 def picture(size=(64, 48), kind="PNG", hole=False):
@@ -152,10 +152,6 @@ def test_addresses_go_where_the_contract_says():
 # ---- both colours, on the emulator ----
 
 
-async def told(value):
-    return await value if inspect.isawaitable(value) else value
-
-
 def pixels(data):
     return Image.open(io.BytesIO(data)).convert("RGB")
 
@@ -172,17 +168,17 @@ def test_edits_and_variations_in_both_colours(colour, tmp_path):
                 with (tmp_path / "cat.png").open("rb") as file:
                     givens = [PNG, tmp_path / "cat.png", str(tmp_path / "cat.png"), file, [PNG, JPEG, WEBP]]
                     for given in givens:
-                        result = await told(images.edit(given, "make it night", model="dall-e-2", n=2))
+                        result = await awaited(images.edit(given, "make it night", model="dall-e-2", n=2))
                         assert (len(result), result.prompt, result.task_id) == (2, "make it night", None)
-                task = await told(images.edit(PNG, "x", model="flux-pro", poll_interval=0.01))
+                task = await awaited(images.edit(PNG, "x", model="flux-pro", poll_interval=0.01))
                 assert task.task_id
-                made = await told(images.generate("a cat", model="dall-e-2", size="256x256"))
-                by_address = await told(images.edit(made[0].url, "x", model="dall-e-2"))
+                made = await awaited(images.generate("a cat", model="dall-e-2", size="256x256"))
+                by_address = await awaited(images.edit(made[0].url, "x", model="dall-e-2"))
                 assert pixels(await by_address[0].aread() if colour is AsyncLemon else by_address[0].read()).size == (
                     256,
                     256,
                 )
-                varied = await told(images.create_variation(PNG, model="dall-e-2", response_format="b64_json"))
+                varied = await awaited(images.create_variation(PNG, model="dall-e-2", response_format="b64_json"))
                 assert pixels(varied[0].read()).size == (64, 48)
                 asked = [charge.request for charge in emulator.ledger]
                 assert asked[0] == {"model": "dall-e-2", "prompt": "make it night", "n": 2, "image": ["(a file)"]}
@@ -192,12 +188,12 @@ def test_edits_and_variations_in_both_colours(colour, tmp_path):
                 emulator.inject("drop_after")
                 before = emulator.charges
                 with pytest.raises(SubmissionUncertainError):
-                    await told(images.edit(PNG, "lost", model="dall-e-2"))
+                    await awaited(images.edit(PNG, "lost", model="dall-e-2"))
                 with pytest.raises(CapabilityError, match="Nothing was sent"):
-                    await told(images.edit(b"", "x"))
+                    await awaited(images.edit(b"", "x"))
                 assert emulator.charges == before + 1
             finally:
-                await told(lemon.close() if colour is Lemon else lemon.aclose())
+                await awaited(lemon.close() if colour is Lemon else lemon.aclose())
 
     anyio.run(main)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 from contextlib import asynccontextmanager
 
 import anyio
@@ -30,6 +29,7 @@ from lemon_ext.emulator import KEY, Emulator
 from lemon_ext.poll_schedule import Schedule
 from lemon_ext.rate_limit import RateLimit
 from lemon_ext.tasks import Task, cancel
+from tests.conftest import awaited
 from tests.play import Clock, answer, play
 
 QUESTION = Question("GET", "/v1/things")
@@ -176,15 +176,11 @@ def test_a_strange_list_changes_nothing(data):
 # ---- both colours, on the emulator ----
 
 
-async def told(value):
-    return await value if inspect.isawaitable(value) else value
-
-
 @asynccontextmanager
 async def client(colour, key, emulator):
     lemon = colour(key, base_url=emulator.url, deadline=20)
     yield lemon
-    await told(lemon.close() if colour is Lemon else lemon.aclose())
+    await awaited(lemon.close() if colour is Lemon else lemon.aclose())
 
 
 @pytest.mark.parametrize("colour", [Lemon, AsyncLemon])
@@ -193,20 +189,20 @@ def test_free_reads_in_both_colours(colour):
         with Emulator() as emulator:
             async with client(colour, KEY, emulator) as lemon, client(colour, "mt-x", emulator) as manager:
                 emulator.inject("html_502", on="ask")
-                live = await told(lemon.models.list(live=True))
+                live = await awaited(lemon.models.list(live=True))
                 # What the contract's example shows, and the models that the emulator draws besides.
                 there = [one.id for one in live if one.origin]
                 assert {"dall-e-3", "flux-pro", "live-only", "dall-e-2"} <= set(there)
                 assert there[-1] == "live-only"
                 assert [one.id for one in live if one.origin is None] == []
-                assert (await told(lemon.models.get("flux-pro", live=True))).takes("quality")
+                assert (await awaited(lemon.models.get("flux-pro", live=True))).takes("quality")
                 assert not lemon.models.get("flux-pro").takes("quality")
                 with pytest.raises(NotFoundError, match="no such model"):
-                    await told(lemon.models.get("nobodys", live=True))
-                assert (await told(lemon.models.pricing("dall-e-3")))["scalar_pricing"] == {"per_image": "0.04"}
+                    await awaited(lemon.models.get("nobodys", live=True))
+                assert (await awaited(lemon.models.pricing("dall-e-3")))["scalar_pricing"] == {"per_image": "0.04"}
                 with pytest.raises(AuthenticationError, match="mt-"):
-                    await told(lemon.balance())
-                assert (await told(manager.balance()))["balance_decimal"] == "12.500000"
+                    await awaited(lemon.balance())
+                assert (await awaited(manager.balance()))["balance_decimal"] == "12.500000"
                 assert emulator.charges == 0
 
     anyio.run(main)
@@ -217,20 +213,20 @@ def test_tasks_by_their_ids_in_both_colours(colour):
     async def main():
         with Emulator(task_seconds=60) as emulator:
             async with client(colour, KEY, emulator) as lemon:
-                task = await told(lemon.images.submit("a cat", model="flux-pro"))
-                assert (await told(lemon.tasks.get(task.id))).status == "pending"
-                assert (await told(lemon.tasks.cancel(task.id))).done
+                task = await awaited(lemon.images.submit("a cat", model="flux-pro"))
+                assert (await awaited(lemon.tasks.get(task.id))).status == "pending"
+                assert (await awaited(lemon.tasks.cancel(task.id))).done
                 with pytest.raises(TaskCancelledError):
-                    await told(lemon.tasks.wait(task.id))
+                    await awaited(lemon.tasks.wait(task.id))
                 emulator.task_seconds = 0.0
-                done = await told(lemon.images.submit("a dog", model="flux-pro"))
-                assert len(await told(lemon.tasks.wait(done.id))) == 1
+                done = await awaited(lemon.images.submit("a dog", model="flux-pro"))
+                assert len(await awaited(lemon.tasks.wait(done.id))) == 1
                 with pytest.raises(ConflictError):
-                    await told(lemon.tasks.cancel(done.id))
+                    await awaited(lemon.tasks.cancel(done.id))
                 for fault, kind in (("not_cancellable", BadRequestError), ("not_owned", PermissionDeniedError)):
                     emulator.inject(fault)
                     with pytest.raises(kind):
-                        await told(lemon.tasks.cancel(done.id))
+                        await awaited(lemon.tasks.cancel(done.id))
 
     anyio.run(main)
 

@@ -4,7 +4,6 @@
 
 from __future__ import annotations
 
-import inspect
 import json
 import pickle
 import struct
@@ -20,6 +19,7 @@ from lemon_ext._inspect import inspected
 from lemon_ext.cli.batch import _resume_command
 from tests import made_up
 from tests.cli import emulator, lemon, server  # noqa: F401 - fixtures
+from tests.conftest import awaited
 from tests.pictures import GIF, JPEG, PNG, SVG, WEBP, picture
 from tests.test_metadata import described, with_chunk, with_webp_chunk
 
@@ -46,15 +46,18 @@ def test_what_is_written_is_read(tmp_path: Path, data: bytes) -> None:
     found = look(tmp_path, after)
     assert (found.size, found.bytes, found.fault) == ((37, 23), len(after), None)
     assert {name: getattr(found, name) for name in about} == about
-    assert (found.source_type, found.marked, found.signed) == (EDITED, True, False)
+    assert (found.digital_source_type, found.marked, found.signed) == (EDITED, True, False)
 
 
 @pytest.mark.parametrize(
     ("inner", "wanted"),
     [
         # as Adobe's programs write it: in attributes, as an address, in several languages
-        (f' Iptc4xmpExt:DigitalSourceType="{SOURCE}{GENERATED}">', {"source_type": GENERATED}),
-        (f'><Iptc4xmpExt:DigitalSourceType rdf:resource="{SOURCE}digitalCapture"/>', {"source_type": "digitalCapture"}),
+        (f' Iptc4xmpExt:DigitalSourceType="{SOURCE}{GENERATED}">', {"digital_source_type": GENERATED}),
+        (
+            f'><Iptc4xmpExt:DigitalSourceType rdf:resource="{SOURCE}digitalCapture"/>',
+            {"digital_source_type": "digitalCapture"},
+        ),
         ("><dc:identifier>x</dc:identifier><dc:description>a</dc:description>", {"task_id": "x", "prompt": "a"}),
         (f"><dc:description><rdf:Alt>{LANGUAGES}</rdf:Alt></dc:description>", {"prompt": "one"}),
         (">", {}),
@@ -68,7 +71,7 @@ def test_what_others_wrote_is_read(tmp_path: Path, inner: str, wanted: dict[str,
     packed = with_chunk(PNG, b"iTXt", b"XML:com.adobe.xmp\0\1\0en\0\0" + zlib.compress(xmp))
     for data in (chunk, packed, picture("JPEG", xmp=xmp), picture("WEBP", xmp=xmp)):
         found = look(tmp_path, data)
-        for name in ("prompt", "revised_prompt", "model", "task_id", "source_type"):
+        for name in ("prompt", "revised_prompt", "model", "task_id", "digital_source_type"):
             assert getattr(found, name) == wanted.get(name)
         assert found.marked == (GENERATED in wanted.values())
 
@@ -102,7 +105,7 @@ def test_signed_files_are_told_and_stay_as_they_are(
     tmp_path: Path, data: bytes, kind: str, signed: bool | None
 ) -> None:
     found = look(tmp_path, data)
-    assert (found.kind, found.size, found.signed, found.source_type) == (kind, (37, 23), signed, None)
+    assert (found.kind, found.size, found.signed, found.digital_source_type) == (kind, (37, 23), signed, None)
     assert signed is False or described(data, prompt="a cat") is None
 
 
@@ -114,7 +117,7 @@ def test_files_are_shown_for_people_and_for_programs(tmp_path: Path, monkeypatch
     size = Path("cat.png").stat().st_size
     assert (result.exit_code, result.stderr) == (0, "")
     assert result.stdout == (
-        f"cat.png\npicture         png, 37x23, {size:,} bytes\nmark            trainedAlgorithmicMedia\n"
+        f"cat.png\npicture         png, 37x23, {size:,} bytes\nsource type     trainedAlgorithmicMedia\n"
         "model           flux-pro\ntask            img_1\nprompt          a cat �[31m\ncredentials     none\n\n"
         f"dog.gif\npicture         gif, 37x23, {len(GIF):,} bytes\n"
         "metadata        not read: only of PNG, JPEG and WebP\n"
@@ -135,7 +138,7 @@ def test_what_is_no_picture_is_told_and_the_others_are_shown(tmp_path: Path, mon
     assert result.stderr == "lemon: none.png: No such file or directory.\nlemon: .: Is a directory.\n"
     assert "of no known kind, 45 bytes\nno picture      it is text, not a picture\n" in result.stdout
     assert result.stdout.endswith(
-        "cat.png\npicture         png, 37x23, " + f"{len(PNG):,} bytes\nmark            none\ncredentials     none\n"
+        "cat.png\npicture         png, 37x23, " + f"{len(PNG):,} bytes\nsource type     none\ncredentials     none\n"
     )
     told = [json.loads(line) for line in lemon("inspect", "none.png", "page.png", "--json").stdout.splitlines()]
     assert (told[0]["path"], told[0]["exit_code"]) == ("none.png", 2)
@@ -171,7 +174,7 @@ def test_the_command_line_marks_what_it_saves(
     result = lemon(*command, "--poll-interval", "0.02", *([] if told else ["--no-prompt-metadata"]))
     assert result.exit_code == 0
     found = only()
-    assert (found.source_type, found.prompt) == (mark, prompt if told else None)
+    assert (found.digital_source_type, found.prompt) == (mark, prompt if told else None)
     assert found.model in ("flux-pro", "dall-e-2", "dall-e-3", "gpt-image-2")
     data = b"".join(path.read_bytes() for path in Path().glob("*.png") if path.stem != "given")
     assert told or (prompt or "variation").encode() not in data
@@ -197,13 +200,9 @@ def test_a_batch_marks_what_it_saves(given: str, told: bool) -> None:
     Path("rows.jsonl").write_text("".join(f"{json.dumps(row)}\n" for row in rows))
     assert lemon("batch", "rows.jsonl", "-o", "out", "--poll-interval", "0.02", *options).exit_code == 0
     found = [inspected(path) for path in sorted(Path("out").glob("*.png"))]
-    assert [one.source_type for one in found] == [GENERATED, EDITED]
+    assert [one.digital_source_type for one in found] == [GENERATED, EDITED]
     assert [one.prompt for one in found] == (["a cat", "make it night"] if told else [None, None])
     assert None not in [one.model for one in found]
-
-
-async def told(value: Any) -> Any:
-    return await value if inspect.isawaitable(value) else value
 
 
 @pytest.mark.parametrize("kind", [Lemon, AsyncLemon])
@@ -212,15 +211,19 @@ def test_python_marks_what_it_saves(given: str, kind: Any) -> None:
         client = kind(prompt_metadata=False)
         twin = client.with_options(deadline=10)
         try:
-            result = await told(twin.images.edit(given, "make it night", response_format="b64_json"))
-            await told(result.save("one") if kind is Lemon else result.asave("one"))
+            result = await awaited(twin.images.edit(given, "make it night", response_format="b64_json"))
+            await awaited(result.save("one") if kind is Lemon else result.asave("one"))
             pickle.loads(pickle.dumps(result[0])).save("two/")
         finally:
-            await told(client.close() if kind is Lemon else client.aclose())
+            await awaited(client.close() if kind is Lemon else client.aclose())
 
     anyio.run(main)
     for folder in ("one", "two"):
-        assert (only(folder).source_type, only(folder).prompt, only(folder).revised_prompt) == (EDITED, None, None)
+        assert (only(folder).digital_source_type, only(folder).prompt, only(folder).revised_prompt) == (
+            EDITED,
+            None,
+            None,
+        )
 
 
 def test_a_handle_still_knows_that_it_is_an_edit(given: str) -> None:
@@ -231,7 +234,7 @@ def test_a_handle_still_knows_that_it_is_an_edit(given: str) -> None:
     with Lemon() as client:
         result = client.images.task_from_dict(json.loads(kept)).result(poll_interval=0.02)
         result[0].save("kept")
-    assert (inspected("kept.png").source_type, inspected("kept.png").prompt) == (EDITED, "make it night")
+    assert (inspected("kept.png").digital_source_type, inspected("kept.png").prompt) == (EDITED, "make it night")
 
 
 @pytest.mark.regen

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import inspect
 import sys
 from types import SimpleNamespace
 from typing import Any
@@ -18,6 +17,7 @@ from lemon_ext import notebook as module
 from lemon_ext.batch import Progress
 from lemon_ext.emulator import KEY, Emulator
 from lemon_ext.notebook import progress
+from tests.conftest import awaited
 from tests.pictures import JPEG, PNG, SVG, picture
 from tests.test_results import HOME, get, images
 
@@ -123,11 +123,6 @@ def test_only_so_much_is_put_into_a_notebook(colour: Any, kernel: list[str], mon
 # ---- a `with` block that has ended ----
 
 
-async def told(function: Any, *args: Any, **more: Any) -> Any:
-    outcome = function(*args, **more)
-    return await outcome if inspect.isawaitable(outcome) else outcome
-
-
 @pytest.mark.parametrize("kind", [Lemon, AsyncLemon])
 def test_pictures_are_saved_after_their_client_was_closed(kind: Any, tmp_path: Any) -> None:
     async def main() -> None:
@@ -143,7 +138,7 @@ def test_pictures_are_saved_after_their_client_was_closed(kind: Any, tmp_path: A
                 paths = [*await result.asave(tmp_path), await result[0].asave(tmp_path / "again.png")]
             assert [path.name for path in paths] == ["a-cat.png", "a-cat-2.png", "again.png"]
             with pytest.raises(LemonError, match=r"closed: its `with` block has ended.*`lemon = Lemon\(\)` stays open"):
-                await told(lemon.images.generate, "another", model="dall-e-3")
+                await awaited(lemon.images.generate("another", model="dall-e-3"))
             assert emulator.charges == 1
 
     anyio.run(main)

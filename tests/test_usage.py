@@ -21,32 +21,9 @@ from lemon_ext import (
 from lemon_ext._usage import ApiKeyInfo, Charge
 from lemon_ext.emulator import KEY, TOKEN, Emulator, Request
 from tests.edits import edit, findings
-from tests.play import Clock
+from tests.emulated import GENERATIONS, RECORDS, Api
 
-GENERATIONS = "/v1/images/generations"
 KEYS = "/v1/management/api-keys"
-RECORDS = "/v1/management/api-keys/key_1/usage"
-
-
-class Api:
-    """An emulator on a clock of the test's, and short words for asking it."""
-
-    def __init__(self, **options):
-        self.clock = Clock()
-        self.emulator = Emulator(clock=self.clock, wall=self.clock.wall, **options)
-
-    def post(self, key=KEY, **fields):
-        body = json.dumps({"prompt": "a white cat", **fields}).encode()
-        headers = {"authorization": f"Bearer {key}", "content-type": "application/json"}
-        return self.emulator.handle(Request("POST", GENERATIONS, headers, body))
-
-    def get(self, path, query="", key=TOKEN):
-        return self.emulator.handle(Request("GET", path, {"authorization": f"Bearer {key}"}, query=query))
-
-    def items(self, query="", path=RECORDS):
-        answer = self.get(path, query)
-        assert answer.status == 200, answer.body
-        return answer.json()["items"]
 
 
 # ---- the emulator's books ----

@@ -12,11 +12,9 @@ from __future__ import annotations
 import argparse
 import json
 import random
-import struct
 import sys
 import tempfile
 import warnings
-import zlib
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +30,7 @@ sys.path[:0] = [str(ROOT)]
 
 from lemon_ext import AsyncLemon, Lemon, Reconciliation, reconcile, run_batch  # noqa: E402 - the path comes first
 from lemon_ext.emulator import KEY, TOKEN, Emulator, Request, Response  # noqa: E402 - as above
+from lemon_ext.emulator.pictures import draw  # noqa: E402 - as above
 from lemon_ext.reconciliation import Verdict  # noqa: E402 - as above
 from lemon_ext.testing import instant  # noqa: E402 - as above
 
@@ -48,19 +47,8 @@ SETTLE, TOLERANCE = 60.0, 5.0
 PACE = 30.0
 
 
-def _chunk(name: bytes, data: bytes) -> bytes:
-    return struct.pack(">I", len(data)) + name + data + struct.pack(">I", zlib.crc32(name + data))
-
-
-#: Drawing takes time.
-PIXEL = b"\x89PNG\r\n\x1a\n" + b"".join(
-    _chunk(*part)
-    for part in (
-        (b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 2, 0, 0, 0)),
-        (b"IDAT", zlib.compress(b"\0\xff\xe0\x40")),
-        (b"IEND", b""),
-    )
-)
+#: The picture of every row: drawing takes time.
+PICTURE = draw("a row", model="none", size=(16, 16))
 
 
 @define
@@ -111,7 +99,7 @@ class Api(Emulator):
         return super().handle(request)
 
     def _draw(self, job: Any, index: int) -> bytes:
-        return PIXEL
+        return PICTURE
 
 
 @define

@@ -56,7 +56,7 @@ def _describe(name: str, found: Inspected, *, apart: bool) -> None:
         screen.out(f"{'metadata':<14}  not read: only of PNG, JPEG and WebP")
         return
     told = {
-        "mark": found.source_type or "none",
+        "source type": found.digital_source_type or "none",
         "model": found.model,
         "task": found.task_id,
         "prompt": found.prompt,
@@ -77,7 +77,7 @@ def _to_dict(name: str, found: Inspected) -> dict[str, Any]:
         "height": height,
         "bytes": found.bytes,
         "fault": found.fault,
-        "digital_source_type": found.source_type,
+        "digital_source_type": found.digital_source_type,
         "model": found.model,
         "task_id": found.task_id,
         "prompt": found.prompt,
