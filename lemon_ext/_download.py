@@ -34,7 +34,7 @@ def download(
     """Fetch a picture into a target. Returns what it is, and its address, which may be a newer one by then.
 
     What breaks off, and a server that is busy, is tried again until the deadline; what is not there or not whole for
-    some seconds; and an address that is refused is renewed once. A picture that never came whole is returned with its
+    some seconds; and an address that is gone is renewed once. A picture that never came whole is returned with its
     ``fault``; everything else that fails is a DownloadError, an ImageGoneError where no task is known that could renew
     the address.
     """
@@ -47,7 +47,7 @@ def download(
             found = yield from _examined(target)
             if found.fault is None and (found.kind is not None or not _is_short(reply, target)):
                 return found, url
-        if renew is not None and _is_refused(reply, found):
+        if renew is not None and _is_final(reply, found):
             (newer, gone), renew = (yield from _renewed(renew)), None
             if newer is not None and newer != url:
                 url, lagging = newer, None
@@ -56,7 +56,7 @@ def download(
         if _may_lag(reply, found, gone):
             lagging = lagging or session.deadline(LAG_SECONDS)
             left = min(left, lagging.left())
-        elif _is_refused(reply, found):
+        elif _is_final(reply, found):
             left = 0.0
         attempt += 1
         wait = retry_after(reply, _clock.wall()) if isinstance(reply, APIResponse) else None
@@ -93,7 +93,7 @@ def _may_lag(reply: APIResponse | TransportFault, found: Examined | None, gone: 
     return not gone and isinstance(reply, APIResponse) and reply.status_code in MAY_LAG
 
 
-def _is_refused(reply: APIResponse | TransportFault, found: Examined | None) -> bool:
+def _is_final(reply: APIResponse | TransportFault, found: Examined | None) -> bool:
     """Tell whether the same request is not worth another try."""
     if isinstance(reply, TransportFault):
         return reply.local

@@ -177,8 +177,8 @@ class Images:
         images in one request than ``n``, and returns the images of all. After a fault nothing more is sent; what was
         accepted is waited for, and the error has it as ``.result`` and the handles as ``.tasks``.
 
-        Raises CapabilityError before anything is sent; APIStatusError if the API refused; SubmissionUncertainError if
-        the answer was lost, so that it may have been billed; TaskFailedError, TaskTimeoutError (resume with
+        Raises CapabilityError before anything is sent; APIStatusError if the API rejected it; SubmissionUncertainError
+        if the answer was lost, so that it may have been billed; TaskFailedError, TaskTimeoutError (resume with
         ``.task``) and ResponseError after a task was accepted; APIConnectionError if nothing could be sent.
         """
         check_waiting(poll_interval, on_update, blocking=True)
@@ -220,8 +220,8 @@ class Images:
         """Change pictures by a prompt and return what came of it, however the API answers. **Billed once.**
 
         ``image``: a path, bytes, a file open for reading bytes or an http(s) address; or a list of them, all files or
-        all addresses. ``mask``: one more, transparent where changes go. They are read, and refused before anything is
-        sent if one is no whole picture or beyond the contract's limits. The other arguments and the errors are those of
+        all addresses. ``mask``: one more, transparent where changes go. They are read first, and nothing is sent if one
+        is no whole picture or beyond the contract's limits. The other arguments and the errors are those of
         `generate`, and OSError for a file that cannot be read.
         """
         check_waiting(poll_interval, on_update, blocking=True)
@@ -497,7 +497,7 @@ class Lemon:
     was certainly not accepted is sent again. ``requests_per_minute``: what this client may use of the account's rate
     limit (None: no bound). ``validation``: "strict" raises before sending, "warn" warns and sends, "off" neither.
     ``http_client``: an ``httpx.Client`` of your own, which is left open. ``allow_private_images``: fetch images of a
-    public API from loopback and private addresses too, which are refused otherwise (docs/errors.md). ``ledger``: True
+    public API from loopback and private addresses too, which is not done otherwise (docs/errors.md). ``ledger``: True
     writes single calls down in the user's own ledger, a path in that file (docs/money.md). ``prompt_metadata``: whether
     the prompt is written into the metadata of saved pictures (docs/gallery.md).
 

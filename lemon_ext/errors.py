@@ -26,7 +26,7 @@
     │   ├── TaskNotFoundError
     │   └── TaskTimeoutError(TimeoutError) the task is still running: resume, do not resubmit
     ├── DownloadError                      the image exists, fetching it failed
-    │   └── ImageGoneError                 ... its address is refused, and the API does not know its task
+    │   └── ImageGoneError                 ... its address is gone, and the API does not know its task
     ├── SaveError(OSError)                 the image exists, it could not be written where it was wanted
     ├── JournalError                       the journal of a batch cannot be used
     └── rows.RowsError(ValueError)         a file of rows cannot be used; nothing was sent
@@ -227,7 +227,7 @@ class RateLimitError(APIStatusError):
 
 
 class ServerError(APIStatusError):
-    """5xx: the server refused the request and said so; nothing was accepted."""
+    """5xx: the server did not accept the request, and said so."""
 
 
 class ResponseError(LemonError):
@@ -324,7 +324,7 @@ class DownloadError(LemonError):
 
 
 class ImageGoneError(DownloadError):
-    """The image was made and paid for, and its address is refused and cannot be renewed: no task of it is known.
+    """The image was made and paid for, and its address is gone and cannot be renewed: no task of it is known.
 
     Another try helps only with the key and at the address of the API that it was made with.
     """

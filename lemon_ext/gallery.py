@@ -1,6 +1,5 @@
 """The gallery of a batch, under the name the documentation uses. The work is `lemon_ext.batch.gallery`'s."""
 
-from .batch.gallery import is_ours as is_ours
 from .batch.gallery import write_gallery as write_gallery
 
-__all__ = ("is_ours", "write_gallery")
+__all__ = ("write_gallery",)

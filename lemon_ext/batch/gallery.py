@@ -34,7 +34,7 @@ from .journal import FILE, UNKNOWN, SqliteJournal
 from .last_run import LastRun
 from .output import RESULTS
 
-__all__ = ("is_ours", "write_gallery")
+__all__ = ("write_gallery",)
 
 PAGE: Final = "index.html"
 #: What tells our page from one that somebody else put there.

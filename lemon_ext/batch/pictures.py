@@ -104,7 +104,7 @@ class Pictures:
                 self.errors.pop(index, None)
 
     def _judged(self, error: Exception) -> Exception:
-        """Return what an error amounts to: without a task, nothing can renew an address that was refused before."""
+        """Return what an error amounts to: without a task, nothing can renew an address that is gone."""
         if not isinstance(error, DownloadError) or error.status_code not in MAY_LAG:
             return error
         if not self.is_old or self.entry.task_id is not None:

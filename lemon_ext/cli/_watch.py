@@ -130,7 +130,7 @@ class Watch:
     def conclude(self) -> int:
         """Print the summary and the next command. Returns the exit code."""
         from lemon_ext.batch import batch_needs, batch_status
-        from lemon_ext.gallery import is_ours
+        from lemon_ext.batch.gallery import is_ours
 
         if self._failure is not None:
             self._tell_the_rest()
