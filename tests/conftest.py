@@ -135,8 +135,10 @@ def colour(request: pytest.FixtureRequest) -> Iterator[Colour]:
 
 @pytest.fixture(scope="session", autouse=True)
 def _interrupts() -> None:
-    # A shell's background job ignores Ctrl-C, and so would every program it starts.
+    # A shell's background job ignores Ctrl-C, and nohup the end of a terminal; so would every program they start.
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    if hasattr(signal, "SIGHUP"):
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 @pytest.fixture(autouse=True)
