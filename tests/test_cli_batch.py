@@ -100,6 +100,11 @@ def test_what_cannot_be_a_batch_is_refused(rows, emulator, args, message):
     assert emulator.requests == []
 
 
+def test_a_journal_in_a_database_is_reconciled_with_a_folder(emulator):
+    told = lemon("reconcile", "--journal", "postgresql://db/lemon")
+    assert (told.exit_code, "--journal goes with the folder of a batch" in told.stderr) == (2, True)
+
+
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [
@@ -116,19 +121,6 @@ def test_a_key_is_asked_for_only_where_there_is_work_for_it(rows, emulator, monk
     assert result.exit_code == code
     assert said in result.stderr
     assert Path("out/results.jsonl").exists() == (code == 0)
-
-
-def test_a_plan_does_not_take_paid_rows_of_a_database_for_unsent(rows, emulator):
-    file = rows("a", name="rows.txt")
-    told = lemon("batch", file, "--dry-run", "--journal", "postgresql://db/lemon")
-    assert (told.exit_code, "--dry-run does not look into a journal in a database" in told.stderr) == (2, True)
-    Path("out").mkdir()
-    Path("out/journal.json").write_text(json.dumps({"batch_id": "x", "address": "postgresql://db/lemon?batch=shop"}))
-    told = lemon("batch", file, "--dry-run", "-o", "out")
-    assert (told.exit_code, "`lemon status out` counts what is left" in told.stderr) == (2, True)
-    told = lemon("reconcile", "--journal", "postgresql://db/lemon")
-    assert (told.exit_code, "--journal goes with the folder of a batch" in told.stderr) == (2, True)
-    assert emulator.requests == []
 
 
 def test_another_input_for_the_same_folder_is_refused(rows, emulator):

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import threading
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 
-from lemon_ext import BudgetError
-from lemon_ext.batch import batch_status, engine
+from lemon_ext import BudgetError, JournalError
+from lemon_ext.batch import batch_status, engine, plan_batch
+from lemon_ext.batch.address import Address
+from lemon_ext.batch.journal import Incoming
 from lemon_ext.batch.limits import SharedLimits
 from lemon_ext.money import Budget
+from tests.cli import lemon
 from tests.gateway import Gateway, rows, statuses
 from tests.test_machines import dies, go, incoming, name, pg, shop, worker  # noqa: F401 - fixtures
 
 pytestmark = pytest.mark.scale
-pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
+postgres = pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
 REFUSED = (400, {"error": {"message": "no"}})
 
 
@@ -181,3 +185,72 @@ def test_a_price_that_is_not_known_is_refused_before_anything_is_sent(tmp_path, 
     found = go(gateway, given, tmp_path, shop, budget="0.04", allow_unknown_price=True)
     assert statuses(found) == {1: "saved", 2: "saved"}
     assert len(gateway.posts) == 2
+
+
+# ---- what would be sent ----
+
+
+def test_a_plan_counts_what_is_left_and_disturbs_nobody(tmp_path, pg, shop):  # noqa: F811
+    gateway = Gateway()
+    gateway.expect("cat 2", REFUSED)
+    with worker(tmp_path / "other", shop) as other:
+        given = [{"prompt": f"cat {n}", "model": "dall-e-3"} for n in range(1, 9)]
+        other.take_in(Incoming(None, row, 1) for row in given[:6])
+        other.take("unsent", 3)
+        other.commit([other.submitting(row, 5.0, Decimal("0.04")) for row in (1, 2)])
+        other.commit([other.update(1, status="uncertain"), other.update(2, status="refused")])
+        before = pg.ask("SELECT * FROM rows ORDER BY row", name(shop))
+        plan = plan_batch(given, journal=shop)
+        assert (plan.rows, plan.images, plan.others, plan.images_sent) == (6, 6, 2, 1)
+        assert (plan.cost.usd, plan.spent) == (Decimal("0.24"), Decimal("0.04"))
+        again = plan_batch(given, journal=shop, resend_refused=True, resend_uncertain=True)
+        assert (again.rows, again.others, again.images_sent, again.spent) == (8, 0, 1, Decimal("0.04"))
+        with pytest.raises(JournalError, match="its row 6 is not in it"):
+            plan_batch(given[:5], journal=shop)
+        assert pg.ask("SELECT * FROM rows ORDER BY row", name(shop)) == before
+        assert len(pg.ask("SELECT * FROM workers", name(shop))) == 1
+    assert plan_batch(given, journal=pg.address("nobody")).rows == 8
+    assert pg.ask("SELECT to_regnamespace('lemon_nobody')", "nobody") == [(None,)]
+
+
+def test_a_plan_holds_no_lock_that_a_worker_wants(tmp_path, shop):  # noqa: F811
+    """It may take a minute; who begins meanwhile, with the same new row, does not wait for it."""
+
+    def meanwhile():
+        yield from incoming(2)
+        with worker(tmp_path / "other", shop) as other:
+            other.take_in(incoming(3))
+            assert len(other.take("unsent")) == 3
+            assert other.commit([other.submitting(1, 5.0)]) == [1]
+        yield incoming(3)[2]
+
+    with worker(tmp_path, shop) as one:
+        one.take_in(incoming(1))
+    with postgres.PostgresJournal.copy(tmp_path, Address.of(shop)) as copy:
+        copy.take_in(meanwhile())
+        assert copy.counts() == {"unsent": 3}
+
+
+def test_a_plan_whose_connection_is_lost_does_not_try_it_on_the_journal(tmp_path, shop):  # noqa: F811
+    with worker(tmp_path, shop) as one:
+        one.take_in(incoming(2))
+    copy = postgres.PostgresJournal.copy(tmp_path, Address.of(shop))
+    assert copy.counts() == {"unsent": 2}
+    copy._database.close()
+    with pytest.raises(JournalError, match="was lost while the rows were counted"):
+        copy.release(refused=True, uncertain=True)
+
+
+def test_a_plan_on_the_command_line(tmp_path, shop, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    Path("prompts.csv").write_text("id,prompt\na,a cat\nb,a dog\nc,a bird\n")
+    options = ("prompts.csv", "-o", "one", "-m", "dall-e-3", "--emulator")
+    first = lemon("batch", *options, "--journal", shop.replace("lemon@", "lemon:geheim@"), "--max-images", "2")
+    assert first.exit_code == 8, first.stderr
+    assert "Nothing more is sent: the next row would exceed 2 images." in first.stderr
+    shown = Address.of(shop).shown
+    for more, where in ((["-o", "one"], "one"), (["--journal", shop], shown)):
+        told = lemon("batch", "prompts.csv", "-m", "dall-e-3", "--dry-run", *more, "--max-images", "2").stdout
+        assert f"1 row for 1 image left to send. 2 more in {where} are done or under way. Nothing was sent." in told
+        assert "--max-images 2 does not cover it: 1 image would not be sent." in told
+    assert lemon("resume", "one", "--emulator", "--max-images", "3").exit_code == 0

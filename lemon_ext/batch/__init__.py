@@ -39,7 +39,7 @@ from lemon_ext.errors import ConfigurationError, JournalError
 from lemon_ext.money import Budget, Estimate, quote
 
 from . import journal as journals
-from .address import Address, found
+from .address import Address
 from .also import as_kinds, write_also
 from .cells import EXTRA, PICTURES
 from .cells import convert as cell_value
@@ -117,33 +117,31 @@ def plan_batch(
     resend_refused: bool = False,
     resend_uncertain: bool = False,
     resend_failed: bool = False,
+    journal: str | None = None,
 ) -> Plan:
     """Check every row and count what would be sent. Nothing is sent, written or billed.
 
-    With a ``folder`` that a batch has begun in, what is left is counted, and what `run_batch` would send again with
-    ``resend_refused`` and so on. Raises CapabilityError naming every row that is wrong, and then JournalError for a
-    folder that holds another batch.
+    With a ``folder`` that a batch has begun in, or the address of its ``journal`` in a database, what is left is
+    counted, and what `run_batch` would send again with ``resend_refused`` and so on. Others may be at work there.
+    Raises CapabilityError naming every row that is wrong, and then JournalError where another batch is.
     """
     rows = images = others = sent = 0
     before = Budget(0)
     models: dict[str, int] = {}
     cost = Estimate()
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
-    if folder is not None and found(Path(folder), None) is not None:
-        raise ConfigurationError(
-            f"The journal of {folder} is in a database, and a plan does not look there. `lemon status {folder}` counts "
-            "what is left; without the folder, the rows alone are checked. Nothing was sent."
-        )
     with ExitStack() as closing:
         left: Iterator[Any] = checked(requests, checks, validation)
-        if folder is not None and (journal := copied_journal(Path(folder))) is not None:
-            closing.enter_context(journal)
+        place = Path("." if folder is None else folder)
+        copy = None if folder is None and journal is None else copied_journal(place, journal)
+        if copy is not None:
+            closing.enter_context(copy)
             incoming = closing.enter_context(spooled(requests, checks, validation, Estimate()))
-            journal.take_in(incoming or ())
-            journal.release(refused=resend_refused, uncertain=resend_uncertain, failed=resend_failed)
-            _spend(before, journal, ())
-            sent = journal.images_sent()
-            left, others = journal.entries("unsent"), journal.count() - journal.counts().get("unsent", 0)
+            copy.take_in(incoming or ())
+            copy.release(refused=resend_refused, uncertain=resend_uncertain, failed=resend_failed)
+            _spend(before, copy, ())
+            sent = copy.images_sent()
+            left, others = copy.entries("unsent"), copy.count() - copy.counts().get("unsent", 0)
         for row in left:
             rows, images = rows + 1, images + row.images
             models[row.request["model"]] = models.get(row.request["model"], 0) + 1

@@ -135,6 +135,24 @@ class PostgresJournal(Journal):
             raise
         return journal
 
+    @classmethod
+    def copy(cls, folder: Path, address: Address) -> PostgresJournal | None:
+        """Return a copy, to try what a run would do, None where there is no batch. It is a temporary table of this
+        connection's, filled by one query, so nobody waits for it.
+        """
+        copy = _Copy(folder, address, works=True)
+        try:
+            with copy._explained(), copy._transaction():
+                if version := copy._version():
+                    copy._check_version(version)
+                    copy._fill()
+                    return copy
+        except BaseException:
+            copy.close()
+            raise
+        copy.close()
+        return None
+
     def close(self) -> None:
         """Close the connection. What is ours is anybody's again."""
         if self._database is not None:
@@ -172,13 +190,13 @@ class PostgresJournal(Journal):
         """Return limits that all who work at the batch keep to together."""
         return SharedLimits(limits.max_images, limits.budget)
 
-    def spent(self) -> Spent:
+    def spent(self) -> Spent | None:
         """Return what all have spent."""
         return Spent(**self._one(SPENT))
 
     def images_sent(self) -> int:
         """Return how many images were asked for in requests that were, or may have been, accepted."""
-        return self.spent().images
+        return int(self._one(SPENT)["images"])
 
     def no_room(self, wanted: Wanted, limits: Limits) -> NoRoom | None:
         """Tell why a row that is ours was not let pass when it was claimed. None: it is not ours any more."""
@@ -187,7 +205,7 @@ class PostgresJournal(Journal):
             return None
         sql = "SELECT 1 FROM rows WHERE status = 'submitting' AND owner IS DISTINCT FROM ? LIMIT 1"
         in_flight = self._one(sql, (self._worker,)) is not None
-        reason = limits.reason(wanted, self.spent())
+        reason = limits.reason(wanted, Spent(**self._one(SPENT)))
         return NoRoom(reason or "what was in flight came back", in_flight or reason is None)
 
     def let_go(self, rows: Iterable[int]) -> int:
@@ -339,8 +357,7 @@ class PostgresJournal(Journal):
             self._execute(*fact("batch_id", secrets.token_hex(16)))
             self._execute(*fact("version", str(VERSION)))
         if 0 < version < VERSION:
-            sql = "SELECT attname FROM pg_attribute WHERE attrelid = 'rows'::regclass AND NOT attisdropped"
-            self._bring_up_to_date({one["attname"] for one in self._execute(sql)})
+            self._bring_up_to_date(self._columns())
             self._execute(*fact("version", str(VERSION)))
         if version and self._one("SELECT to_regclass('spent') AS there")["there"] is None:
             self._execute("ALTER TABLE rows ADD COLUMN price NUMERIC")
@@ -348,6 +365,10 @@ class PostgresJournal(Journal):
             for entry in sent:  # as it is counted from now on
                 self._execute(*change(entry.row, price=price(entry)))
             self._execute(COUNTED)
+
+    def _columns(self) -> list[str]:
+        sql = "SELECT attname FROM pg_attribute WHERE attrelid = 'rows'::regclass AND attnum > 0 AND NOT attisdropped"
+        return [one["attname"] for one in self._execute(sql)]
 
     def _mend(self, row: int, cells: Mapping[str, Any]) -> None:
         sql, values = change(row, **cells)
@@ -428,6 +449,32 @@ class PostgresJournal(Journal):
 
     def _explained(self) -> AbstractContextManager[None]:
         return _explained(self.name)
+
+
+class _Copy(PostgresJournal):
+    """A copy of a journal, without the answers. Nobody works at it but who made it."""
+
+    keep_to, spent, images_sent = Journal.keep_to, Journal.spent, Journal.images_sent
+
+    def _fill(self) -> None:
+        names = ", ".join(name for name in self._columns() if name not in ("answer", "poll_url", "owner"))
+        self._execute("CREATE TEMPORARY TABLE rows (LIKE rows INCLUDING ALL)")  # it is found first from now on
+        self._execute(f'INSERT INTO rows ({names}) SELECT {names} FROM "{self._schema}".rows')  # noqa: S608 - names
+        self._execute("ANALYZE rows")
+        self._bring_up_to_date(self._columns())
+        self._execute("SET default_transaction_read_only = on")  # but for temporary tables
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        if self._database is not None:  # the copy is gone, and the journal itself is not to be tried with
+            raise JournalError(f"The connection to {self.name} was lost while the rows were counted. Try it again.")
+        return super()._connect()
+
+    def _lock_batch(self) -> None: ...
+
+    def close(self) -> None:
+        """Close the connection, and forget all."""
+        if self._database is not None:
+            self._database.close()
 
 
 @contextmanager

@@ -46,8 +46,10 @@ def read_journal(folder: str | os.PathLike[str], address: str | None = None) -> 
     return SqliteJournal.read(folder) if place is None else postgres_store().read(folder, place)
 
 
-def copied_journal(folder: Path) -> SqliteJournal | None:
-    """Return a copy in memory of the journal in a folder, to try what a run would do; None where it has none."""
+def copied_journal(folder: Path, address: str | None = None) -> Journal | None:
+    """Return a copy of a journal, to try what a run would do; None where there is none."""
+    if (place := found(folder, address)) is not None:
+        return postgres_store().copy(folder, place)
     return SqliteJournal.copy(folder) if (folder / FILE).is_file() else None
 
 

@@ -416,13 +416,9 @@ def _plan(
 
     from . import _prices
 
-    if options["journal"] is not None:
-        raise click.UsageError(
-            "--dry-run does not look into a journal in a database: `lemon status ADDRESS` counts what is left. Without "
-            "--journal it checks the rows."
-        )
     budget = Budget.of(options["budget"], options["allow_unknown_price"])
-    plan = plan_batch(rows, folder=output, **settings, **{name: options[name] for name in _RESENDS})
+    journal = options["journal"]
+    plan = plan_batch(rows, folder=output, journal=journal, **settings, **{name: options[name] for name in _RESENDS})
     if budget is not None:
         budget.check(plan.cost)
         budget.commit("before", plan.spent)
@@ -432,7 +428,8 @@ def _plan(
         return 0
     size = f"{count(plan.rows, 'row')} for {count(plan.images, 'image')}"
     if plan.others:
-        screen.out(f"{size} left to send. {plan.others:,} more in {output} are done or under way. Nothing was sent.")
+        where = output if output is not None else _shown(journal)
+        screen.out(f"{size} left to send. {plan.others:,} more in {where} are done or under way. Nothing was sent.")
     else:
         screen.out(f"{size}; all of them can be sent. Nothing was sent.")
     if not plan.rows:
