@@ -8,7 +8,7 @@ import keyword
 import math
 import os
 from collections.abc import Callable, Collection, Mapping
-from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, TypeAlias, TypedDict, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, Literal, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 from attrs import define, evolve, field, frozen
 from lemon_client.model_table import DEFAULT_MODEL, PARAMETERS, SERVERS
@@ -55,6 +55,14 @@ class Options(TypedDict, total=False):
     poll_interval: float | None
 
 
+class Waiting(NamedTuple):
+    """How a call waits: until when, how often it polls (None: the schedule decides), and who is told of changes."""
+
+    deadline: Deadline
+    poll_interval: float | None = None
+    on_update: Callable[[Any], object] | None = None
+
+
 @define(eq=False, repr=False)
 class Core:
     """Options and the session. A subclass adds the HTTP connections and one of the two drivers."""
@@ -72,6 +80,20 @@ class Core:
     def limit(self, deadline: float | None) -> Deadline:
         """Start the deadline of a call; None is the client's."""
         return self.session.deadline(self.deadline if deadline is None else deadline)
+
+    def waiting(
+        self,
+        deadline: float | None,
+        poll_interval: float | None = None,
+        on_update: Callable[[Any], object] | None = None,
+    ) -> Waiting:
+        """Start a call that waits. Raises ValueError or TypeError for arguments that make no sense."""
+        check_waiting(poll_interval)
+        if self.run is not None and inspect.iscoroutinefunction(on_update):
+            raise TypeError(
+                "The blocking client calls on_update without awaiting it: give an ordinary function, or use AsyncLemon."
+            )
+        return Waiting(self.limit(deadline), poll_interval, on_update)
 
 
 @define(eq=False, repr=False)
@@ -399,11 +421,7 @@ def bound(core: T | None) -> T:
     return core
 
 
-def check_waiting(poll_interval: float | None, on_update: object = None, *, blocking: bool = False) -> None:
-    """Raise ValueError or TypeError for arguments of a wait that make no sense."""
+def check_waiting(poll_interval: float | None) -> None:
+    """Raise ValueError for seconds between two polls that make no sense."""
     if poll_interval is not None and not (is_number(poll_interval) and poll_interval > 0):
         raise ValueError(f"poll_interval must be a number of seconds above zero, or None, not {poll_interval!r}.")
-    if blocking and inspect.iscoroutinefunction(on_update):
-        raise TypeError(
-            "The blocking client calls on_update without awaiting it: give an ordinary function, or use AsyncLemon."
-        )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from lemon_client.model_table import LIVE
 
 from ._api import Record, State, ask, bill, get_balance, get_model, list_models, valid_id
-from ._core import Core, Request, Told
+from ._core import Core, Request, Told, Waiting
 from ._flow import Call, Flow, Work
 from ._inputs import told
 from ._key import LETTERS
@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 TaskT = TypeVar("TaskT", bound=Task)
-OnChange = Callable[[Any], object] | None
 #: A request that is ready, or what reads its pictures and makes it ready.
 Prepared = Request | Callable[[], Request]
 
@@ -80,9 +79,7 @@ def generated(
     core: Core,
     kind: type[TaskT],
     requests: Sequence[Prepared],
-    deadline: Deadline,
-    poll_interval: float | None,
-    on_update: OnChange,
+    waiting: Waiting,
 ) -> Told[ImageResult]:
     """Send a billable POST for each request, wait until all are done, and return their images as one result.
 
@@ -96,14 +93,14 @@ def generated(
         faults: list[LemonError] = []
         for request, leaving in zip(requests, parts, strict=True):
             try:
-                tasks.append((yield from _submit(core, kind, request, deadline, leaving)))
+                tasks.append((yield from _submit(core, kind, request, waiting.deadline, leaving)))
             except LemonError as exc:
                 leaving.tell(exc)
                 faults.append(exc)
                 break
         for task in tasks:
             try:
-                results.append((yield from _accepted(core, task, deadline, poll_interval, on_update)))
+                results.append((yield from _accepted(core, task, waiting)))
             except LemonError as exc:
                 exc.task = exc.task or task
                 faults.append(exc)
@@ -133,21 +130,19 @@ def _partly(faults: list[LemonError], tasks: Sequence[Task], results: Sequence[I
     return error
 
 
-def waited(
-    core: Core, task: Task, deadline: Deadline, poll_interval: float | None, on_update: OnChange
-) -> Told[ImageResult]:
+def waited(core: Core, task: Task, waiting: Waiting) -> Told[ImageResult]:
     """Wait for a task and return its images."""
-    return _result(core, task, deadline, poll_interval, on_update), Leaving(task).tell
+    return _result(core, task, waiting), Leaving(task).tell
 
 
-def adopted(core: Core, task: Task, deadline: Deadline, on_update: OnChange) -> Told[ImageResult]:
+def adopted(core: Core, task: Task, waiting: Waiting) -> Told[ImageResult]:
     """Wait for a task that somebody else submitted just now."""
-    return _accepted(core, task, deadline, None, on_update), Leaving(task).tell
+    return _accepted(core, task, waiting), Leaving(task).tell
 
 
-def changed(core: Core, task: Task, deadline: Deadline, poll_interval: float | None) -> Told[bool]:
+def changed(core: Core, task: Task, waiting: Waiting) -> Told[bool]:
     """Wait for the next change of a task. See `next_change`."""
-    flow = next_change(core.session, task, deadline, poll_interval=poll_interval)
+    flow = next_change(core.session, task, waiting.deadline, poll_interval=waiting.poll_interval)
     return _noted(core, task, flow), Leaving(task).tell
 
 
@@ -225,18 +220,15 @@ def _note_end(core: Core, task: Task) -> None:
         core.ledger.change(task._line, task.id, core.session.base_url, **known)
 
 
-def _accepted(
-    core: Core, task: Task, deadline: Deadline, poll_interval: float | None, on_update: OnChange
-) -> Flow[ImageResult]:
+def _accepted(core: Core, task: Task, waiting: Waiting) -> Flow[ImageResult]:
     # Its user hears of a task before the first poll.
-    if on_update is not None and not task.done:
-        yield Call(on_update, task)
-    return (yield from _result(core, task, deadline, poll_interval, on_update))
+    if waiting.on_update is not None and not task.done:
+        yield Call(waiting.on_update, task)
+    return (yield from _result(core, task, waiting))
 
 
-def _result(
-    core: Core, task: Task, deadline: Deadline, poll_interval: float | None, on_update: OnChange
-) -> Flow[ImageResult]:
+def _result(core: Core, task: Task, waiting: Waiting) -> Flow[ImageResult]:
+    deadline, poll_interval, on_update = waiting
     try:
         answer = yield from until_done(core.session, task, deadline, poll_interval=poll_interval, on_update=on_update)
     except TaskFailedError as exc:

@@ -21,7 +21,6 @@ from ._core import (
     async_core,
     blocking_core,
     bound,
-    check_waiting,
     prepare,
     prepare_parts,
     prepare_pictures,
@@ -93,8 +92,7 @@ class ImageTask(Task):
         image.
         """
         core = bound(self._core)
-        check_waiting(poll_interval, on_update, blocking=True)
-        return core.call(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
+        return core.call(_generate.waited(core, self, core.waiting(deadline, poll_interval, on_update)))
 
     def updates(self, *, deadline: float | None = None, poll_interval: float | None = None) -> Iterator[Self]:
         """Wait until the task is done, giving the handle each time its status or progress changes.
@@ -102,10 +100,9 @@ class ImageTask(Task):
         Raises as `result` does, except that a task that failed just ends the iteration.
         """
         core = bound(self._core)
-        check_waiting(poll_interval)
-        limit = core.limit(deadline)
+        waiting = core.waiting(deadline, poll_interval)
         while not self.done:
-            if not core.call(_generate.changed(core, self, limit, poll_interval)):
+            if not core.call(_generate.changed(core, self, waiting)):
                 return
             yield self
 
@@ -131,18 +128,16 @@ class AsyncImageTask(Task):
     ) -> ImageResult:
         """Async twin of `ImageTask.result`; ``on_update`` may be async."""
         core = bound(self._core)
-        check_waiting(poll_interval, on_update)
-        return await core.acall(_generate.waited(core, self, core.limit(deadline), poll_interval, on_update))
+        return await core.acall(_generate.waited(core, self, core.waiting(deadline, poll_interval, on_update)))
 
     async def updates(
         self, *, deadline: float | None = None, poll_interval: float | None = None
     ) -> AsyncIterator[Self]:
         """Async twin of `ImageTask.updates`."""
         core = bound(self._core)
-        check_waiting(poll_interval)
-        limit = core.limit(deadline)
+        waiting = core.waiting(deadline, poll_interval)
         while not self.done:
-            if not await core.acall(_generate.changed(core, self, limit, poll_interval)):
+            if not await core.acall(_generate.changed(core, self, waiting)):
                 return
             yield self
 
@@ -181,11 +176,9 @@ class Images:
         if the answer was lost, so that it may have been billed; TaskFailedError, TaskTimeoutError (resume with
         ``.task``) and ResponseError after a task was accepted; APIConnectionError if nothing could be sent.
         """
-        check_waiting(poll_interval, on_update, blocking=True)
-        limit = self._core.limit(deadline)
+        waiting = self._core.waiting(deadline, poll_interval, on_update)
         requests = prepare_parts(prompt, model, params, extra_body, self._core.validation, fan_out)
-        told = _generate.generated(self._core, ImageTask, requests, limit, poll_interval, on_update)
-        return self._core.call(told)
+        return self._core.call(_generate.generated(self._core, ImageTask, requests, waiting))
 
     def submit(
         self,
@@ -224,12 +217,11 @@ class Images:
         is no whole picture or beyond the contract's limits. The other arguments and the errors are those of
         `generate`, and OSError for a file that cannot be read.
         """
-        check_waiting(poll_interval, on_update, blocking=True)
-        limit, pictures = self._core.limit(deadline), {"image": image, "mask": mask}
+        waiting = self._core.waiting(deadline, poll_interval, on_update)
+        pictures = {"image": image, "mask": mask}
         how = (pictures, prompt, model, params, extra_body, self._core.validation)
         request = partial(prepare_pictures, EDIT, *how)
-        told = _generate.generated(self._core, ImageTask, [request], limit, poll_interval, on_update)
-        return self._core.call(told)
+        return self._core.call(_generate.generated(self._core, ImageTask, [request], waiting))
 
     def create_variation(
         self,
@@ -243,12 +235,10 @@ class Images:
         **params: Unpack[CreateVariationParams],
     ) -> ImageResult:
         """Make variations of a picture, which is a file as for `edit`, and return them. **Billed once.**"""
-        check_waiting(poll_interval, on_update, blocking=True)
-        limit = self._core.limit(deadline)
+        waiting = self._core.waiting(deadline, poll_interval, on_update)
         how = ({"image": image}, None, model, params, extra_body, self._core.validation)
         request = partial(prepare_pictures, "create_variation", *how)
-        told = _generate.generated(self._core, ImageTask, [request], limit, poll_interval, on_update)
-        return self._core.call(told)
+        return self._core.call(_generate.generated(self._core, ImageTask, [request], waiting))
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> ImageTask:
         """Return the handle of a task by its id. No request is made. Raises ValueError for what cannot be an id."""
@@ -281,11 +271,9 @@ class AsyncImages:
         **params: Unpack[ImageParams],
     ) -> ImageResult:
         """Async twin of `Images.generate`; ``on_update`` may be async."""
-        check_waiting(poll_interval, on_update)
-        limit = self._core.limit(deadline)
+        waiting = self._core.waiting(deadline, poll_interval, on_update)
         requests = prepare_parts(prompt, model, params, extra_body, self._core.validation, fan_out)
-        told = _generate.generated(self._core, AsyncImageTask, requests, limit, poll_interval, on_update)
-        return await self._core.acall(told)
+        return await self._core.acall(_generate.generated(self._core, AsyncImageTask, requests, waiting))
 
     async def submit(
         self,
@@ -315,12 +303,11 @@ class AsyncImages:
         **params: Unpack[EditImageParams],
     ) -> ImageResult:
         """Async twin of `Images.edit`; files are read in a thread."""
-        check_waiting(poll_interval, on_update)
-        limit, pictures = self._core.limit(deadline), {"image": image, "mask": mask}
+        waiting = self._core.waiting(deadline, poll_interval, on_update)
+        pictures = {"image": image, "mask": mask}
         how = (pictures, prompt, model, params, extra_body, self._core.validation)
         request = partial(prepare_pictures, EDIT, *how)
-        told = _generate.generated(self._core, AsyncImageTask, [request], limit, poll_interval, on_update)
-        return await self._core.acall(told)
+        return await self._core.acall(_generate.generated(self._core, AsyncImageTask, [request], waiting))
 
     async def create_variation(
         self,
@@ -334,12 +321,10 @@ class AsyncImages:
         **params: Unpack[CreateVariationParams],
     ) -> ImageResult:
         """Async twin of `Images.create_variation`."""
-        check_waiting(poll_interval, on_update)
-        limit = self._core.limit(deadline)
+        waiting = self._core.waiting(deadline, poll_interval, on_update)
         how = ({"image": image}, None, model, params, extra_body, self._core.validation)
         request = partial(prepare_pictures, "create_variation", *how)
-        told = _generate.generated(self._core, AsyncImageTask, [request], limit, poll_interval, on_update)
-        return await self._core.acall(told)
+        return await self._core.acall(_generate.generated(self._core, AsyncImageTask, [request], waiting))
 
     def task(self, task_id: str, *, poll_url: str | None = None) -> AsyncImageTask:
         """As `Images.task`; not async, because no request is made."""

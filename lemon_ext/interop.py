@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 from . import _generate
 from ._api import read_answer, settled
-from ._core import AsyncCore, BlockingCore, Core, borrowed, check_waiting
+from ._core import AsyncCore, BlockingCore, Core, borrowed
 from ._http import AsyncHttp, Http
 from ._response import APIResponse
 from .client import AsyncImageTask, ImageTask
@@ -34,12 +34,11 @@ def poll_until_done(
     `ImageTask.result` does; TypeError for what create_image cannot have returned, ValueError for what cannot be a task
     id, and ResponseError if the API did not accept the request.
     """
-    check_waiting(None, on_update, blocking=True)
     http = client.get_httpx_client()
     session, seconds, validation, credentials = borrowed(http, deadline)
     core = BlockingCore(session, seconds, validation, Http(credentials, http))
     handle = _handle(core, ImageTask, task)
-    return core.call(_generate.adopted(core, handle, core.limit(None), on_update))
+    return core.call(_generate.adopted(core, handle, core.waiting(None, None, on_update)))
 
 
 async def apoll_until_done(
@@ -50,12 +49,11 @@ async def apoll_until_done(
     on_update: AsyncOnUpdate | None = None,
 ) -> ImageResult:
     """Async twin of `poll_until_done`."""
-    check_waiting(None, on_update)
     http = client.get_async_httpx_client()
     session, seconds, validation, credentials = borrowed(http, deadline)
     core = AsyncCore(session, seconds, validation, AsyncHttp(credentials, http))
     handle = _handle(core, AsyncImageTask, task)
-    return await core.acall(_generate.adopted(core, handle, core.limit(None), on_update))
+    return await core.acall(_generate.adopted(core, handle, core.waiting(None, None, on_update)))
 
 
 def _handle(core: Core, kind: type[TaskT], given: object) -> TaskT:
