@@ -166,7 +166,7 @@ async def main():
 run(main)
 """
 #: Without the extra, as on a machine that has no aiohttp.
-PLAIN = LEMON.replace("PREPARE", "import lemon_ext._http as http; http.find_spec = lambda name: None")
+PLAIN = LEMON.replace("PREPARE", "import lemon_ext._connections as http; http.find_spec = lambda name: None")
 LEMON = LEMON.replace("PREPARE", "pass")
 BATCH = """
 import tempfile

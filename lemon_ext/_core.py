@@ -17,8 +17,9 @@ from lemon_client.picture_table import FORMS
 from . import _flow
 from ._address import parse_base_url
 from ._api import Body, Session, request_body
+from ._connections import check_environment, new_async_client, new_client
 from ._fork import watch
-from ._http import AsyncHttp, Credentials, Http, check_environment, new_async_client, new_client
+from ._http import AsyncHttp, Credentials, Http
 from ._inputs import form, read_pictures
 from ._key import ApiKey
 from ._openai import CALL, CLIENT, sentence

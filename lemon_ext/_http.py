@@ -1,30 +1,21 @@
 """One HTTP exchange, in both colours: the key to the API's own origin alone, bounded in time and size.
 
-No other handwritten module imports httpx, apart from the emulator's transport. An exchange can be cut off at any point,
-by an interrupt or a cancellation: whatever state that leaves the library's connections in, they are not used again, and
-later requests get new ones. The same holds after a fork. Requests never follow redirects and never carry cookies.
+Requests never follow redirects and never carry cookies. What has been sent when one fails is told by the HTTP library's
+own trace, not guessed from the failure.
 """
 
 from __future__ import annotations
 
 import logging
-import math
 import os
 import ssl
-import sys
 import time
 import zlib
-from collections import deque
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
-from contextlib import closing, suppress
-from functools import cache, lru_cache, partial
-from http.cookiejar import CookieJar
-from importlib.util import find_spec
-from threading import Lock
-from types import MappingProxyType
-from typing import Any, Final, Literal, Self
+from collections.abc import Mapping
+from contextlib import closing
+from functools import lru_cache, partial
+from typing import Any, Final, Self
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 import anyio
 import anyio.lowlevel
@@ -35,25 +26,31 @@ from lemon_client.money_table import BILLING
 
 from ._address import is_loopback, is_private_host, is_private_ip, leads_inside, origin
 from ._base64 import PictureScan
+from ._connections import (
+    IN_FLIGHT,
+    KEEPALIVE,
+    USER_AGENT,
+    Connections,
+    Direct,
+    Kind,
+    closed_error,
+    each,
+    is_shared,
+    new_async_client,
+    new_client,
+    on_asyncio,
+    proxy_for,
+    transports,
+)
 from ._flow import Send, Sink, TransportFault
 from ._key import ApiKey
-from ._network import AsyncNetwork, BlockedAddressError, Network, until
+from ._network import BlockedAddressError, until
 from ._response import APIResponse
 from ._unpack import CODINGS, Unpacker
-from .errors import ConfigurationError, DownloadError, LemonError
-
-Kind = Literal["submit", "poll", "picture"]
+from .errors import DownloadError, LemonError
 
 logger = logging.getLogger("lemon_ext")
 
-USER_AGENT: Final = "lemon-ext/0.1.0"
-#: Requests of one kind under way at once.
-IN_FLIGHT: Final = 64
-#: Idle connections of one client of httpx's, which makes one request at a time.
-KEPT: Final = 2
-#: Seconds an idle connection is kept. Many servers close theirs after 5: a submission on such a one is a lost answer,
-#: and a handshake costs less. A poll is free, and comes back within a minute.
-KEEPALIVE: Final[Mapping[Kind, float]] = MappingProxyType({"submit": 4.0, "poll": 55.0, "picture": 55.0})
 #: Bytes of an answer, unpacked, pictures not counted: they are decoded to disk while they arrive.
 MAX_ANSWER_BYTES: Final = 64 * 1024 * 1024
 #: Bytes after which an answer is searched for pictures. The ordinary ones are taken as they come.
@@ -65,272 +62,12 @@ LONGEST_STEP: Final = 3600.0
 CONNECT_SECONDS: Final = 10.0
 #: How httpx names itself, where nobody named another.
 _HTTPX: Final = "python-httpx/"
-#: The codings that are asked for, and all that an answer may come in. Several on top of each other have no bounds.
-_ASKED_FOR: Final = ("gzip", "deflate")
+#: All the codings that an answer may come in. Several on top of each other have no bounds.
 _CODINGS: Final = (*CODINGS, "br", "zstd")
 #: What a client's own headers may carry that nobody but the API must see.
 _CREDENTIALS: Final = ("Authorization", "Cookie", "X-Api-Key")
 #: Failures before a request leaves, for transports of the user's that tell no trace.
 _UNSENT: Final = (httpx.ConnectError, httpx.ConnectTimeout, httpx.PoolTimeout, httpx.ProxyError)
-
-
-# ---- connections ----
-
-
-@define(eq=False, repr=False)
-class _Connections:
-    """The clients of the HTTP library for one kind of request that no exchange uses just now.
-
-    An exchange takes one out and puts it back when a whole answer has come. So whatever an interrupt, a cancellation or
-    a fault leaves behind in a client, even a lock that is held, nobody meets it again; and there is nothing here that
-    an interrupt could leave undone.
-    """
-
-    new: Callable[[], Any]
-    keep: float
-    #: Whether there still are clients after these were closed: pictures are fetched when their client is long gone.
-    outlives: bool = False
-    _closed: bool = field(default=False, init=False)
-    #: Each with the process that made it, and since when it is idle.
-    _idle: deque[tuple[Any, int, float]] = field(factory=deque, init=False)
-    #: Of a process that was forked: what its parent goes on with must not even be collected here.
-    _parents: list[Any] = field(factory=list, init=False)
-
-    def take(self) -> Any:
-        """Return a client for one exchange."""
-        while not self._closed:
-            try:
-                client, process, _ = self._idle.pop()
-            except IndexError:
-                client, process = self.new(), os.getpid()
-            if process != os.getpid():
-                self._parents.append(client)
-                continue
-            if _is_shared(client):
-                self._idle.append((client, process, math.inf))
-            return client
-        if self.outlives:  # it is closed when it comes back
-            return self.new()
-        raise closed_error()
-
-    def put(self, client: Any) -> list[Any]:
-        """Put a client back, and return what is to be closed."""
-        if not _is_shared(client):
-            self._idle.append((client, os.getpid(), time.monotonic()))
-        return self.close() if self._closed else []
-
-    def expired(self) -> list[Any]:
-        """Return what nobody needed for long, to be closed."""
-        now = time.monotonic()
-        return self._out(lambda since: since < now - self.keep)
-
-    def close(self) -> list[Any]:
-        """Give out nothing more, and return what is to be closed. What is in use is closed when it comes back."""
-        self._closed = True
-        return self._out(lambda _: True)
-
-    def _out(self, when: Callable[[float], bool]) -> list[Any]:
-        found: list[Any] = []
-        with suppress(IndexError):  # another thread was there first
-            while when(self._idle[0][2]):
-                client, process, _ = self._idle.popleft()
-                (found if process == os.getpid() else self._parents).append(client)
-        return found
-
-
-def _is_shared(client: Any) -> bool:
-    """Tell whether any number of exchanges use a client at once, and none of them can harm the others."""
-    return getattr(client, "shared", False)
-
-
-def _each(new: Callable[[Kind], Any]) -> Mapping[Kind, _Connections]:
-    return {kind: _Connections(partial(new, kind), keep, kind == "picture") for kind, keep in KEEPALIVE.items()}
-
-
-def _check_open(http: Http | AsyncHttp, kind: Kind) -> None:
-    """Raise LemonError if a client was closed, or the user's that it uses, unless a picture is to be fetched."""
-    if (http.closed and kind != "picture") or (http.given is not None and http.given.is_closed):
-        raise closed_error()
-
-
-def closed_error() -> LemonError:
-    """Return the error of a client that was closed."""
-    return LemonError(
-        "This client is closed: its `with` block has ended. Do the work inside the block, or make one without it: "
-        "`lemon = Lemon()` stays open, in a notebook for all cells. Its pictures can still be read and saved."
-    )
-
-
-def tls() -> ssl.SSLContext:
-    """Return the TLS context that all clients share. Raises ConfigurationError, naming the variable that is wrong."""
-    return _tls(os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR"))
-
-
-@cache  # loading the certificates takes 20 ms
-def _tls(file: str | None, folder: str | None) -> ssl.SSLContext:
-    for name, path, is_there in (("SSL_CERT_FILE", file, os.path.isfile), ("SSL_CERT_DIR", folder, os.path.isdir)):
-        if path and not (is_there(path) and os.access(path, os.R_OK)):
-            raise ConfigurationError(f"{name} is {path!r}, which cannot be read. Correct it or unset {name}.")
-    try:
-        return httpx.create_ssl_context()
-    except (OSError, ssl.SSLError) as exc:
-        name = "SSL_CERT_FILE" if file else "SSL_CERT_DIR"
-        raise ConfigurationError(
-            f"{name} is {file or folder!r}, which holds no certificate in PEM form ({exc}). Correct it or unset {name}."
-        ) from None
-
-
-class Direct:
-    """A transport of httpx's, used as its client is, where there is no proxy: no cookies, no state, half the time."""
-
-    def __init__(self, transport: Any) -> None:
-        self._transport = transport
-        self.shared = getattr(transport, "shared", False)
-
-    def build_request(self, method: str, url: httpx.URL, *, headers: Mapping[str, str], **more: Any) -> httpx.Request:
-        """Return a request, as httpx's client does."""
-        request = httpx.Request(method, url, headers={**_HEADERS, **headers}, **more)
-        request.stream = _Content(request.content)
-        return request
-
-    def send(self, request: httpx.Request, **_options: Any) -> Any:
-        """Send a request and return its response, its body unread."""
-        return self._transport.handle_request(request)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._transport.close()
-
-
-class _Content(httpx.SyncByteStream, httpx.AsyncByteStream):
-    """The body of a request. That of httpx's is an async generator, which a cancellation leaves for others to end."""
-
-    def __init__(self, content: bytes) -> None:
-        self._content = content
-
-    def __iter__(self) -> Iterator[bytes]:
-        return iter((self._content,))
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return _Once(self._content)
-
-
-class _Once:
-    def __init__(self, content: bytes) -> None:
-        self._left = [content]
-
-    def __aiter__(self) -> Self:
-        return self
-
-    async def __anext__(self) -> bytes:
-        if not self._left:
-            raise StopAsyncIteration
-        return self._left.pop()
-
-
-class AsyncDirect(Direct):
-    """Async twin of `Direct`."""
-
-    def send(self, request: httpx.Request, **_options: Any) -> Any:
-        """Async twin of `Direct.send`."""
-        return self._transport.handle_async_request(request)
-
-    async def aclose(self) -> None:
-        """Async twin of `Direct.close`."""
-        await self._transport.aclose()
-
-
-#: What our own clients send with every request.
-_HEADERS: Final = MappingProxyType(
-    {"Accept": "*/*", "Accept-Encoding": ", ".join(_ASKED_FOR), "User-Agent": USER_AGENT}
-)
-
-
-class NoCookies(CookieJar):
-    """Takes no cookie: one with a strange byte would spoil every later request."""
-
-    def extract_cookies(self, response: Any, request: Any) -> None:
-        """Ignore them."""
-
-
-def new_client(kind: Kind, guard: Callable[[str], None]) -> httpx.Client | Direct:
-    """Make a client without a key. Proxies come from the environment (HTTPS_PROXY, NO_PROXY...)."""
-    client: Any = httpx.Client(**_options(kind), headers=_HEADERS, cookies=NoCookies()) if _proxies() else None
-    direct = client._transport if client is not None else httpx.HTTPTransport(**_options(kind))
-    made = Direct(direct) if client is None else client
-    for transport in _transports(made):
-        # httpx hands no backend through to httpcore. A proxy is where the user says it is, so it is not guarded.
-        transport._pool._network_backend = Network(guard if kind == "picture" and transport is direct else None)
-        # The library takes its own in Python code: an interrupt just then leaves it taken, and its clean-up waiting.
-        transport._pool._optional_thread_lock = Lock()
-    return made
-
-
-def new_async_client(kind: Kind, guard: Callable[[str], None]) -> httpx.AsyncClient | AsyncDirect:
-    """Async twin of `new_client`, over aiohttp where that is installed, the loop is asyncio's and there is no proxy."""
-    if _proxies():
-        client: Any = httpx.AsyncClient(**_options(kind), headers=_HEADERS, cookies=NoCookies())
-        if kind == "picture":
-            client._transport._pool._network_backend = AsyncNetwork(guard)
-        return client  # type: ignore[no-any-return]  # httpx's
-    if kind != "picture" and _on_asyncio() and find_spec("httpx_aiohttp") is not None:
-        from ._aiohttp import Transport  # an extra
-
-        return AsyncDirect(Transport(traced=kind == "submit", **_options(kind)))
-    direct: Any = httpx.AsyncHTTPTransport(**_options(kind))
-    if kind == "picture":
-        direct._pool._network_backend = AsyncNetwork(guard)
-    return AsyncDirect(direct)
-
-
-def _options(kind: Kind) -> dict[str, Any]:
-    limits = httpx.Limits(max_connections=IN_FLIGHT, max_keepalive_connections=KEPT, keepalive_expiry=KEEPALIVE[kind])
-    return {"verify": tls(), "limits": limits}
-
-
-def _proxies() -> list[str]:
-    found = getproxies()
-    return [found[name] for name in ("http", "https", "all") if found.get(name)]
-
-
-def _transports(client: Any) -> list[Any]:
-    """Return the transports of a client: its own, and those to proxies. There is none for what goes past a proxy."""
-    every = (client._transport, *getattr(client, "_mounts", {}).values())
-    return [transport for transport in every if transport is not None]
-
-
-def _on_asyncio() -> bool:
-    asyncio = sys.modules.get("asyncio")
-    return asyncio is not None and asyncio._get_running_loop() is not None
-
-
-def check_environment(new: Callable[[], object]) -> None:
-    """Make a client once, so that what is wrong with the environment is said now. Raises ConfigurationError."""
-    try:
-        new()
-    except ConfigurationError:
-        raise
-    except ImportError:
-        raise _bad_proxy("SOCKS needs one more package: pip install 'httpx[socks]'") from None
-    except (ValueError, httpx.InvalidURL):
-        raise _bad_proxy("Give an address like http://proxy.example:3128") from None
-
-
-def _bad_proxy(advice: str) -> ConfigurationError:
-    found = getproxies()
-    for scheme in ("http", "https", "all"):
-        address = found.get(scheme)
-        if not address:
-            continue
-        try:
-            httpx.HTTPTransport(verify=False, proxy=address if "://" in address else f"http://{address}")
-        except (ValueError, ImportError, httpx.InvalidURL):
-            variable = f"{scheme.upper()}_PROXY"
-            shown = address.partition("://")[0]  # the rest may hold a password
-            return ConfigurationError(
-                f"The proxy in {variable} ({shown}://...) cannot be used. {advice}, or unset {variable}."
-            )
-    return ConfigurationError(f"NO_PROXY holds what cannot be a host: {found.get('no', '')!r}. Correct it or unset it.")
 
 
 # ---- what an exchange sends, and what comes back ----
@@ -463,15 +200,6 @@ class _Trace:
         self(event, info)
 
 
-def proxy_for(url: str) -> tuple[str, str]:
-    """Return the variable that names the proxy for an address, and the proxy; empty texts if there is none."""
-    parts, found = urlsplit(url), getproxies()
-    name = next((name for name in (parts.scheme, "all") if found.get(name)), None)
-    if name is None or proxy_bypass(parts.hostname or ""):
-        return "", ""
-    return f"{name.upper()}_PROXY", found[name]
-
-
 def _route(url: str, exc: Exception) -> str:
     """Say what may have kept a connection from being made: the proxy, the certificates, or that nobody listens here."""
     words, parts = [], urlsplit(url)
@@ -597,6 +325,46 @@ def _log(effect: Send, began: float, outcome: httpx.Response | Exception) -> Non
 # ---- the exchange ----
 
 
+def _check_open(http: Http | AsyncHttp, kind: Kind) -> None:
+    """Raise LemonError if a client was closed, or the user's that it uses, unless a picture is to be fetched."""
+    if (http.closed and kind != "picture") or (http.given is not None and http.given.is_closed):
+        raise closed_error()
+
+
+class _Exchange:
+    """One request on its way. What ends it early is told by the error that leaves its block: a TransportFault."""
+
+    def __init__(self, http: Http | AsyncHttp, client: Any, effect: Send, end: float) -> None:
+        self._credentials, self._effect, self._end, self._began = http.credentials, effect, end, time.monotonic()
+        self._body: _Body | None = None
+        self.trace = _Trace(effect, http.given is None and effect.kind == "submit")
+        told = self.trace if isinstance(http, Http) else self.trace.asynchronous
+        self.request = http.credentials.build(client, effect, told)
+        #: How the HTTP library is to send it.
+        self.options = {"stream": True, "auth": http.credentials.auth(effect), "follow_redirects": False}
+
+    def answered(self, response: httpx.Response) -> _Body:
+        """The headers have come. Returns what takes the rest."""
+        self._effect.sent = True
+        _log(self._effect, self._began, response)
+        self._body = _Body.of(response, self._effect, self._end)
+        return self._body
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, _kind: object, exc: BaseException | None, _trace: object) -> None:
+        if exc is None or isinstance(exc, TransportFault | LemonError):
+            return
+        if not isinstance(exc, Exception):
+            self.trace.interrupted()
+        elif isinstance(exc, BlockedAddressError):
+            raise DownloadError(str(exc), url=self._effect.url) from None
+        elif self._body is None or exc is not self._body.broken:
+            _log(self._effect, self._began, exc)
+            raise self._credentials.fault(exc, self._effect, self.trace) from self._credentials.shown(exc)
+
+
 @define(eq=False, repr=False)
 class Http:
     """Makes requests, blocking. Safe to share between threads, and after a fork."""
@@ -605,8 +373,8 @@ class Http:
     #: A client of the user's, which is used for everything and left open.
     given: httpx.Client | None = None
     #: For each kind of request, shared by clients made with `with_options`.
-    connections: Mapping[Kind, _Connections] = Factory(
-        lambda self: _each(partial(new_client, guard=self.credentials.guard)), takes_self=True
+    connections: Mapping[Kind, Connections] = Factory(
+        lambda self: each(partial(new_client, guard=self.credentials.guard)), takes_self=True
     )
     #: False for what shares another's connections, and leaves them open.
     owned: bool = True
@@ -642,37 +410,20 @@ class Http:
 
     def drop(self, client: Any) -> None:
         """Close the connections of a client, past its locks: an interrupt may have left one locked."""
-        for transport in _transports(client) if client is not self.given else ():
+        for transport in transports(client) if client is not self.given else ():
             transport._pool._network_backend.close()
 
     def _send(self, client: Any, effect: Send) -> APIResponse:
-        began = time.monotonic()
-        end = began + effect.within
-        trace, body = _Trace(effect, self.given is None and effect.kind == "submit"), None
-        request = self.credentials.build(client, effect, trace)
+        end = time.monotonic() + effect.within
         token = until.set(end)
         try:
-            auth = self.credentials.auth(effect)
-            with closing(client.send(request, stream=True, auth=auth, follow_redirects=False)) as response:
-                effect.sent = True
-                _log(effect, began, response)
-                body = _Body.of(response, effect, end)
-                chunks: Any = response.iter_bytes() if body.packed else response.stream
-                for chunk in chunks if body.wanted else ():
-                    body.write(chunk)
-            return self.credentials.record(body)
-        except (TransportFault, LemonError):
-            raise
-        except BlockedAddressError as exc:
-            raise DownloadError(str(exc), url=effect.url) from None
-        except Exception as exc:
-            if body is not None and exc is body.broken:
-                raise
-            _log(effect, began, exc)
-            raise self.credentials.fault(exc, effect, trace) from self.credentials.shown(exc)
-        except BaseException:
-            trace.interrupted()
-            raise
+            with _Exchange(self, client, effect, end) as exchange:
+                with closing(client.send(exchange.request, **exchange.options)) as response:
+                    body = exchange.answered(response)
+                    chunks: Any = response.iter_bytes() if body.packed else response.stream
+                    for chunk in chunks if body.wanted else ():
+                        body.write(chunk)
+                return self.credentials.record(body)
         finally:
             until.reset(token)
 
@@ -710,8 +461,8 @@ class AsyncHttp:
 
     credentials: Credentials
     given: httpx.AsyncClient | None = None
-    connections: Mapping[Kind, _Connections] = Factory(
-        lambda self: _each(partial(new_async_client, guard=self.credentials.guard)), takes_self=True
+    connections: Mapping[Kind, Connections] = Factory(
+        lambda self: each(partial(new_async_client, guard=self.credentials.guard)), takes_self=True
     )
     loop: _Loop = field(factory=lambda: _Loop())
     owned: bool = True
@@ -756,21 +507,15 @@ class AsyncHttp:
 
     async def drop(self, client: Any) -> None:
         """Close a client that is not to be put back."""
-        if client is not self.given and not _is_shared(client):
+        if client is not self.given and not is_shared(client):
             await _close(client)
 
     async def _send(self, client: Any, effect: Send, end: float) -> APIResponse:
-        began = time.monotonic()
-        trace, body = _Trace(effect, self.given is None and effect.kind == "submit"), None
-        request = self.credentials.build(client, effect, trace.asynchronous)
-        try:
+        with _Exchange(self, client, effect, end) as exchange:
             with anyio.CancelScope(deadline=anyio.current_time() + max(end - time.monotonic(), 0.0)):
-                auth = self.credentials.auth(effect)
-                response = await client.send(request, stream=True, auth=auth, follow_redirects=False)
+                response = await client.send(exchange.request, **exchange.options)
                 try:
-                    effect.sent = True
-                    _log(effect, began, response)
-                    body = _Body.of(response, effect, end)
+                    body = exchange.answered(response)
                     if body.wanted:
                         source: Any = response.aiter_bytes() if body.packed else response.stream
                         chunks = aiter(source)
@@ -783,19 +528,8 @@ class AsyncHttp:
                 finally:
                     await response.aclose()
                 return self.credentials.record(body)
-        except (TransportFault, LemonError):
-            raise
-        except BlockedAddressError as exc:
-            raise DownloadError(str(exc), url=effect.url) from None
-        except Exception as exc:
-            if body is not None and exc is body.broken:
-                raise
-            _log(effect, began, exc)
-            raise self.credentials.fault(exc, effect, trace) from self.credentials.shown(exc)
-        except BaseException:
-            trace.interrupted()
-            raise
-        raise TransportFault("the answer took too long to arrive", sent=effect.sent or not trace.heard, timeout=True)
+            sent = effect.sent or not exchange.trace.heard
+            raise TransportFault("the answer took too long to arrive", sent=sent, timeout=True)
 
     async def aclose(self) -> None:
         """Async twin of `Http.close`."""
@@ -808,7 +542,7 @@ class AsyncHttp:
 async def _close(client: Any) -> None:
     """Close a client. One that is half closed forgets its connections, so no cancellation gets in between."""
     with anyio.CancelScope(shield=True):
-        if _on_asyncio():
+        if on_asyncio():
             import asyncio  # noqa: TID251 - there, a task can be cancelled past every scope
 
             await asyncio.shield(client.aclose())

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 import httpx
 
-from ._http import AsyncHttp, Credentials, Http, NoCookies
+from ._connections import NoCookies
+from ._http import AsyncHttp, Credentials, Http
 
 if TYPE_CHECKING:
     from lemon_client import AuthenticatedClient

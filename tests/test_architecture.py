@@ -77,7 +77,7 @@ def importers(module):
 @pytest.mark.parametrize(
     ("module", "rooms"),
     [
-        ("httpx", {"_aiohttp.py", "_http.py", "_raw.py", "emulator/transport.py"}),
+        ("httpx", {"_aiohttp.py", "_connections.py", "_http.py", "_raw.py", "emulator/transport.py"}),
         ("httpcore", {"_network.py"}),
         ("aiohttp", {"_aiohttp.py"}),
         ("asyncio", {"_http.py"}),

@@ -16,7 +16,7 @@ import httpx
 import pytest
 from anyio.from_thread import start_blocking_portal
 
-from lemon_ext import AsyncLemon, ConfigurationError, Lemon, LemonError, _http
+from lemon_ext import AsyncLemon, ConfigurationError, Lemon, LemonError, _connections, _http
 from lemon_ext._flow import Send, TransportFault
 from lemon_ext._http import AsyncHttp, Credentials, Http
 from lemon_ext._key import ApiKey
@@ -65,7 +65,7 @@ def wired(request, monkeypatch):
     if request.param == "aiohttp":
         import_module("lemon_ext._aiohttp")  # which takes long, and must not be a part of the time that is measured
     if request.param == "asyncio":
-        monkeypatch.setattr(_http, "find_spec", lambda name: None)
+        monkeypatch.setattr(_connections, "find_spec", lambda name: None)
     with start_blocking_portal("trio" if request.param == "trio" else "asyncio") as portal:
         wire = Wired(portal)
         yield wire
@@ -196,8 +196,8 @@ def test_a_post_does_not_trust_a_connection_that_has_been_idle(wired, monkeypatc
             seen.append((number, line.split()[0]))
             reply(connection)
 
-    assert 0 < _http.KEEPALIVE["submit"] < 5 < _http.KEEPALIVE["poll"] < 60
-    monkeypatch.setattr(_http, "KEEPALIVE", {**_http.KEEPALIVE, "submit": 1e-6})
+    assert 0 < _connections.KEEPALIVE["submit"] < 5 < _connections.KEEPALIVE["poll"] < 60
+    monkeypatch.setattr(_connections, "KEEPALIVE", {**_connections.KEEPALIVE, "submit": 1e-6})
     with listening(serve) as address:
         wired(address)
         for method in ("GET", "GET", "POST", "POST"):

@@ -15,7 +15,7 @@ import httpx
 import pytest
 import trio
 
-from lemon_ext import AsyncLemon, Lemon, LemonWarning, _http
+from lemon_ext import AsyncLemon, Lemon, LemonWarning, _connections
 from lemon_ext._flow import Send
 from lemon_ext._network import Network
 from lemon_ext.testing import instant
@@ -230,7 +230,7 @@ def test_an_interrupt_at_any_moment_of_an_exchange_leaves_a_client_that_works(mo
         network._inner = streams
         return network
 
-    monkeypatch.setattr(_http, "Network", network)
+    monkeypatch.setattr(_connections, "Network", network)
     lemon = Lemon(KEY, base_url="http://127.0.0.1")
     http, moment, most = lemon._core.http, 0, 0
     connections = http.connections["submit"]
@@ -419,7 +419,7 @@ async def cut_off(call, turns, seconds):
 def test_a_cancellation_in_any_phase_of_an_exchange_leaves_a_client_that_works(backend, when, monkeypatch):
     """While a response was being closed it left a dead connection on top, and every later call failed."""
     if backend == "asyncio":
-        monkeypatch.setattr(_http, "find_spec", lambda name: None)
+        monkeypatch.setattr(_connections, "find_spec", lambda name: None)
 
     def serve(connection, number):
         while (line := request_line(connection)) is not None:

@@ -29,7 +29,7 @@ from lemon_ext import __version__, _clock
 from lemon_ext._address import is_loopback, origin, parse_base_url
 from lemon_ext._amount import amount, dollars
 from lemon_ext._api import Transient, ask_once, list_models
-from lemon_ext._http import proxy_for, tls
+from lemon_ext._connections import proxy_for, tls
 from lemon_ext._key import ApiKey
 from lemon_ext._network import addresses_of
 from lemon_ext._response import APIResponse, value_of

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from lemon_ext._http import IN_FLIGHT
+from lemon_ext._connections import IN_FLIGHT
 
 #: Whose objects must not become more and more.
 _WATCHED: Final = ("lemon_ext", "httpx", "httpcore", "aiohttp", "h11", "asyncio", "anyio", "trio", "uvloop")
