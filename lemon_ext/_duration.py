@@ -11,6 +11,9 @@ from typing import Final
 GIVE_UP_AFTER: Final = 43200.0
 SETTLE: Final = 3600.0
 TOLERANCE: Final = 600.0
+#: How long a call, and a row of a batch, waits for its task.
+CALL: Final = 300.0
+ROW: Final = 600.0
 
 _UNITS: Final = {"s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0, "d": 86400.0}
 _PART: Final = re.compile(r"(\d+(?:\.\d+)?)\s*([a-z]*)\s*", re.IGNORECASE)
@@ -29,6 +32,8 @@ def as_seconds(value: str | float) -> float:
             raise wrong
         return float(value)
     text, seconds, at = value.strip(), 0.0, 0
+    if text.lower() == "inf":
+        return math.inf
     while at < len(text) or not text:
         found = _PART.match(text, at)
         if found is None:
@@ -39,6 +44,14 @@ def as_seconds(value: str | float) -> float:
         seconds += float(number) * _UNITS.get(unit.lower(), 1.0)
         at = found.end()
     return seconds
+
+
+def written(seconds: float) -> str:
+    """Write a duration as `as_seconds` reads it, exactly, in the largest unit that is whole: 90s, 30m, 8h."""
+    if seconds == math.inf:
+        return "inf"
+    unit = next((unit for unit in ("h", "m") if seconds and seconds % _UNITS[unit] == 0), "s")
+    return f"{seconds / _UNITS[unit]:.9f}".rstrip("0").rstrip(".") + unit
 
 
 def roughly(seconds: float) -> str:

@@ -24,6 +24,7 @@ from lemon_ext._words import words
 from lemon_ext.cli import _app, _table, docs, exit_code, models
 from lemon_ext.cli._app import COMMANDS, app
 from lemon_ext.cli._contract import ApiCommand, api_fields, api_options
+from lemon_ext.cli._options import Duration
 from lemon_ext.emulator import KEY
 from lemon_ext.rows import RowsError
 from tests.children import child
@@ -382,6 +383,28 @@ def test_the_emulator_gets_its_options(monkeypatch):
     assert (result.exit_code, made) == (0, [(9.0, 0.5, 60, "::1", 8123, ("5", "0.01"))])
     assert result.stdout.splitlines()[0] == "http://here"
     assert "0 requests, 0 of them would have been billed, for 0 images: $0.00." in result.stderr
+
+
+def test_every_duration_of_the_command_line_is_written_in_the_same_way():
+    """Bug: only --give-up-after took 8h; --deadline and all the others wanted bare seconds."""
+    found = {}
+    for name in COMMANDS:
+        command = app.get_command(click.Context(app), name)
+        found |= {(name, param.opts[0]): param for param in command.params if isinstance(param.type, Duration)}
+    assert {option for _, option in found} == {
+        "--deadline", "--poll-interval", "--give-up-after", "--settle", "--clock-tolerance", "--task-seconds",
+        "--latency",
+    }  # fmt: skip
+    assert {param.metavar for param in found.values()} == {"DURATION"}
+    assert {param.type.convert("1h30m", param, None) for param in found.values()} == {5400.0}
+
+
+@pytest.mark.parametrize("given", ["5x", "-1", "nan", "0"])
+def test_what_is_no_duration_is_said(given):
+    result = lemon("generate", "a cat", "--deadline", given)
+    assert result.exit_code == 2
+    why = "is no time at all." if given == "0" else "is not a duration: write 90s, 30m, 8h or 1h30m, or a number of"
+    assert f"lemon: Invalid value for '--deadline': '{given}' {why}" in result.stderr
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ from lemon_ext.testing import instant
 from tests.cli import ctrl_c, emulator, lemon, server, terminal  # noqa: F401 - fixtures
 
 FAST = ("--poll-interval", "0.02")
+#: As a command to go on with repeats it.
+REPEATED = "--poll-interval 0.02s"
 PATHS = f"{Path('out/results.jsonl')}\n{Path('out/index.html')}\n"
 
 
@@ -168,10 +170,10 @@ def test_what_went_wrong_is_told_by_row_and_summed_up(rows, emulator):
         "lemon: 1 may be billed, because the answers were lost. Look at your account. "
         "With a management token, `lemon reconcile -- out` does that. To send them again: "
     )
-    assert told[-2].endswith(" To send them again: lemon resume --resend-uncertain -- out")
+    assert told[-2].endswith(f" To send them again: lemon resume --resend-uncertain {REPEATED} -- out")
     assert told[-1] == (
         "lemon: 1 failed. A failed task may have been billed. To send them again all the same: "
-        "lemon resume --resend-failed -- out"
+        f"lemon resume --resend-failed {REPEATED} -- out"
     )
 
 
@@ -198,7 +200,7 @@ def test_refused_rows_are_sent_again_only_when_told_to(rows, emulator):
 
 UNKNOWN = (
     "The API does not know the tasks of 1 paid row. It may with another key, or at another address: "
-    "lemon resume -- out\nlemon: To give them up: lemon resume --drop-unknown -- out"
+    f"lemon resume {REPEATED} -- out\nlemon: To give them up: lemon resume --drop-unknown {REPEATED} -- out"
 )
 
 
@@ -220,7 +222,7 @@ def test_a_task_that_the_api_does_not_know_is_told_and_kept_until_it_is_given_up
         'prompt,model,row,status,error\na cat,midjourney,1,waiting,"The API'
     )
     page = (Path("out") / "index.html").read_text("utf-8")
-    assert "lemon resume out --drop-unknown" in page
+    assert f"lemon resume out {REPEATED} --drop-unknown" in page
     with instant():
         result = lemon("resume", "out", "--drop-unknown", *FAST)
     assert "lemon: Row 1 failed: The API does not know the task img_" in result.stderr
@@ -304,6 +306,8 @@ def test_status_counts_rows_and_names_the_next_command(rows):
         (["--budget", "5.00", "--allow-unknown-price"], "--budget 5.00 --allow-unknown-price"),
         (["--rpm", "200", "--concurrency", "3"], "--rpm 200 --concurrency 3"),
         (["--rpm", "1000", "--concurrency", "64"], ""),
+        (["--poll-interval", "0.2", "--give-up-after", "8h"], "--poll-interval 0.2s --give-up-after 8h"),
+        (["--no-prompt-metadata", "--allow-private-images"], "--no-prompt-metadata --allow-private-images"),
     ],
 )
 def test_whatever_names_the_next_command_repeats_what_the_run_kept_to(rows, emulator, given, repeated):
@@ -316,6 +320,14 @@ def test_whatever_names_the_next_command_repeats_what_the_run_kept_to(rows, emul
     assert f"--resend-refused {repeated} -- out".replace("  ", " ") in lemon("status", "out").stderr
     page = Path("out/index.html").read_text("utf-8")
     assert f'"lemon resume out{" " if repeated else ""}{repeated}"' in page
+
+
+def test_a_deadline_is_repeated_if_it_is_longer_than_the_usual_one(rows, emulator):
+    """A shorter one passed while the tasks ran on: they are paid for, and the next run waits as long as usual."""
+    emulator.inject("error_401")
+    file = rows("a", name="rows.txt")
+    assert "next: lemon resume --deadline 20m -- out\n" in lemon("batch", file, "-o", "out", "--deadline", "20m").stderr
+    assert "next: lemon resume --deadline 20m -- out\n" in lemon("status", "out").stderr
 
 
 def test_after_a_budget_nothing_goes_on_without_one(rows):
@@ -396,7 +408,8 @@ def test_status_names_what_can_be_sent_again_as_the_run_did(rows):
     told = lemon("status", "out").stderr.splitlines()
     assert told == [text for text in ended if "lemon resume" in text]
     assert [text.split("lemon resume ")[1] for text in told] == [
-        "--resend-uncertain -- out", "--resend-refused -- out", "--resend-failed -- out",
+        f"--resend-uncertain {REPEATED} -- out", f"--resend-refused {REPEATED} -- out",
+        f"--resend-failed {REPEATED} -- out",
     ]  # fmt: skip
 
 

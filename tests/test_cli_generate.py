@@ -17,6 +17,8 @@ from tests.cli import ctrl_c, emulator, lemon, process, server, terminal  # noqa
 from tests.pictures import PNG
 
 FAST = ("--poll-interval", "0.02")
+#: As a command to go on with repeats it.
+REPEATED = "--poll-interval 0.02s"
 
 
 def told(result):
@@ -258,9 +260,9 @@ def test_a_task_that_still_runs_names_the_command_to_go_on_with(emulator):
     result = lemon("generate", "a", "-m", "midjourney", "--deadline", "0.2", "-o", "my pictures", "--json", *FAST)
     task_id = emulator.ledger[0].task_id
     assert result.exit_code == 5
-    assert told(result)["next"] == f"lemon task --wait -o 'my pictures' -- {task_id}"
+    assert told(result)["next"] == f"lemon task --wait -o 'my pictures' {REPEATED} -- {task_id}"
     assert told(result)["task_id"] == task_id
-    assert f"  next: lemon task --wait -o 'my pictures' -- {task_id}\n" in result.stderr
+    assert f"  next: lemon task --wait -o 'my pictures' {REPEATED} -- {task_id}\n" in result.stderr
     assert "images.task" not in result.stderr
     emulator.task_seconds = 0.02
     emulator._jobs[task_id].plan.seconds = 0.0
@@ -287,7 +289,20 @@ def test_the_address_is_repeated_in_the_next_command(emulator, server, monkeypat
     emulator.task_seconds = 60.0
     args = ["-m", "midjourney", "--deadline", "0.1", "--base-url", server.url, "--json"]
     command = told(lemon("generate", "a", *args, *FAST))["next"]
-    assert command.startswith(f"lemon task --wait --base-url {server.url} -- img_")
+    assert command.startswith(f"lemon task --wait {REPEATED} --base-url {server.url} -- img_")
+
+
+@pytest.mark.parametrize(
+    ("given", "repeated"),
+    [
+        (["--deadline", "20m", "--poll-interval", "1.5"], " --deadline 20m --poll-interval 1.5s"),
+        (["--deadline", "10", "--allow-private-images"], " --allow-private-images"),  # shorter than usual: it passed
+    ],
+)
+def test_what_follows_waits_as_the_command_did(emulator, given, repeated):
+    emulator.task_seconds = 60.0
+    task_id = lemon("generate", "a cat", "-m", "flux-pro", "--no-wait").stdout.strip()
+    assert lemon("task", task_id, *given).stderr == f"  next: lemon task --wait{repeated} -- {task_id}\n"
 
 
 # ---- without waiting ----
@@ -399,7 +414,7 @@ def test_ctrl_c_names_every_task_that_goes_on(emulator):
     ids = [charge.task_id for charge in emulator.ledger]
     assert result.exit_code == 130
     assert "2 tasks are paid for and not fetched yet (1/2, 2/2)." in result.stderr
-    assert set(result.stderr.splitlines()[-1].split()[5:]) == set(ids)
+    assert set(result.stderr.splitlines()[-1].split(" -- ")[1].split()) == set(ids)
 
 
 def test_a_bug_is_raised_after_the_other_prompts_have_ended(emulator, monkeypatch):
@@ -428,7 +443,9 @@ def test_a_full_disk_leaves_the_command_to_fetch_it_again(emulator, monkeypatch)
     result = lemon("generate", "a", "-m", "flux-pro", *FAST)
     assert result.exit_code == 5
     task_id = emulator.ledger[0].task_id
-    assert result.stderr.endswith(f"lemon: a.png: No space left on device.\n  next: lemon task --wait -- {task_id}\n")
+    assert result.stderr.endswith(
+        f"lemon: a.png: No space left on device.\n  next: lemon task --wait {REPEATED} -- {task_id}\n"
+    )
 
 
 # ---- on a terminal ----

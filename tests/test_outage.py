@@ -13,7 +13,7 @@ import httpx
 import pytest
 
 from lemon_ext import AsyncLemon, arun_batch, run_batch
-from lemon_ext._duration import as_seconds, roughly
+from lemon_ext._duration import as_seconds, roughly, written
 from lemon_ext.batch import batch_status, engine
 from lemon_ext.batch.engine import Options
 from lemon_ext.batch.outage import ALONE, LONGEST_WAIT, UNPROVEN, Reach
@@ -488,6 +488,16 @@ def test_durations_as_people_write_them(given, seconds):
 def test_what_is_no_duration_is_named(given):
     with pytest.raises(ValueError, match="is not a duration: write 90s, 30m, 8h"):
         Options(give_up_after=given)
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [(90, "90s"), (1800, "30m"), (28800, "8h"), (5400, "90m"), (0, "0s"), (0.2, "0.2s"), (1e9, "1000000000s"),
+     (math.inf, "inf")],
+)  # fmt: skip
+def test_a_duration_is_written_as_it_is_read(seconds, text):
+    assert written(seconds) == text
+    assert as_seconds(text) == seconds
 
 
 @pytest.mark.parametrize(

@@ -548,6 +548,11 @@ class _Batch:
             allow_unknown_price=budget is not None and budget.allow_unknown,
             requests_per_minute=self.client._core.session.rate_limit.per_minute,
             concurrency=self.options.concurrency,
+            deadline=self.options.deadline,
+            poll_interval=self.options.poll_interval,
+            give_up_after=self.options.give_up_after,
+            prompt_metadata=self.client._core.prompt_metadata,
+            allow_private_images=self.client._core.session.allow_private_images,
             also=tuple(self.also) if journal.path is not None else (),
         )
         if before.is_limited and not now.is_limited and journal.counts().get("unsent"):

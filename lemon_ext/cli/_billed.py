@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from lemon_ext._duration import CALL
 from lemon_ext._inputs import told
 from lemon_ext._words import NO_MODEL, count
 
@@ -61,7 +62,7 @@ _OPTIONS: Final = (
     click.option(
         "--wait/--no-wait", default=True, help="Wait for the images. With --no-wait, print the task ids and exit."
     ),
-    deadline_option(300.0),
+    deadline_option(CALL),
     poll_interval_option,
     click.option(
         "--validation",
@@ -188,7 +189,7 @@ def run(requests: Sequence[Request], options: Mapping[str, Any]) -> int:
             keep_on=keep_on,
             tell_left=tell_left,
             left_code=DONE,
-            resume=Resume(output.path, options["base_url"], not options["emulator"], private, prompts),
+            resume=Resume.of(options, output.path),
         ).run(jobs)
     _show([path for job in jobs for path in job.paths], options)
     return code

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final
 
 from attrs import define, frozen
 
 from lemon_ext import errors
+from lemon_ext._duration import CALL, written
 from lemon_ext._signals import exit_status
 
 if TYPE_CHECKING:
@@ -114,6 +115,21 @@ class Resume:
     alive: bool = True
     private_images: bool = False
     prompt_metadata: bool = True
+    deadline: float = CALL
+    poll_interval: float | None = None
+
+    @classmethod
+    def of(cls, options: Mapping[str, Any], folder: Path | None = None) -> Resume:
+        """Make one of the options of a command."""
+        return cls(
+            folder,
+            options["base_url"],
+            not options.get("emulator"),
+            options["allow_private_images"],
+            options["prompt_metadata"],
+            options["deadline"],
+            options["poll_interval"],
+        )
 
     def task(self, handles: Iterable[Task]) -> str | None:
         """Return the command that waits for tasks and saves their images. It makes no new ones."""
@@ -128,18 +144,18 @@ class Resume:
 
     def _options(self) -> list[str]:
         folder = ["-o", str(self.folder)] if self.folder is not None and str(self.folder) != "." else []
-        return [*folder, *metadata(self.prompt_metadata), *address(self.base_url, self.private_images)]
+        # A shorter deadline than usual has passed, or would again.
+        deadline = ["--deadline", written(self.deadline)] if self.deadline > CALL else []
+        interval = ["--poll-interval", written(self.poll_interval)] if self.poll_interval is not None else []
+        prompts = [] if self.prompt_metadata else ["--no-prompt-metadata"]
+        kept = [*prompts, *address(self.base_url, self.private_images)]
+        return [*folder, *deadline, *interval, *kept]
 
 
 def address(base_url: str | None, private_images: bool) -> list[str]:
     """Return the options that say where the API is, and what its answers may lead to."""
     given = ["--base-url", base_url] if base_url else []
     return [*given, *(["--allow-private-images"] if private_images else [])]
-
-
-def metadata(prompt: bool) -> list[str]:
-    """Return the option that keeps prompts out of pictures."""
-    return [] if prompt else ["--no-prompt-metadata"]
 
 
 def command(name: str, options: Iterable[str], arguments: Iterable[str]) -> str:

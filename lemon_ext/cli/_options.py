@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
-from lemon_ext._duration import GIVE_UP_AFTER, as_seconds, roughly
+from lemon_ext._duration import GIVE_UP_AFTER, as_seconds, written
 
 from ._screen import screen
 
@@ -23,7 +23,26 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 LATER: Final = "that takes longer keeps running and can be resumed."
-SECONDS: Final = click.FloatRange(min=0, min_open=True)
+
+
+class Duration(click.ParamType):  # type: ignore[type-arg]  # older versions of click have none
+    """Seconds, written as 90s, 30m, 8h or a bare number. ``zero``: whether there may be none."""
+
+    name = "duration"
+
+    def __init__(self, *, zero: bool = False) -> None:
+        self.zero = zero
+
+    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
+        """Return the seconds."""
+        try:
+            seconds = as_seconds(value)
+        except ValueError as exc:
+            self.fail(str(exc), param, ctx)
+        if not seconds and not self.zero:
+            self.fail(f"{value!r} is no time at all.", param, ctx)
+        return seconds
+
 
 base_url_option = click.option(
     "--base-url", metavar="URL", help="The address of the API. [default: LEMONDATA_BASE_URL, or the contract's server]"
@@ -92,47 +111,33 @@ preview_option = click.option(
     default=True,
     help="Whether to show the pictures in the terminal, if it can (pip install 'lemon-ext[preview]'). [default: yes]",
 )
-poll_interval_option = click.option(
+
+
+def duration_option(name: str, what: str, seconds: float | None, *, zero: bool = False) -> Callable[[F], F]:
+    """Return an option that takes a duration, with its default."""
+    default = "" if seconds is None else f" [default: {written(seconds)}]"
+    return click.option(name, metavar="DURATION", type=Duration(zero=zero), default=seconds, help=f"{what}{default}")
+
+
+poll_interval_option = duration_option(
     "--poll-interval",
-    metavar="SECONDS",
-    type=SECONDS,
-    help="Seconds between two polls of a task. [default: it adapts to how long the tasks of a model take]",
+    "How long between two polls of a task. [default: it adapts to how long the tasks of a model take]",
+    None,
 )
 
 
 def deadline_option(
-    seconds: float, what: str = f"Seconds to wait for each request. A task {LATER}"
+    seconds: float, what: str = f"How long to wait for each request, such as 90s, 30m or 8h. A task {LATER}"
 ) -> Callable[[F], F]:
     """Return the option that limits the waiting."""
-    return click.option(
-        "--deadline",
-        metavar="SECONDS",
-        type=SECONDS,
-        default=seconds,
-        help=f"{what} [default: {seconds:g}]",
-    )
+    return duration_option("--deadline", what, seconds)
 
 
-class Duration(click.ParamType):  # type: ignore[type-arg]  # older versions of click have none
-    """Seconds, written as 90s, 30m, 8h or a bare number."""
-
-    name = "duration"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Return the seconds."""
-        try:
-            return as_seconds(value)
-        except ValueError as exc:
-            self.fail(str(exc), param, ctx)
-
-
-give_up_option = click.option(
+give_up_option = duration_option(
     "--give-up-after",
-    metavar="DURATION",
-    type=Duration(),
-    default=GIVE_UP_AFTER,
-    help="How long the API may be unreachable before the batch ends and leaves the rest to another run, such as 90s, "
-    f"30m or 8h. [default: {roughly(GIVE_UP_AFTER)}]",
+    "How long the API may be unreachable before the batch ends and leaves the rest to another run.",
+    GIVE_UP_AFTER,
+    zero=True,
 )
 
 

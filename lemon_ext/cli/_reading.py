@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 F = TypeVar("F", bound=Callable[..., Any])
 _OPTIONS: Final = (
-    deadline_option(30.0, "Seconds to wait for the answer."),
+    deadline_option(30.0, "How long to wait for the answer."),
     emulator_option,
     base_url_option,
     quiet_option,

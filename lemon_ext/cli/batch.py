@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
 
+from lemon_ext._duration import ROW
 from lemon_ext._words import count
 
 from ._billed import say_default_model
 from ._contract import ApiCommand, api_fields, api_options, table
 from ._options import (
     LATER,
-    SECONDS,
     Place,
     base_url_option,
     budget_option,
@@ -86,12 +86,14 @@ def run_options(function: F) -> F:
             click.option(
                 "--rpm",
                 metavar="N",
-                type=SECONDS,
+                type=click.FloatRange(min=0, min_open=True),
                 default=1000.0,
                 help="The rate limit: requests per minute, submissions and polls together. [default: 1000]",
             ),
             deadline_option(
-                600.0, f"Seconds for each row, not for the batch: how long its task is waited for. One {LATER}"
+                ROW,
+                "How long the task of each row is waited for, such as 90s, 30m or 8h. It is not for the batch as a "
+                f"whole. A task {LATER}",
             ),
             poll_interval_option,
             give_up_option,
@@ -541,21 +543,20 @@ def _resume_command(
     """Return the command to go on with. ``limits`` take the place of those that were given, or that the ``last`` run
     kept to.
     """
-    from attrs import evolve
+    from attrs import evolve, fields
 
     from lemon_ext.batch.last_run import LastRun
 
-    from ._errors import address, command, metadata
+    from ._errors import address, command
 
     if last is None:
-        names = ("max_images", "budget", "allow_unknown_price", "concurrency")
-        given = {name: options[name] for name in names if name in options}
+        given = {field.name: options[field.name] for field in fields(LastRun) if field.name in options}
         last = LastRun.of(**given, requests_per_minute=options.get("rpm"))
     last = evolve(last, **{name: limits[name] for name in limits if getattr(last, name) is not None})
-    where = address(options.get("base_url"), options.get("allow_private_images", False))
-    also = ["--also", ",".join(options["also"])] if options.get("also") else []
+    where = address(options.get("base_url"), private_images=False)
+    also = ["--also", ",".join(last.also)] if options.get("also") else []
     emulator = ["--emulator"] if options.get("emulator") else []  # what was free must not go on at the real API
-    kept = [*metadata(options.get("prompt_metadata", True)), *emulator, *where]
+    kept = [*emulator, *where]
     address_of_journal = folder if isinstance(folder, str) else options.get("journal")
     journal = ["--journal", _shown(address_of_journal)] if address_of_journal else []
     place = "DIR" if isinstance(folder, str) else str(folder)

@@ -20,7 +20,7 @@ from ._table import wrapped
 
 
 @click.command()
-@deadline_option(10.0, "Seconds for each step over the network.")
+@deadline_option(10.0, "How long each step over the network may take.")
 @json_option("Print a list of {check, ok, detail, remedy}.")
 @emulator_option
 @base_url_option

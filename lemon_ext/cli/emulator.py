@@ -9,7 +9,7 @@ import click
 from lemon_ext._amount import dollars
 from lemon_ext._words import count
 
-from ._options import load_emulator
+from ._options import duration_option, load_emulator
 from ._screen import screen
 
 
@@ -30,20 +30,8 @@ from ._screen import screen
     shell_complete=lambda _ctx, _param, begun: _faults(begun),
     help="Misbehave N times, or once; '*' is always. Can be given again. '--fault list' lists them.",
 )
-@click.option(
-    "--task-seconds",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    default=2.0,
-    help="How long a task takes. [default: 2]",
-)
-@click.option(
-    "--latency",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    default=0.0,
-    help="Seconds before every answer. [default: 0]",
-)
+@duration_option("--task-seconds", "How long a task takes.", 2.0, zero=True)
+@duration_option("--latency", "How long before every answer.", 0.0, zero=True)
 @click.option(
     "--rpm", metavar="N", type=click.IntRange(min=1), help="Requests a minute; more get 429. [default: no limit]"
 )

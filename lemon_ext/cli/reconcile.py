@@ -18,6 +18,7 @@ from ._options import (
     base_url_option,
     deadline_option,
     debug_option,
+    duration_option,
     journal_address_option,
     json_option,
     user_ledger,
@@ -49,22 +50,15 @@ if TYPE_CHECKING:
     is_flag=True,
     help="You vouch that nobody else used this key in that time, so that charges can be counted.",
 )
-@click.option(
+@duration_option(
     "--settle",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    default=SETTLE,
-    help=f"When a charge is among the records at the latest. Younger requests cannot be told. [default: {SETTLE:g}]",
+    "When a charge is among the records at the latest. Younger requests cannot be told.",
+    SETTLE,
+    zero=True,
 )
-@click.option(
-    "--clock-tolerance",
-    metavar="SECONDS",
-    type=click.FloatRange(min=0),
-    default=TOLERANCE,
-    help=f"By how much the clocks here and there may differ. [default: {TOLERANCE:g}]",
-)
+@duration_option("--clock-tolerance", "By how much the clocks here and there may differ.", TOLERANCE, zero=True)
 @journal_address_option
-@deadline_option(600.0, "Seconds to wait for the records.")
+@deadline_option(600.0, "How long to wait for the records.")
 @json_option("Print JSON.")
 @base_url_option
 @debug_option

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from lemon_ext._amount import as_json
+from lemon_ext._duration import CALL
 
 from ._options import (
     base_url_option,
@@ -45,7 +46,7 @@ if TYPE_CHECKING:
 @output_option
 @overwrite_option
 @prompt_metadata_option
-@deadline_option(300.0)
+@deadline_option(CALL)
 @poll_interval_option
 @json_option("Print one JSON object per task.")
 @base_url_option
@@ -150,7 +151,7 @@ def _run(handles: list[dict[str, Any]], output: Output, options: Mapping[str, An
     from ._jobs import Runner
 
     private, prompts = options["allow_private_images"], options["prompt_metadata"]
-    resume = Resume(output.path, options["base_url"], private_images=private, prompt_metadata=prompts)
+    resume = Resume.of(options, output.path)
     client = {"deadline": options["deadline"], "ledger": user_ledger(), "prompt_metadata": prompts}
 
     async def start(lemon: AsyncLemon, handle: Mapping[str, Any]) -> AsyncImageTask:
@@ -193,7 +194,7 @@ def _cancel(handles: Iterable[Mapping[str, Any]], options: Mapping[str, Any], of
     handles = list(handles)
     if any(handle.get("id") is None for handle in handles):
         raise click.UsageError("A request that was answered at once has no task to cancel.")
-    resume, worst = Resume(None, options["base_url"]), DONE
+    resume, worst = Resume.of(options), DONE
     with (
         connection(options["base_url"]) as address,
         Lemon(**address, deadline=options["deadline"], ledger=user_ledger()) as lemon,
