@@ -8,7 +8,7 @@ by whoever sends.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
 from pathlib import Path
@@ -334,14 +334,13 @@ class _Batch:
         return sum(changed[: len(releases)]), sum(changed[len(releases) :])
 
 
-def _known(status: str) -> Known:
-    """Return what the state of a row or of a call says of its charge."""
-    return "lost" if status == "uncertain" else "paid" if status in ("saved", "completed") else "open"
+#: What the state of a row, or of a call, says of its charge. There may be one in any other that was sent.
+_KNOWN: Final[Mapping[str, Known]] = {"uncertain": "lost", "saved": "paid", "completed": "paid"}
 
 
 def _sent_row(one: journals.Billable, running: bool, same: dict[Any, Any]) -> Sent:
     """Return a row as a request. What many rows have in common is held once in ``same``."""
-    known = _known(one.status)
+    known = _KNOWN.get(one.status, "open")
     if one.status == "submitting" and not running:  # the process that sent it has died
         known = "lost"
     model = one.request.get("model")
@@ -391,7 +390,7 @@ class _Calls:
         several = mark is None and len({call.key for call in some} - {None}) > 1
         return [
             Sent(
-                call.id, _known(call.status), call.model, call.at, call.request_id, call.billing_id,
+                call.id, _KNOWN.get(call.status, "open"), call.model, call.at, call.request_id, call.billing_id,
                 elsewhere=several or (mark is not None and call.key != mark),
             )
             for call in some
