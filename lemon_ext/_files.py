@@ -22,6 +22,8 @@ _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in "0123456789¹²³")}
 )
 _SUFFIXES: Final = frozenset({*SUFFIXES.values(), ".jpeg"})
+#: An address. A `Path` that was made of one has lost a slash. A single letter is a drive.
+_ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(.*)", re.DOTALL)
 
 
 def file_stem(prompt: str | None) -> str:
@@ -39,8 +41,33 @@ def is_folder(path: str | os.PathLike[str]) -> bool:
     return str(path).endswith((os.sep, "/")) or Path(path).is_dir()
 
 
+def as_address(path: str | os.PathLike[str]) -> str | None:
+    """Return the address that a place is given by, such as that of an object store; None for a path."""
+    if (found := _ADDRESS.fullmatch(str(path))) is None:
+        return None
+    scheme = found[1].lower()
+    return f"file:///{found[2].lstrip('/')}" if scheme == "file" else f"{scheme}://{found[2]}"
+
+
+def refuse_address(path: str | os.PathLike[str]) -> None:
+    """Raise ValueError for an address: a folder called ``s3:`` is nowhere that anybody looks."""
+    if (address := as_address(path)) is not None:
+        raise ValueError(
+            f"{address.partition('://')[0]}://... is an address, and images are saved in files. Save in a folder and "
+            "copy it there, or use run_batch, which takes an object store in the place of a folder."
+        )
+
+
+def state_folder() -> Path:
+    """Return where this program keeps what it has to know again. Raises ImportError without platformdirs."""
+    from platformdirs import user_state_path
+
+    return Path(user_state_path("lemon-ext", appauthor=False))
+
+
 def as_folder(path: str | os.PathLike[str]) -> Path:
-    """Return a path that is meant as a folder. Raises ValueError for one that looks like a picture's."""
+    """Return a path that is meant as a folder. Raises ValueError for an address, or what looks like a picture's."""
+    refuse_address(path)
     folder = Path(path)
     if folder.suffix.lower() in _SUFFIXES and not folder.is_dir():
         raise ValueError(

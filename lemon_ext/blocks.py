@@ -27,6 +27,7 @@ from ._words import count
 from .batch import _Batch
 from .batch.address import MARK, Address
 from .batch.columns import Columns
+from .batch.destination import Destination
 from .batch.engine import Options
 from .batch.journal import Incoming, known_by
 from .batch.keepers import DatabaseKeeper, Keeper, StoreKeeper
@@ -101,7 +102,8 @@ async def _work(block: _Block, keeper: Keeper, options: Options, journal: str) -
         kept.add(path.name)
 
     try:
-        batch = _Batch(block.sent, folder, block.client, block.checks, options, None, (), journal, part=True, keep=keep)
+        place = Destination(folder)
+        batch = _Batch(block.sent, place, block.client, block.checks, options, None, (), journal, part=True, keep=keep)
         await batch.run(_nobody)
         await run_sync(block.take, folder, keeper, batch.stopped)
     finally:

@@ -24,6 +24,7 @@ from attrs import frozen
 
 from . import _clock
 from ._amount import amount
+from ._files import state_folder
 from ._fork import watch
 from ._response import storable
 from ._warn import warn
@@ -246,12 +247,11 @@ def of_environment() -> Ledger | None:
 
 def _users_own() -> Path:
     try:
-        from platformdirs import user_state_path
+        return state_folder() / FILE
     except ImportError:
         raise ConfigurationError(
             "The user's own ledger needs platformdirs: pip install 'lemon-ext[cli]'. Or give a path: ledger='calls.db'."
         ) from None
-    return Path(user_state_path("lemon-ext", appauthor=False)) / FILE
 
 
 def _create(path: Path) -> sqlite3.Connection:

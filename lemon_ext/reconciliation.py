@@ -11,7 +11,6 @@ import os
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 from functools import partial
-from pathlib import Path
 from typing import Any, Final, Protocol
 
 from attrs import define, field, frozen
@@ -26,7 +25,8 @@ from ._matching import Bill, Finding, Known, Matched, Rules, Sent, Verdict, matc
 from ._usage import VARIABLE, Charge, api_keys, check_token, fitting, usage
 from ._warn import warn
 from .batch import journal as journals
-from .batch.gallery import PAGE, write_gallery
+from .batch.destination import Destination
+from .batch.gallery import PAGE, write_page
 from .batch.journal import Journal, Statement
 from .batch.output import export
 from .batch.stores import open_journal, read_journal
@@ -289,14 +289,14 @@ def _the_key(keys: Sequence[Any], given: str | None, marks: set[str], base_url: 
 def _book(folder: str | os.PathLike[str] | None, journal: str | None, ledger: Ledger | None, core: Core) -> Book:
     if folder is None and journal is None:
         return _Calls(Ledger() if ledger is None else ledger, core.session.base_url)
-    return _Batch(Path("." if folder is None else folder), journal, ledger)
+    return _Batch(Destination.of("." if folder is None else folder), journal, ledger)
 
 
 @define
 class _Batch:
     """The journal of a batch."""
 
-    folder: Path
+    place: Destination
     address: str | None
     ledger: Ledger | None
     addresses: set[str] = field(factory=set)
@@ -311,7 +311,7 @@ class _Batch:
                 warn(f"What single requests were charged is not known: {exc}")
                 ids = []
             self.owned = frozenset(one for one in ids if one is not None)
-        with read_journal(self.folder, self.address) as journal:
+        with read_journal(self.place, self.address) as journal:
             where = (journal.meta(name) for name in ("base_url", journals.ELSEWHERE))
             self.addresses = {address for address in where if address is not None}
             self.keys = set((journal.meta(journals.KEYS) or "").split())
@@ -322,13 +322,14 @@ class _Batch:
     def apply(self, lost: dict[int, Sent], matched: Matched, *, release: bool) -> tuple[int, int]:
         if not matched.bills and not matched.of(Verdict.BILLED) and not (release and matched.of(Verdict.NOT_BILLED)):
             return 0, 0
-        with open_journal(self.folder, self.address, create=False)[0] as journal:
+        with open_journal(self.place, self.address, create=False)[0] as journal:
             releases = list(_releases(journal, lost, matched)) if release else []
             changed = journal.commit([*releases, *_marks(journal, lost, matched)])
             try:
-                export(journal)
-                if (self.folder / PAGE).is_file():
-                    write_gallery(self.folder)
+                pages = [export(journal)]
+                if (self.place.folder / PAGE).is_file():
+                    pages.append(write_page(self.place))
+                self.place.publish(path.name for path in pages)
             except OSError as exc:  # the journal holds it all
                 warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
         return sum(changed[: len(releases)]), sum(changed[len(releases) :])

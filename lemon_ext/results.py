@@ -29,7 +29,7 @@ from ._api import Answer, Session
 from ._base64 import Picture, as_text, decoded, is_data_url
 from ._delivered import differences
 from ._download import checked, download, fresh_url, host_of
-from ._files import Buffer, PartFile, Target, as_folder, file_stem, put_aside
+from ._files import Buffer, PartFile, Target, as_folder, file_stem, put_aside, refuse_address
 from ._flow import Flow, Send, Sleep, Work
 from ._metadata import described
 from ._openai import RESULT, brought
@@ -194,6 +194,7 @@ class Image:
         self, path: str | os.PathLike[str], overwrite: bool, deadline: float | None, max_bytes: int, saved: list[Path]
     ) -> Flow[Path]:
         """Save the image; where is written into ``saved`` at once, which an interrupt cannot take back."""
+        refuse_address(path)
         try:
             limit, pauses = self._limit(deadline), iter((*_PAUSES, math.inf))
             while True:

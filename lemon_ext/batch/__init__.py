@@ -35,21 +35,22 @@ from lemon_ext._response import APIResponse
 from lemon_ext._signals import Terminated, terminations_as_interrupts
 from lemon_ext._warn import on_behalf, warn
 from lemon_ext.client import AsyncLemon, Lemon
-from lemon_ext.errors import ConfigurationError, JournalError
+from lemon_ext.errors import ConfigurationError, JournalError, SaveError
 from lemon_ext.money import Budget, Estimate, quote
 
 from . import journal as journals
-from .address import Address
-from .also import as_kinds, write_also
+from .address import Address, found
+from .also import as_kinds, files, write_also
 from .cells import EXTRA, PICTURES
 from .cells import convert as cell_value
 from .columns import ID, Columns, carried_name
+from .destination import Destination
 from .engine import Engine, Options
 from .folder import mark, refuse_orphans, spare_pictures
-from .gallery import write_gallery
+from .gallery import write_page
 from .journal import ELSEWHERE, KEYS, UNPAID, Entry, Journal
 from .last_run import LastRun
-from .output import Progress, damage, export, is_unknown, outage_of, outcome
+from .output import RESULTS, Progress, damage, export, is_unknown, outage_of, outcome
 from .pictures import Keep, recognize
 from .rows import Row, read_rows
 from .stores import copied_journal, open_journal, read_journal
@@ -122,8 +123,9 @@ def plan_batch(
     """Check every row and count what would be sent. Nothing is sent, written or billed.
 
     With a ``folder`` that a batch has begun in, or the address of its ``journal`` in a database, what is left is
-    counted, and what `run_batch` would send again with ``resend_refused`` and so on. Others may be at work there.
-    Raises CapabilityError naming every row that is wrong, and then JournalError where another batch is.
+    counted, and what `run_batch` would send again with ``resend_refused`` and so on. Others may be at work there. A
+    store in the place of the folder is asked whether it can be read, and is this batch's or empty. Raises
+    CapabilityError naming every row that is wrong, JournalError where another batch is, and ConfigurationError.
     """
     rows = images = others = sent = 0
     before = Budget(0)
@@ -132,10 +134,12 @@ def plan_batch(
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
     with ExitStack() as closing:
         left: Iterator[Any] = checked(requests, checks, validation)
-        place = Path("." if folder is None else folder)
-        copy = None if folder is None and journal is None else copied_journal(place, journal)
+        place = Destination.of("." if folder is None else folder)
+        copy = None if folder is None and journal is None else copied_journal(place.folder, journal)
         if copy is not None:
             closing.enter_context(copy)
+        place.look(copy)
+        if copy is not None:
             incoming = closing.enter_context(spooled(requests, checks, validation, Estimate()))
             copy.take_in(incoming or ())
             copy.release(refused=resend_refused, uncertain=resend_uncertain, failed=resend_failed)
@@ -197,6 +201,9 @@ def run_batch(
     machines may work at the batch at once, each with the same rows and a folder of its own or a common one
     (docs/scale.md; extra ``postgres``). Without it the journal is in the folder.
 
+    The address of an object store in the place of the folder, such as ``"s3://bucket/prefix"``, has the pictures and
+    results put there; the journal stays on this machine (docs/batch.md; extra ``cloud``).
+
     The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``; ``also`` names
     other forms of the results: ``"csv"``, ``"parquet"``, ``"imagefolder"`` (docs/batch.md). ``client``: a
     client to use (None makes one from the environment). A `Lemon` is left open; an `AsyncLemon` is closed, because its
@@ -219,14 +226,15 @@ def run_batch(
     keep the rest for another run. Rows of a file come from `read_rows`. Raises CapabilityError for bad rows (nothing
     was sent), JournalError if the folder cannot be used, is used by another process, holds another batch or a damaged
     journal (for single cells of it: at the end), BudgetError for a budget that is no amount or too small for any row,
-    ValueError and TypeError for other arguments that make no sense, ConfigurationError where an extra is missing or the
-    environment is wrong, and MissingKeyError. All of these come when the first outcome is read.
+    ValueError and TypeError for other arguments that make no sense, ConfigurationError where an extra is missing, the
+    environment is wrong or a store cannot be used, and MissingKeyError. All of these come when the first outcome is
+    read. SaveError comes at the end, where pictures are safe and results could not be put into a store.
     """
     again = (resend_refused, resend_uncertain, resend_failed, drop_unknown)
     money = Budget.of(budget, allow_unknown_price)
     options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money, give_up_after)
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
-    batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also, journal)
+    batch = _Batch(requests, Destination.of(folder), client, checks, options, on_progress, also, journal)
     batch.closes = True  # an AsyncLemon; a Lemon is left open
     yield from _read(batch)
 
@@ -267,7 +275,7 @@ async def arun_batch(
     money = Budget.of(budget, allow_unknown_price)
     options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money, give_up_after)
     checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
-    batch = _Batch(requests, Path(folder), client, checks, options, on_progress, also, journal)
+    batch = _Batch(requests, Destination.of(folder), client, checks, options, on_progress, also, journal)
     send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
     errors: list[Exception] = []
 
@@ -312,7 +320,7 @@ def batch_status(folder: str | os.PathLike[str], *, journal: str | None = None) 
         ended, first = found.ended_since(now - LATELY) if working else (0, now)
         outage = outage_of(found, now) if working else None
         if not counts and found.path is not None:
-            refuse_orphans(Path(folder))
+            refuse_orphans(found.folder)
     elapsed = min(now - first, LATELY)
     progress = Progress.of(counts, images, ended=ended, elapsed=elapsed, outage=outage)
     return evolve(
@@ -384,18 +392,22 @@ def _as_given(request: Mapping[str, Any]) -> dict[str, Any]:
     return sent | ({EXTRA: beyond} if beyond else {})
 
 
-def export_results(folder: str | os.PathLike[str], *, also: Sequence[str] = (), journal: str | None = None) -> Path:
+def export_results(
+    folder: str | os.PathLike[str], *, also: Sequence[str] = (), journal: str | None = None
+) -> Path | str:
     """Write ``results.jsonl`` from the journal, one row per input row and in its order, and the forms that ``also``
-    names, as `run_batch` does. Returns the path of the first. Nothing is sent.
+    names, as `run_batch` does. Returns the path of the first, or its address in a store. Nothing is sent.
 
-    Raises JournalError, OSError, ValueError for a form that there is not, ConfigurationError for one that lacks an
-    extra.
+    Raises JournalError, OSError (SaveError for a store), ValueError for a form that there is not, ConfigurationError
+    for one that lacks an extra.
     """
     kinds = as_kinds(also)
-    with read_journal(folder, journal) as found:
-        path = export(found)
-        write_also(found, _forms(kinds, found))
-        return path
+    place = Destination.of(folder)
+    with read_journal(place, journal) as found:
+        path, forms = export(found), _forms(kinds, found)
+        write_also(found, forms)
+    place.publish([path.name, *files(forms)])
+    return place.where(path.name)
 
 
 def _forms(kinds: Sequence[str], journal: Journal) -> Sequence[str]:
@@ -409,7 +421,7 @@ class _Batch:
     """One batch, from its rows to its results. `run` does it all, once; `stop` ends it gently."""
 
     requests: Requests | None
-    folder: Path
+    place: Destination
     given: Lemon | AsyncLemon | None
     checks: Checks
     options: Options
@@ -420,16 +432,21 @@ class _Batch:
     address: str | None = None
     #: Whether the input is a part of what its journal holds.
     part: bool = False
+    #: Where pictures are kept besides; of a store it is known.
     keep: Keep | None = None
     client: Lemon | AsyncLemon = field(init=False)
     #: Whether the client is closed at the end.
     closes: bool = field(init=False)
     #: What is paid for, or may be, and not ended: how it stands and how to go on.
     left: str | None = field(default=None, init=False)
+    #: What could not be put into a store at the end.
+    _unpublished: SaveError | None = field(default=None, init=False)
     _engine: Engine | None = field(default=None, init=False)
     _stopped: str | None = field(default=None, init=False)
 
     def __attrs_post_init__(self) -> None:
+        if self.place.store is not None:
+            self.keep = self.place.keep
         self.closes = self.given is None
         self.client = AsyncLemon() if self.given is None else self.given
 
@@ -447,14 +464,21 @@ class _Batch:
             finally:
                 with anyio.CancelScope(shield=True):
                     await run_sync(self._finish, journal)
+            self._say_unpublished()
         except BaseException as exc:
-            if self.left:
-                exc.add_note(self.left)
+            for note in (self.left, self._unpublished):
+                if note is not None and note is not exc:
+                    exc.add_note(str(note))
             raise
         finally:
             if self.closes and isinstance(self.client, AsyncLemon):
                 with anyio.CancelScope(shield=True):
                     await self.client.aclose()
+
+    def _say_unpublished(self) -> None:
+        """Raise what kept the results from the store."""
+        if self._unpublished is not None:
+            raise self._unpublished
 
     @property
     def stopped(self) -> str | None:
@@ -476,6 +500,7 @@ class _Batch:
 
     async def _work(self, journal: Journal, emit: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         async def emit_entry(entry: Entry) -> None:
+            self.place.drop(entry)
             await emit(outcome(entry))
 
         core = self.client._core
@@ -514,19 +539,23 @@ class _Batch:
         with ExitStack() as undo, spooled(self.requests, self.checks, core.validation, planned) as rows:
             if rows is not None and budget is not None:
                 budget.check(planned)
-            journal, known = open_journal(self.folder, self.address, create=rows is not None)
+            if rows is not None and found(self.place.folder, self.address) is None:
+                self.place.expect_nothing()
+            journal, known = open_journal(self.place, self.address, create=rows is not None)
             undo.enter_context(journal)
+            self.place.claim(journal)
             if rows is not None:
-                journal.take_in(rows if known else spare_pictures(self.folder, rows), part=self.part)
+                journal.take_in(rows if known else spare_pictures(journal.folder, rows), part=self.part)
             elif not journal.count():
                 raise JournalError(
-                    f"The input of {self.folder} was not read to its end. Give it again: the same `lemon batch`, or "
+                    f"The input of {self.place} was not read to its end. Give it again: the same `lemon batch`, or "
                     "run_batch with the rows.",
                     path=journal.path,
                 )
             mark(journal)
-            remove_stale_parts(self.folder)
-            recognize(journal)
+            remove_stale_parts(journal.folder)
+            recognize(journal, self.keep)
+            self.place.sweep(journal)
             _note_way(journal, core)
             self._note_run(journal)
             options = self.options
@@ -557,25 +586,30 @@ class _Batch:
         )
         if before.is_limited and not now.is_limited and journal.counts().get("unsent"):
             limit = " ".join(before.options())
-            warn(f"The last run in {journal.folder} had a limit ({limit}), and this one has none.")
+            warn(f"The last run in {self.place} had a limit ({limit}), and this one has none.")
         if now != before:
             journal.commit([now.written()])
 
     def _finish(self, journal: Journal) -> None:
         """Write what people and programs look at. The journal holds it all, so a failure is no more than a warning."""
+        pages = [RESULTS, *files(self.also)]
         with journal:
             try:
                 export(journal)
                 write_also(journal, self.also)
                 if self.options.gallery:  # at the end: it refuses to replace a page of somebody else's
-                    write_gallery(self.folder)
+                    pages.append(write_page(self.place).name)
             except (OSError, JournalError, ConfigurationError) as exc:
                 warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
+            try:
+                self.place.publish(pages)
+            except SaveError as exc:
+                self._unpublished = exc
             with suppress(JournalError):
-                self.left = None if self.part else _left(journal)
+                self.left = None if self.part else _left(journal, self.place)
 
 
-def _left(journal: Journal) -> str | None:
+def _left(journal: Journal, place: Destination) -> str | None:
     """Say what is paid for, or may be, and has not ended."""
     counts = journal.counts()
     waiting = sum(counts.get(status, 0) for status in ("waiting", "completed", "unfetched"))
@@ -590,7 +624,7 @@ def _left(journal: Journal) -> str | None:
         parts.append(f"{waiting:,} row{'s are' if waiting > 1 else ' is'} paid for and waiting")
     if not parts:
         return None
-    return f"The batch in {journal.folder}: {'; '.join(parts)}. Go on with `lemon resume`, or run_batch(None, folder)."
+    return f"The batch in {place}: {'; '.join(parts)}. Go on with `lemon resume`, or run_batch(None, folder)."
 
 
 def _spend(budget: Budget, journal: Journal, unpaid: Sequence[str] = UNPAID) -> Estimate:

@@ -52,6 +52,11 @@ def write_also(journal: Journal, kinds: Iterable[str]) -> None:
         WRITERS[kind][1](journal)
 
 
+def files(kinds: Iterable[str]) -> list[str]:
+    """Return the names of the files with these forms."""
+    return [WRITERS[kind][0] for kind in kinds]
+
+
 def _row(entry: Entry) -> Record:
     """Return a row as one flat record."""
     told = outcome(entry)

@@ -80,6 +80,8 @@ POLLS: Final = 32
 #: Rows whose images are fetched at once, and how many may wait for that before nothing new is started.
 SAVES: Final = 16
 SAVES_WAITING: Final = 256
+#: And how many where pictures are kept elsewhere, which may take none any more: what is sent meanwhile is paid for.
+KEEPS_WAITING: Final = 32
 #: How many that wait for another try may do so without a place among those: each has a file open.
 ASIDE: Final = 128
 #: How often a row that was not accepted for now is sent again before it is left for another run.
@@ -283,7 +285,8 @@ class Engine:
                 self._were_unknown.add(entry.row)
         for entry in await self._take("completed"):
             before = "completed" if entry.error is None else "unfetched"
-            pictures = Pictures.known(entry, self._task(entry), self._runner)
+            folder = self._journal.folder if self._keep is not None else None
+            pictures = Pictures.known(entry, self._task(entry), self._runner, folder)
             if pictures.fetchable:
                 self._move(before, "completed")
                 self._start("save", self._save, pictures, "completed")
@@ -299,7 +302,7 @@ class Engine:
             await self._let_go()
             now = _clock.monotonic()
             self._schedule.backlog = math.ceil(self.counts.get("unsent", 0) * self._rate_limit.share)
-            crowded = self._running["save"] >= SAVES_WAITING
+            crowded = self._running["save"] >= (SAVES_WAITING if self._keep is None else KEEPS_WAITING)
             polling = self._reach.is_open and self._running["poll"] < POLLS and not self._leaving and not crowded
             at_once = self._reach.at_once(self._options.concurrency)
             submitting = self._reach.is_open and self._running["submit"] < at_once and not crowded

@@ -30,6 +30,7 @@ from lemon_ext.capabilities import asked
 from lemon_ext.errors import JournalError
 
 from .columns import carried_name
+from .destination import Destination
 from .journal import FILE, UNKNOWN, SqliteJournal
 from .last_run import LastRun
 from .output import RESULTS
@@ -104,15 +105,22 @@ _SHOWN: Final[tuple[tuple[str, str, Any, Any], ...]] = (
 )
 
 
-def write_gallery(folder: str | os.PathLike[str], *, title: str | None = None) -> Path:
-    """Write the page for the batch in a folder, whole or not at all, and return its path.
+def write_gallery(folder: str | os.PathLike[str], *, title: str | None = None) -> Path | str:
+    """Write the page for the batch in a folder, whole or not at all, and return its path, or its address in a store.
 
     ``title`` stands on it in the place of the folder's name, and later galleries keep it; None keeps an earlier one,
     and an empty text takes it away. An earlier gallery is replaced. Raises FileNotFoundError if there is no
     ``results.jsonl``, FileExistsError if ``index.html`` is there and is not a gallery, and OSError if the page cannot
-    be written.
+    be written, or not be put into the store (SaveError).
     """
-    folder = Path(folder)
+    place = Destination.of(folder)
+    place.publish([write_page(place, title).name])
+    return place.where(PAGE)
+
+
+def write_page(place: Destination, title: str | None = None) -> Path:
+    """Write the page here, as `write_gallery` does. Returns its path."""
+    folder = place.folder
     page = folder / PAGE
     try:
         results = (folder / RESULTS).open("rb")
@@ -123,7 +131,7 @@ def write_gallery(folder: str | os.PathLike[str], *, title: str | None = None) -
     with results:
         kept = _title_of(page)
         shown = kept if title is None else title.strip()
-        write_whole(page, _page(results, folder.resolve().name, shown, _limits(folder)))
+        write_whole(page, _page(results, place, shown, _limits(folder)))
     return page
 
 
@@ -160,9 +168,10 @@ def _title_of(page: Path) -> str:
     return html.unescape(kept[1].decode("utf-8", "replace")) if kept else ""
 
 
-def _page(results: Iterator[bytes], name: str, title: str, limits: Sequence[str]) -> Iterator[str]:
-    before, after = _template(name, title)
+def _page(results: Iterator[bytes], place: Destination, title: str, limits: Sequence[str]) -> Iterator[str]:
+    before, after = _template(place.title, title)
     yield before
+    name = place.title if place.store is None else str(place)
     resume = shlex.join(["lemon", "resume", name, *limits])
     facts = {
         "resume": resume,

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from lemon_ext._files import as_address
 from lemon_ext.errors import ConfigurationError
 
 from .address import Address
+from .objects import Store
 
 if TYPE_CHECKING:
     from .postgres import PostgresJournal
@@ -64,35 +66,35 @@ class StoreKeeper:
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
-        try:
-            from obstore.store import LocalStore, from_url
-        except ImportError:
-            raise ConfigurationError("A store needs what is not installed (obstore): pip install obstore") from None
-        text = str(url)
-        is_folder = "://" not in text
-        self._shown = str(Path(text).absolute()) if is_folder else text.rstrip("/")
-        try:
-            self._store: Any = LocalStore(self._shown, mkdir=True) if is_folder else from_url(self._shown)
-        except Exception as exc:
-            raise ConfigurationError(f"The store {text} cannot be used: {_said(exc)}.") from exc
+        address = as_address(url)
+        if address is None:
+            folder = Path(url).absolute()
+            try:
+                folder.mkdir(parents=True, exist_ok=True)
+            except OSError as exc:
+                raise ConfigurationError(f"The store {folder} cannot be used: {exc.strerror}.") from exc
+            self._store, self._shown = Store(folder.as_uri()), str(folder)
+        else:
+            self._store = Store(address)
+            self._shown = self._store.shown
+        self._store.open()
 
     def put(self, row: int, path: Path) -> None:
         """Keep a picture."""
-        import obstore
-
         try:
-            obstore.put(self._store, name_of(row, path.name), path)
-        except Exception as exc:
-            raise OSError(f"{path.name} cannot be put into {self._shown}: {_said(exc)}") from exc
+            self._store.put(name_of(row, path.name), path)
+        except OSError as exc:
+            raise OSError(f"{path.name} cannot be put into {self._shown}: {exc}") from None
 
     def get(self, row: int, name: str) -> bytes:
         """Return a picture again."""
-        import obstore
-
         try:
-            return bytes(obstore.get(self._store, name_of(row, name)).bytes())
-        except Exception as exc:
-            raise OSError(f"{name_of(row, name)} is not in {self._shown}: {_said(exc)}") from exc
+            found = self._store.get(name_of(row, name))
+        except OSError as exc:
+            raise OSError(f"{name_of(row, name)} cannot be read from {self._shown}: {exc}") from None
+        if found is None:
+            raise FileNotFoundError(f"{name_of(row, name)} is not in {self._shown}")
+        return found
 
     def address(self, row: int, name: str) -> str | None:
         """Return where it is."""
@@ -100,7 +102,3 @@ class StoreKeeper:
 
     def close(self) -> None:
         """There is nothing to close."""
-
-
-def _said(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0].rstrip(".")

@@ -43,6 +43,8 @@ class Pictures:
     paths: list[str | None] = field(init=False)
     #: What stopped those that are missing, where it was tried.
     errors: dict[int, Exception] = field(factory=dict, init=False)
+    #: Files of those that are here and could not be kept yet.
+    held: dict[int, Path] = field(factory=dict, init=False)
 
     def __attrs_post_init__(self) -> None:
         known = self.entry.paths or []
@@ -56,15 +58,21 @@ class Pictures:
         )
 
     @classmethod
-    def known(cls, entry: Entry, task: Task, runner: Any) -> Pictures:
-        """Those of an answer that an earlier run wrote down."""
-        return cls(entry, _images(entry, entry.answered, task, runner), [entry.note] if entry.note else [], is_old=True)
+    def known(cls, entry: Entry, task: Task, runner: Any, folder: Path | None) -> Pictures:
+        """Those of an answer that an earlier run wrote down. ``folder`` has the files of what it could not keep."""
+        images = _images(entry, entry.answered, task, runner)
+        made = cls(entry, images, [entry.note] if entry.note else [], is_old=True)
+        if folder is not None:
+            for index, name in enumerate(names_of(entry, len(images))):
+                if made.paths[index] is None and (path := _file_of(entry, name, folder)) is not None:
+                    made.held[index] = path
+        return made
 
     @property
     def fetchable(self) -> bool:
-        """Whether all that is missing has an address."""
-        missing = [image for path, image in zip(self.paths, self.images, strict=True) if path is None]
-        return bool(self.images) and all(image.url for image in missing)
+        """Whether all that is missing has an address, or is here."""
+        missing = (index for index, path in enumerate(self.paths) if path is None)
+        return bool(self.images) and all(self.images[index].url or index in self.held for index in missing)
 
     def places(self) -> list[str]:
         """Return where each picture is, for a person who has to look for it."""
@@ -87,21 +95,24 @@ class Pictures:
 
     async def save(self, folder: Path, deadline: float, *, data: bool, keep: Keep | None = None) -> None:
         """Save those that came as data, which needs no network, or those that have to be fetched. One that fails does
-        not keep the others. ``keep`` is given each that is saved, to have it elsewhere, too.
+        not keep the others. ``keep`` is given each that is saved, to have it elsewhere, too: once in a run.
         """
         names = names_of(self.entry, len(self.images))
         for index, (name, image) in enumerate(zip(names, self.images, strict=True)):
-            if self.paths[index] is not None or image.came_along != data:
+            path = self.held.get(index)
+            if self.paths[index] is not None or (index in self.errors if path else image.came_along != data):
                 continue
             try:
-                path = await image.asave(folder / name, overwrite=True, deadline=deadline)
+                path = path or await image.asave(folder / name, overwrite=True, deadline=deadline)
                 if keep is not None:
+                    self.held[index] = path
                     await run_sync(keep, self.entry.row, path)
             except (LemonError, OSError) as exc:
                 self.errors[index] = self._judged(exc)
             else:
                 self.paths[index] = path.name
                 self.errors.pop(index, None)
+                self.held.pop(index, None)
 
     def _judged(self, error: Exception) -> Exception:
         """Return what an error amounts to: without a task, nothing can renew an address that is gone."""
@@ -133,16 +144,25 @@ def names_of(entry: Entry, images: int) -> list[str]:
     return [f"{first}-{number}" for number in range(1, images + 1)]
 
 
-def recognize(found: Journal) -> None:
-    """Take rows for saved whose pictures are all there: the process ended before it could write that down."""
+def _file_of(entry: Entry, name: str, folder: Path) -> Path | None:
+    """Return the file of a picture with this name, if it is of the row's last submission."""
+    found = [path for path in folder.glob(f"{escape(name)}.*") if path.stem == name]  # no .damaged.png, no part
+    since = (entry.submitted_at or math.inf) - 1.0
+    return found[0] if len(found) == 1 and found[0].stat().st_mtime >= since else None
+
+
+def recognize(found: Journal, keep: Keep | None = None) -> None:
+    """Take rows for saved whose pictures are all there: the process ended before it could write that down. Raises what
+    ``keep`` raises.
+    """
     for entry in list(found.entries("uncertain")):
-        names = [
-            [path for path in found.folder.glob(f"{escape(name)}.*") if path.stem == name]  # no .damaged.png, no part
-            for name in names_of(entry, entry.images)
-        ]
-        since = (entry.submitted_at or math.inf) - 1.0
-        if not entry.damage and all(len(paths) == 1 and paths[0].stat().st_mtime >= since for paths in names):
-            saved = [paths[0].name for paths in names]
+        names = names_of(entry, entry.images)
+        files = [path for name in names if (path := _file_of(entry, name, found.folder)) is not None]
+        if not entry.damage and len(files) == len(names):
+            if keep is not None:
+                for path in files:
+                    keep(entry.row, path)
+            saved = [path.name for path in files]
             found.commit([change(entry.row, status="saved", paths=saved, error=None, finished_at=_clock.wall())])
 
 

@@ -15,6 +15,7 @@ from typing import Any, Final
 from lemon_ext._files import PartFile
 from lemon_ext.errors import ConfigurationError
 
+from .destination import Destination
 from .output import outcome
 from .stores import read_journal
 
@@ -46,11 +47,13 @@ def write_sheet(
 ) -> list[Path]:
     """Draw the pictures of a batch as a contact sheet, and return its files: a second one where one would be too long.
 
-    ``path`` is a ``.jpg``, ``.png`` or ``.webp`` file, ``sheet.jpg`` in the folder if there is none; ``size`` is the
-    side of a frame in pixels. Raises JournalError, FileExistsError unless ``overwrite``, ValueError for another kind of
-    file or numbers that make no sense or a batch without pictures, ConfigurationError without Pillow, and OSError.
+    ``path`` is a ``.jpg``, ``.png`` or ``.webp`` file, ``sheet.jpg`` in the folder if there is none, and in the current
+    one for a store, whose pictures are fetched; ``size`` is the side of a frame in pixels. Raises JournalError,
+    FileExistsError unless ``overwrite``, ValueError for another kind of file or numbers that make no sense or a batch
+    without pictures, ConfigurationError without Pillow or for a store that cannot be read, and OSError.
     """
-    target = Path(path) if path is not None else Path(folder) / "sheet.jpg"
+    place = Destination.of(folder)
+    target = Path(path) if path is not None else (Path() if place.store else place.folder) / "sheet.jpg"
     if target.suffix.lower() not in FORMS:
         raise ValueError(f"A contact sheet is a file like sheet.jpg, sheet.png or sheet.webp, not {str(target)!r}.")
     if not 16 <= size <= 2048 or not (columns is None or 1 <= columns <= 100):
@@ -58,7 +61,7 @@ def write_sheet(
     draw = _pen()
     with read_journal(folder, journal) as found:
         pictures = [
-            (Path(folder) / name, caption)
+            (name, caption)
             for row in map(outcome, found.entries())
             for name, caption in zip(row["paths"], _captions(row), strict=False)
         ]
@@ -72,7 +75,7 @@ def write_sheet(
         raise FileExistsError(f"{taken} exists. Give another name, or pass overwrite=True (--overwrite).")
     for name, part in zip(names, parts, strict=True):
         with PartFile(name) as file:
-            file.write(draw(part, across, size, FORMS[name.suffix.lower()]))
+            file.write(draw(part, place.read, across, size, FORMS[name.suffix.lower()]))
             file.replace()
     return names
 
@@ -88,7 +91,7 @@ def _captions(row: dict[str, Any]) -> Iterator[str]:
         yield f"{name}{f'.{number}' if len(row['paths']) > 1 else ''}  {' '.join(str(row['prompt'] or '').split())}"
 
 
-def _pen() -> Callable[[list[tuple[Path, str]], int, int, str], bytes]:
+def _pen() -> Callable[[list[tuple[str, str]], Callable[[str], Path | BytesIO], int, int, str], bytes]:
     """Return what draws a sheet. Raises ConfigurationError without Pillow."""
     try:
         from PIL import Image, ImageDraw, UnidentifiedImageError
@@ -97,28 +100,32 @@ def _pen() -> Callable[[list[tuple[Path, str]], int, int, str], bytes]:
     except ImportError:
         raise ConfigurationError("A contact sheet needs Pillow: pip install 'lemon-ext[images]'") from None
 
-    def small(path: Path, size: int) -> Any:
-        with Image.open(path) as image:
+    def small(file: Path | BytesIO, size: int) -> Any:
+        with Image.open(file) as image:
             image.draft("RGB", (size, size))
             image.thumbnail((size, size))
             clear = image.convert("RGBA")
         paper = Image.new("RGBA", clear.size, _PAPER)
         return Image.alpha_composite(paper, clear).convert("RGB")
 
-    def draw(pictures: list[tuple[Path, str]], columns: int, size: int, form: str) -> bytes:
+    def draw(
+        pictures: list[tuple[str, str]], read: Callable[[str], Path | BytesIO], columns: int, size: int, form: str
+    ) -> bytes:
         columns = min(columns, len(pictures))
         width, height = size + GAP, size + LINES * LINE + GAP
         sheet = Image.new("RGB", (columns * width + GAP, math.ceil(len(pictures) / columns) * height + GAP), _PAPER)
         canvas = ImageDraw.Draw(sheet)
-        for number, (path, said) in enumerate(pictures):
+        for number, (name, said) in enumerate(pictures):
             caption, font = lettered(said, TEXT)
             left, top = GAP + number % columns * width, GAP + number // columns * height
             try:
-                image = small(path, size)
+                image = small(read(name), size)
                 sheet.paste(image, (left + (size - image.width) // 2, top + (size - image.height) // 2))
+            except ConfigurationError:
+                raise
             except (UnidentifiedImageError, Image.DecompressionBombError, OSError, ValueError, SyntaxError):
                 canvas.rectangle((left, top, left + size - 1, top + size - 1), outline=_FRAME)
-                canvas.text((left + 6, top + 6), f"{path.suffix or path.name}: not drawn", fill=_INK, font=font)
+                canvas.text((left + 6, top + 6), f"{Path(name).suffix or name}: not drawn", fill=_INK, font=font)
             for line, text in enumerate(wrapped(caption, font, size, LINES)):
                 canvas.text((left, top + size + line * LINE + 2), text, fill=_INK, font=font)
         file = BytesIO()

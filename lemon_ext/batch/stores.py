@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lemon_ext.errors import ConfigurationError
+from lemon_ext.errors import ConfigurationError, JournalError
 
 from .address import found, is_address
+from .destination import Destination, Place
 from .folder import is_known, refuse_orphans
 from .journal import FILE, Journal, SqliteJournal
 
@@ -16,18 +16,23 @@ if TYPE_CHECKING:
     from .postgres import PostgresJournal
 
 
-def open_journal(folder: Path, address: str | None, *, create: bool = True) -> tuple[Journal, bool]:
+def open_journal(place: Place | Destination, address: str | None, *, create: bool = True) -> tuple[Journal, bool]:
     """Open a journal to work at it, or start one. Tells also whether the folder held pictures of the batch before.
 
     Raises JournalError and ConfigurationError.
     """
-    place = found(folder, address)
-    if place is None:
+    destination = Destination.of(place)
+    folder, where = destination.folder, found(destination.folder, address)
+    if destination.store is not None and create:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it has prompts in it
+    if where is None:
         if create:
             refuse_orphans(folder)
+        else:
+            _expect(destination)
         journal = SqliteJournal.open(folder, create=create)
         return journal, journal.count() > 0
-    shared = postgres_store().open(folder, place, create=create)
+    shared = postgres_store().open(folder, where, create=create)
     try:
         return shared, is_known(shared)
     except BaseException:
@@ -35,15 +40,28 @@ def open_journal(folder: Path, address: str | None, *, create: bool = True) -> t
         raise
 
 
-def read_journal(folder: str | os.PathLike[str], address: str | None = None) -> Journal:
-    """Open a journal for reading only, also while others work at it. In the place of a folder, an address will do.
+def read_journal(place: Place | Destination, address: str | None = None) -> Journal:
+    """Open a journal for reading only, also while others work at it. In the place of a folder, its address will do.
 
     Raises JournalError and ConfigurationError.
     """
-    if address is None and is_address(folder):
-        folder, address = ".", str(folder)
-    place = found(folder := Path(folder), address)
-    return SqliteJournal.read(folder) if place is None else postgres_store().read(folder, place)
+    if address is None and is_address(place):
+        place, address = ".", str(place)
+    destination = Destination.of(place)
+    if (where := found(destination.folder, address)) is not None:
+        return postgres_store().read(destination.folder, where)
+    _expect(destination)
+    return SqliteJournal.read(destination.folder)
+
+
+def _expect(place: Destination) -> None:
+    """Raise JournalError where a store has no journal here."""
+    if place.store is not None and not (place.folder / FILE).is_file():
+        raise JournalError(
+            f"This machine has no journal of a batch in {place}: it would be in {place.folder}. If it is in a "
+            "database, give its address with --journal.",
+            path=place.folder / FILE,
+        )
 
 
 def copied_journal(folder: Path, address: str | None = None) -> Journal | None:

@@ -75,7 +75,7 @@ journal_option = click.option(
 
 
 class Place(click.Path):
-    """The folder of a batch, or the address of its journal."""
+    """The folder of a batch, the address of the store it is in, or that of its journal."""
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if "://" in str(value) else super().convert(value, param, ctx)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Final
 import click
 from attrs import evolve
 
+from lemon_ext._files import as_address
 from lemon_ext._words import count
 
 if TYPE_CHECKING:
@@ -22,6 +23,11 @@ class Output:
     """A folder, or a file for one picture."""
 
     def __init__(self, path: str, *, overwrite: bool = False) -> None:
+        if (address := as_address(path)) is not None:
+            raise click.UsageError(
+                f"-o takes a folder or a file here, and {address.partition('://')[0]}://... is an address. Save in a "
+                "folder and copy it there, or use `lemon batch`, whose -o takes an object store. Nothing was sent."
+            )
         self.path = Path(path)
         self.overwrite = overwrite
         #: Whether the path names a file: it has the suffix of a picture and is not a folder.

@@ -78,8 +78,8 @@ class Screen:
         """Write a line of the result whose beginning is a title."""
         self._out((plain(text) if os.environ.get("NO_COLOR") else click.style(plain(text), bold=True)) + plain(more))
 
-    def path(self, path: Path) -> None:
-        """Write the path of a file: exactly, where a program reads it."""
+    def path(self, path: Path | str) -> None:
+        """Write the path of a file, or its address: exactly, where a program reads it."""
         self._out(plain(str(path)) if sys.stdout.isatty() else str(path))
 
     def json(self, value: object) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from lemon_ext._duration import roughly
 from lemon_ext._words import count
+from lemon_ext.errors import SaveError
 
 from ._errors import DONE, ENDED, PARTLY, REJECTED, UNCERTAIN, Failure, command, explain, one_line
 from ._screen import QUIET, screen
@@ -39,8 +40,10 @@ class Watch:
     ``resume`` returns the command to go on with, with the options that it is given.
     """
 
-    def __init__(self, folder: Path, resume: Callable[..., str], journal: str | None = None) -> None:
-        self.folder = folder
+    def __init__(self, folder: Path | str, resume: Callable[..., str], journal: str | None = None) -> None:
+        from lemon_ext.batch.destination import Destination
+
+        self.folder, self.place = folder, Destination.of(folder)
         self.journal = journal
         self.resume = resume
         self.progress: Progress | None = None
@@ -68,9 +71,15 @@ class Watch:
         self._failure = explain(error)
         return self._failure is not None
 
+    def failed(self, error: SaveError) -> None:
+        """Take note of results that could not be put into a store: `conclude` reports it."""
+        self._failure = explain(error)
+
     def update(self, progress: Progress) -> None:
         """Show new progress. Called from another thread, at every step."""
         passed = time.monotonic() - self._updated
+        if self.progress is None:
+            say_where(self.folder)
         self.progress, self._updated = progress, self._updated + passed
         self._tell_outage(progress, passed)
         if progress.stopped and not self._stop_told:
@@ -125,7 +134,7 @@ class Watch:
             what = "was not sent" if _is_unsent(outcome) else _WORDS[outcome["status"]]
             screen.error(f"Row {outcome['row']} {what}: {reason}")
         elif self._wrong == TOLD + 1:
-            screen.note(f"More rows went wrong. {self.folder / 'results.jsonl'} lists all of them.")
+            screen.note(f"More rows went wrong. {self.place.where('results.jsonl')} lists all of them.")
 
     def conclude(self) -> int:
         """Print the summary and the next command. Returns the exit code."""
@@ -135,11 +144,11 @@ class Watch:
         if self._failure is not None:
             self._tell_the_rest()
         progress = batch_status(self.folder, journal=self.journal)
-        if not screen.as_json:
-            for page in PAGES:
-                if is_ours(self.folder / page):
-                    screen.path(self.folder / page)
         failure = self._failure
+        if not screen.as_json and not _is_unpublished(failure):
+            for page in PAGES:
+                if is_ours(self.place.folder / page):
+                    screen.path(self.place.where(page))
         interrupted = failure is not None and isinstance(failure.error, KeyboardInterrupt)
         if failure is not None and not interrupted:
             screen.fail(Failure(failure.message, PARTLY, self.resume(), failure.error))
@@ -153,7 +162,7 @@ class Watch:
         screen.error(f"{lead}{summary(progress)}", self.resume() if goes_on else None)
         if limited and progress.unsent:
             tell_limit(progress, batch_needs(self.folder, journal=self.journal), self.resume)
-        advise(progress, self.folder, self.resume)
+        advise(progress, str(self.place), self.resume)
         if failure is not None and (progress.open or progress.uncertain):
             return failure.exit_code
         if goes_on and self.progress is not None and self.progress.rejected:
@@ -164,7 +173,7 @@ class Watch:
     def _tell_the_rest(self) -> None:
         """Report the rows that ended while the batch was stopping: their outcomes were not read any more."""
         try:
-            with (self.folder / "results.jsonl").open(encoding="utf-8") as results:
+            with (self.place.folder / "results.jsonl").open(encoding="utf-8") as results:
                 outcomes = [json.loads(result) for result in results]
         except (OSError, ValueError):  # it could not be written; that has been told
             return
@@ -178,10 +187,25 @@ class Watch:
         return batch_under_way(self.progress, console, time.monotonic() - self._updated)
 
 
+def say_where(folder: Path | str) -> None:
+    """Say where the journal is of a batch whose pictures are in a store."""
+    from lemon_ext.batch.address import is_address
+    from lemon_ext.batch.destination import Destination
+
+    if not is_address(folder) and (place := Destination.of(folder)).store is not None:
+        screen.note(f"The journal stays on this machine, in {place.folder}")
+
+
 def tell_limit(progress: Progress, needs: tuple[int, Decimal], resume: Callable[..., str]) -> None:
     """Say with which limit the rest would be sent."""
     command = resume(max_images=needs[0], budget=str(needs[1]))
     screen.note(f"{progress.unsent:,} not sent, because of the limit. To send them, raise it: {command}")
+
+
+def _is_unpublished(failure: Failure | None) -> bool:
+    """Tell whether the results could not be put into a store."""
+    error = None if failure is None else failure.error
+    return isinstance(error, SaveError) or (error is not None and isinstance(error.__cause__, SaveError))
 
 
 def _is_unsent(outcome: Mapping[str, Any]) -> bool:

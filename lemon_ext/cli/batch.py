@@ -220,7 +220,13 @@ def _read_grid(_ctx: click.Context, _param: click.Parameter, given: tuple[str, .
 @click.command(cls=ApiCommand, epilog=_CODES)
 @click.argument("file", type=click.Path(exists=True, dir_okay=False, allow_dash=True))
 @api_options
-@click.option("-o", "--output", metavar="DIR", help="The folder of the batch. It is created if it is missing.")
+@click.option(
+    "-o",
+    "--output",
+    metavar="DIR",
+    help="The folder of the batch, which is created if it is missing, or the address of an object store, such as "
+    "s3://BUCKET/PREFIX (pip install 'lemon-ext[cloud]').",
+)
 @column_options
 @click.option(
     "--dry-run", is_flag=True, help="Check all rows, count the images, and say what they cost. Nothing is sent."
@@ -257,7 +263,7 @@ def batch(file: str, output: str | None, dry_run: bool, **options: Any) -> int:
         rows = _counted(rows, settings)
     if "model" not in {**settings["defaults"], **settings["grid"]} and table().DEFAULT_MODEL is not None:
         rows = _saying_the_default(rows)
-    return _work(rows, Path(output), {**options, **settings})
+    return _work(rows, output, {**options, **settings})
 
 
 def _saying_the_default(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
@@ -286,7 +292,7 @@ def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> 
 
 
 @click.command(epilog=_CODES)
-@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="[DIR]", required=False, type=Place(file_okay=False, path_type=Path))
 @click.option(
     "-o",
     "--output",
@@ -296,7 +302,7 @@ def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> 
 )
 @run_options
 @click.pass_context
-def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
+def resume(ctx: click.Context, /, folder: Path | str | None, **options: Any) -> int:
     """Continue a batch: poll its tasks, fetch their images, send the rest.
 
     Without DIR: wait for the tasks of single requests that were sent from here (`lemon tasks`), and save their images
@@ -308,7 +314,7 @@ def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
     if options["output"] is not None:
         raise click.UsageError("-o goes without DIR: a batch saves in its own folder.")
     from lemon_ext.batch import batch_status, export_results
-    from lemon_ext.errors import JournalError
+    from lemon_ext.errors import JournalError, SaveError
     from lemon_ext.gallery import write_gallery
 
     from ._watch import Watch
@@ -317,12 +323,15 @@ def resume(ctx: click.Context, /, folder: Path | None, **options: Any) -> int:
     known = batch_status(folder, journal=journal)  # no batch there is said before a missing key
     nothing_to_send = known.total and not known.open and not known.working
     if nothing_to_send and not any(options[name] for name in (*_RESENDS, "emulator")):  # nothing needs a key
+        watch = Watch(folder, partial(_resume_command, folder, options), journal)
         try:
             export_results(folder, also=options["also"], journal=journal)
             write_gallery(folder)
+        except SaveError as exc:
+            watch.failed(exc)
         except (OSError, JournalError) as exc:
             screen.warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
-        return Watch(folder, partial(_resume_command, folder, options), journal).conclude()
+        return watch.conclude()
     return _work(None, folder, {**options, "defaults": {}, "grid": {}, "fan_out": False, "validation": "strict"})
 
 
@@ -351,7 +360,7 @@ def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
 
     from lemon_ext.batch import batch_needs, batch_status
 
-    from ._watch import advise, tell_limit
+    from ._watch import advise, say_where, tell_limit
     from ._words import at_work
 
     if failed:
@@ -364,6 +373,7 @@ def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
     following = resume() if goes_on and not progress.working else None
     if not progress.total:
         screen.note(f"The batch in {_shown(folder)} had not begun: nothing was sent. The same `lemon batch` begins it.")
+    say_where(folder)
     if screen.as_json:
         # What only a running batch knows of itself is left out.
         known = {**asdict(progress), "next": following}
@@ -430,7 +440,7 @@ def _plan(
         return 0
     size = f"{count(plan.rows, 'row')} for {count(plan.images, 'image')}"
     if plan.others:
-        where = output if output is not None else _shown(journal)
+        where = _shown(output if output is not None else journal)
         screen.out(f"{size} left to send. {plan.others:,} more in {where} are done or under way. Nothing was sent.")
     else:
         screen.out(f"{size}; all of them can be sent. Nothing was sent.")
@@ -451,7 +461,7 @@ def _plan(
     return 0
 
 
-def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path, options: Mapping[str, Any]) -> int:
+def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path | str, options: Mapping[str, Any]) -> int:
     """Run a batch and return its exit code."""
     from lemon_ext.batch import run_batch
     from lemon_ext.client import AsyncLemon
@@ -531,10 +541,12 @@ def _resume_calls(ctx: click.Context, options: Mapping[str, Any]) -> int:
 
 
 def _shown(place: Path | str) -> str:
-    """Return a folder, or the address of a journal without its password, as it is printed."""
+    """Return a folder, or an address without its password, as it is printed."""
     from lemon_ext.batch import address_shown
+    from lemon_ext.batch.address import is_address
+    from lemon_ext.batch.destination import Destination
 
-    return str(place) if isinstance(place, Path) else address_shown(place)
+    return address_shown(str(place)) if is_address(place) else str(Destination.of(place))
 
 
 def _resume_command(
@@ -545,6 +557,7 @@ def _resume_command(
     """
     from attrs import evolve, fields
 
+    from lemon_ext.batch.address import is_address
     from lemon_ext.batch.last_run import LastRun
 
     from ._errors import address, command
@@ -557,7 +570,7 @@ def _resume_command(
     also = ["--also", ",".join(last.also)] if options.get("also") else []
     emulator = ["--emulator"] if options.get("emulator") else []  # what was free must not go on at the real API
     kept = [*emulator, *where]
-    address_of_journal = folder if isinstance(folder, str) else options.get("journal")
+    address_of_journal = folder if is_address(folder) else options.get("journal")
     journal = ["--journal", _shown(address_of_journal)] if address_of_journal else []
-    place = "DIR" if isinstance(folder, str) else str(folder)
+    place = "DIR" if is_address(folder) else _shown(folder)
     return command("resume", [*more, *journal, *last.options(), *also, *kept], [place])

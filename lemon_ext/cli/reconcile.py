@@ -15,6 +15,7 @@ from lemon_ext._duration import SETTLE, TOLERANCE
 from lemon_ext._words import count
 
 from ._options import (
+    Place,
     base_url_option,
     deadline_option,
     debug_option,
@@ -36,7 +37,7 @@ if TYPE_CHECKING:
     epilog="Exit codes: 0 all is told, 3 rejected by the API, 6 some cannot be told, 7 what was not billed is not "
     "released yet. What it all rests on: lemon docs money"
 )
-@click.argument("folder", metavar="[DIR]", required=False, type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="[DIR]", required=False, type=Place(file_okay=False, path_type=Path))
 @click.option(
     "--apply", is_flag=True, help="Let what was not billed be sent again, without asking. `lemon resume` sends it."
 )
@@ -62,7 +63,7 @@ if TYPE_CHECKING:
 @json_option("Print JSON.")
 @base_url_option
 @debug_option
-def reconcile(folder: Path | None, apply: bool, base_url: str | None, deadline: float, **options: Any) -> int:
+def reconcile(folder: Path | str | None, apply: bool, base_url: str | None, deadline: float, **options: Any) -> int:
     """Tell what became of requests whose answers were lost: billed, not billed, or cannot be told.
 
     Of the batch in DIR; without DIR, of the single requests of `lemon tasks`. It reads what the account was charged for
@@ -86,7 +87,7 @@ def reconcile(folder: Path | None, apply: bool, base_url: str | None, deadline: 
     return _conclude(found, folder, base_url)
 
 
-def _tell(found: Reconciliation, folder: Path | None) -> None:
+def _tell(found: Reconciliation, folder: Path | str | None) -> None:
     if screen.as_json:
         return
     what = "row" if folder is not None else "request"
@@ -157,7 +158,7 @@ def _write(found: Reconciliation, *, release: bool) -> None:
         screen.warn(f"The amounts are not written down: {exc}")
 
 
-def _conclude(found: Reconciliation, folder: Path | None, base_url: str | None) -> int:
+def _conclude(found: Reconciliation, folder: Path | str | None, base_url: str | None) -> int:
     from lemon_ext.reconciliation import Verdict
 
     from ._errors import DONE, PARTLY, UNCERTAIN, address, command

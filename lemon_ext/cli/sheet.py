@@ -6,18 +6,18 @@ from pathlib import Path
 
 import click
 
-from ._options import journal_address_option, open_option
+from ._options import Place, journal_address_option, open_option
 from ._screen import screen
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=click.Path(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="DIR", type=Place(file_okay=False, path_type=Path))
 @click.option(
     "-o",
     "--output",
     metavar="FILE",
     type=click.Path(dir_okay=False, path_type=Path),
-    help="The file: .jpg, .png or .webp. [default: DIR/sheet.jpg]",
+    help="The file: .jpg, .png or .webp. [default: DIR/sheet.jpg, and ./sheet.jpg for a store]",
 )
 @click.option(
     "--columns", metavar="N", type=click.IntRange(1, 100), help="Pictures in a row. [default: as many as rows]"
@@ -33,7 +33,7 @@ from ._screen import screen
 @journal_address_option
 @open_option
 def sheet(
-    folder: Path,
+    folder: Path | str,
     output: Path | None,
     columns: int | None,
     size: int,

@@ -1,0 +1,206 @@
+"""Where a batch is: a folder, or an object store together with a folder of this machine, which has the journal.
+
+A picture goes into the store before its row counts as saved, and its file here is removed once the journal says so.
+What people read is written here and put there at the end. A store has a mark of the batch that it belongs to, so
+nobody begins there who does not know what is paid for.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Iterable
+from hashlib import sha256
+from io import BytesIO
+from pathlib import Path
+from secrets import token_hex
+from typing import Final, Self, TypeAlias
+
+from attrs import frozen
+
+from lemon_ext._files import as_address, state_folder
+from lemon_ext._picture import SUFFIXES
+from lemon_ext.errors import ConfigurationError, JournalError, SaveError
+
+from .address import is_address
+from .journal import FILE, Entry, Journal, fact
+from .objects import Store
+
+#: The object by which a store knows its batch, and the fact by which a journal knows its store.
+MARK: Final = "lemon-batch.json"
+STORE: Final = "store"
+_ABOUT: Final = "The journal of this batch is with whoever began it. Without it, its pictures would be paid for again."
+
+#: A folder, or the address of a store.
+Place: TypeAlias = str | os.PathLike[str]
+
+
+@frozen
+class Destination:
+    """The folder of a batch, and the store that its pictures go to, where there is one."""
+
+    folder: Path
+    store: Store | None = None
+
+    @classmethod
+    def of(cls, given: Place | Self) -> Self:
+        """Return what a folder, or the address of a store, stands for. Raises ConfigurationError. Asks nobody."""
+        if isinstance(given, Destination):
+            return given
+        if (address := as_address(given)) is None:
+            return cls(Path(str(given)))
+        if is_address(address):
+            raise ConfigurationError(
+                "A batch has a folder or a store; the address of its journal is another argument: journal=ADDRESS "
+                "(--journal)."
+            )
+        store = Store(address)
+        try:
+            kept = state_folder() / "stores"
+        except (ImportError, RuntimeError) as exc:  # no home
+            raise ConfigurationError(
+                "The journal of a batch whose pictures go to a store is kept where your system keeps such files, and "
+                f"that cannot be told ({exc}): pip install 'lemon-ext[cloud]'"
+            ) from None
+        words = re.sub(r"[^\w.-]+", "-", store.shown.partition("://")[2]).strip("-.")[:60]
+        return cls(kept / f"{words}-{sha256(store.identity.encode()).hexdigest()[:8]}", store)
+
+    def __str__(self) -> str:
+        return str(self.store or self.folder)
+
+    @property
+    def title(self) -> str:
+        """What the gallery is called if nobody says."""
+        return self.store.shown.rpartition("/")[2] if self.store is not None else self.folder.resolve().name
+
+    def where(self, name: str) -> Path | str:
+        """Return where a file of the batch is: its path, or its address in the store."""
+        return self.folder / name if self.store is None else f"{self.store}/{name}"
+
+    # ---- before anything is sent ----
+
+    def look(self, journal: Journal | None) -> bool:
+        """Tell whether the store has this batch's mark. Raises JournalError for one that is not this batch's, and
+        ConfigurationError for none. Writes nothing.
+        """
+        if self.store is None:
+            return True
+        ours = None if journal is None else _number(journal)
+        try:
+            theirs = self.store.get(MARK)
+            names = self.store.names() if theirs is None else []
+            begun = journal is not None and _first_saved(journal)
+            lost = theirs is None and begun and not self.store.has(begun)
+        except OSError as exc:
+            raise self._unusable(exc, "used") from None
+        if theirs is not None and (ours is None or _read(theirs) != ours):
+            raise JournalError(
+                f"{self} holds the pictures of a batch whose journal is not the one here ({self.folder}). Another run "
+                f"would pay for them again. Go on where it was begun, or choose another address: {self}/NAME. Nothing "
+                "was sent.",
+                path=self.folder / FILE,
+            )
+        if lost:
+            raise JournalError(
+                f"{self} does not hold the pictures that the journal in {self.folder} says are saved there. Is it "
+                "another store of the same name, or was it emptied? To pay for them again, choose another address. "
+                "Nothing was sent.",
+                path=self.folder / FILE,
+            )
+        if theirs is None and not begun and names:
+            raise JournalError(
+                f"{self} holds {names[0]} already, and a batch needs a place of its own: {self}/NAME. Nothing was sent."
+            )
+        return theirs is not None
+
+    def expect_nothing(self) -> None:
+        """Do that for a batch that has no journal here yet, so that none is made for nothing."""
+        if not (self.folder / FILE).exists():
+            self.look(None)
+
+    def claim(self, journal: Journal) -> None:
+        """Mark the store as this batch's, which also tells whether it can be written to. Raises as `look` does."""
+        if self.store is None:
+            return
+        if (number := _number(journal)) is None:
+            number = token_hex(8)
+            journal.commit([fact(STORE, number)])
+        put = self.store.replace if self.look(journal) else self.store.create
+        try:
+            put(MARK, (json.dumps({"batch": number, "about": _ABOUT}) + "\n").encode())
+        except OSError as exc:
+            raise self._unusable(exc, "written to") from None
+        self.look(journal)  # of two that begin at once, one is second
+
+    def _unusable(self, error: OSError, what: str) -> ConfigurationError:
+        return ConfigurationError(f"{self} cannot be {what}: {error}. Nothing was sent.")
+
+    # ---- pictures ----
+
+    def keep(self, _row: int, path: Path) -> None:
+        """Put a picture into the store. Raises SaveError: then its file stays."""
+        assert self.store is not None  # noqa: S101 - who has none keeps nothing
+        try:
+            self.store.put(path.name, path)
+        except OSError as exc:
+            raise SaveError(f"{path.name} cannot be put into {self}: {exc}. It is kept as {path}.", path=path) from None
+
+    def drop(self, entry: Entry) -> None:
+        """Remove the files of pictures that the journal knows to be in the store."""
+        if self.store is not None:
+            for name in entry.paths or ():
+                if name is not None:
+                    (self.folder / name).unlink(missing_ok=True)
+
+    def read(self, name: str) -> Path | BytesIO:
+        """Return a picture: its file, or what the store has of it. Raises FileNotFoundError, and ConfigurationError for
+        a store that cannot be read.
+        """
+        if self.store is None:
+            return self.folder / name
+        try:
+            found = self.store.get(name)
+        except OSError as exc:
+            raise ConfigurationError(f"{self} cannot be read: {exc}.") from None
+        if found is None:
+            raise FileNotFoundError(f"{name} is not in {self}")
+        return BytesIO(found)
+
+    def sweep(self, journal: Journal) -> None:
+        """Do that for all rows: a process that died has left some."""
+        if self.store is not None and any(path.suffix in SUFFIXES.values() for path in self.folder.iterdir()):
+            for entry in journal.entries():
+                self.drop(entry)
+
+    # ---- what people read ----
+
+    def publish(self, names: Iterable[str]) -> None:
+        """Put files of the folder into the store, as far as they are there. Raises SaveError."""
+        if self.store is None:
+            return
+        found = [name for name in names if (self.folder / name).is_file()]
+        for number, name in enumerate(found):
+            try:
+                self.store.put(name, self.folder / name)
+            except OSError as exc:
+                raise SaveError(
+                    f"{', '.join(found[number:])} could not be put into {self}: {exc}. Nothing is lost: it is in "
+                    f"{self.folder}, and the same command again puts it there.",
+                    path=self.folder / name,
+                ) from None
+
+
+def _number(journal: Journal) -> str | None:
+    return journal.meta("batch_id") or journal.meta(STORE)
+
+
+def _read(mark: bytes) -> str | None:
+    try:
+        return str(json.loads(mark)["batch"])
+    except (ValueError, TypeError, KeyError):
+        return None
+
+
+def _first_saved(journal: Journal) -> str | None:
+    return next((name for entry in journal.entries("saved", limit=1) for name in entry.paths or () if name), None)

@@ -1,0 +1,223 @@
+"""An object store as a batch sees it: objects under one address, each put whole or not at all.
+
+obstore does the work, with the credentials that it finds in the environment. It is imported when a store is used. Where
+something fails, a store says why in a few words; neither a key nor a token is ever among them.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping
+from contextlib import suppress
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from lemon_ext._files import as_address
+from lemon_ext.errors import ConfigurationError
+
+#: Seconds for which a request is tried again: while a batch runs, and for who waits for an answer at its beginning.
+PATIENCE: Final = 60.0
+AT_ONCE: Final = 6.0
+#: Bytes up to which an object goes in one request. Parts of larger ones would be left behind by a killed process.
+IN_ONE: Final = 64 * 2**20
+#: What browsers are told of an object.
+_TYPES: Final[Mapping[str, str]] = {
+    ".avif": "image/avif", ".bmp": "image/bmp", ".gif": "image/gif", ".jpg": "image/jpeg", ".png": "image/png",
+    ".svg": "image/svg+xml", ".webp": "image/webp", ".csv": "text/csv; charset=utf-8",
+    ".html": "text/html; charset=utf-8", ".json": "application/json", ".jsonl": "application/jsonl",
+    ".parquet": "application/vnd.apache.parquet",
+}  # fmt: skip
+#: What environment variables say of where an address leads, beside the address itself.
+_WHERE: Final[Mapping[str, tuple[str, ...]]] = {
+    "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
+    "az": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
+}
+_ALIASES: Final[Mapping[str, str]] = {"s3a": "s3"}
+_SECRET: Final = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL")
+#: What the codes of stores, and otherwise their HTTP statuses, mean.
+_NO_BUCKET: Final = "there is no such bucket"
+_STRANGER: Final = "its credentials are not accepted"
+_WORDS: Final[Mapping[str, str]] = {
+    "NoSuchBucket": _NO_BUCKET, "ContainerNotFound": _NO_BUCKET, "AccessDenied": "access is denied",
+    "InvalidAccessKeyId": _STRANGER, "SignatureDoesNotMatch": _STRANGER, "ExpiredToken": _STRANGER,
+    "InvalidToken": _STRANGER, "AuthenticationFailed": _STRANGER,
+    "401": _STRANGER, "403": "access is denied", "404": "it is not there",
+    "301": "it is in another region: set AWS_REGION", "PermanentRedirect": "it is in another region: set AWS_REGION",
+}  # fmt: skip
+#: Where obstore looks for credentials if there are none in the environment.
+_METADATA: Final = ("169.254.169.254", "metadata.google.internal")
+
+
+class Store:
+    """A place in an object store. ``shown`` is its address without a password, and without a slash at its end.
+
+    All of it blocks. OSError, with the reason in a few words, is raised where a store cannot be reached or refuses, and
+    ConfigurationError where there can be no such store.
+    """
+
+    def __init__(self, address: str) -> None:
+        text = as_address(address) or ""
+        scheme, _, rest = text.partition("://")
+        self.scheme = _ALIASES.get(scheme, scheme)
+        if self.scheme == "memory":
+            raise ConfigurationError("What is put into memory:// is lost at the end. Give another store, or a folder.")
+        if "?" in rest or "#" in rest:  # and it is not quoted: it may be a token
+            raise ConfigurationError(
+                f"The address of a store ({self.scheme}://...) ends with its path: no ? and no #. Credentials belong "
+                "into the environment."
+            )
+        parts = urlsplit(f"{self.scheme}://{rest}")
+        if not parts.netloc and self.scheme != "file":
+            raise ConfigurationError(f"{self.scheme}:// names no bucket: give {self.scheme}://BUCKET/PREFIX.")
+        user, _, host = parts.netloc.rpartition("@")
+        known = f"{user}@" if user and ":" not in user else ""
+        self._url = f"{self.scheme}://{rest.rstrip('/')}"
+        self.shown = f"{self.scheme}://{known}{host}{parts.path.rstrip('/')}"
+        self._stores: dict[bool, Any] = {}
+        #: What made a picture fail. Others are not tried then: each would wait as long.
+        self._failed: str | None = None
+
+    def __str__(self) -> str:
+        return self.shown
+
+    def __repr__(self) -> str:
+        return f"<Store {self.shown}>"
+
+    @property
+    def identity(self) -> str:
+        """What no other store has, where the environment says which one an address means."""
+        names = _WHERE.get(self.scheme, ())
+        return " ".join([self.shown, *(os.environ[name] for name in names if name in os.environ)])
+
+    def open(self, *, patient: bool = False) -> Any:
+        """Return the store of obstore's. Raises ConfigurationError; nothing is sent."""
+        if (found := self._stores.get(patient)) is None:
+            try:
+                from obstore.store import from_url
+            except ImportError:
+                raise ConfigurationError(
+                    "A store needs what is not installed (obstore): pip install 'lemon-ext[cloud]'"
+                ) from None
+            self._check_variables()
+            retries = {"max_retries": 60, "retry_timeout": timedelta(seconds=PATIENCE if patient else AT_ONCE)}
+            client = {"connect_timeout": "10s", "timeout": "300s", "allow_http": True}
+            options: Any = {} if self.scheme == "file" else {"client_options": client, "retry_config": retries}
+            try:
+                found = self._stores[patient] = from_url(self._url, **options)
+            except BaseException as exc:
+                if not _is_of_obstore(exc):
+                    raise
+                raise ConfigurationError(f"The store {self.shown} cannot be used: {_reason(exc)}.") from None
+        return found
+
+    def _check_variables(self) -> None:
+        """Raise ConfigurationError for an endpoint that is no address: obstore would break down."""
+        for name in _WHERE.get(self.scheme, ()):
+            value = os.environ.get(name)
+            if "ENDPOINT" in name and value is not None and not value.startswith(("http://", "https://")):
+                raise ConfigurationError(f"{name} is not an address, such as https://HOST. Nothing was sent.")
+
+    def put(self, name: str, content: Path | bytes) -> None:
+        """Put an object, whole or not at all, in the place of what has its name. Takes its time."""
+        if self._failed is not None:
+            raise OSError(self._failed)
+        try:
+            self._put(name, content, patient=True)
+        except OSError as exc:
+            self._failed = str(exc)
+            raise
+
+    def replace(self, name: str, content: bytes) -> None:
+        """Put an object, at once or not at all."""
+        self._put(name, content)
+
+    def create(self, name: str, content: bytes) -> None:
+        """Put an object at once, if none has its name, as far as the store can tell."""
+        from obstore.exceptions import AlreadyExistsError
+
+        try:
+            self._put(name, content, mode="create")
+        except NotImplementedError:
+            self._put(name, content)
+        except AlreadyExistsError:  # perhaps our own, of a try whose answer was lost
+            pass
+
+    def get(self, name: str) -> bytes | None:
+        """Return an object. None if there is none, or no such bucket either: `names` tells these apart."""
+        try:
+            return bytes(self._call("get", name).bytes())
+        except FileNotFoundError:
+            return None
+
+    def has(self, name: str) -> bool:
+        """Tell whether an object is there."""
+        try:
+            self._call("head", name)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def names(self) -> list[str]:
+        """Return the names of the objects right at this address."""
+        found = self._call("list_with_delimiter")["objects"]
+        return [name for one in found if (name := str(one["path"]).rpartition("/")[2])]
+
+    def _put(self, name: str, content: Path | bytes, **options: Any) -> None:
+        size = content.stat().st_size if isinstance(content, Path) else len(content)
+        options["use_multipart"] = None if size > IN_ONE else False
+        kind = _TYPES.get(Path(name).suffix) if self.scheme != "file" else None
+        if kind is not None:
+            with suppress(NotImplementedError):
+                self._call("put", name, content, attributes={"Content-Type": kind}, **options)
+                return
+        self._call("put", name, content, **options)
+
+    def _call(self, operation: str, *arguments: Any, patient: bool = False, **options: Any) -> Any:
+        store = self.open(patient=patient)
+        import obstore
+        from obstore.exceptions import AlreadyExistsError
+
+        try:
+            return getattr(obstore, operation)(store, *arguments, **options)
+        except (AlreadyExistsError, NotImplementedError):
+            raise
+        except BaseException as exc:
+            if not _is_of_obstore(exc):
+                raise
+            kind = FileNotFoundError if isinstance(exc, FileNotFoundError) else OSError
+            raise kind(_reason(exc)) from None  # without the first one, whose text may have a key in it
+
+
+def _is_of_obstore(error: BaseException) -> bool:
+    """Tell whether obstore raises it: its own kinds, Python's, and what Rust calls a panic, which is no Exception."""
+    return isinstance(error, Exception) or type(error).__module__ == "pyo3_runtime"
+
+
+def _reason(error: BaseException) -> str:
+    """Return in a few words what a store said, without anything that is nobody's business."""
+    said, _, debug = str(error).partition("\n\nDebug source")
+    if any(place in said for place in _METADATA):
+        return "there are no credentials in the environment"
+    code = re.search(r"<Code>(\w+)</Code>", said)
+    status = re.search(r"status code: (\d{3})", said)
+    named = [found[1] for found in (code, status) if found]
+    if words := next((_WORDS[name] for name in named if name in _WORDS), None):
+        return f"{words} ({', '.join(reversed(named))})"
+    if named:
+        return f"HTTP {', '.join(reversed(named))}"
+    if "error sending request" in said or "Connect" in debug:
+        why = re.findall(r'(?:message|error): "([^"]+)"', debug)
+        return f"it cannot be reached ({_harmless(why[-1] if why else 'no answer')})"
+    return _harmless((said.splitlines() or [type(error).__name__])[0].rstrip("."))
+
+
+def _harmless(text: str) -> str:
+    text = re.sub(r"//[^/\s@]*@", "//", text)
+    text = re.sub(r"\?[^\s)\"']+", "", text)
+    for name, value in os.environ.items():
+        if _SECRET.search(name) and len(value) >= 8:
+            text = text.replace(value, "***")
+    return text

@@ -1,0 +1,358 @@
+"""Batches into an object store: kept before it counts as saved, and nothing more paid for that nobody can keep.
+
+The stores are folders behind ``file://``, and such as fail when they are told to; tests/test_s3.py has a real one.
+"""
+
+from __future__ import annotations
+
+import shutil
+import sys
+from collections import Counter
+from contextlib import aclosing
+from pathlib import Path
+
+import anyio
+import PIL.Image
+import pytest
+
+from lemon_ext import ConfigurationError, JournalError, SaveError, arun_batch, run_batch
+from lemon_ext.batch import batch_status, export_results, plan_batch
+from lemon_ext.batch.destination import MARK, Destination
+from lemon_ext.batch.journal import FILE, SqliteJournal, change
+from lemon_ext.batch.objects import Store
+from lemon_ext.batch.sheet import write_sheet
+from lemon_ext.gallery import write_gallery
+from tests.gateway import PNG, Gateway, results, rows, statuses
+from tests.test_batch import whole
+
+pytest.importorskip("obstore")
+
+
+@pytest.fixture(autouse=True)
+def state(tmp_path, monkeypatch):
+    """This machine's folder for journals."""
+    monkeypatch.setattr("lemon_ext.batch.destination.state_folder", lambda: tmp_path / "state")
+    return tmp_path / "state"
+
+
+@pytest.fixture
+def bucket(tmp_path):
+    (tmp_path / "bucket").mkdir()
+    return tmp_path / "bucket"
+
+
+@pytest.fixture(params=["blocking", "async"])
+def go(request):
+    """Run a batch in either colour."""
+
+    def blocking(gateway, requests, place, **options):
+        return list(run_batch(requests, place, client=gateway.client(), **options))
+
+    def asynchronous(gateway, requests, place, **options):
+        async def main():
+            async with aclosing(arun_batch(requests, place, client=gateway.client(), **options)) as outcomes:
+                return [outcome async for outcome in outcomes]
+
+        return anyio.run(main)
+
+    return blocking if request.param == "blocking" else asynchronous
+
+
+def run(gateway, requests, place, **options):
+    return list(run_batch(requests, place, client=gateway.client(), **options))
+
+
+def names(folder):
+    return sorted(path.name for path in folder.iterdir())
+
+
+def mixed(count):
+    """Return rows of all three kinds: a task, an address at once, and data."""
+    kinds = [{"model": "midjourney"}, {}, {"response_format": "b64_json"}]
+    return [{"prompt": f"cat {n}", **kinds[n % 3]} for n in range(1, count + 1)]
+
+
+class Faults:
+    """Makes a store fail: every put whose name ``bad`` tells, with its reason."""
+
+    def __init__(self, monkeypatch):
+        self.bad = lambda name: False
+        self.puts = Counter()
+        before = Store._call
+
+        def call(store, operation, *arguments, **options):
+            if operation == "put":
+                if self.bad(arguments[0]):
+                    raise OSError("it cannot be reached (Connection refused)")
+                self.puts[arguments[0]] += 1
+            return before(store, operation, *arguments, **options)
+
+        monkeypatch.setattr(Store, "_call", call)
+
+
+@pytest.fixture
+def faults(monkeypatch):
+    return Faults(monkeypatch)
+
+
+# ---- what goes where ----
+
+
+def test_pictures_and_results_go_into_the_store_and_the_journal_stays(bucket, go):
+    gateway, place = Gateway(), bucket.as_uri()
+    outcomes = go(gateway, mixed(3), place, also=["csv", "imagefolder"])
+    assert statuses(outcomes) == {1: "saved", 2: "saved", 3: "saved"}
+    assert names(bucket) == [
+        "00001-cat-1-1.png", "00002-cat-2-1.png", "00003-cat-3-1.png",
+        "index.html", MARK, "metadata.jsonl", "results.csv", "results.jsonl",
+    ]  # fmt: skip
+    assert all(whole(path) for path in bucket.glob("*.png"))
+    assert [row["paths"] for row in results(bucket)] == [[f"0000{n}-cat-{n}-1.png"] for n in (1, 2, 3)]
+    page = (bucket / "index.html").read_text("utf-8")
+    assert '"./00001-cat-1-1.png"' in page
+    assert "<title>bucket</title>" in page
+    assert f"lemon resume {place}" in page
+    folder = Destination.of(place).folder
+    assert (folder / FILE).is_file()
+    assert not list(folder.glob("*.png"))
+
+
+def test_the_same_call_again_sends_and_loses_nothing(bucket, go):
+    gateway = Gateway()
+    go(gateway, mixed(3), bucket.as_uri())
+    assert go(gateway, mixed(3), f"{bucket.as_uri()}/") == []
+    assert statuses(go(gateway, [*mixed(3), {"prompt": "a dog"}], bucket.as_uri())) == {4: "saved"}
+    assert set(gateway.charges.values()) == {1}
+    assert (bucket / "00004-a-dog-1.png").is_file()
+
+
+def test_a_path_that_was_made_of_an_address_is_that_address():
+    assert str(Destination.of(Path("s3://bucket/a b"))) == "s3://bucket/a b"
+    assert str(Destination.of("file:///tmp/x/")) == "file:///tmp/x"
+    assert Destination.of("out") == Destination(Path("out"))
+    assert Destination.of("C:/out").store is None
+
+
+def test_no_two_stores_share_a_journal(monkeypatch):
+    monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
+    folders = [Destination.of(one).folder for one in ("s3://a/b", "s3://a/b/", "s3a://a/b", "S3://a/b")]
+    assert len(set(folders)) == 1
+    others = [Destination.of(one).folder for one in ("s3://a-b", "s3://a/b/c", "gs://a/b", "s3://a/B")]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:9000")
+    others.append(Destination.of("s3://a/b").folder)
+    assert len({*folders, *others}) == 6
+
+
+# ---- what cannot be a store ----
+
+
+@pytest.mark.parametrize(
+    ("place", "said"),
+    [
+        ("memory://", "is lost at the end"),
+        ("memory:///x", "is lost at the end"),
+        ("s3://", "s3:// names no bucket: give s3://BUCKET/PREFIX."),
+        ("s3:///x", "names no bucket"),
+        ("s3://bucket/x?X-Amz-Signature=topsecret", r"ends with its path: no \? and no #"),
+        ("nonsense://x", "The store nonsense://x cannot be used: .*Unable to recognise URL"),
+        ("https://me:topsecret@127.0.0.1:9/x", "https://127.0.0.1:9/x cannot be used: it cannot be reached"),
+        ("file:///no/such/folder", "The store file:///no/such/folder cannot be used"),
+        ("postgresql://db/lemon", "the address of its journal is another argument"),
+    ],
+)
+def test_what_cannot_be_a_store_is_said_and_nothing_is_sent(place, said, go, state, monkeypatch):
+    monkeypatch.setattr("lemon_ext.batch.objects.AT_ONCE", 0.1)
+    gateway = Gateway()
+    with pytest.raises(ConfigurationError, match=said) as caught:
+        go(gateway, rows(2), place)
+    assert "topsecret" not in str(caught.value)
+    assert gateway.posts == []
+    assert not state.exists()
+
+
+def test_a_store_needs_its_extra(bucket, monkeypatch):
+    monkeypatch.setitem(sys.modules, "obstore", None)
+    monkeypatch.setitem(sys.modules, "obstore.store", None)
+    gateway = Gateway()
+    with pytest.raises(ConfigurationError, match=r"pip install 'lemon-ext\[cloud\]'"):
+        run(gateway, rows(1), bucket.as_uri())
+    assert gateway.posts == []
+
+
+def test_a_store_that_cannot_be_written_to_is_said_before_anything_is_sent(bucket, faults, go):
+    faults.bad = lambda name: True
+    gateway = Gateway()
+    with pytest.raises(ConfigurationError, match=r"cannot be written to: it cannot be reached .*\. Nothing was sent\."):
+        go(gateway, rows(2), bucket.as_uri())
+    assert gateway.posts == []
+    faults.bad = lambda name: False
+    assert set(statuses(go(gateway, rows(3), bucket.as_uri())).values()) == {"saved"}
+
+
+# ---- whose store it is ----
+
+
+def test_a_place_that_holds_something_is_refused(bucket, state, go):
+    (bucket / "index.html").write_text("somebody's page")
+    gateway = Gateway()
+    with pytest.raises(JournalError, match=r"holds index.html already, and a batch needs a place of its own: .*/NAME"):
+        go(gateway, rows(2), bucket.as_uri())
+    assert gateway.posts == []
+    assert not state.exists()
+
+
+def test_pictures_without_their_journal_are_not_paid_for_again(bucket, state, go):
+    """As from another machine."""
+    gateway = Gateway()
+    go(gateway, rows(2), bucket.as_uri())
+    shutil.rmtree(state)
+    for use in (lambda: go(gateway, rows(2), bucket.as_uri()), lambda: plan_batch(rows(2), folder=bucket.as_uri())):
+        with pytest.raises(JournalError, match="holds the pictures of a batch whose journal is not the one here"):
+            use()
+    with pytest.raises(JournalError, match=f"This machine has no journal of a batch in {bucket.as_uri()}"):
+        batch_status(bucket.as_uri())
+    assert len(gateway.posts) == 2
+    assert not state.exists()
+
+
+def test_a_journal_beside_another_batch_of_the_same_address_is_refused(bucket, go):
+    gateway = Gateway()
+    go(gateway, rows(2), bucket.as_uri())
+    (bucket / MARK).write_text('{"batch": "another"}')
+    with pytest.raises(JournalError, match="whose journal is not the one here"):
+        go(gateway, rows(3), bucket.as_uri())
+    assert len(gateway.posts) == 2
+
+
+def test_a_store_that_was_emptied_is_not_filled_half(bucket, go):
+    gateway = Gateway()
+    go(gateway, rows(2), bucket.as_uri())
+    for path in bucket.iterdir():
+        path.unlink()
+    with pytest.raises(JournalError, match=r"does not hold the pictures that the journal in .* says are saved there"):
+        go(gateway, rows(3), bucket.as_uri())
+    assert len(gateway.posts) == 2
+
+
+def test_a_mark_that_was_lost_is_put_again(bucket, go):
+    gateway = Gateway()
+    go(gateway, rows(2), bucket.as_uri())
+    (bucket / MARK).unlink()
+    assert statuses(go(gateway, rows(3), bucket.as_uri())) == {3: "saved"}
+    assert (bucket / MARK).is_file()
+
+
+# ---- a store that fails half-way ----
+
+
+@pytest.mark.parametrize("bad", [1, 4])
+def test_a_store_that_fails_stops_the_sending_and_loses_nothing(bucket, faults, go, bad):
+    faults.bad = lambda name: name.endswith(".png") and sum(faults.puts.values()) >= bad
+    gateway, place = Gateway(), bucket.as_uri()
+    with pytest.raises(SaveError, match=r"results.jsonl, index.html could not be put into .*the same command again"):
+        go(gateway, mixed(300), place, concurrency=4)
+    assert len(gateway.posts) < 60
+    assert batch_status(place).saved == bad - 1
+    paid = dict(gateway.charges)
+    assert set(paid.values()) == {1}
+    with pytest.raises(SaveError):  # it is still away: nothing more is paid for
+        go(gateway, mixed(300), place, concurrency=4)
+    assert len(gateway.posts) - len(paid) < 60
+    faults.bad = lambda name: False
+    go(gateway, mixed(300), place)
+    assert batch_status(place).saved == 300
+    assert set(gateway.charges.values()) == {1}
+    assert len(list(bucket.glob("*.png"))) == 300
+    assert not list(Destination.of(place).folder.glob("*.png"))
+
+
+def test_data_that_could_not_be_kept_is_put_by_another_run_and_never_paid_again(bucket, faults, go):
+    """It came with the answer and is nowhere else."""
+    faults.bad = lambda name: name.endswith(".png")
+    gateway, place = Gateway(), bucket.as_uri()
+    with pytest.raises(SaveError):
+        go(gateway, [{"prompt": "a dog", "response_format": "b64_json", "n": 2}], place)
+    progress = batch_status(place)
+    assert (progress.unfetched, progress.failed) == (1, 0)
+    assert names(bucket) == [MARK]
+    faults.bad = lambda name: False
+    assert statuses(go(gateway, None, place)) == {1: "saved"}
+    assert gateway.charges == {"a dog": 1}
+    assert all(whole(path) for path in bucket.glob("*.png"))
+    assert len(list(bucket.glob("*.png"))) == 2
+
+
+def test_what_a_failed_put_left_here_is_not_fetched_again(bucket, faults):
+    faults.bad = lambda name: name.endswith(".png")
+    gateway, place = Gateway(), bucket.as_uri()
+    with pytest.raises(SaveError):
+        run(gateway, rows(1, model="dall-e-3"), place)
+    gateway.pictures["i1-0.png"] = type("Gone", (), {"popleft": lambda self: 410, "__bool__": lambda self: True})()
+    faults.bad = lambda name: False
+    assert statuses(run(gateway, None, place)) == {1: "saved"}
+
+
+def test_results_that_could_not_be_put_are_put_by_the_same_call(bucket, faults, go):
+    faults.bad = lambda name: name == "results.jsonl"
+    gateway, place = Gateway(), bucket.as_uri()
+    with pytest.raises(SaveError, match=r"results.jsonl, index.html could not be put into"):
+        go(gateway, rows(2), place)
+    assert batch_status(place).saved == 2
+    faults.bad = lambda name: False
+    assert go(gateway, rows(2), place) == []
+    assert (bucket / "results.jsonl").is_file()
+    assert set(gateway.charges.values()) == {1}
+
+
+# ---- killed in between ----
+
+
+def test_a_row_that_was_cut_off_is_put_before_it_counts_as_saved(bucket, faults, go):
+    gateway, place = Gateway(), bucket.as_uri()
+    go(gateway, [{"prompt": "a dog", "response_format": "b64_json"}], place)
+    folder = Destination.of(place).folder
+    with SqliteJournal.open(folder) as journal:
+        journal.commit([change(1, status="submitting", paths=None, finished_at=None)])
+    (bucket / "00001-a-dog-1.png").rename(folder / "00001-a-dog-1.png")
+    go(gateway, None, place)
+    assert batch_status(place).saved == 1
+    assert whole(bucket / "00001-a-dog-1.png")
+    assert not list(folder.glob("*.png"))
+    assert gateway.charges == {"a dog": 1}
+
+
+def test_what_a_killed_process_left_here_is_removed(bucket, go):
+    gateway, place = Gateway(), bucket.as_uri()
+    go(gateway, rows(2), place)
+    folder = Destination.of(place).folder
+    (folder / "00001-cat-1-1.png").write_bytes(PNG)
+    go(gateway, None, place)
+    assert not list(folder.glob("*.png"))
+
+
+# ---- what else is done with a batch ----
+
+
+def test_status_plan_results_gallery_and_sheet_of_a_store(bucket, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gateway, place = Gateway(), bucket.as_uri()
+    assert plan_batch(rows(3), folder=place).rows == 3
+    run(gateway, rows(2), place)
+    assert (plan_batch(rows(3), folder=place).rows, plan_batch(rows(3), folder=place).others) == (1, 2)
+    for page in ("results.jsonl", "index.html"):
+        (bucket / page).unlink()
+    assert export_results(place, also=["csv"]) == f"{place}/results.jsonl"
+    assert write_gallery(place, title="Cats") == f"{place}/index.html"
+    assert "<title>Cats</title>" in (bucket / "index.html").read_text("utf-8")
+    assert (bucket / "results.csv").is_file()
+    (sheet,) = write_sheet(place)
+    assert sheet == Path("sheet.jpg")
+    with PIL.Image.open(sheet) as found:
+        assert found.size == (2 * (256 + 12) + 12, 256 + 2 * 18 + 12 + 12)
+
+
+def test_a_sheet_of_a_store_that_is_away_is_no_sheet_of_empty_frames(bucket, tmp_path, monkeypatch):
+    run(Gateway(), rows(1), bucket.as_uri())
+    monkeypatch.setattr(Store, "get", lambda *_, **__: (_ for _ in ()).throw(OSError("it cannot be reached")))
+    with pytest.raises(ConfigurationError, match="cannot be read: it cannot be reached"):
+        write_sheet(bucket.as_uri(), tmp_path / "sheet.jpg")
