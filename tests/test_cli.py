@@ -328,7 +328,7 @@ def test_models_are_told_as_json():
 # ---- emulator ----
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)])
 def test_the_emulator_prints_its_address_and_what_would_have_been_billed(how):
     environment = {**os.environ, "no_proxy": "*"}
     with process("emulator", "--task-seconds", "0", "--fault", "error_402", env=environment) as server:
@@ -435,6 +435,7 @@ def test_a_missing_extra_is_named():
 # ---- streams ----
 
 
+@pytest.mark.slow
 def test_a_reader_that_goes_away_does_not_end_the_work(emulator, tmp_path):
     with process("generate", "a", "b", "c", cwd=tmp_path) as running:
         assert running.stdout is not None
@@ -454,6 +455,7 @@ def test_text_that_the_encoding_lacks_is_escaped(emulator, tmp_path):
     assert shown.isascii()
 
 
+@pytest.mark.slow
 def test_on_a_terminal_the_drawing_is_gone_at_the_end(emulator, tmp_path):
     pty = pytest.importorskip("pty", reason="there are no pseudo-terminals on this system")
     ours, theirs = pty.openpty()

@@ -47,9 +47,9 @@ def shell(command: str, redirect: str, folder: Path) -> subprocess.CompletedProc
     ("command", "redirect"),
     [
         ("generate aa bb cc -m midjourney --poll-interval 0.02", ">/dev/full"),
-        ("generate aa bb cc -m midjourney --poll-interval 0.02", "2>/dev/full"),
-        ("batch rows.txt -o . --json", ">/dev/full"),
-        ("batch rows.txt -o .", ">&- 2>&- <&-"),
+        pytest.param("generate aa bb cc -m midjourney --poll-interval 0.02", "2>/dev/full", marks=pytest.mark.slow),
+        pytest.param("batch rows.txt -o . --json", ">/dev/full", marks=pytest.mark.slow),
+        pytest.param("batch rows.txt -o .", ">&- 2>&- <&-", marks=pytest.mark.slow),
     ],
 )
 def test_output_that_cannot_be_written_ends_no_work(emulator, tmp_path, command, redirect):

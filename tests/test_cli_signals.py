@@ -75,6 +75,7 @@ def test_rows_that_end_while_a_batch_is_stopping_are_told(emulator, tmp_path):
     assert result.exit_code == 8
 
 
+@pytest.mark.slow
 def test_a_hangup_ends_a_process_unless_it_is_told_not_to_mind(emulator, tmp_path):
     emulator.task_seconds = 0.5
     args = ("generate", "a cat", "-m", "midjourney", "--poll-interval", "0.1")

@@ -281,6 +281,7 @@ def test_only_a_terminal_is_shown_pictures(monkeypatch: pytest.MonkeyPatch, what
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="there are no pseudo-terminals on this system")
+@pytest.mark.slow
 def test_a_picture_is_drawn_on_a_real_terminal(emulator: Any, tmp_path: Path) -> None:
     import pty
 

@@ -257,7 +257,7 @@ print("stopped", flush=True)
 """
 
 
-@pytest.mark.parametrize("how", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("how", [pytest.param(signal.SIGINT, marks=pytest.mark.slow), signal.SIGTERM])
 def test_serving_in_the_foreground_ends_with_a_signal(how):
     with python("-W", "error", "-c", FOREGROUND) as process:
         url = process.stdout.readline().strip()

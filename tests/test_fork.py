@@ -151,7 +151,7 @@ assert outcome(child(work)) == 0
     run(program, serve)
 
 
-@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+@pytest.mark.parametrize("backend", ["asyncio", pytest.param("trio", marks=pytest.mark.slow)])
 def test_an_async_client_starts_anew_in_the_loop_of_a_child(backend):
     program = """
 lemon = AsyncLemon("sk-x", base_url=address)

@@ -180,12 +180,14 @@ def test_a_batch_that_was_killed_before_it_began_begins_with_the_same_call(kille
     assert gateway.charges == {"cat 1": 1, "cat 2": 1}
 
 
+@pytest.mark.parametrize("killed", [nothing, empty_record, tables_and_no_rows], indirect=True)
 def test_the_same_command_begins_a_batch_that_was_killed_before_it_began(killed):
     Path("rows.txt").write_text("a\nb\n", encoding="utf-8")
     done = lemon("batch", "rows.txt", "-o", "out", "-m", "dall-e-3", "--emulator")
     assert (done.exit_code, done.stderr) == (0, "lemon: 2 of 2 rows saved (2 images).\n")
 
 
+@pytest.mark.parametrize("killed", [nothing, empty_record, half_written], indirect=True)
 def test_status_and_resume_say_that_a_batch_had_not_begun(killed):
     status, resume = lemon("status", "out"), lemon("resume", "out", "--emulator")
     if not (killed / FILE).exists():

@@ -212,8 +212,8 @@ def test_what_an_answer_says_it_cost_takes_the_place_of_the_estimate(tmp_path):
     assert len(gateway.posts) == 4
 
 
-def test_in_a_thousand_random_parallel_runs_no_more_is_spent_than_the_budget():
-    for seed in range(1000):
+def test_in_random_parallel_runs_no_more_is_spent_than_the_budget():
+    for seed in range(200):
         dice = random.Random(seed)
         limit = Decimal(dice.randrange(0, 200)) / 100
         budget, paid = Budget(limit), []
