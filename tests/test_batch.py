@@ -743,9 +743,10 @@ def test_few_rows_are_read_ahead(tmp_path, monkeypatch):
         return take(self)
 
     monkeypatch.setattr(engine.Engine, "_take_unsent", watched)
-    go(gateway, rows(150), tmp_path, gallery=False)
-    assert len(gateway.posts) == 150
-    assert max(most) <= 128
+    monkeypatch.setattr(engine, "AHEAD", 8)
+    go(gateway, rows(30, model="dall-e-3"), tmp_path, gallery=False)
+    assert len(gateway.posts) == 30
+    assert max(most) == 8
 
 
 def test_what_could_not_be_written_down_is_written_at_the_end(tmp_path, monkeypatch):
