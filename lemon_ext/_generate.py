@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, Any, Final, TypeVar
 from lemon_client.model_table import LIVE
 
 from ._api import Record, State, ask, bill, get_balance, get_model, list_models, valid_id
-from ._core import Core, Request, Told, Waiting
+from ._core import Core, Told, Waiting
 from ._flow import Call, Flow, Work
 from ._inputs import told
 from ._key import LETTERS
+from ._request import Request
 from ._retry import Deadline
 from .capabilities import ModelCapabilities, asked, live, live_list
 from .errors import (

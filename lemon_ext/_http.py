@@ -33,6 +33,7 @@ from ._connections import (
     Connections,
     Direct,
     Kind,
+    check_environment,
     closed_error,
     each,
     is_shared,
@@ -380,6 +381,10 @@ class Http:
     owned: bool = True
     closed: bool = field(default=False, init=False)
 
+    def check(self) -> None:
+        """Raise ConfigurationError if the environment lets no client be made."""
+        check_environment(lambda: new_client("submit", self.credentials.guard).close())
+
     def exchange(self, effect: Send) -> APIResponse:
         """Perform one request. Raises TransportFault; what a sink raises; LemonError for a closed client.
 
@@ -467,6 +472,10 @@ class AsyncHttp:
     loop: _Loop = field(factory=lambda: _Loop())
     owned: bool = True
     closed: bool = field(default=False, init=False)
+
+    def check(self) -> None:
+        """As `Http.check`."""
+        check_environment(lambda: new_async_client("submit", self.credentials.guard))
 
     async def exchange(self, effect: Send) -> APIResponse:
         """Async twin of `Http.exchange`."""

@@ -13,22 +13,11 @@ from attrs import define, field, frozen
 
 from . import _clock, _generate, _usage
 from ._api import Record, ask, get_model_pricing
-from ._core import (
-    AsyncCore,
-    BlockingCore,
-    Options,
-    Validation,
-    async_core,
-    blocking_core,
-    bound,
-    prepare,
-    prepare_parts,
-    prepare_pictures,
-    with_options,
-)
+from ._core import AsyncCore, BlockingCore, Options, bound, new_core, with_options
 from ._inputs import EDIT
 from ._openai import ATTRIBUTES, IMAGES, answered, takes
 from ._raw import generated_client
+from ._request import Validation, prepare, prepare_parts, prepare_pictures
 from .capabilities import ModelCapabilities, capabilities, models
 from .results import ImageResult
 from .tasks import Task, restore
@@ -508,7 +497,7 @@ class Lemon:
         prompt_metadata: bool = True,
     ) -> None:
         options = (deadline, max_retries, requests_per_minute, validation, poll_interval)
-        self._core = blocking_core(api_key, base_url, timeout, http_client, allow_private_images, options)
+        self._core = new_core(BlockingCore, api_key, base_url, timeout, http_client, allow_private_images, options)
         self._core.ledger, self._core.prompt_metadata = _ledger(ledger), bool(prompt_metadata)
 
     @property
@@ -600,7 +589,7 @@ class AsyncLemon:
         prompt_metadata: bool = True,
     ) -> None:
         options = (deadline, max_retries, requests_per_minute, validation, poll_interval)
-        self._core = async_core(api_key, base_url, timeout, http_client, allow_private_images, options)
+        self._core = new_core(AsyncCore, api_key, base_url, timeout, http_client, allow_private_images, options)
         self._core.ledger, self._core.prompt_metadata = _ledger(ledger), bool(prompt_metadata)
 
     @property

@@ -66,7 +66,7 @@ def test_the_model_that_was_not_named_is_said(emulator, png):
 
 
 def test_where_the_api_has_no_default_a_model_is_asked_for_once(emulator, png, monkeypatch):
-    for place in ("lemon_client.model_table", "lemon_ext._core"):
+    for place in ("lemon_client.model_table", "lemon_ext._request"):
         monkeypatch.setattr(f"{place}.DEFAULT_MODEL", None)
     for args in (("generate", "a", "b", "c d"), ("edit", "a cat", "--image", png), ("vary", "--image", png)):
         result = lemon(*args)

@@ -13,8 +13,8 @@ from werkzeug.formparser import parse_form_data
 from werkzeug.test import EnvironBuilder
 
 from lemon_ext import AsyncLemon, CapabilityError, Lemon, SubmissionUncertainError
-from lemon_ext._core import prepare_pictures
 from lemon_ext._inputs import form, read_pictures
+from lemon_ext._request import prepare_pictures
 from lemon_ext.emulator import KEY, Emulator, Request
 from tests.conftest import awaited
 

@@ -25,12 +25,13 @@ from lemon_client.model_table import PARAMETERS
 
 from lemon_ext import _clock
 from lemon_ext._amount import amount, as_json
-from lemon_ext._core import Core, Validation
+from lemon_ext._core import Core
 from lemon_ext._duration import GIVE_UP_AFTER
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._flow import Flow, Send, arun
 from lemon_ext._inputs import OPERATION
 from lemon_ext._key import LETTERS
+from lemon_ext._request import Validation
 from lemon_ext._response import APIResponse
 from lemon_ext._signals import Terminated, terminations_as_interrupts
 from lemon_ext._warn import on_behalf, warn

@@ -12,8 +12,8 @@ from typing import Any
 
 from lemon_client.picture_table import FORMS
 
-from lemon_ext._core import Request, Validation, prepare_pictures
 from lemon_ext._inputs import EDIT, OPERATION, Form, form, is_address, read_pictures, told
+from lemon_ext._request import Request, Validation, prepare_pictures
 from lemon_ext.errors import LemonError
 
 from .cells import PICTURES

@@ -14,7 +14,7 @@ from typing import Any
 from attrs import evolve, field, frozen
 from lemon_client.model_table import DEFAULT_MODEL, PARAMETERS
 
-from lemon_ext._core import Validation, prepare
+from lemon_ext._request import Validation, prepare
 from lemon_ext.capabilities import Violation, fanned_out
 from lemon_ext.errors import CapabilityError
 from lemon_ext.money import Estimate

@@ -41,7 +41,7 @@ from ._screen import screen
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from lemon_ext._core import Request
+    from lemon_ext._request import Request
     from lemon_ext.client import AsyncImageTask, AsyncLemon
     from lemon_ext.money import Budget, Estimate
 

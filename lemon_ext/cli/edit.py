@@ -48,7 +48,7 @@ def vary(image: str, **options: Any) -> int:
 
 
 def _run(operation: str, pictures: Mapping[str, object], prompt: str | None, options: Mapping[str, Any]) -> int:
-    from lemon_ext._core import prepare_pictures
+    from lemon_ext._request import prepare_pictures
 
     fields, extra = billed_fields(options)
     model = fields.pop("model", None)

@@ -16,7 +16,7 @@ from ._options import fan_out_option
 from ._screen import screen
 
 if TYPE_CHECKING:
-    from lemon_ext._core import Request
+    from lemon_ext._request import Request
     from lemon_ext.capabilities import Violation
 
 
@@ -48,7 +48,7 @@ def _checked(
     """Return the requests, ready to send. Raises CapabilityError with all that is wrong with any of them."""
     from attrs import evolve
 
-    from lemon_ext._core import prepare_parts
+    from lemon_ext._request import prepare_parts
     from lemon_ext.capabilities import describe
     from lemon_ext.errors import CapabilityError
 
