@@ -193,11 +193,11 @@ def test_every_bad_row_is_named_and_nothing_is_sent_or_left(tmp_path):
         go(gateway, requests, tmp_path / "out")
     assert str(caught.value) == (
         "Nothing was sent. 6 things are wrong:\n"
-        "  - row 2 (line 2): prompt: must not be empty\n"
-        "  - row 2 (line 2): n: 99 is out of range; allowed: 1 to 10\n"
-        "  - row 3 (line 5): 'qualty' is no parameter; did you mean 'quality'? To carry it along instead: "
+        "  - line 2: prompt: must not be empty\n"
+        "  - line 2: n: 99 is out of range; allowed: 1 to 10\n"
+        "  - line 5: 'qualty' is no parameter; did you mean 'quality'? To carry it along instead: "
         "--carry qualty\n"
-        "  - row 4 (line 6): style: midjourney does not take it; leave it out\n"
+        "  - line 6: style: midjourney does not take it; leave it out\n"
         "  - row 5: The request cannot be sent as JSON (Object of type object is not JSON serializable), "
         "so nothing was sent.\n"
         "  - row 6: a row is a dict of parameters, not str"
@@ -208,7 +208,7 @@ def test_every_bad_row_is_named_and_nothing_is_sent_or_left(tmp_path):
 
 def test_bad_lines_and_bad_rows_are_named_together(tmp_path):
     (tmp_path / "in.jsonl").write_text('{"prompt": "x"}\n{"prompt"\n{"prompt": "x", "n": 0}\n')
-    with pytest.raises(CapabilityError, match=r"row 2 \(line 3\): n: 0 is out of range(.|\n)*line 2: "):
+    with pytest.raises(CapabilityError, match=r"line 3: n: 0 is out of range(.|\n)*line 2: "):
         go(Gateway(), read_rows(tmp_path / "in.jsonl"), tmp_path / "out")
 
 

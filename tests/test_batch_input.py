@@ -206,6 +206,41 @@ def test_only_a_row_that_cost_nothing_may_change(tmp_path, changed, status, doub
     assert gateway.posts == []
 
 
+def test_a_failed_row_may_be_mended_where_it_is_sent_again(emulator):
+    """Bug: only the same text could be sent again, and a content policy refuses the same text again."""
+    table = Path("in.csv")
+    table.write_text("prompt,size\na cat,1024x1024\nbad [fault:task_failed],1024x1024\n")
+    assert lemon("batch", "in.csv", "-o", "out", "-m", "flux-pro").exit_code == 8
+    table.write_text("prompt,size\na cat,1024x1024\na good dog,512x512\n")
+    refused = lemon("batch", "in.csv", "-o", "out", "-m", "flux-pro")
+    assert (refused.exit_code, emulator.charges) == (2, 2)
+    assert (
+        "in row 2 (line 3) prompt, size differ, and it may be paid for (with --resend-failed it is sent again, mended)."
+        in refused.stderr
+    )
+    mended = ("batch", "in.csv", "-o", "out", "-m", "flux-pro", "--resend-failed")
+    assert lemon(*mended, "--dry-run").stdout.startswith("1 row for 1 image left to send.")
+    # The first try stays counted.
+    spent = lemon(*mended, "--budget", "0.10")
+    assert (spent.exit_code, emulator.charges) == (8, 2)
+    assert lemon(*mended, "--budget", "0.12").exit_code == 0
+    assert emulator.charges == 3
+    assert names(Path("out")) == ["00001-a-cat-1.png", "00002-a-good-dog-1.png"]
+    assert [row["request"]["size"] for row in results(Path("out"))] == ["1024x1024", "512x512"]
+    assert [row["error"] for row in results(Path("out"))] == [None, None]
+
+
+def test_a_failed_row_with_pictures_stays_what_it_is(tmp_path):
+    gateway = Gateway()
+    go(gateway, [{"prompt": "a"}], tmp_path, max_images=0)
+    with sqlite3.connect(tmp_path / "journal.sqlite3") as database:
+        database.execute("""UPDATE rows SET status = 'failed', paths = '["a.png"]'""")
+    database.close()
+    with pytest.raises(JournalError, match="in row 1 prompt differs"):
+        go(gateway, [{"prompt": "b"}], tmp_path, resend_failed=True)
+    assert gateway.posts == []
+
+
 def test_a_journal_of_the_first_version_goes_on(tmp_path):
     gateway = Gateway()
     go(gateway, [{"prompt": "a"}, {"prompt": "b"}], tmp_path, max_images=1)

@@ -76,7 +76,7 @@ def test_bad_rows_are_named_with_their_lines_and_nothing_is_sent(rows, emulator)
     file = rows({"prompt": "a"}, {"prompt": "b", "n": 99}, {"prompt": "c", "sise": "red"})
     result = lemon("batch", file, "-o", "out")
     assert (result.exit_code, result.stdout) == (2, "")
-    assert "row 2 (line 2): n: 99 is out of range; allowed: 1 to 10" in result.stderr
+    assert "line 2: n: 99 is out of range; allowed: 1 to 10" in result.stderr
     assert "line 3: 'sise' is no parameter; did you mean 'size'?" in result.stderr
     assert emulator.requests == []
     assert not list(Path("out").glob("*.png"))
@@ -328,6 +328,25 @@ def test_a_deadline_is_repeated_if_it_is_longer_than_the_usual_one(rows, emulato
     file = rows("a", name="rows.txt")
     assert "next: lemon resume --deadline 20m -- out\n" in lemon("batch", file, "-o", "out", "--deadline", "20m").stderr
     assert "next: lemon resume --deadline 20m -- out\n" in lemon("status", "out").stderr
+
+
+@pytest.mark.parametrize("more", [(), ("--dry-run",)])
+def test_what_is_not_sent_is_said_before_anything_is(emulator, more):
+    """Bug: nothing told that a column `Groesse` is no size, until the pictures had come and were paid for."""
+    Path("in.csv").write_text("SKU;Prompt;Groesse;Size\n1;a cat;512x512;\n2;a dog;;1024x1024\n")
+    told = "lemon: Columns that are sent: prompt, size; carried along and not sent: SKU, Groesse."
+    result = lemon("batch", "in.csv", "-o", "out", "-m", "flux-pro", *more)
+    assert result.stderr.splitlines()[0] == f"{told} No column holds ids: see --id-column."
+    known = lemon("batch", "in.csv", "-o", "other", "-m", "flux-pro", "--id-column", "SKU", *more)
+    assert known.stderr.splitlines()[0] == told.replace("SKU, ", "")
+    Path("plain.csv").write_text("prompt,size\na cat,1024x1024\n")
+    assert "carried" not in lemon("batch", "plain.csv", "-o", "plain", "-m", "flux-pro", *more).stderr
+
+
+def test_an_id_stands_beside_the_number_of_its_row(emulator):
+    """Bug: row 2 stands in line 3 of a table, and a list of products knows neither."""
+    Path("in.csv").write_text("id,prompt\nA-1,a cat\nA-2,a dog [fault:error_403]\n")
+    assert "lemon: Row 2 (A-2) was refused: HTTP 403" in lemon("batch", "in.csv", "-o", "out", "-m", "flux-pro").stderr
 
 
 def test_after_a_budget_nothing_goes_on_without_one(rows):

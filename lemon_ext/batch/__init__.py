@@ -142,6 +142,7 @@ def plan_batch(
         place.look(copy)
         if copy is not None:
             incoming = closing.enter_context(spooled(requests, checks, validation, Estimate()))
+            copy.mends_failed = resend_failed
             copy.take_in(incoming or ())
             copy.release(refused=resend_refused, uncertain=resend_uncertain, failed=resend_failed)
             _spend(before, copy, ())
@@ -546,6 +547,7 @@ class _Batch:
             undo.enter_context(journal)
             self.place.claim(journal)
             if rows is not None:
+                journal.mends_failed = self.options.resend_failed
                 journal.take_in(rows if known else spare_pictures(journal.folder, rows), part=self.part)
             elif not journal.count():
                 raise JournalError(

@@ -66,6 +66,8 @@ UNKNOWN: Final = ("TaskNotFoundError", "ImageGoneError")
 _PAID: Final = {"waiting": "is paid for", "completed": "is paid for", "saved": "is paid for"}
 #: Rows that are read at once.
 PAGE: Final = 500
+#: What is known of one try, and not of the next: what it was billed, for example.
+_OF_A_TRY: Final = ("task_id", "poll_url", "answer", "paths", "note", "request_id", "billing_id", "cost")
 #: How deep JSON is stored; no answer that means anything is deeper.
 DEEPEST: Final = 64
 
@@ -231,6 +233,8 @@ class Journal(ABC):
     _ours = _scope = ""
     #: What lets go of a row.
     _freed = ""
+    #: Whether a row that failed may have changed in the input: it is sent again in this run.
+    mends_failed = False
 
     @abstractmethod
     def _execute(self, sql: str, values: Iterable[Any] = ()) -> Any:
@@ -246,8 +250,9 @@ class Journal(ABC):
 
     @abstractmethod
     def take_in(self, rows: Iterable[Incoming], *, part: bool = False) -> None:
-        """Write down the input, all or none. A row that was not sent, or refused, may have changed. Raises JournalError
-        at another difference. With ``part`` it is a part of the batch: see `PostgresJournal`.
+        """Write down the input, all or none. A row that was not sent, or refused, may have changed, and one that failed
+        where `mends_failed` says so. Raises JournalError at another difference. With ``part`` it is a part of the
+        batch: see `PostgresJournal`.
         """
 
     @abstractmethod
@@ -392,11 +397,7 @@ class Journal(ABC):
         """
         nothing = ", ".join(f"{name} = NULL" for name in ("submitted_at", "finished_at", "error"))
         again = f"UPDATE rows SET status = 'unsent', {nothing}{self._freed}"  # noqa: S608 - constants
-        # What the earlier try was billed is not what the next one will be.
-        doubtful = (
-            f"{again}, doubts = doubts + 1, task_id = NULL, poll_url = NULL, answer = NULL, paths = NULL, note = NULL, "
-            "request_id = NULL, billing_id = NULL, cost = NULL"
-        )
+        doubtful = f"{again}, doubts = doubts + 1, {', '.join(f'{name} = NULL' for name in _OF_A_TRY)}"
         # Also what was answered at once and is no picture: see `outcome`.
         lost = "(status = 'failed' OR (status = 'completed' AND error IS NOT NULL AND finished_at IS NOT NULL))"
         statements = [f"{again} WHERE status = 'refused'{self._scope}"] if refused else []
@@ -485,15 +486,18 @@ class Journal(ABC):
         if (new.line, new.extra) != (old.line, old.extra or {}):
             changed |= {"line": new.line, "extra": new.extra or None}
         if before != after:
-            if old.status not in UNPAID or old.doubts or old.damage:
+            mended = self.mends_failed and old.status == "failed" and not any(old.paths or ()) and not old.damage
+            if not mended and (old.status not in UNPAID or old.doubts or old.damage):
                 names = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
                 line = "" if new.line is None else f" (line {new.line})"
                 paid = _PAID.get(old.status, "may be paid for")
-                raise self._another(
-                    f"in row {old.row}{line} {', '.join(names)} differ{'s' if len(names) == 1 else ''}, and it {paid}"
-                )
+                advice = "" if old.status != "failed" else " (with --resend-failed it is sent again, mended)"
+                differ = f"{', '.join(names)} differ{'s' if len(names) == 1 else ''}"
+                raise self._another(f"in row {old.row}{line} {differ}, and it {paid}{advice}")
             changed |= {"request": new.request, "images": new.images, "id": new.id, "status": "unsent", "error": None}
             changed |= {"submitted_at": None, "finished_at": None}
+            if mended:
+                changed |= {"doubts": old.doubts + 1, **dict.fromkeys(_OF_A_TRY)}
         if changed:
             self._mend(old.row, changed)
 

@@ -373,7 +373,8 @@ class PostgresJournal(Journal):
     def _mend(self, row: int, cells: Mapping[str, Any]) -> None:
         sql, values = change(row, **cells)
         if "request" in cells:
-            sql = f"{sql} AND {_DEAD} AND status IN ('unsent', 'refused')"
+            failed = ", 'failed'" if self.mends_failed else ""
+            sql = f"{sql} AND {_DEAD} AND status IN ('unsent', 'refused'{failed})"
         if not self._execute(sql, values).rowcount:
             raise self._another(f"row {row} differs, and another worker has just taken it")
 

@@ -128,7 +128,7 @@ def _error(wrong: Sequence[tuple[int, int | None, Violation]]) -> CapabilityErro
     def where(row: int, line: int | None) -> str:
         if line == 0:  # of a file without lines
             return "the columns"
-        return f"line {line}" if not row else f"row {row}" if line is None else f"row {row} (line {line})"
+        return f"row {row}" if line is None else f"line {line}"
 
     def said(one: Violation) -> str:
         return f"{one.parameter}: {one.message}" if one.parameter else one.message

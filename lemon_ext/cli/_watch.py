@@ -132,7 +132,8 @@ class Watch:
             message = error.get("message")
             reason = one_line(message) if message else "no reason given"
             what = "was not sent" if _is_unsent(outcome) else _WORDS[outcome["status"]]
-            screen.error(f"Row {outcome['row']} {what}: {reason}")
+            name = "" if outcome["id"] is None else f" ({outcome['id']})"
+            screen.error(f"Row {outcome['row']}{name} {what}: {reason}")
         elif self._wrong == TOLD + 1:
             screen.note(f"More rows went wrong. {self.place.where('results.jsonl')} lists all of them.")
 

@@ -254,6 +254,7 @@ def batch(file: str, output: str | None, dry_run: bool, **options: Any) -> int:
     rows: Iterable[Mapping[str, Any]] = read_rows(
         file, format=options["file_format"], **{name: options[name] for name in _COLUMNS if options[name] is not None}
     )
+    rows = _saying_what_is_carried(rows)
     settings = {"defaults": api_fields(options), **{name: options[name] for name in ("grid", "fan_out", "validation")}}
     if dry_run:
         return _plan(rows, settings, output, options)
@@ -264,6 +265,23 @@ def batch(file: str, output: str | None, dry_run: bool, **options: Any) -> int:
     if "model" not in {**settings["defaults"], **settings["grid"]} and table().DEFAULT_MODEL is not None:
         rows = _saying_the_default(rows)
     return _work(rows, output, {**options, **settings})
+
+
+def _saying_what_is_carried(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
+    """Hand rows on, and say at the end, before the first is sent, which columns are not: a size in a column `Groesse`
+    is a wrong picture, paid for.
+    """
+    sent: dict[str, None] = {}
+    carried: dict[str, None] = {}
+    with_ids = False
+    for row in rows:
+        sent |= dict.fromkeys(row)
+        carried |= dict.fromkeys(getattr(row, "extra", ()))
+        with_ids = with_ids or getattr(row, "id", None) is not None
+        yield row
+    if carried:
+        ids = "" if with_ids else " No column holds ids: see --id-column."
+        screen.note(f"Columns that are sent: {', '.join(sent)}; carried along and not sent: {', '.join(carried)}.{ids}")
 
 
 def _saying_the_default(rows: Iterable[Mapping[str, Any]]) -> Iterator[Mapping[str, Any]]:
