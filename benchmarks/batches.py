@@ -1,9 +1,9 @@
 """What a row of a batch costs: CPU, requests and memory. One command: python benchmarks/batches.py
 
 The same tasks through the documented loop (a thread for each), through loops as the `openai` and `replicate` packages
-have them (a coroutine for each, one look a second or two), and through `run_batch`, which also writes its journal and
+have them (a coroutine for each, one poll a second or two), and through `run_batch`, which also writes its journal and
 fetches and saves every picture. A server in another process holds the tasks; there is no rate limit here, so the price
-of a look stays at its lowest and `run_batch` looks often. What the schedule does under a limit: polling_policy.py.
+of a poll stays at its lowest and `run_batch` polls often. What the schedule does under a limit: polling_policy.py.
 Needs Linux, for the peak of the memory.
 """
 
@@ -22,7 +22,7 @@ MANY = 10_000
 SERVER = """
 import asyncio, itertools, json, random, sys, time
 
-number, ends, looks = itertools.count(), {}, 0
+number, ends, polls = itertools.count(), {}, 0
 PICTURE = b"\\x89PNG\\r\\n\\x1a\\n" + bytes(2000)
 
 def answer(body, kind=b"application/json"):
@@ -30,7 +30,7 @@ def answer(body, kind=b"application/json"):
     return b"HTTP/1.1 200 OK\\r\\ncontent-type: %s\\r\\ncontent-length: %d\\r\\n\\r\\n" % (kind, len(body)) + body
 
 def respond(head, host):
-    global looks
+    global polls
     method, path, _ = head.split(b" ", 2)
     name = path.rpartition(b"/")[2].decode()
     if method == b"POST":
@@ -39,9 +39,9 @@ def respond(head, host):
         return answer({"task_id": name, "status": "pending", "data": [{"url": ""}]})
     if name.endswith(".png"):
         return answer(PICTURE, b"image/png")
-    if name == "looks":
-        return answer({"looks": looks})
-    looks += 1
+    if name == "polls":
+        return answer({"polls": polls})
+    polls += 1
     if time.monotonic() < ends[name]:
         return answer({"task_id": name, "status": "processing", "data": []})
     return answer({"task_id": name, "status": "completed", "data": [{"url": f"http://{host}/{name}.png"}]})
@@ -148,12 +148,12 @@ def run(code: str, rows: int, extra: str) -> dict[str, float]:
         done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
         import httpx
 
-        looks = httpx.get(f"{url}/looks").json()["looks"]
-    return {**json.loads(done.stdout), "looks": looks / rows}
+        polls = httpx.get(f"{url}/polls").json()["polls"]
+    return {**json.loads(done.stdout), "polls": polls / rows}
 
 
 def shown(one: dict[str, float]) -> str:
-    return f"{one['cpu']:6.2f} ms CPU a row  {one['looks']:4.1f} looks  {one['peak']:5.1f} MB  {one['wall']:5.1f} s"
+    return f"{one['cpu']:6.2f} ms CPU a row  {one['polls']:4.1f} polls  {one['peak']:5.1f} MB  {one['wall']:5.1f} s"
 
 
 def main() -> None:

@@ -95,7 +95,7 @@ delays, begun = [], []
 def note(due):
     delays.append(time.monotonic() - due)
 
-async def one_each(submit, look):
+async def one_each(submit, poll):
     async def one():
         try:
             due = time.monotonic()
@@ -103,7 +103,7 @@ async def one_each(submit, look):
             while True:
                 due = time.monotonic() + 1
                 await asyncio.sleep(1)
-                status = await look(name)
+                status = await poll(name)
                 note(due)
                 if status == "completed":
                     break
@@ -113,7 +113,7 @@ async def one_each(submit, look):
     await asyncio.gather(*(one() for _ in range(n)))
 
 async def steadily(get):
-    # An open loop: 167 looks each second, whatever happens to the others.
+    # An open loop: 167 polls each second, whatever happens to the others.
     async def one(due):
         try:
             await asyncio.sleep(due - time.monotonic())
@@ -158,7 +158,7 @@ async def main():
         PREPARE
         async def submit():
             return await lemon.images.submit("a cat", model="midjourney")
-        async def look(task):
+        async def poll(task):
             return (await task.refresh()).status
         async def get(url):
             await lemon.images.task("img_x", poll_url=url).refresh()
@@ -189,7 +189,7 @@ async def main():
         path = f"{address}/v1/images/generations"
         async def submit():
             return (await client.post(path, json={"model": "midjourney", "prompt": "a cat"})).json()["task_id"]
-        async def look(name):
+        async def poll(name):
             return (await client.get(f"{path}/{name}")).json()["status"]
         async def get(url):
             (await client.get(url)).json()
@@ -202,7 +202,7 @@ async def main():
     async with AsyncOpenAI(api_key="sk-x", base_url=f"{address}/v1") as client:
         async def submit():
             return (await client.images.generate(prompt="a cat", model="midjourney")).task_id
-        async def look(name):
+        async def poll(name):
             return (await client.get(f"/images/generations/{name}", cast_to=object))["status"]
         await bounded(WORK)
 run(main)
@@ -215,7 +215,7 @@ async def main():
         async def submit():
             async with client.post(path, json={"model": "midjourney", "prompt": "a cat"}) as response:
                 return (await response.json())["task_id"]
-        async def look(name):
+        async def poll(name):
             async with client.get(f"{path}/{name}") as response:
                 return (await response.json())["status"]
         await bounded(WORK)
@@ -272,11 +272,11 @@ Row: TypeAlias = tuple[str, str, str, bool | None]
 def main() -> None:
     """Measure and print."""
     clients = {"lemon_ext": LEMON, "lemon_ext, httpx alone": PLAIN, "lemon_ext, as a batch": BATCH}
-    clients = {name: code.replace("WORK", "one_each(submit, look)") for name, code in clients.items()}
+    clients = {name: code.replace("WORK", "one_each(submit, poll)") for name, code in clients.items()}
     for name, code in {"aiohttp": AIOHTTP, "openai": OPENAI, "httpx2": HTTPX.replace("httpx", "httpx2")}.items():
         if importlib.util.find_spec(name):
-            clients[name] = code.replace("WORK", "one_each(submit, look)")
-    clients["httpx 64/64"] = HTTPX.replace("WORK", "one_each(submit, look)")
+            clients[name] = code.replace("WORK", "one_each(submit, poll)")
+    clients["httpx 64/64"] = HTTPX.replace("WORK", "one_each(submit, poll)")
     clients = {name: code.replace("LIMITS", "64, 64") for name, code in clients.items()}
     with served(SERVER) as address:
         thousand = {

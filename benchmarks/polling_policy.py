@@ -1,4 +1,4 @@
-"""How well the schedule decides when to look, against fixed loops and against the optimum. A simulation with its own
+"""How well the schedule decides when to poll, against fixed loops and against the optimum. A simulation with its own
 clock: nothing sleeps and nothing is sent.
 
     python benchmarks/polling_policy.py            all tables and goals, about a minute
@@ -27,7 +27,7 @@ from lemon_ext.batch.queue import Queue
 from lemon_ext.poll_schedule import CHEAPEST, USABLE, Schedule
 from lemon_ext.rate_limit import RateLimit
 
-#: Requests a minute, and the tasks a minute that would be if one look per task were enough.
+#: Requests a minute, and the tasks a minute that would be if one poll per task were enough.
 LIMIT = 1000
 SHARE_OF_CEILING = 100 / (LIMIT / 2)
 #: After so many seconds a task is given up.
@@ -87,7 +87,7 @@ class Exponential(Fixed):
 
 
 class EvenBudget(RateLimit):
-    """The limit spread evenly. It is what keeps a fixed loop at its spacing: sent all at once, every look is late."""
+    """The limit spread evenly. It is what keeps a fixed loop at its spacing: sent all at once, every poll is late."""
 
     _last = -math.inf
 
@@ -108,7 +108,7 @@ class AtOnce(Queue):
 
 @dataclass
 class Player:
-    """Somebody who submits and looks."""
+    """Somebody who submits and polls."""
 
     schedule: Schedule | Fixed
     agenda: Queue
@@ -150,7 +150,7 @@ class Ended:
     at: float
     born: float
     overshoot: float
-    looks: int
+    polls: int
 
 
 @dataclass
@@ -179,8 +179,8 @@ class Trace:
         return 60.0 * len(self.ended) / self.end
 
     @property
-    def looks(self) -> float:
-        return fmean(e.looks for e in self.ended)
+    def polls(self) -> float:
+        return fmean(e.polls for e in self.ended)
 
     @property
     def overshoots(self) -> list[float]:
@@ -227,16 +227,16 @@ def simulate(
         trace.requests.append(now)
         if poll_at <= submit_at:
             trace.lateness.append((now, now - poll_at))
-            born, takes, last, looks = agenda.take()
+            born, takes, last, polls = agenda.take()
             age = now - born
             if takes <= age or age >= DEADLINE:
                 (schedule.done if takes <= age else schedule.pending)("m", last, age)
-                trace.ended.append(Ended(now, born, age - takes if takes <= age else math.nan, looks + 1))
+                trace.ended.append(Ended(now, born, age - takes if takes <= age else math.nan, polls + 1))
                 under_way -= 1
             else:
                 schedule.pending("m", last, age)
                 following = min(schedule.next_poll("m", age, now), DEADLINE)
-                agenda.poll_at((born, takes, age, looks + 1), born + following)
+                agenda.poll_at((born, takes, age, polls + 1), born + following)
         else:
             if arrivals:
                 trace.waits.append(now - arrivals[sent])
@@ -269,15 +269,15 @@ def poisson(per_minute: float, until: float, seed: int) -> list[float]:
 def one_after_the_other(
     price: float, law: str, seed: int, tasks: range, floor: float = 0.0
 ) -> tuple[float, float, float, list[float]]:
-    """Return looks per task, overshoot (mean, 95 %) and all overshoots at a fixed price and without a limit."""
+    """Return polls per task, overshoot (mean, 95 %) and all overshoots at a fixed price and without a limit."""
     schedule = Schedule(None) if price == CHEAPEST else Schedule(1, dearest=price)
     schedule.backlog = 10**9
-    duration, looks, overshoots = of_law(law, seed), 0, []
+    duration, polls, overshoots = of_law(law, seed), 0, []
     for number in range(tasks.stop):
         takes, last = duration(number), 0.0
         while last < DEADLINE:
             age = min(max(schedule.next_poll("m", last, 0.0), last + floor), DEADLINE)
-            looks += number >= tasks.start
+            polls += number >= tasks.start
             if takes <= age:
                 schedule.done("m", last, age)
                 if number >= tasks.start:
@@ -285,15 +285,15 @@ def one_after_the_other(
                 break
             schedule.pending("m", last, age)
             last = age
-    return looks / len(tasks), fmean(overshoots), quantile(overshoots, 0.95), overshoots
+    return polls / len(tasks), fmean(overshoots), quantile(overshoots, 0.95), overshoots
 
 
-# The optimum: when to look if the law is known (the inspection problem), by dynamic programming.
+# The optimum: when to poll if the law is known (the inspection problem), by dynamic programming.
 
 
 @cache
 def frontier(law: str) -> list[tuple[float, float]]:
-    """Return (looks per task, mean overshoot) of the best plans, from few looks to many."""
+    """Return (polls per task, mean overshoot) of the best plans, from few polls to many."""
     longest = DEADLINE if law == "stuck" else max(m * math.exp(4.5 * s) for _, m, s in LAWS[law])
     steps = 900
     step = longest / steps
@@ -311,7 +311,7 @@ def frontier(law: str) -> list[tuple[float, float]]:
 
 def _best_plan(share: list[float], area: list[float], step: float, price: float) -> tuple[float, float]:
     last = len(share) - 1
-    cost, looks, wasted = [0.0] * (last + 1), [0.0] * (last + 1), [0.0] * (last + 1)
+    cost, polls, wasted = [0.0] * (last + 1), [0.0] * (last + 1), [0.0] * (last + 1)
     furthest = max(int(60.0 / step), 1)
     for i in range(last - 1, -1, -1):
         best, at = math.inf, i + 1
@@ -323,17 +323,17 @@ def _best_plan(share: list[float], area: list[float], step: float, price: float)
                 best, at = waste + cost[j], j
         waste = area[at] - area[i] - share[i] * (at - i) * step
         cost[i] = best + price * (1 - share[i])
-        looks[i] = 1 - share[i] + looks[at]
+        polls[i] = 1 - share[i] + polls[at]
         wasted[i] = waste + wasted[at]
-    return looks[0], wasted[0]
+    return polls[0], wasted[0]
 
 
-def optimum(law: str, looks: float) -> float:
-    """Return the least mean overshoot that so many looks per task allow."""
+def optimum(law: str, polls: float) -> float:
+    """Return the least mean overshoot that so many polls per task allow."""
     points = frontier(law)
-    i = min(max(bisect_left(points, (looks, 0.0)), 1), len(points) - 1)
+    i = min(max(bisect_left(points, (polls, 0.0)), 1), len(points) - 1)
     (a, b), (c, d) = points[i - 1], points[i]
-    return b + (d - b) * (looks - a) / (c - a)
+    return b + (d - b) * (polls - a) / (c - a)
 
 
 # Tables and goals.
@@ -388,7 +388,7 @@ def backlog(goals: Goals, seeds: Sequence[int], minutes: int) -> None:
                     name,
                     f"{rate:.0f}",
                     f"{rate * SHARE_OF_CEILING:.0f} %",
-                    fmean(t.looks for t in traces),
+                    fmean(t.polls for t in traces),
                     figures(every),
                     fmean(t.late for t in traces),
                     max(t.busiest_minute for t in traces),
@@ -398,7 +398,7 @@ def backlog(goals: Goals, seeds: Sequence[int], minutes: int) -> None:
             "policy",
             "tasks/min",
             "of ceiling",
-            "looks/task",
+            "polls/task",
             "overshoot s: mean / p50 / p95",
             "late p95 s",
             "in 60 s",
@@ -425,28 +425,28 @@ def backlog(goals: Goals, seeds: Sequence[int], minutes: int) -> None:
         waste = found[law, one][1] / found[law, EXPONENTIAL][1]
         what = f"{law} law, dearest 1: rate over the documented loop's, overshoot over the exponential's"
         goals.add("R2", what, (times(law, one, DOCUMENTED), ">=", least), (waste, "<=", most))
-    goals.add("R5", "backlog: looks are late by (p95, worst of all)", (late, "<=", 2.0))
+    goals.add("R5", "backlog: polls are late by (p95, worst of all)", (late, "<=", 2.0))
 
 
 def against_the_optimum(goals: Goals, seeds: Sequence[int]) -> None:
-    """Print overshoot over the optimum's at equal looks, tasks 1,000 to 3,000: R3; and light load: R6."""
+    """Print overshoot over the optimum's at equal polls, tasks 1,000 to 3,000: R3; and light load: R6."""
     limits = {"docs": 1.10, "fast": 1.10, "bimodal": 1.15, "narrow": 1.25, "stuck": 1.25}
     rows = []
     for law, limit in limits.items():
         ratios = {}
         for price in (1, 4, 8):
             runs = [one_after_the_other(price, law, seed, range(1000, 3000)) for seed in seeds]
-            ratios[price] = fmean(over / optimum(law, looks) for looks, over, *_ in runs)
+            ratios[price] = fmean(over / optimum(law, polls) for polls, over, *_ in runs)
             shown = (fmean(r[0] for r in runs), fmean(r[1] for r in runs), fmean(r[2] for r in runs))
             rows.append((law, price, *shown, ratios[price]))
         for price, ratio in ratios.items():
             goals.add("R3", f"{law} law, price {price}: overshoot over the optimum's", (ratio, "<=", limit))
-    table("Against the optimum", ("law", "price s", "looks/task", "overshoot s", "p95", "over the optimum"), rows)
+    table("Against the optimum", ("law", "price s", "polls/task", "overshoot s", "p95", "over the optimum"), rows)
     runs = [one_after_the_other(CHEAPEST, "docs", seed, range(500, 2500), floor=3.0) for seed in seeds]
     loop = [math.ceil(takes / 3.0) for takes in map(of_law("docs", 7), range(20_000))]
-    what = "light load, never closer than 3 s: looks and overshoot over the documented loop's"
-    looks, over = fmean(r[0] for r in runs), fmean(r[1] for r in runs)
-    goals.add("R6", what, (looks / fmean(loop), "<=", 0.75), (over / 1.5, "<=", 1.05))
+    what = "light load, never closer than 3 s: polls and overshoot over the documented loop's"
+    polls, over = fmean(r[0] for r in runs), fmean(r[1] for r in runs)
+    goals.add("R6", what, (polls / fmean(loop), "<=", 0.75), (over / 1.5, "<=", 1.05))
 
 
 def arrivals(goals: Goals, seeds: Sequence[int], minutes: int) -> None:
@@ -477,7 +477,7 @@ def arrivals(goals: Goals, seeds: Sequence[int], minutes: int) -> None:
                         per_minute,
                         name,
                         kept_up,
-                        fmean(t.looks for t in traces),
+                        fmean(t.polls for t in traces),
                         figures(every),
                         waits,
                         fmean(t.late for t in traces),
@@ -491,7 +491,7 @@ def arrivals(goals: Goals, seeds: Sequence[int], minutes: int) -> None:
         "arrivals/min",
         "policy",
         "keeps up",
-        "looks/task",
+        "polls/task",
         "overshoot s: mean / p50 / p95",
         "wait p95 s",
         "late p95 s",
@@ -507,7 +507,7 @@ def arrivals(goals: Goals, seeds: Sequence[int], minutes: int) -> None:
         (high, "<=", 7.0),
     )
     goals.add("R4", "... over the optimum with law and load known", (mean / best, "<=", 1.15))
-    goals.add("R5", "below saturation: looks are late by (p95, worst of all)", (late, "<=", 1.0))
+    goals.add("R5", "below saturation: polls are late by (p95, worst of all)", (late, "<=", 1.0))
 
 
 def batches(goals: Goals, seeds: Sequence[int]) -> None:
@@ -582,9 +582,9 @@ def starts(goals: Goals, seeds: Sequence[int]) -> None:
     rows = []
     for label, make in (("documented loop, 3 s", PEERS[DOCUMENTED]), *OURS.items()):
         trace = goals.seen(simulate(make(), of_law("stuck", 1), until=1800.0)).since(600.0)
-        hung = [e.looks for e in trace.ended if math.isnan(e.overshoot)]
-        rows.append((label, f"{trace.per_minute:.0f}", trace.looks, figures(trace.overshoots), fmean(hung)))
-    head = ("policy", "tasks/min", "looks/task", "overshoot s: mean / p50 / p95", "looks at a hanging task")
+        hung = [e.polls for e in trace.ended if math.isnan(e.overshoot)]
+        rows.append((label, f"{trace.per_minute:.0f}", trace.polls, figures(trace.overshoots), fmean(hung)))
+    head = ("policy", "tasks/min", "polls/task", "overshoot s: mean / p50 / p95", "polls at a hanging task")
     table("1 % of the tasks never end (given up after 600 s), docs law, backlog", head, rows)
 
 

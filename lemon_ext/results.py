@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NoReturn, Protocol, TypeVar, overload
 
+import attrs
 from anyio.to_thread import run_sync
 from attrs import define, field
 
@@ -418,17 +419,14 @@ class Image:
             return "<p>This picture is too large to be shown here. Save it: image.save(...)</p>"
         return picture(embedded(data, kind_of(data) or "png") if data else self._address(), self._prompt, style)
 
-    def __getstate__(self) -> tuple[Any, ...]:
-        about = (self._prompt, self._model, self._task_id, self._index, self._asked, self._warns, self._tells_prompt)
-        return (dict(self._fields), self.url, self.revised_prompt, *about, self.notes)
+    def __getstate__(self) -> dict[str, Any]:
+        known = {one.name: getattr(self, one.name) for one in attrs.fields(Image)}
+        # A client is not pickled, and neither is what only it can use.
+        return {**known, "_fields": dict(self._fields), "_task": None, "_runner": None, "_path": None, "_fetched": b""}
 
-    def __setstate__(self, state: tuple[Any, ...]) -> None:
-        (
-            self._fields, self.url, self.revised_prompt, self._prompt, self._model, self._task_id, self._index,
-            self._asked, self._warns, self._tells_prompt, self.notes,
-        ) = state  # fmt: skip
-        self._task = self._runner = self._path = None
-        self._fetched = b""
+    def __setstate__(self, state: Mapping[str, Any]) -> None:
+        for name, value in state.items():
+            setattr(self, name, value)
 
 
 @define(eq=False, repr=False)

@@ -215,7 +215,7 @@ def test_a_large_answer_looks_like_any_other(colour, tmp_path):
     assert again.raw == ANSWER
 
 
-def test_a_large_answer_to_a_look_goes_to_json_and_back_whole(colour):
+def test_a_large_answer_to_a_poll_goes_to_json_and_back_whole(colour):
     done = {"task_id": "img_1", "status": "completed", **ANSWER}
     pending = {"task_id": "img_1", "status": "pending"}
 

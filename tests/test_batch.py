@@ -451,7 +451,7 @@ def test_a_task_that_takes_longer_than_the_deadline_waits_for_another_run(tmp_pa
     assert len(gateway.posts) == 2
 
 
-def test_a_fixed_interval_between_looks_wins(tmp_path):
+def test_a_fixed_interval_between_polls_wins(tmp_path):
     gateway = Gateway(seconds=20)
     go(gateway, rows(1), tmp_path, poll_interval=6)
     assert [time - gateway.times[0] for time in gateway.times] == pytest.approx([0, 6, 12, 18, 24])
@@ -552,7 +552,7 @@ def test_max_images_is_never_exceeded(tmp_path):
 
 
 @pytest.mark.parametrize("per_minute", [30, 120])
-def test_the_rate_limit_holds_for_submissions_and_looks_together(tmp_path, monkeypatch, per_minute):
+def test_the_rate_limit_holds_for_submissions_and_polls_together(tmp_path, monkeypatch, per_minute):
     gateway = Gateway()
     times = []
     reserve = RateLimit.acquire
@@ -828,7 +828,7 @@ def test_a_row_that_cannot_be_written_down_is_not_sent(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_a_key_that_is_refused_while_looking_leaves_the_tasks_waiting(tmp_path, monkeypatch, status):
+def test_a_key_that_is_rejected_while_polling_leaves_the_tasks_waiting(tmp_path, monkeypatch, status):
     gateway = Gateway()
     with monkeypatch.context() as patch:
         patch.setattr(gateway, "_state", lambda request: httpx.Response(status, json={"error": {"message": "no"}}))
@@ -973,7 +973,7 @@ def test_a_wait_longer_than_the_deadline_ends_the_sending(tmp_path):
     assert len(gateway.posts) == 1
 
 
-def test_a_task_that_may_not_be_looked_at_in_time_waits_for_another_run(tmp_path):
+def test_a_task_that_may_not_be_polled_in_time_waits_for_another_run(tmp_path):
     gateway = Gateway()
     later = {"task_id": "img_9", "status": "pending"}
     gateway.expect("cat 1", (200, later, ("Retry-After", "3600")))

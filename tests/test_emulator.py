@@ -645,7 +645,7 @@ def test_the_poll_url_can_be_another_path_which_is_served(api):
     assert api.accepted(model="midjourney")["poll_url"].startswith("https://elsewhere.example/v1/images/generations/")
 
 
-def test_an_expired_address_is_replaced_at_the_next_look():
+def test_an_expired_address_is_replaced_at_the_next_poll():
     api = Api(task_seconds=0.0, faults=["image_expired"])
     task_id = api.accepted(model="midjourney")["task_id"]
     first = api.poll(task_id)["data"][0]["url"]
