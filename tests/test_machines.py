@@ -22,7 +22,7 @@ from lemon_ext import (
     reconcile,
     run_batch,
 )
-from lemon_ext.batch import batch_status, engine, export_results, rows_to_edit
+from lemon_ext.batch import batch_status, engine, export_results, plan_batch, rows_to_edit
 from lemon_ext.batch.address import Address, Mark
 from lemon_ext.batch.journal import VERSION, Incoming, change, costs
 from lemon_ext.emulator import KEY, TOKEN, Emulator
@@ -97,6 +97,25 @@ def test_machines_share_the_rows_of_a_batch(tmp_path, shop, monkeypatch):
     assert len(pictures) == len(set(pictures)) == 60
     assert batch_status(shop).saved == 60
     assert not batch_status(shop).working
+
+
+def test_machines_share_a_store(tmp_path, shop, monkeypatch):
+    """Each has a folder of its own for it; a batch with another journal is kept out."""
+    pytest.importorskip("obstore")
+    (store := tmp_path / "store").mkdir()
+    gateway = Gateway()
+    for machine, count in (("a", 3), ("b", 5)):
+        monkeypatch.setattr("lemon_ext.batch.destination.state_folder", lambda at=machine: tmp_path / at)
+        go(gateway, rows(count), store.as_uri(), shop)
+        assert len(list(store.glob("*.png"))) == count
+        assert batch_status(store.as_uri()).saved == count  # the journal is known here now
+    assert gateway.charges == {f"cat {number}": 1 for number in range(1, 6)}
+    assert set(statuses(results(store)).values()) == {"saved"}
+    assert plan_batch(rows(6), folder=store.as_uri(), journal=shop).rows == 1
+    monkeypatch.setattr("lemon_ext.batch.destination.state_folder", lambda: tmp_path / "c")
+    with pytest.raises(JournalError, match="holds the pictures of a batch whose journal is not the one here"):
+        list(run_batch(rows(5), store.as_uri(), client=gateway.client()))
+    assert len(gateway.posts) == 5
 
 
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])

@@ -304,7 +304,10 @@ def test_what_goes_wrong_is_said_with_the_address_and_the_next_command(bucket, s
     again = lemon("resume", place)
     assert again.exit_code == 7
     assert again.stdout == ""
-    assert again.stderr.startswith(f"lemon: results.jsonl could not be put into {place}: access is denied (403")
+    assert again.stderr.startswith(
+        "lemon: 2 of 2 rows saved (2 images).\n"
+        f"lemon: results.jsonl could not be put into {place}: access is denied (403"
+    )
     assert again.stderr.endswith(f"  next: lemon resume -- {place}\n")
     first = lemon("batch", "prompts.txt", "-o", bucket.address("other"), "-m", "flux-pro")
     assert (first.exit_code, first.stderr) == (

@@ -3,10 +3,13 @@
 The stores are folders behind ``file://``, and such as fail when they are told to; tests/test_s3.py has a real one.
 """
 
+# ruff: noqa: F811 - a fixture is imported, and named again as an argument
+
 from __future__ import annotations
 
 import shutil
 import sys
+import threading
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
@@ -15,15 +18,17 @@ import anyio
 import PIL.Image
 import pytest
 
-from lemon_ext import ConfigurationError, JournalError, SaveError, arun_batch, run_batch
-from lemon_ext.batch import batch_status, export_results, plan_batch
+from lemon_ext import ConfigurationError, JournalError, SaveError, arun_batch, reconcile, run_batch
+from lemon_ext.batch import batch_status, engine, export_results, plan_batch
 from lemon_ext.batch.destination import MARK, Destination
 from lemon_ext.batch.journal import FILE, SqliteJournal, change
 from lemon_ext.batch.objects import Store
 from lemon_ext.batch.sheet import write_sheet
 from lemon_ext.gallery import write_gallery
+from tests.cli import ctrl_c, emulator, lemon, server  # noqa: F401 - fixtures
 from tests.gateway import PNG, Gateway, results, rows, statuses
 from tests.test_batch import whole
+from tests.test_reconcile import KEY, TOLD, account, clock, manager, verdicts, write_batch  # noqa: F401 - a fixture
 
 pytest.importorskip("obstore")
 
@@ -247,7 +252,7 @@ def test_a_mark_that_was_lost_is_put_again(bucket, go):
 
 @pytest.mark.parametrize("bad", [1, 4])
 def test_a_store_that_fails_stops_the_sending_and_loses_nothing(bucket, faults, go, bad):
-    faults.bad = lambda name: name.endswith(".png") and sum(faults.puts.values()) >= bad
+    faults.bad = lambda name: name != MARK and sum(faults.puts.values()) >= bad
     gateway, place = Gateway(), bucket.as_uri()
     with pytest.raises(SaveError, match=r"results.jsonl, index.html could not be put into .*the same command again"):
         go(gateway, mixed(300), place, concurrency=4)
@@ -268,7 +273,7 @@ def test_a_store_that_fails_stops_the_sending_and_loses_nothing(bucket, faults, 
 
 def test_data_that_could_not_be_kept_is_put_by_another_run_and_never_paid_again(bucket, faults, go):
     """It came with the answer and is nowhere else."""
-    faults.bad = lambda name: name.endswith(".png")
+    faults.bad = lambda name: name != MARK
     gateway, place = Gateway(), bucket.as_uri()
     with pytest.raises(SaveError):
         go(gateway, [{"prompt": "a dog", "response_format": "b64_json", "n": 2}], place)
@@ -283,7 +288,7 @@ def test_data_that_could_not_be_kept_is_put_by_another_run_and_never_paid_again(
 
 
 def test_what_a_failed_put_left_here_is_not_fetched_again(bucket, faults):
-    faults.bad = lambda name: name.endswith(".png")
+    faults.bad = lambda name: name != MARK
     gateway, place = Gateway(), bucket.as_uri()
     with pytest.raises(SaveError):
         run(gateway, rows(1, model="dall-e-3"), place)
@@ -302,6 +307,60 @@ def test_results_that_could_not_be_put_are_put_by_the_same_call(bucket, faults, 
     assert go(gateway, rows(2), place) == []
     assert (bucket / "results.jsonl").is_file()
     assert set(gateway.charges.values()) == {1}
+
+
+def test_little_is_sent_while_a_store_hangs(bucket, monkeypatch, go):
+    """A store that hangs takes its time to fail. What is paid for meanwhile, it may never take."""
+    gateway, hanging, posts = Gateway(seconds=0.0), threading.Event(), []
+    before = Store._call
+
+    def call(store, operation, *arguments, **options):
+        if operation == "put" and arguments[0] != MARK:
+            if not hanging.wait(1.0):  # the first one ends the waiting of all
+                posts.append(len(gateway.posts))
+                hanging.set()
+            raise OSError("it cannot be reached (Connection refused)")
+        return before(store, operation, *arguments, **options)
+
+    monkeypatch.setattr(Store, "_call", call)
+    with pytest.raises(SaveError):
+        go(gateway, rows(2000, model="dall-e-3"), bucket.as_uri(), concurrency=8)
+    assert max(posts) <= engine.KEEPS_WAITING + 8 + engine.SAVES
+    assert len(gateway.posts) <= max(posts) + 8
+    assert batch_status(bucket.as_uri()).unfetched == len(gateway.posts)
+    assert set(gateway.charges.values()) == {1}
+
+
+def test_a_store_that_failed_after_a_long_wait_is_not_waited_for_again(bucket, monkeypatch):
+    tried = []
+
+    def call(store, operation, *arguments, **options):
+        tried.append(arguments[0])
+        raise OSError("it cannot be reached (timed out)")
+
+    monkeypatch.setattr(Store, "_call", call)
+    monkeypatch.setattr("lemon_ext.batch.objects.LONG", -1.0)
+    store = Store(bucket.as_uri())
+    for name in ("a", "b"):
+        with pytest.raises(OSError, match="timed out"):
+            store.put(name, b"x")
+    assert tried == ["a"]
+
+
+def test_of_two_that_begin_at_once_one_is_second(bucket, monkeypatch, go):
+    """Both have seen that nothing is there."""
+    before = Store.create
+
+    def create(store, name, content):
+        (bucket / MARK).write_text('{"batch": "of another machine"}')
+        before(store, name, content)
+
+    monkeypatch.setattr(Store, "create", create)
+    gateway = Gateway()
+    with pytest.raises(JournalError, match="whose journal is not the one here"):
+        go(gateway, rows(2), bucket.as_uri())
+    assert gateway.posts == []
+    assert "of another machine" in (bucket / MARK).read_text()
 
 
 # ---- killed in between ----
@@ -356,3 +415,61 @@ def test_a_sheet_of_a_store_that_is_away_is_no_sheet_of_empty_frames(bucket, tmp
     monkeypatch.setattr(Store, "get", lambda *_, **__: (_ for _ in ()).throw(OSError("it cannot be reached")))
     with pytest.raises(ConfigurationError, match="cannot be read: it cannot be reached"):
         write_sheet(bucket.as_uri(), tmp_path / "sheet.jpg")
+
+
+def test_what_the_account_says_is_put_into_the_store(bucket, clock):
+    place = bucket.as_uri()
+    folder = write_batch(Destination.of(place).folder)
+    (folder / "index.html").write_text('<meta name="generator" content="lemon-ext gallery">')
+    found = reconcile(place, client=manager(account(clock)), api_key=KEY, apply=True)
+    assert verdicts(found) == TOLD
+    assert [row["cost"] for row in results(bucket)][:3] == ["0.04", "0.04", None]
+    assert "The account was billed" in (bucket / "index.html").read_text("utf-8")
+
+
+# ---- what saves single pictures ----
+
+
+@pytest.mark.parametrize("where", ["s3://bucket/x", "s3://bucket/x.png", Path("gs://bucket/x"), "file:///tmp/x"])
+def test_a_picture_is_not_saved_at_an_address_and_stays_in_hand(colour, where, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    gateway = Gateway()
+    client = colour.client(gateway, base_url="https://api.example.test")
+    result = colour.call(client.images.generate, "a dog", model="dall-e-3", response_format="b64_json")
+    for thing in (result, result[0]):
+        with pytest.raises(ValueError, match=r"://\.\.\. is an address, and images are saved in files"):
+            colour.call(colour.twin(thing, "save"), where)
+    assert list(tmp_path.iterdir()) == []
+    (path,) = colour.call(colour.twin(result, "save"), "out")
+    assert whole(path)
+
+
+# ---- the command ----
+
+
+def test_ctrl_c_while_a_store_is_away_says_that_the_results_are_here(emulator, bucket, faults):
+    emulator.task_seconds = 60.0
+    Path("rows.txt").write_text("a\nb\n", encoding="utf-8")
+    faults.bad = lambda name: name != MARK
+    place = bucket.as_uri()
+    with ctrl_c(when=lambda: emulator.charges == 2):
+        done = lemon("batch", "rows.txt", "-o", place, "-m", "midjourney")
+    assert done.exit_code == 130
+    assert done.stdout == ""
+    assert "lemon: warning: results.jsonl, index.html could not be put into" in done.stderr
+    assert done.stderr.rstrip().endswith(f"next: lemon resume -- {place}")
+
+
+def test_a_store_that_takes_no_picture_ends_the_command_with_what_to_do(emulator, bucket, faults):
+    Path("rows.txt").write_text("a\nb\n", encoding="utf-8")
+    place = bucket.as_uri()
+    faults.bad = lambda name: name.endswith(".png")
+    done = lemon("batch", "rows.txt", "-o", place, "-m", "dall-e-3")
+    assert done.exit_code == 7
+    assert "Nothing more is sent: the images cannot be written: 0000" in done.stderr
+    assert f"cannot be put into {place}: it cannot be reached (Connection refused). It is kept as" in done.stderr
+    assert done.stderr.rstrip().endswith(f"next: lemon resume -- {place}")
+    faults.bad = lambda name: False
+    assert lemon("resume", place).exit_code == 0
+    assert emulator.charges == 2
+    assert len(list(bucket.glob("*.png"))) == 2

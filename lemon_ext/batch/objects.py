@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
@@ -21,6 +22,7 @@ from lemon_ext.errors import ConfigurationError
 #: Seconds for which a request is tried again: while a batch runs, and for who waits for an answer at its beginning.
 PATIENCE: Final = 60.0
 AT_ONCE: Final = 6.0
+LONG: Final = 2.0
 #: Bytes up to which an object goes in one request. Parts of larger ones would be left behind by a killed process.
 IN_ONE: Final = 64 * 2**20
 #: What browsers are told of an object.
@@ -77,7 +79,7 @@ class Store:
         self._url = f"{self.scheme}://{rest.rstrip('/')}"
         self.shown = f"{self.scheme}://{known}{host}{parts.path.rstrip('/')}"
         self._stores: dict[bool, Any] = {}
-        #: What made a picture fail. Others are not tried then: each would wait as long.
+        #: What kept an object out after a long wait. Others are not tried then: each would wait as long.
         self._failed: str | None = None
 
     def __str__(self) -> str:
@@ -103,7 +105,7 @@ class Store:
                 ) from None
             self._check_variables()
             retries = {"max_retries": 60, "retry_timeout": timedelta(seconds=PATIENCE if patient else AT_ONCE)}
-            client = {"connect_timeout": "10s", "timeout": "300s", "allow_http": True}
+            client = {"connect_timeout": "10s", "timeout": "120s", "allow_http": True}
             options: Any = {} if self.scheme == "file" else {"client_options": client, "retry_config": retries}
             try:
                 found = self._stores[patient] = from_url(self._url, **options)
@@ -124,10 +126,12 @@ class Store:
         """Put an object, whole or not at all, in the place of what has its name. Takes its time."""
         if self._failed is not None:
             raise OSError(self._failed)
+        began = time.monotonic()
         try:
             self._put(name, content, patient=True)
         except OSError as exc:
-            self._failed = str(exc)
+            if time.monotonic() - began > LONG:
+                self._failed = str(exc)
             raise
 
     def replace(self, name: str, content: bytes) -> None:
@@ -200,7 +204,7 @@ def _reason(error: BaseException) -> str:
     """Return in a few words what a store said, without anything that is nobody's business."""
     said, _, debug = str(error).partition("\n\nDebug source")
     if any(place in said for place in _METADATA):
-        return "there are no credentials in the environment"
+        return "there are no credentials for it in the environment (`lemon docs batch` says which)"
     code = re.search(r"<Code>(\w+)</Code>", said)
     status = re.search(r"status code: (\d{3})", said)
     named = [found[1] for found in (code, status) if found]

@@ -48,6 +48,7 @@ class Watch:
         self.resume = resume
         self.progress: Progress | None = None
         self._failure: Failure | None = None
+        self._unpublished: SaveError | None = None
         self._began = time.time()
         self._told: set[int] = set()
         self._said = time.monotonic()
@@ -68,12 +69,13 @@ class Watch:
         self._drawing.close()
         if error is None or self.progress is None:
             return False
-        self._failure = explain(error)
+        self.failed(error)
         return self._failure is not None
 
-    def failed(self, error: SaveError) -> None:
-        """Take note of results that could not be put into a store: `conclude` reports it."""
+    def failed(self, error: BaseException) -> None:
+        """Take note of what ended the batch early, or kept its results from a store: `conclude` reports it."""
         self._failure = explain(error)
+        self._unpublished = next((one for one in (error, error.__cause__) if isinstance(one, SaveError)), None)
 
     def update(self, progress: Progress) -> None:
         """Show new progress. Called from another thread, at every step."""
@@ -140,36 +142,48 @@ class Watch:
     def conclude(self) -> int:
         """Print the summary and the next command. Returns the exit code."""
         from lemon_ext.batch import batch_needs, batch_status
-        from lemon_ext.batch.gallery import is_ours
 
         if self._failure is not None:
             self._tell_the_rest()
         progress = batch_status(self.folder, journal=self.journal)
         failure = self._failure
-        if not screen.as_json and not _is_unpublished(failure):
-            for page in PAGES:
-                if is_ours(self.place.folder / page):
-                    screen.path(self.place.where(page))
+        self._list_pages()
         interrupted = failure is not None and isinstance(failure.error, KeyboardInterrupt)
         if failure is not None and not interrupted:
+            if self._unpublished is not None:
+                screen.note(summary(progress))
             screen.fail(Failure(failure.message, PARTLY, self.resume(), failure.error))
             return PARTLY
-        if progress.saved == progress.total:
+        if progress.saved == progress.total and self._unpublished is None:
             screen.done(summary(progress))
             return DONE
         lead = "Interrupted. " if interrupted else ""
         limited = self.progress is not None and self.progress.limited
-        goes_on = progress.open - progress.unknown - (progress.unsent if limited else 0)
+        goes_on = (
+            progress.open - progress.unknown - (progress.unsent if limited else 0) or self._unpublished is not None
+        )
         screen.error(f"{lead}{summary(progress)}", self.resume() if goes_on else None)
         if limited and progress.unsent:
             tell_limit(progress, batch_needs(self.folder, journal=self.journal), self.resume)
         advise(progress, str(self.place), self.resume)
-        if failure is not None and (progress.open or progress.uncertain):
+        if failure is not None and (goes_on or progress.open or progress.uncertain):
             return failure.exit_code
         if goes_on and self.progress is not None and self.progress.rejected:
             screen.note("The key was refused: another run needs another key.")
             return REJECTED
         return PARTLY if goes_on else UNCERTAIN if progress.uncertain else ENDED
+
+    def _list_pages(self) -> None:
+        """Print where the results are, or say that they could not be put into the store."""
+        from lemon_ext.batch.gallery import is_ours
+
+        if self._unpublished is not None:
+            if self._unpublished is not getattr(self._failure, "error", None):  # that one is reported
+                screen.warn(str(self._unpublished))
+        elif not screen.as_json:
+            for page in PAGES:
+                if is_ours(self.place.folder / page):
+                    screen.path(self.place.where(page))
 
     def _tell_the_rest(self) -> None:
         """Report the rows that ended while the batch was stopping: their outcomes were not read any more."""
@@ -201,12 +215,6 @@ def tell_limit(progress: Progress, needs: tuple[int, Decimal], resume: Callable[
     """Say with which limit the rest would be sent."""
     command = resume(max_images=needs[0], budget=str(needs[1]))
     screen.note(f"{progress.unsent:,} not sent, because of the limit. To send them, raise it: {command}")
-
-
-def _is_unpublished(failure: Failure | None) -> bool:
-    """Tell whether the results could not be put into a store."""
-    error = None if failure is None else failure.error
-    return isinstance(error, SaveError) or (error is not None and isinstance(error.__cause__, SaveError))
 
 
 def _is_unsent(outcome: Mapping[str, Any]) -> bool:
