@@ -13,6 +13,7 @@ import sqlite3
 import subprocess
 import sys
 import threading
+import warnings
 from collections import deque
 from contextlib import aclosing, suppress
 from io import BytesIO
@@ -956,14 +957,20 @@ def test_data_that_is_no_picture_is_kept(tmp_path):
     assert (tmp_path / "00001-cat-1-1.damaged.txt").read_text() == "@@@@"
 
 
-def test_another_address_on_resume_is_warned_of(tmp_path):
+@pytest.mark.parametrize("is_left", [True, False])
+def test_another_address_on_resume_is_warned_of_while_rows_are_left(tmp_path, is_left):
     gateway = Gateway()
-    go(gateway, rows(1), tmp_path)
+    if is_left:
+        gateway.expect("cat 1", (200, {"task_id": "img_9", "status": "pending"}, ("Retry-After", "3600")))
+    go(gateway, rows(1), tmp_path, deadline=60)
     with sqlite3.connect(tmp_path / "journal.sqlite3") as database:
         database.execute("UPDATE meta SET value = 'https://old.example.test' WHERE name = 'base_url'")
     database.close()
-    with pytest.warns(LemonWarning, match="began at https://old.example.test and goes on at https://api.example.test"):
-        go(gateway, None, tmp_path)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        go(gateway, None, tmp_path, deadline=60)
+    said = "began at https://old.example.test and goes on at https://api.example.test"
+    assert [said in str(one.message) for one in told] == [True] * is_left
 
 
 def test_a_wait_longer_than_the_deadline_ends_the_sending(tmp_path):

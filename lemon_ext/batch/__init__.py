@@ -660,7 +660,8 @@ def _note_way(journal: Journal, core: Core) -> None:
     if before is None:
         journal.commit([journals.fact("base_url", base_url)])
     elif before != base_url:
-        warn(f"This batch began at {before} and goes on at {base_url}, which may not know its tasks.")
+        if journal.counts().keys() - {"saved", "failed", "refused"}:
+            warn(f"This batch began at {before} and goes on at {base_url}, which may not know its tasks.")
         journal.commit([journals.fact(ELSEWHERE, base_url)])
 
 
