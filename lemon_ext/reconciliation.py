@@ -26,6 +26,7 @@ from ._usage import VARIABLE, Charge, api_keys, check_token, fitting, usage
 from ._warn import warn
 from .batch import journal as journals
 from .batch.destination import Destination
+from .batch.folder import mark
 from .batch.gallery import PAGE, write_page
 from .batch.journal import Journal, Statement
 from .batch.output import export
@@ -289,14 +290,14 @@ def _the_key(keys: Sequence[Any], given: str | None, marks: set[str], base_url: 
 def _book(folder: str | os.PathLike[str] | None, journal: str | None, ledger: Ledger | None, core: Core) -> Book:
     if folder is None and journal is None:
         return _Calls(Ledger() if ledger is None else ledger, core.session.base_url)
-    return _Batch(Destination.of("." if folder is None else folder), journal, ledger)
+    return _Batch(None if folder is None else Destination.of(folder), journal, ledger)
 
 
 @define
 class _Batch:
-    """The journal of a batch."""
+    """The journal of a batch. Without a folder it is in a database, and no results are written."""
 
-    place: Destination
+    place: Destination | None
     address: str | None
     ledger: Ledger | None
     addresses: set[str] = field(factory=set)
@@ -311,7 +312,7 @@ class _Batch:
                 warn(f"What single requests were charged is not known: {exc}")
                 ids = []
             self.owned = frozenset(one for one in ids if one is not None)
-        with read_journal(self.place, self.address) as journal:
+        with read_journal(self.place or ".", self.address) as journal:
             where = (journal.meta(name) for name in ("base_url", journals.ELSEWHERE))
             self.addresses = {address for address in where if address is not None}
             self.keys = set((journal.meta(journals.KEYS) or "").split())
@@ -325,14 +326,20 @@ class _Batch:
         with open_journal(self.place, self.address, create=False)[0] as journal:
             releases = list(_releases(journal, lost, matched)) if release else []
             changed = journal.commit([*releases, *_marks(journal, lost, matched)])
-            try:
-                pages = [export(journal)]
-                if (self.place.folder / PAGE).is_file():
-                    pages.append(write_page(self.place))
-                self.place.publish(path.name for path in pages)
-            except OSError as exc:  # the journal holds it all
-                warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
+            if self.place is not None:
+                _write_results(journal, self.place)
         return sum(changed[: len(releases)]), sum(changed[len(releases) :])
+
+
+def _write_results(journal: Journal, place: Destination) -> None:
+    try:
+        mark(journal)
+        pages = [export(journal)]
+        if (place.folder / PAGE).is_file():
+            pages.append(write_page(place))
+        place.publish(path.name for path in pages)
+    except OSError as exc:  # the journal holds it all
+        warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
 
 
 #: What the state of a row, or of a call, says of its charge. There may be one in any other that was sent.

@@ -102,11 +102,6 @@ def test_what_cannot_be_a_batch_is_refused(rows, emulator, args, message):
     assert emulator.requests == []
 
 
-def test_a_journal_in_a_database_is_reconciled_with_a_folder(emulator):
-    told = lemon("reconcile", "--journal", "postgresql://db/lemon")
-    assert (told.exit_code, "--journal goes with the folder of a batch" in told.stderr) == (2, True)
-
-
 @pytest.mark.parametrize(
     ("args", "code", "said"),
     [

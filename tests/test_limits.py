@@ -9,10 +9,13 @@ from pathlib import Path
 import pytest
 
 from lemon_ext import BudgetError, JournalError
-from lemon_ext.batch import batch_status, engine, plan_batch
+from lemon_ext.batch import batch_status, engine, export_results, plan_batch
 from lemon_ext.batch.address import Address
 from lemon_ext.batch.journal import Incoming
 from lemon_ext.batch.limits import SharedLimits
+from lemon_ext.batch.outage import Outage
+from lemon_ext.batch.output import noted
+from lemon_ext.cli._words import at_work
 from lemon_ext.money import Budget
 from tests.cli import lemon
 from tests.gateway import Gateway, rows, statuses
@@ -254,3 +257,83 @@ def test_a_plan_on_the_command_line(tmp_path, shop, monkeypatch):  # noqa: F811
         assert f"1 row for 1 image left to send. 2 more in {where} are done or under way. Nothing was sent." in told
         assert "--max-images 2 does not cover it: 1 image would not be sent." in told
     assert lemon("resume", "one", "--emulator", "--max-images", "3").exit_code == 0
+
+
+# ---- who works, and how fast ----
+
+
+def test_status_names_who_works_and_whom_the_api_does_not_answer(tmp_path, pg, shop):  # noqa: F811
+    with worker(tmp_path, shop) as one, worker(tmp_path, shop) as two:
+        one.take_in(incoming(3))
+        pg.ask("UPDATE workers SET id = replace(id, split_part(id, '-', 1), 'mars')", name(shop))
+        one._worker, two._worker = (row[0] for row in pg.ask("SELECT id FROM workers ORDER BY id", name(shop)))
+        assert one._worker.startswith("mars")
+
+        def said():
+            return at_work(batch_status(shop))
+
+        assert said() == "Working there: mars (2)."
+        one.commit([noted(one, Outage(90.0, 20.0, 300.0, "ConnectError: no route."), 5.0)])
+        assert said() == "Working there: mars (2). 1 of 2 (mars) cannot reach the API: ConnectError: no route."
+        assert batch_status(shop).outage is None
+        two.commit([noted(two, Outage(30.0, 20.0, 300.0, "ConnectError"), 5.0)])
+        assert said().startswith("Working there: mars (2). API unreachable for 3")
+        one.commit([noted(one, None, 5.0)])
+        pg.ask("UPDATE workers SET noted = now() - interval '5 minutes'", name(shop))  # nothing is heard of it any more
+        assert said() == "Working there: mars (2)."
+        pg.ask(f"UPDATE workers SET lease = now() + interval '20 seconds' WHERE id = '{two._worker}'", name(shop))
+        assert said() == "Working there: mars (2). 1 of 2 (mars) not heard of for 40 s."
+        assert [round(found.silent, -1) for found in batch_status(shop).workers] == [0, 40]
+        pg.ask("UPDATE workers SET lease = now() - interval '1 second'", name(shop))
+        assert batch_status(shop).workers == ()
+    assert not batch_status(shop).working
+
+
+def test_a_worker_tells_the_rate_of_all_together(tmp_path, pg, shop, monkeypatch):  # noqa: F811
+    gateway, told = Gateway(), []
+
+    def ends(progress):
+        told.append(progress)
+        if len(told) == 3:
+            pg.ask("UPDATE rows SET status = 'saved', paths = '[]', finished_at = 5 WHERE row > 5", name(shop))
+            pg.ask("UPDATE rows SET owner = NULL WHERE row > 5", name(shop))
+
+    other = worker(tmp_path / "b", shop)
+    other.take_in(incoming(9))
+    pg.ask(f"UPDATE rows SET owner = '{other._worker}' WHERE row > 5", name(shop))
+    assert len(go(gateway, None, tmp_path / "a", shop, on_progress=ends)) == 5
+    last = told[-1]
+    assert (last.saved, len(last.workers)) == (9, 2)
+    assert last.per_minute == pytest.approx(60.0 * 9 / last.elapsed)
+    assert "a minute by 2 workers" in str(last)
+    other.close()
+
+
+def test_status_takes_an_address_as_the_others_do(tmp_path, shop, monkeypatch):  # noqa: F811
+    monkeypatch.chdir(tmp_path)
+    with worker(tmp_path, shop) as one:
+        one.take_in(incoming(2))
+        one.take("unsent", 1)
+        one.commit([one.submitting(1, 5.0), one.update(1, status="uncertain")])
+        working = lemon("status", "--journal", shop)
+        assert "Working there: " in working.stderr
+        assert "lemon resume" not in working.stderr
+    shown = Address.of(shop).shown
+    for place, argument in ((("--journal", shop), "DIR"), (("new", "--journal", shop), "new")):
+        told = lemon("status", *place)
+        assert told.exit_code == 0
+        assert f"next: lemon resume --journal '{shown}' -- {argument}" in told.stderr
+        assert f"`lemon reconcile --journal '{shown}' -- {argument}`" in told.stderr
+    assert lemon("status", "new", "--journal", shop, "--failed").exit_code == 0
+    assert lemon("status").exit_code == 2
+    assert not Path("new").exists()
+
+
+def test_a_folder_in_which_only_the_page_was_written_can_be_worked_in(tmp_path, shop):  # noqa: F811
+    gateway = Gateway()
+    go(gateway, rows(2), tmp_path / "a", shop, max_images=1)
+    export_results(tmp_path / "b", journal=shop)
+    assert statuses(go(gateway, None, tmp_path / "b", None)) == {2: "saved"}
+    go(gateway, rows(1), tmp_path / "c", f"{shop}_0")
+    with pytest.raises(JournalError, match="another batch"):
+        export_results(tmp_path / "b", journal=f"{shop}_0")

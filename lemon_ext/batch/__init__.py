@@ -47,11 +47,21 @@ from .cells import convert as cell_value
 from .columns import ID, Columns, carried_name
 from .destination import Destination
 from .engine import Engine, Options
-from .folder import mark, refuse_orphans, spare_pictures
+from .folder import is_known, mark, refuse_orphans, spare_pictures
 from .gallery import write_page
 from .journal import ELSEWHERE, KEYS, UNPAID, Entry, Journal
 from .last_run import LastRun
-from .output import RESULTS, Progress, damage, export, is_unknown, outage_of, outcome
+from .output import (
+    RESULTS,
+    Progress,
+    damage,
+    export,
+    is_unknown,
+    outage_of,
+    outage_of_all,
+    outcome,
+    workers_of,
+)
 from .pictures import Keep, recognize
 from .rows import Row, read_rows
 from .stores import copied_journal, open_journal, read_journal
@@ -320,11 +330,12 @@ def batch_status(folder: str | os.PathLike[str], *, journal: str | None = None) 
         unknown, last = found.unknown(), LastRun.read(found)
         limited = _stops_at_once(last, found)
         ended, first = found.ended_since(now - LATELY) if working else (0, now)
-        outage = outage_of(found, now) if working else None
+        workers = workers_of(found)
+        outage = (outage_of_all(workers) if workers else outage_of(found, now)) if working else None
         if not counts and found.path is not None:
             refuse_orphans(found.folder)
     elapsed = min(now - first, LATELY)
-    progress = Progress.of(counts, images, ended=ended, elapsed=elapsed, outage=outage)
+    progress = Progress.of(counts, images, ended=ended, elapsed=elapsed, outage=outage, workers=workers)
     return evolve(
         progress,
         working=working,
@@ -406,6 +417,9 @@ def export_results(
     kinds = as_kinds(also)
     place = Destination.of(folder)
     with read_journal(place, journal) as found:
+        if found.path is None:  # what is written there is of this batch alone
+            is_known(found)
+            mark(found)
         path, forms = export(found), _forms(kinds, found)
         write_also(found, forms)
     place.publish([path.name, *files(forms)])
@@ -520,13 +534,14 @@ class _Batch:
         progress = Progress.of(
             engine.counts,
             engine.images,
-            ended=engine.ended,
+            ended=engine.ended_together,
             elapsed=engine.elapsed,
             idle=engine.idle,
             stopped=engine.stopped,
             limited=engine.limited,
             rejected=engine.rejected,
             outage=engine.outage,
+            workers=engine.workers,
         )
         try:
             self.on_progress(progress)
@@ -589,7 +604,8 @@ class _Batch:
         )
         if before.is_limited and not now.is_limited and journal.counts().get("unsent"):
             limit = " ".join(before.options())
-            warn(f"The last run in {self.place} had a limit ({limit}), and this one has none.")
+            where = f"in {self.place}" if journal.path is not None else f"at {journal.name}"
+            warn(f"The last run {where} had a limit ({limit}), and this one has none.")
         if now != before:
             journal.commit([now.written()])
 

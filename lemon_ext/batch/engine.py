@@ -71,7 +71,7 @@ from .edits import body_of
 from .journal import UNKNOWN, Entry, Journal, Statement, Writer
 from .limits import Limits, price
 from .outage import Outage, Reach
-from .output import described, noted
+from .output import ENDS, Worker, described, noted, workers_of
 from .pictures import Keep, Pictures, keep_reply, without_data
 from .queue import Queue
 
@@ -170,6 +170,9 @@ class Engine:
     ) -> None:
         self.counts: dict[str, int] = {}
         self.images = self.ended = 0
+        #: Who works at the batch, where several can, and how many rows had ended when this run began.
+        self.workers: tuple[Worker, ...] = ()
+        self._ended_before = 0
         self.stopped: str | None = None
         #: Whether it is a limit of the user's that stopped it.
         self.limited = False
@@ -224,6 +227,14 @@ class Engine:
         return _clock.monotonic() - self._began
 
     @property
+    def ended_together(self) -> int:
+        """How many rows have ended in this run, by all who work at the batch."""
+        return self._ended_now() - self._ended_before if self.workers else self.ended
+
+    def _ended_now(self) -> int:
+        return sum(number for status, number in self.counts.items() if status in (*ENDS, "unfetched"))
+
+    @property
     def idle(self) -> float:
         """Seconds in which the API could not be reached."""
         return self._reach.lasted(_clock.monotonic())
@@ -251,6 +262,7 @@ class Engine:
         Whatever ends it, nothing that is known of a row is lost: see `_close`.
         """
         self.counts = await self._writer.read(self._journal.counts)
+        self.workers, self._ended_before = await self._writer.read(workers_of, self._journal), self._ended_now()
         self._limits = await self._writer.read(self._journal.keep_to, self._limits)
         self.images = await self._writer.read(self._journal.saved_images)
         self._changed()
@@ -400,6 +412,7 @@ class Engine:
         if not first:
             for entry in await self._writer.read(self._journal.renew):
                 await self._emit(entry)
+            self.workers = await self._writer.read(workers_of, self._journal)
             if now >= self._count_at:  # a million rows take a while
                 self.counts = await self._writer.read(self._journal.counts)
                 self._count_at = now + 50.0 * (_clock.monotonic() - now)
@@ -498,7 +511,7 @@ class Engine:
         outage = self.outage
         if outage is not None or self._outage_noted:
             self._outage_noted = outage is not None
-            await self._writer.write(noted(outage, _clock.wall()), keep=False)
+            await self._writer.write(noted(self._journal, outage, _clock.wall()), keep=False)
 
     async def _tell_unanswered(self) -> None:
         """Report the rows that met nothing until the batch gave up."""

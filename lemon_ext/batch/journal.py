@@ -59,6 +59,8 @@ STATUSES: Final = ("unsent", "submitting", "waiting", "completed", "saved", "fai
 ELSEWHERE: Final = "base_url_too"
 #: And the one that says with which keys: some letters of the fingerprint of each, with spaces between.
 KEYS: Final = "keys"
+#: The one that tells of an outage.
+OUTAGE: Final = "outage"
 #: Nothing was billed for a row in these states, unless an earlier try of it is in doubt.
 UNPAID: Final = ("unsent", "refused")
 #: The errors of rows that are paid for and that the API knows nothing of: see `Journal.unknown`.
@@ -97,6 +99,17 @@ class NoRoom(NamedTuple):
 
     reason: str
     may_come_back: bool
+
+
+class Sign(NamedTuple):
+    """A sign of life of a worker: its machine, how many seconds ago it was given, the outage that the worker has noted
+    (JSON, or nothing), and how many seconds ago.
+    """
+
+    host: str
+    silent: float
+    outage: str
+    passed: float
 
 
 class Billable(NamedTuple):
@@ -270,6 +283,14 @@ class Journal(ABC):
     def renew(self) -> list[Entry]:
         """Say that we live. Returns rows of others that do not, whose requests nobody waits for: they are uncertain."""
         return []
+
+    def signs(self) -> list[Sign]:
+        """Return who works at the batch, where several can."""
+        return []
+
+    def note_outage(self, outage: str) -> Statement:
+        """The API cannot be reached from here, or can be again (nothing)."""
+        return fact(OUTAGE, outage)
 
     def share(self, limit: RateLimit, account: str) -> RateLimit:
         """Return the rate limit to keep to: that of this process, or a share in that of all who use the account."""

@@ -18,18 +18,28 @@ from lemon_ext._files import write_whole
 from lemon_ext._words import count
 from lemon_ext.errors import JournalError
 
-from .journal import UNKNOWN, Entry, Journal, Statement, dumps, fact
+from .journal import OUTAGE, UNKNOWN, Entry, Journal, Statement, dumps
 from .last_run import LastRun
 from .outage import Outage
 
 __all__ = ("Outage", "Progress")
 
 RESULTS: Final = "results.jsonl"
-#: The fact of a journal that tells of an outage, and for how many seconds: every failed try notes it anew.
-OUTAGE: Final = "outage"
+#: For how many seconds an outage is believed that was noted: every failed try notes it anew.
 HEARD: Final = 120.0
 #: The states in which a row stays until somebody says otherwise.
 ENDS: Final = ("saved", "failed", "refused", "uncertain")
+
+
+@frozen
+class Worker:
+    """One of several that work at a batch: the name of its machine, the seconds since it was heard of, which are few
+    (after a minute without a sign it counts as dead), and its outage, where the API cannot be reached from there.
+    """
+
+    host: str
+    silent: float = 0.0
+    outage: Outage | None = None
 
 
 @frozen
@@ -42,7 +52,9 @@ class Progress:
     uncertain rows are billed, as `reconcile` has found, and ``unknown``, how many of the waiting and unfetched rows
     have tasks that the API does not know: only ``drop_unknown`` ends these. There ``limited`` says that the limits of
     the last run, which are ``last_run``, keep the next row from being sent. ``rejected``: the API refused the key.
-    ``fetching`` are those of the waiting rows whose pictures are being fetched.
+    ``fetching`` are those of the waiting rows whose pictures are being fetched. ``workers`` are those who work at it
+    where the journal is in a database: then rate and time left are of all together, and so is ``outage`` of
+    `batch_status`.
     """
 
     total: int
@@ -67,6 +79,7 @@ class Progress:
     fetching: int = 0
     rejected: bool = False
     last_run: LastRun = field(factory=LastRun)
+    workers: tuple[Worker, ...] = ()
 
     @classmethod
     def of(
@@ -81,6 +94,7 @@ class Progress:
         limited: bool = False,
         rejected: bool = False,
         outage: Outage | None = None,
+        workers: tuple[Worker, ...] = (),
     ) -> Progress:
         """Make one of a journal's counts, and of how many rows have ended in this run. ``idle``: seconds of outages."""
         known: dict[str, Any] = {name: counts.get(name, 0) for name in ("unsent", "submitting", "unfetched", *ENDS)}
@@ -90,7 +104,7 @@ class Progress:
             left = known["unsent"] + known["submitting"] + known["waiting"]
             known |= {"per_minute": 60.0 * ended / worked, "left_seconds": left * worked / ended}
         known |= {"elapsed": elapsed, "stopped": stopped, "limited": limited, "rejected": rejected, "outage": outage}
-        return cls(sum(counts.values()), images=images, **known)
+        return cls(sum(counts.values()), images=images, workers=workers, **known)
 
     @property
     def open(self) -> int:
@@ -122,7 +136,8 @@ class Progress:
 
     def pace(self) -> str:
         """Say how fast the batch is and how long it will take, as far as that is known, after a comma."""
-        rate = f", {self.per_minute:.0f} a minute" if self.per_minute else ""
+        together = f" by {len(self.workers)} workers" if len(self.workers) > 1 else ""
+        rate = f", {self.per_minute:.0f} a minute{together}" if self.per_minute else ""
         return rate + (f", about {roughly(self.left_seconds)} left" if self.left_seconds else "")
 
 
@@ -185,22 +200,39 @@ def damage(*entries: Entry, path: Path | None = None) -> JournalError:
     )
 
 
-def noted(outage: Outage | None, now: float) -> Statement:
-    """Return the change of the journal that tells of an outage, or that there is none."""
-    return fact(OUTAGE, "" if outage is None else dumps({"at": now, **asdict(outage)}))
+def noted(journal: Journal, outage: Outage | None, now: float) -> Statement:
+    """Return the change of a journal that tells of an outage, or that there is none."""
+    return journal.note_outage("" if outage is None else dumps({"at": now, **asdict(outage)}))
 
 
 def outage_of(journal: Journal, now: float) -> Outage | None:
-    """Return the outage that a process at work has noted. One of which nothing is heard any more is none."""
+    """Return the outage that a process at work has noted."""
+    return _outage(journal.meta(OUTAGE) or "", now)
+
+
+def workers_of(journal: Journal) -> tuple[Worker, ...]:
+    """Return who works at a batch, where several can."""
+    return tuple(Worker(one.host, one.silent, _outage(one.outage, passed=one.passed)) for one in journal.signs())
+
+
+def outage_of_all(workers: tuple[Worker, ...]) -> Outage | None:
+    """Return since when none of the workers can reach the API. None: one of them can."""
+    found = [one.outage for one in workers if one.outage is not None]
+    return min(found, key=lambda one: one.seconds) if len(found) == len(workers) else None
+
+
+def _outage(noted: str, now: float = 0.0, passed: float | None = None) -> Outage | None:
+    """Read an outage that was noted. One of which nothing is heard any more is none."""
     try:
-        known = json.loads(journal.meta(OUTAGE) or "null") or {}
-        passed = now - known.pop("at", -math.inf)
-        found = Outage(**known) if 0 <= passed < HEARD else None
+        known = json.loads(noted or "null") or {}
+        at = known.pop("at", -math.inf)
+        since = now - at if passed is None else passed  # else by the clock of the database
+        found = Outage(**known) if 0 <= since < HEARD else None
     except (ValueError, TypeError, AttributeError):
         return None
     if found is None:
         return None
-    return Outage(found.seconds + passed, max(found.next_try - passed, 0.0), found.left - passed, found.reason)
+    return Outage(found.seconds + since, max(found.next_try - since, 0.0), found.left - since, found.reason)
 
 
 def export(journal: Journal) -> Path:

@@ -48,6 +48,7 @@ from .journal import (
     Incoming,
     Journal,
     NoRoom,
+    Sign,
     Statement,
     change,
     fact,
@@ -79,7 +80,7 @@ _MORE: Final = """
 ALTER TABLE rows ADD COLUMN key TEXT NOT NULL, ADD COLUMN owner TEXT, ADD COLUMN price NUMERIC;
 CREATE UNIQUE INDEX rows_by_key ON rows (key);
 CREATE TABLE pictures (name TEXT PRIMARY KEY, data BYTEA NOT NULL);
-CREATE TABLE workers (id TEXT PRIMARY KEY, lease TIMESTAMPTZ NOT NULL);
+CREATE TABLE workers (id TEXT PRIMARY KEY, lease TIMESTAMPTZ NOT NULL, outage TEXT, noted TIMESTAMPTZ);
 """
 #: Nobody living owns a row. Not as NOT IN, for which a million rows are read in their order instead of by status.
 _DEAD: Final = (
@@ -268,13 +269,29 @@ class PostgresJournal(Journal):
         lost, values = CUT_OFF
         with self._explained():
             self._execute(
-                "INSERT INTO workers VALUES (?, clock_timestamp() + make_interval(secs => ?)) "
+                "INSERT INTO workers (id, lease) VALUES (?, clock_timestamp() + make_interval(secs => ?)) "
                 "ON CONFLICT (id) DO UPDATE SET lease = excluded.lease",
                 (self._worker, LEASE),
             )
             self._execute("DELETE FROM workers WHERE lease < clock_timestamp() AND id <> ?", (self._worker,))
             found = self._execute(f"{lost} AND {_DEAD}{self._scope} RETURNING *", values).fetchall()
         return [entry for entry in map(Entry.of, found) if not entry.damage]
+
+    def signs(self) -> list[Sign]:
+        """Return who works at the batch."""
+        ago = "extract(epoch FROM clock_timestamp() - {})::float8 AS {}"
+        silent, passed = ago.format("lease", "silent"), ago.format("noted", "passed")
+        sql = f"SELECT id, outage, {silent}, {passed} FROM workers WHERE lease > clock_timestamp() ORDER BY id"  # noqa: S608
+        with self._explained():
+            found = self._execute(sql).fetchall()
+        return [
+            Sign(one["id"].rsplit("-", 2)[0], one["silent"] + LEASE, one["outage"] or "", one["passed"] or 0.0)
+            for one in found
+        ]
+
+    def note_outage(self, outage: str) -> Statement:
+        """The API cannot be reached by this worker, or can be again (nothing)."""
+        return "UPDATE workers SET outage = ?, noted = clock_timestamp() WHERE id = ?", (outage, self._worker)
 
     def share(self, limit: RateLimit, account: str) -> RateLimit:
         """Return a share in the rate limit that all keep who use the account and this database."""
@@ -360,7 +377,8 @@ class PostgresJournal(Journal):
             self._bring_up_to_date(self._columns())
             self._execute(*fact("version", str(VERSION)))
         if version and self._one("SELECT to_regclass('spent') AS there")["there"] is None:
-            self._execute("ALTER TABLE rows ADD COLUMN price NUMERIC")
+            for column in ("workers.outage TEXT", "workers.noted TIMESTAMPTZ", "rows.price NUMERIC"):
+                self._execute(f"ALTER TABLE {column.replace('.', ' ADD COLUMN IF NOT EXISTS ')}")
             sent = (entry for entry in self.entries() if entry.doubts or entry.status not in UNPAID)
             for entry in sent:  # as it is counted from now on
                 self._execute(*change(entry.row, price=price(entry)))

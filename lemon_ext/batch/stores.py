@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lemon_ext.errors import ConfigurationError, JournalError
 
-from .address import found, is_address
+from .address import Address, found, is_address
 from .destination import Destination, Place
 from .folder import is_known, refuse_orphans
 from .journal import FILE, Journal, SqliteJournal
@@ -16,11 +16,16 @@ if TYPE_CHECKING:
     from .postgres import PostgresJournal
 
 
-def open_journal(place: Place | Destination, address: str | None, *, create: bool = True) -> tuple[Journal, bool]:
+def open_journal(
+    place: Place | Destination | None, address: str | None, *, create: bool = True
+) -> tuple[Journal, bool]:
     """Open a journal to work at it, or start one. Tells also whether the folder held pictures of the batch before.
+    Where the journal is in a database, it can be changed without a folder.
 
     Raises JournalError and ConfigurationError.
     """
+    if place is None:
+        return postgres_store().open(Path(), Address.of(str(address)), create=create), True
     destination = Destination.of(place)
     folder, where = destination.folder, found(destination.folder, address)
     if destination.store is not None and create:

@@ -123,7 +123,8 @@ def batch_under_way(progress: Progress | None, console: Console, age: float = 0.
     for name, text in progress.counts().items():
         words.append(text, style=_COLOURS.get(name, "")).append("   ")
     if progress.per_minute:
-        words.append(f"{progress.per_minute:.0f}/min", style="dim")
+        together = f" by {len(progress.workers)} workers" if len(progress.workers) > 1 else ""
+        words.append(f"{progress.per_minute:.0f}/min{together}", style="dim")
     below = _grid(console)
     if progress.outage is not None:
         below.add_row(

@@ -8,6 +8,7 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 import click
@@ -79,6 +80,19 @@ class Place(click.Path):
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> Any:
         return value if "://" in str(value) else super().convert(value, param, ctx)
+
+
+def placed(place: Path | str | None, journal: str | None = None) -> tuple[list[str], list[str]]:
+    """Return how a command finds a batch: its options and its argument. An address is shown without its password."""
+    from lemon_ext.batch import address_shown
+    from lemon_ext.batch.address import is_address
+    from lemon_ext.batch.destination import Destination
+
+    address = str(place) if is_address(place) else journal
+    options = ["--journal", address_shown(address)] if address else []
+    if place is None or is_address(place):
+        return options, ["DIR"] if address else []
+    return options, [str(Destination.of(place))]
 
 
 output_option = click.option(

@@ -15,8 +15,9 @@ from lemon_ext._words import count
 from lemon_ext.errors import SaveError
 
 from ._errors import DONE, ENDED, PARTLY, REJECTED, UNCERTAIN, Failure, command, explain, one_line
+from ._options import placed
 from ._screen import QUIET, screen
-from ._words import stopping, summary, unreachable
+from ._words import at_work, stopping, summary, unreachable
 
 if TYPE_CHECKING:
     from decimal import Decimal
@@ -165,7 +166,7 @@ class Watch:
         screen.error(f"{lead}{summary(progress)}", self.resume() if goes_on else None)
         if limited and progress.unsent:
             tell_limit(progress, batch_needs(self.folder, journal=self.journal), self.resume)
-        advise(progress, str(self.place), self.resume)
+        advise(progress, placed(str(self.place), self.journal), self.resume)
         if failure is not None and (goes_on or progress.open or progress.uncertain):
             return failure.exit_code
         if goes_on and self.progress is not None and self.progress.rejected:
@@ -221,8 +222,13 @@ def _is_unsent(outcome: Mapping[str, Any]) -> bool:
     return outcome["status"] == "waiting" and outcome["task_id"] is None
 
 
-def advise(progress: Progress, folder: Path | str, resume: Callable[..., str]) -> None:
-    """Say how rows that have ended can be sent again, and what that may cost."""
+def advise(progress: Progress, place: tuple[list[str], list[str]], resume: Callable[..., str]) -> None:
+    """Say who works at the batch. If nobody does, how rows that have ended can be sent again, and what that may cost.
+    ``place`` is how a command finds the batch.
+    """
+    if progress.working:
+        screen.note(at_work(progress))
+        return
     if progress.unknown:
         screen.note(
             f"The API does not know the tasks of {count(progress.unknown, 'paid row')}. It may with another key, or at "
@@ -232,7 +238,7 @@ def advise(progress: Progress, folder: Path | str, resume: Callable[..., str]) -
     if progress.uncertain:
         screen.note(
             f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. With a "
-            f"management token, `{command('reconcile', (), [str(folder)])}` does that. To send them again: "
+            f"management token, `{command('reconcile', *place)}` does that. To send them again: "
             f"{resume('--resend-uncertain')}"
         )
     if progress.refused:

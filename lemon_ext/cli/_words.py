@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Sequence
 from datetime import datetime
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from lemon_ext._duration import roughly
 from lemon_ext._words import count
 
+from ._errors import one_line
+
 if TYPE_CHECKING:
     from lemon_ext.batch import Progress
-    from lemon_ext.batch.output import Outage
+    from lemon_ext.batch.output import Outage, Worker
+
+#: How many machines are named.
+HOSTS: Final = 5
+#: Seconds after which it is told that a worker was not heard of: it may be dead.
+SILENT: Final = 15.0
 
 
 def moment(at: float) -> str:
@@ -19,9 +28,27 @@ def moment(at: float) -> str:
 
 
 def at_work(progress: Progress) -> str:
-    """Say that a process works at a batch, and how fast, or that it cannot reach the API."""
+    """Say who works at a batch, and how fast, and who cannot reach the API, or was not heard of for long."""
+    workers = progress.workers
     outage = f" {unreachable(progress.outage)}." if progress.outage is not None else ""
-    return f"A process is working there{progress.pace()}.{outage}"
+    if not workers:
+        return f"A process is working there{progress.pace()}.{outage}"
+    hosts = Counter(worker.host for worker in workers)
+    named = [host if number == 1 else f"{host} ({number})" for host, number in hosts.most_common(HOSTS)]
+    more = f" and {len(hosts) - HOSTS:,} more machines" if len(hosts) > HOSTS else ""
+    said = f"Working there: {', '.join(named)}{more}{progress.pace()}.{outage}"
+    cut_off = [worker for worker in workers if worker.outage is not None]
+    if cut_off and cut_off[0].outage is not None and progress.outage is None:
+        reason = one_line(cut_off[0].outage.reason).rstrip(".")
+        said += f" {_some(cut_off, workers)} cannot reach the API: {reason}."
+    if silent := [worker for worker in workers if worker.silent > SILENT]:
+        said += f" {_some(silent, workers)} not heard of for {roughly(min(one.silent for one in silent))}."
+    return said
+
+
+def _some(which: Sequence[Worker], workers: Sequence[Worker]) -> str:
+    hosts = {worker.host for worker in which}
+    return f"{len(which):,} of {len(workers):,}{f' ({hosts.pop()})' if len(hosts) == 1 else ''}"
 
 
 def summary(progress: Progress) -> str:

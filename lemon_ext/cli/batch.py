@@ -31,8 +31,10 @@ from ._options import (
     emulator_option,
     fan_out_option,
     give_up_option,
+    journal_address_option,
     journal_option,
     json_option,
+    placed,
     poll_interval_option,
     private_images_option,
     prompt_metadata_option,
@@ -354,7 +356,7 @@ def resume(ctx: click.Context, /, folder: Path | str | None, **options: Any) -> 
 
 
 @click.command()
-@click.argument("folder", metavar="DIR", type=Place(file_okay=False, path_type=Path))
+@click.argument("folder", metavar="[DIR]", required=False, type=Place(file_okay=False, path_type=Path))
 @click.option(
     "--failed",
     is_flag=True,
@@ -366,11 +368,12 @@ def resume(ctx: click.Context, /, folder: Path | str | None, **options: Any) -> 
     type=click.Choice(["csv", "jsonl"]),
     help="The format of these rows. [default: csv; with --json, jsonl]",
 )
+@journal_address_option
 @json_option("Print JSON.")
-def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
+def status(folder: Path | str | None, failed: bool, rows_format: str | None, journal: str | None) -> int:
     """Show the progress of a batch. The batch may be running.
 
-    Where the journal is in a database, its address will do in the place of DIR.
+    Where the journal is in a database, its address will do in the place of DIR, or alone with --journal.
 
     `lemon status DIR --failed --format csv > again.csv` writes what failed as the input of a new batch.
     """
@@ -379,14 +382,16 @@ def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
     from lemon_ext.batch import batch_needs, batch_status
 
     from ._watch import advise, say_where, tell_limit
-    from ._words import at_work
 
+    folder, journal = (journal, None) if folder is None else (folder, journal)
+    if folder is None:
+        raise click.UsageError("Give the folder of the batch, or the address of its journal.")
     if failed:
-        return _write_rows(folder, rows_format or ("jsonl" if screen.as_json else "csv"))
+        return _write_rows(folder, journal, rows_format or ("jsonl" if screen.as_json else "csv"))
     if rows_format is not None:
         raise click.UsageError("--format goes with --failed.")
-    progress = batch_status(folder)
-    resume = partial(_resume_command, folder, {}, last=progress.last_run)
+    progress = batch_status(folder, journal=journal)
+    resume = partial(_resume_command, folder, {"journal": journal}, last=progress.last_run)
     goes_on = progress.open - progress.unknown - (progress.unsent if progress.limited else 0)
     following = resume() if goes_on and not progress.working else None
     if not progress.total:
@@ -395,30 +400,27 @@ def status(folder: Path | str, failed: bool, rows_format: str | None) -> int:
     if screen.as_json:
         # What only a running batch knows of itself is left out.
         known = {**asdict(progress), "next": following}
-        names = ("total", *COUNTS, "unknown", "images", "working", "limited", "per_minute", "left_seconds", "next")
-        screen.json({name: known[name] for name in names})
+        names = ("total", *COUNTS, "unknown", "images", "working", "workers", "limited", "per_minute", "left_seconds")
+        screen.json({name: known[name] for name in (*names, "next")})
         return 0
     for name in ("total", *COUNTS, "images"):
         screen.out(f"{name:<10}  {getattr(progress, name):>9,}")
     if progress.billed:
-        one = progress.billed == 1
-        screen.note(f"Uncertain: {progress.billed:,} of them {'is' if one else 'are'} billed, as the account says.")
-    if progress.working:
-        screen.note(at_work(progress))
-        return 0
+        billed = count(progress.billed, "of them is", "of them are")
+        screen.note(f"Uncertain: {billed} billed, as the account says.")
     if following:
         screen.next(following)
-    if progress.limited:
-        tell_limit(progress, batch_needs(folder), resume)
-    advise(progress, folder, resume)
+    if progress.limited and not progress.working:
+        tell_limit(progress, batch_needs(folder, journal=journal), resume)
+    advise(progress, placed(folder, journal), resume)
     return 0
 
 
-def _write_rows(folder: Path | str, form: str) -> int:
+def _write_rows(folder: Path | str, journal: str | None, form: str) -> int:
     """Print rows that failed as a table with all their columns, or as JSON."""
     from lemon_ext.batch import rows_to_edit
 
-    rows = list(rows_to_edit(folder))
+    rows = list(rows_to_edit(folder, journal=journal))
     if form == "jsonl":
         for row in rows:
             screen.json(row)
@@ -575,7 +577,6 @@ def _resume_command(
     """
     from attrs import evolve, fields
 
-    from lemon_ext.batch.address import is_address
     from lemon_ext.batch.last_run import LastRun
 
     from ._errors import address, command
@@ -588,7 +589,5 @@ def _resume_command(
     also = ["--also", ",".join(last.also)] if options.get("also") else []
     emulator = ["--emulator"] if options.get("emulator") else []  # what was free must not go on at the real API
     kept = [*emulator, *where]
-    address_of_journal = folder if is_address(folder) else options.get("journal")
-    journal = ["--journal", _shown(address_of_journal)] if address_of_journal else []
-    place = "DIR" if is_address(folder) else _shown(folder)
-    return command("resume", [*more, *journal, *last.options(), *also, *kept], [place])
+    address_of_journal, place = placed(folder, options.get("journal"))
+    return command("resume", [*more, *address_of_journal, *last.options(), *also, *kept], place)

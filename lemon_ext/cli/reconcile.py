@@ -22,6 +22,7 @@ from ._options import (
     duration_option,
     journal_address_option,
     json_option,
+    placed,
     user_ledger,
 )
 from ._screen import screen
@@ -66,9 +67,10 @@ if TYPE_CHECKING:
 def reconcile(folder: Path | str | None, apply: bool, base_url: str | None, deadline: float, **options: Any) -> int:
     """Tell what became of requests whose answers were lost: billed, not billed, or cannot be told.
 
-    Of the batch in DIR; without DIR, of the single requests of `lemon tasks`. It reads what the account was charged for
-    (free) with a management token, from LEMONDATA_MANAGEMENT_TOKEN. What was not billed can be sent again, after a yes
-    or with --apply. It never guesses: a request is released only if no charge can be its own.
+    Of the batch in DIR, or whose journal is at ADDRESS; without them, of the single requests of `lemon tasks`. It reads
+    what the account was charged for (free) with a management token, from LEMONDATA_MANAGEMENT_TOKEN. What was not
+    billed can be sent again, after a yes or with --apply. It never guesses: a request is released only if no charge can
+    be its own.
     """
     from lemon_ext._usage import VARIABLE, check_token
     from lemon_ext.client import Lemon
@@ -76,21 +78,20 @@ def reconcile(folder: Path | str | None, apply: bool, base_url: str | None, dead
     from lemon_ext.reconciliation import reconcile as reconciled
 
     ledger = user_ledger()
-    if folder is None and options["journal"] is not None:
-        raise click.UsageError("--journal goes with the folder of a batch: lemon reconcile DIR --journal ADDRESS.")
-    if folder is None and ledger is None:
+    of_calls = folder is None and options["journal"] is None
+    if of_calls and ledger is None:
         raise ConfigurationError("LEMONDATA_LEDGER is off, so nothing is written down. Give the folder of a batch.")
+    what, place = "request" if of_calls else "row", placed(folder, options["journal"])
     with Lemon(check_token(os.environ.get(VARIABLE, "")), base_url=base_url, deadline=deadline) as lemon:
         found = reconciled(folder, client=lemon, ledger=ledger, deadline=deadline, **options)
-    _tell(found, folder)
+    _tell(found, what)
     _write(found, release=apply or _agreed(found))
-    return _conclude(found, folder, base_url)
+    return _conclude(found, place, base_url)
 
 
-def _tell(found: Reconciliation, folder: Path | str | None) -> None:
+def _tell(found: Reconciliation, what: str) -> None:
     if screen.as_json:
         return
-    what = "row" if folder is not None else "request"
     for one in found.findings:
         screen.out(_line(one, found, what))
     if not found.findings:
@@ -158,13 +159,14 @@ def _write(found: Reconciliation, *, release: bool) -> None:
         screen.warn(f"The amounts are not written down: {exc}")
 
 
-def _conclude(found: Reconciliation, folder: Path | str | None, base_url: str | None) -> int:
+def _conclude(found: Reconciliation, place: tuple[list[str], list[str]], base_url: str | None) -> int:
     from lemon_ext.reconciliation import Verdict
 
     from ._errors import DONE, PARTLY, UNCERTAIN, address, command
 
     billed, free, unknown = (len(found.of(verdict)) for verdict in Verdict)
-    where, names = address(base_url, False), [str(folder)] if folder is not None else []
+    journal, names = place
+    where = [*journal, *address(base_url, False)]
     if screen.as_json:
         screen.json(found.to_dict())
     elif found.findings:
@@ -172,7 +174,7 @@ def _conclude(found: Reconciliation, folder: Path | str | None, base_url: str | 
             f"{count(len(found.findings), 'lost answer')}: {billed:,} billed, {free:,} not billed, {unknown:,} cannot "
             f"be told. {found.released:,} can be sent again."
         )
-    if found.released and folder is not None:
+    if found.released and names:
         screen.next(command("resume", where, names))
     elif free and not found.released:
         screen.next(command("reconcile", ["--apply", *where], names))
