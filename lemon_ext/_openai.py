@@ -41,18 +41,63 @@ CLIENT: Final[Mapping[str, str]] = MappingProxyType(
         "webhook_secret": _NOTHING,
     }
 )
+_OTHER_REQUESTS: Final = "For requests of your own: lemon.raw.get_httpx_client(), or its async twin."
 _IMAGES_ALONE: Final = "This is a client of the image API alone; for anything else keep using openai's."
 #: What a client has.
 ATTRIBUTES: Final[Mapping[str, str]] = MappingProxyType(
     {
         **dict.fromkeys(
-            ("audio", "batches", "beta", "chat", "completions", "embeddings", "files", "moderations", "responses"),
+            (
+                "audio",
+                "batches",
+                "beta",
+                "chat",
+                "completions",
+                "containers",
+                "conversations",
+                "embeddings",
+                "evals",
+                "files",
+                "fine_tuning",
+                "moderations",
+                "realtime",
+                "responses",
+                "uploads",
+                "vector_stores",
+                "videos",
+                "webhooks",
+            ),
             _IMAGES_ALONE,
         ),
+        **dict.fromkeys(("delete", "get", "patch", "post", "put", "request"), _OTHER_REQUESTS),
+        **dict.fromkeys(("auth_headers", "default_headers"), _HEADERS),
+        **dict.fromkeys(("max_retries", "timeout"), "Options are not told here; with_options(...) changes them."),
+        "api_key": "A client does not give its key away: keep what you gave it.",
+        "base_url": "A client does not tell it: keep what you gave it, or read LEMONDATA_BASE_URL.",
+        "default_query": _NOTHING,
+        "organization": _NOTHING,
+        "project": _NOTHING,
         "copy": "Here it is lemon.with_options(...).",
         "is_closed": _NOTHING,
         "with_raw_response": "Here result.raw is the answer as it came, and result.request_id its id.",
         "with_streaming_response": _STREAM,
+    }
+)
+#: What `models` of either colour has.
+MODELS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "delete": _NOTHING,
+        "retrieve": "Here it is lemon.models.get(model).",
+        "with_raw_response": "Here .raw is what the API said of a model, with live=True.",
+    }
+)
+_NOT_KEPT: Final = "The request is not kept, because the key stood in it."
+#: What the answer in `error.response` has.
+RESPONSE: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        **dict.fromkeys(("content", "read"), "Here it is .body."),
+        **dict.fromkeys(("request", "url"), _NOT_KEPT),
+        **dict.fromkeys(("elapsed", "http_version", "reason_phrase"), _NOTHING),
     }
 )
 #: What `images` of either colour has.

@@ -6,11 +6,12 @@ import json
 import re
 from collections.abc import Iterable, Mapping
 from html import unescape
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from attrs import field, frozen
 
 from ._base64 import Picture, placed
+from ._openai import RESPONSE, answered
 from ._words import cut
 
 #: Values that the JSON of an answer may hold: 60 MB of empty lists would become gigabytes of objects.
@@ -69,6 +70,9 @@ class APIResponse:
         if opened > DEEPEST and _is_deep(value):
             raise _too_deep()
         return placed(value, self._pictures)
+
+    if not TYPE_CHECKING:  # a type checker would take any name for granted
+        __getattr__ = answered("error.response", RESPONSE)
 
 
 def _is_deep(value: Any) -> bool:

@@ -15,7 +15,7 @@ from . import _clock, _generate, _usage
 from ._api import Record, ask, get_model_pricing
 from ._core import AsyncCore, BlockingCore, Options, bound, new_core, with_options
 from ._inputs import EDIT
-from ._openai import ATTRIBUTES, IMAGES, answered, takes
+from ._openai import ATTRIBUTES, IMAGES, MODELS, answered, takes
 from ._raw import generated_client
 from ._request import Validation, prepare, prepare_parts, prepare_pictures
 from .capabilities import ModelCapabilities, capabilities, models
@@ -423,7 +423,7 @@ class Models:
         return self._core.run(ask(self._core.session, get_model_pricing(model), self._core.limit(deadline)))
 
     if not TYPE_CHECKING:  # a type checker would take any name for granted
-        __getattr__ = answered("lemon.models", {"retrieve": "Here it is lemon.models.get(model)."})
+        __getattr__ = answered("lemon.models", MODELS)
 
 
 @frozen(repr=False)
@@ -457,7 +457,7 @@ class AsyncModels:
         return await self._core.arun(ask(self._core.session, get_model_pricing(model), self._core.limit(deadline)))
 
     if not TYPE_CHECKING:  # a type checker would take any name for granted
-        __getattr__ = answered("lemon.models", {"retrieve": "Here it is lemon.models.get(model)."})
+        __getattr__ = answered("lemon.models", MODELS)
 
 
 class Lemon:

@@ -107,6 +107,7 @@ class LemonError(Exception):
     body: Any = None
     status_code: int | None = None
     request_id: str | None = None
+    request: None = None  # openai's have it; here the key would stand in it
 
     def __init__(self, message: str) -> None:
         super().__init__(message)

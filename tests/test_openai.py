@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import copy
 import inspect
 import io
 import json
@@ -18,6 +19,7 @@ import pytest
 
 import lemon_ext
 from lemon_ext import (
+    APIResponse,
     AsyncLemon,
     AuthenticationError,
     Lemon,
@@ -103,7 +105,15 @@ def test_an_argument_of_openais_client_is_answered_with_ours(kind, name, ours):
         ("", "chat", "keep using openai's"),
         ("", "with_raw_response", r"result\.raw"),
         ("models", "retrieve", r"lemon\.models\.get\("),
+        ("models", "with_raw_response", r"\.raw"),
         ("images", "create", r"lemon\.images\.generate\("),
+        ("", "base_url", "LEMONDATA_BASE_URL"),
+        ("", "api_key", "keep what you gave it"),
+        ("", "timeout", r"with_options\(\.\.\.\) changes"),
+        ("", "max_retries", r"with_options\(\.\.\.\) changes"),
+        ("", "default_headers", r"http_client=httpx\.Client\(headers=\.\.\.\)"),
+        ("", "post", r"lemon\.raw\.get_httpx_client\(\)"),
+        ("", "videos", "keep using openai's"),
         ("images", "with_raw_response", r"result\.raw"),
     ],
 )
@@ -113,6 +123,16 @@ def test_a_name_of_openais_is_answered_with_ours(kind, where, name, ours):
         getattr(owner, name)
     with pytest.raises(AttributeError, match=r"has no attribute 'nonsense'\.$"):
         owner.nonsense  # noqa: B018
+
+
+@pytest.mark.parametrize(("name", "ours"), [("content", r"\.body"), ("url", "not kept"), ("elapsed", "no such thing")])
+def test_a_name_of_openais_response_is_answered_with_ours(name, ours):
+    """Bug: it was noticed first when something failed, and the clause that should have logged it failed, too."""
+    response = APIResponse(400, {"retry-after": "1"}, b"{}")
+    with pytest.raises(AttributeError, match=f"error.response has no attribute '{name}'.*openai's name. .*{ours}"):
+        getattr(response, name)
+    assert pickle.loads(pickle.dumps(response)) == copy.deepcopy(response) == response
+    assert LemonError("no").request is None
 
 
 def test_closing_an_async_client_as_openais_is_answered():
