@@ -33,6 +33,7 @@ from ._amount import amount
 from ._base64 import Picture, as_text
 from ._flow import Flow, Send, Sleep, TransportFault, send
 from ._inputs import Form
+from ._key import VARIABLE
 from ._response import APIResponse, error_detail, excerpt, sentence, shorten, text_of, value_of, words
 from ._retry import Deadline, retry_after, wait_before
 from ._words import LOST
@@ -549,8 +550,9 @@ def poll(session: Session, task_id: str, poll_url: str | None, deadline: Deadlin
     return Transient(_UNREADABLE, wait, response.status_code) if answer is None else answer
 
 
-def ask(session: Session, question: Question, deadline: Deadline) -> Flow[Record]:
+def ask(session: Session, question: Question, deadline: Deadline, *, variable: str = VARIABLE) -> Flow[Record]:
     """Make a free request, again until the deadline where another try may do, and return what it was answered with.
+    ``variable`` is where what it is made with comes from.
 
     Raises APIStatusError for what another try cannot change, a 501 included; ResponseError for a redirect; and, when
     the time is over, APITimeoutError that says what the last try met.
@@ -558,7 +560,8 @@ def ask(session: Session, question: Question, deadline: Deadline) -> Flow[Record
     target, attempt = session.base_url + question.path, 0
     while True:
         yield from acquire(session, deadline)
-        outcome = yield from ask_once(session, question.method, target, deadline, final=(NOT_IMPLEMENTED,))
+        final = (NOT_IMPLEMENTED,)
+        outcome = yield from ask_once(session, question.method, target, deadline, final=final, variable=variable)
         if isinstance(outcome, APIResponse):
             fields = _read_object(outcome)
             if fields is not None:
@@ -616,7 +619,13 @@ def silence(met: APIResponse | TransportFault) -> str | None:
 
 
 def ask_once(
-    session: Session, method: str, target: str, deadline: Deadline, *, final: Container[int] = ()
+    session: Session,
+    method: str,
+    target: str,
+    deadline: Deadline,
+    *,
+    final: Container[int] = (),
+    variable: str = VARIABLE,
 ) -> Flow[APIResponse | Transient]:
     """Make a free request once, the rate limit's grant at hand, and return its successful answer.
 
@@ -635,7 +644,7 @@ def ask_once(
     if status in TRANSIENT or (status >= 500 and status not in final):
         return Transient(f"HTTP {status}", wait, status)
     if status >= 400:
-        raise status_error(response, wait)
+        raise status_error(response, wait, variable)
     if status >= 300:
         raise redirect_error(response)
     return response
@@ -722,8 +731,8 @@ def valid_id(task_id: object) -> bool:
     )
 
 
-def status_error(response: APIResponse, wait: float | None = None) -> APIStatusError:
-    """Return the typed error for an error answer, with the server's own words."""
+def status_error(response: APIResponse, wait: float | None = None, variable: str = VARIABLE) -> APIStatusError:
+    """Return the typed error for an error answer, with the server's own words. ``variable`` holds the key."""
     status, detail = response.status_code, error_detail(response)
     kind = status_error_class(status)
     if _is_money(status, detail):
@@ -745,7 +754,7 @@ def status_error(response: APIResponse, wait: float | None = None) -> APIStatusE
         elif kind in _ADVICE:
             parts.append(_ADVICE[kind])
         elif status in _ADVICE_BY_STATUS:
-            parts.append(_ADVICE_BY_STATUS[status])
+            parts.append(_ADVICE_BY_STATUS[status].format(variable=variable))
     if wait is not None:
         parts.append(f"The server asks to wait {wait:g} s.")
     return kind(" ".join(map(sentence, parts)), response=response, detail=detail, retry_after=wait)
@@ -763,7 +772,7 @@ _ADVICE: Final[Mapping[type[APIStatusError], str]] = {
     InsufficientBalanceError: "Top up the account or raise the limit of this key",
 }
 _ADVICE_BY_STATUS: Final[Mapping[int, str]] = {
-    401: "Check LEMONDATA_API_KEY",
+    401: "Check {variable}",
     403: "This key may not do that",
     404: "Check the address and the model",
     413: "Make the request smaller",

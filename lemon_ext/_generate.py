@@ -12,7 +12,7 @@ from ._api import Record, State, ask, bill, get_balance, get_model, list_models,
 from ._core import Core, Told, Waiting
 from ._flow import Call, Flow, Work
 from ._inputs import told
-from ._key import LETTERS
+from ._key import ACCOUNT_VARIABLE, LETTERS
 from ._request import Request
 from ._retry import Deadline
 from .capabilities import ModelCapabilities, asked, live, live_list
@@ -58,7 +58,7 @@ def live_model(core: Core, model: str, deadline: Deadline) -> Flow[ModelCapabili
 def balance(core: Core, deadline: Deadline) -> Flow[Record]:
     """Return how much money is left."""
     try:
-        return (yield from ask(core.session, get_balance(), deadline))
+        return (yield from ask(core.session, get_balance(), deadline, variable=ACCOUNT_VARIABLE))
     except AuthenticationError as exc:
         exc.add_note("The balance takes a management token in the place of the API key.")
         raise

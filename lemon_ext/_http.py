@@ -210,7 +210,7 @@ def _route(url: str, exc: Exception) -> str:
     if ours and parts.scheme == "https" and _is_secure(exc):
         words.append(f"with the certificates in {' and '.join(ours)}")
     here = not variable and is_loopback(parts.hostname or "")
-    return (f", {' and '.join(words)}" if words else "") + ("; is `lemon emulator` running?" if here else "")
+    return (f", {' and '.join(words)}" if words else "") + (" (is `lemon emulator` running?)" if here else "")
 
 
 def _is_secure(exc: BaseException | None) -> bool:

@@ -16,8 +16,9 @@ from .errors import ConfigurationError, MissingKeyError
 SHORTEST_SECRET: Final = 8
 #: Letters of a fingerprint that stand in a book, to tell the keys of one user apart.
 LETTERS: Final = 4
-
-
+#: The variables of the key, and of the token that may read the account.
+VARIABLE: Final = "LEMONDATA_API_KEY"
+ACCOUNT_VARIABLE: Final = "LEMONDATA_MANAGEMENT_TOKEN"
 #: What stands in a body that spells characters as JSON, pages and addresses may, or that is UTF-16.
 _DISGUISES: Final = (b"\\u", b"&#", b"%", b"\0")
 

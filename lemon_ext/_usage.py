@@ -24,14 +24,13 @@ from . import _clock
 from ._amount import amount
 from ._api import Record, Session, ask, get_api_key_usage, list_api_keys
 from ._flow import Flow
+from ._key import ACCOUNT_VARIABLE
 from ._response import sentence, text_of, value_of, words
 from ._retry import Deadline
 from .errors import AuthenticationError, ConfigurationError, PermissionDeniedError, ResponseError
 
 __all__ = ("ApiKeyInfo", "Charge", "Usage")
 
-#: The variable of the token that may read the account.
-VARIABLE: Final = "LEMONDATA_MANAGEMENT_TOKEN"
 #: How often all pages are read, where they change while they are read.
 READINGS: Final = 4
 #: Stands for how many records there are where the number of the page is not heeded: nobody can tell.
@@ -116,10 +115,10 @@ def check_token(token: str) -> str:
     """Return a management token. Raises ConfigurationError for none, and for what is a key."""
     token = token.strip()
     if not token:
-        raise ConfigurationError(f"There is no management token: set {VARIABLE}. The API key does not do here.")
+        raise ConfigurationError(f"There is no management token: set {ACCOUNT_VARIABLE}. The API key does not do here.")
     if any(token.startswith(begin) for begin in USAGE.keys_begin):
         raise ConfigurationError(
-            f"{VARIABLE} holds an API key. The account's records take a management token, which begins with "
+            f"{ACCOUNT_VARIABLE} holds an API key. The account's records take a management token, which begins with "
             f"{USAGE.token}. Nothing was sent."
         )
     return token
@@ -195,7 +194,7 @@ def _reading(
 
 def _asked(session: Session, question: Any, deadline: Deadline) -> Flow[Record]:
     try:
-        return (yield from ask(session, question, deadline))
+        return (yield from ask(session, question, deadline, variable=ACCOUNT_VARIABLE))
     except AuthenticationError as exc:
         exc.add_note("Usage records take a management token in the place of the API key; it may have expired.")
         raise

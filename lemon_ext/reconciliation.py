@@ -20,9 +20,9 @@ from ._amount import as_json, dollars
 from ._core import Core
 from ._duration import SETTLE, TOLERANCE
 from ._flow import Flow, Work
-from ._key import LETTERS, ApiKey
+from ._key import ACCOUNT_VARIABLE, LETTERS, ApiKey
 from ._matching import Bill, Finding, Known, Matched, Rules, Sent, Verdict, match
-from ._usage import VARIABLE, Charge, api_keys, check_token, fitting, usage
+from ._usage import Charge, api_keys, check_token, fitting, usage
 from ._warn import warn
 from .batch import journal as journals
 from .batch.destination import Destination
@@ -229,7 +229,7 @@ class _Asked:
 
 
 def _client(kind: type[Any]) -> Any:
-    return kind(check_token(os.environ.get(VARIABLE, "")))
+    return kind(check_token(os.environ.get(ACCOUNT_VARIABLE, "")))
 
 
 def _reconciled(core: Core, book: Book, asked: _Asked, apply: bool) -> Flow[Reconciliation]:

@@ -249,6 +249,11 @@ class Image:
 
     # ---- what is short and blocks ----
 
+    @property
+    def _stem(self) -> str:
+        """What a file is called. Only a variation has no prompt."""
+        return file_stem(self._prompt or self._task_id or "variation")
+
     def _pour(self, target: Target) -> Examined:
         """Write the data that came with the answer into a target. What cannot be decoded goes there as it came."""
         target.reset()
@@ -260,7 +265,7 @@ class Image:
 
     def _place(self, target: PartFile, found: Examined, came_along: bool, overwrite: bool, saved: list[Path]) -> None:
         """Give a file its name, or say where data that is no whole picture is kept."""
-        stem = file_stem(self._prompt or self._task_id)
+        stem = self._stem
         if found.fault is None:
             target.change(
                 lambda file: described(
@@ -330,7 +335,7 @@ class Image:
     def _put_aside(self) -> Path | None:
         pieces = self._pieces()
         suffix = SUFFIXES.get(kind_of(next(iter(pieces), b"")) or "", ".bin")
-        return put_aside(pieces, file_stem(self._prompt or self._task_id), suffix)
+        return put_aside(pieces, self._stem, suffix)
 
     def _rescue(
         self, path: str | os.PathLike[str], overwrite: bool, saved: list[Path], interrupt: BaseException

@@ -26,6 +26,7 @@ from lemon_ext._api import (
     poll_target,
     read_answer,
     request_body,
+    status_error,
 )
 from lemon_ext._flow import TransportFault
 from lemon_ext._response import APIResponse, excerpt
@@ -546,6 +547,9 @@ def test_advice_is_given_where_it_fits():
     assert "This key may not do that" not in told(403, b"<title>Forbidden by proxy</title>")
     assert "Check the network, the proxy and base_url" in told(403, b"<title>Forbidden by proxy</title>")
     assert "Check LEMONDATA_API_KEY" not in told(401, {"error": {"message": "No.", "hint": "Renew it"}})
+    assert told(401, {"error": {"message": "No."}}) == "HTTP 401: No. Check LEMONDATA_API_KEY."
+    of_the_account = status_error(answer(401, {"error": {"message": "No."}}), None, "LEMONDATA_MANAGEMENT_TOKEN")
+    assert str(of_the_account) == "HTTP 401: No. Check LEMONDATA_MANAGEMENT_TOKEN."
 
 
 @pytest.mark.parametrize("code", ["content_policy_violation", "moderation_blocked"])

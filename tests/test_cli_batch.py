@@ -338,6 +338,24 @@ def test_what_is_not_sent_is_said_before_anything_is(emulator, more):
     assert "carried" not in lemon("batch", "plain.csv", "-o", "plain", "-m", "flux-pro", *more).stderr
 
 
+def test_the_title_of_the_gallery_is_given_with_the_batch(rows, emulator):
+    """Bug: it was an option of `lemon gallery` alone, and a batch ended with the page of another title."""
+    file = rows("a", name="rows.txt")
+    page = Path("out/index.html")
+
+    def title():
+        return re.search("<title>(.*?)</title>", page.read_text("utf-8"))[1]
+
+    assert lemon("batch", file, "-o", "out", "-m", "flux-pro", "--title", "Spring catalogue").exit_code == 0
+    assert title() == "Spring catalogue"
+    assert lemon("resume", "out").exit_code == 0
+    assert title() == "Spring catalogue"
+    assert lemon("resume", "out", "--title", "Summer").exit_code == 0
+    assert title() == "Summer"
+    assert lemon("batch", file, "-o", "out", "-m", "flux-pro", "--title", "").exit_code == 0
+    assert title() == "out"
+
+
 def test_an_id_stands_beside_the_number_of_its_row(emulator):
     """Bug: row 2 stands in line 3 of a table, and a list of products knows neither."""
     Path("in.csv").write_text("id,prompt\nA-1,a cat\nA-2,a dog [fault:error_403]\n")

@@ -38,7 +38,11 @@ def pictures(emulator):
             ["night.png"],
             {"prompt": "night", "image_urls": ["https://img.example.net/a.png"], "new": [1]},
         ),
-        (["vary", "--image", "a.png", "--size", "512x512"], ["image.png"], {"size": "512x512", "image": "(a file)"}),
+        (
+            ["vary", "--image", "a.png", "--size", "512x512"],
+            ["variation.png"],
+            {"size": "512x512", "image": "(a file)"},
+        ),
     ],
 )
 def test_pictures_are_changed_and_saved(pictures, arguments, saved, sent):

@@ -503,7 +503,7 @@ def test_a_connection_that_is_refused_is_not_blamed_on_certificates(wired, monke
     address = nowhere().replace("http:", f"{scheme}:")
     fault = wired(address).fault("POST", address, {})
     assert (fault.sent, "certificates" in str(fault), "ssl" in str(fault)) == (False, False, False)
-    assert str(fault).endswith("; is `lemon emulator` running?")
+    assert str(fault).endswith(" (is `lemon emulator` running?)")
 
 
 def _a_certificate(folder):

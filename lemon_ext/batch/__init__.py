@@ -188,7 +188,7 @@ def run_batch(
     resend_failed: bool = False,
     drop_unknown: bool = False,
     give_up_after: str | float = GIVE_UP_AFTER,
-    gallery: bool = True,
+    gallery: bool | str = True,
     also: Sequence[str] = (),
     journal: str | None = None,
     on_progress: OnProgress | None = None,
@@ -216,15 +216,15 @@ def run_batch(
     The address of an object store in the place of the folder, such as ``"s3://bucket/prefix"``, has the pictures and
     results put there; the journal stays on this machine (docs/batch.md; extra ``cloud``).
 
-    The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, ``index.html``; ``also`` names
-    other forms of the results: ``"csv"``, ``"parquet"``, ``"imagefolder"`` (docs/batch.md). ``client``: a
-    client to use (None makes one from the environment). A `Lemon` is left open; an `AsyncLemon` is closed, because its
-    connections end with the event loop of this call. A task that runs longer than ``deadline`` seconds stays
-    ``waiting`` for another run. ``poll_interval`` fixes the seconds between two polls of a task; without it the
-    schedule decides (docs/polling.md). ``concurrency`` bounds the submissions that are in flight at once;
-    ``max_images`` ends the sending before more images than that have been asked for in this folder, ``budget`` before
-    more US dollars are spent, in all runs together (docs/money.md): a row whose price is not known is a BudgetError,
-    unless ``allow_unknown_price`` counts it as nothing. An API that cannot be reached is waited for, for
+    The folder gets the pictures, ``results.jsonl``, the journal, and, with ``gallery``, which may be its title,
+    ``index.html``; ``also`` names other forms of the results: ``"csv"``, ``"parquet"``, ``"imagefolder"``
+    (docs/batch.md). ``client``: a client to use (None makes one from the environment). A `Lemon` is left open; an
+    `AsyncLemon` is closed, because its connections end with the event loop of this call. A task that runs longer than
+    ``deadline`` seconds stays ``waiting`` for another run. ``poll_interval`` fixes the seconds between two polls of a
+    task; without it the schedule decides (docs/polling.md). ``concurrency`` bounds the submissions that are in flight
+    at once; ``max_images`` ends the sending before more images than that have been asked for in this folder, ``budget``
+    before more US dollars are spent, in all runs together (docs/money.md): a row whose price is not known is a
+    BudgetError, unless ``allow_unknown_price`` counts it as nothing. An API that cannot be reached is waited for, for
     ``give_up_after`` at most: seconds, or text such as ``"8h"`` (docs/batch.md). ``on_progress`` is called with a
     `Progress` at every step, in another thread.
 
@@ -274,7 +274,7 @@ async def arun_batch(
     resend_failed: bool = False,
     drop_unknown: bool = False,
     give_up_after: str | float = GIVE_UP_AFTER,
-    gallery: bool = True,
+    gallery: bool | str = True,
     also: Sequence[str] = (),
     journal: str | None = None,
     on_progress: OnProgress | None = None,
@@ -616,8 +616,9 @@ class _Batch:
             try:
                 export(journal)
                 write_also(journal, self.also)
-                if self.options.gallery:  # at the end: it refuses to replace a page of somebody else's
-                    pages.append(write_page(self.place).name)
+                shown = self.options.gallery
+                if shown is not False:  # at the end: it refuses to replace a page of somebody else's
+                    pages.append(write_page(self.place, None if shown is True else shown).name)
             except (OSError, JournalError, ConfigurationError) as exc:
                 warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
             try:

@@ -114,7 +114,7 @@ class Options:
     resend_uncertain: bool = False
     resend_failed: bool = False
     drop_unknown: bool = False
-    gallery: bool = True
+    gallery: bool | str = True
     budget: Budget | None = None
     give_up_after: float = field(default=GIVE_UP_AFTER, converter=as_seconds)
 

@@ -61,6 +61,9 @@ prompt_metadata_option = click.option(
 emulator_option = click.option(
     "--emulator", is_flag=True, help="Use an emulator inside this command: no key, no network, no charges."
 )
+title_option = click.option(
+    "--title", metavar="TEXT", help="The title of the gallery, in the place of the folder's name. It is kept."
+)
 journal_address_option = click.option(
     "--journal",
     metavar="ADDRESS",

@@ -44,9 +44,10 @@ def asking(options: Mapping[str, Any], *, manages: bool = False) -> Iterator[Lem
 
             address["api_key"] = TOKEN
         elif manages:
-            from lemon_ext import _usage
+            from lemon_ext._key import ACCOUNT_VARIABLE
+            from lemon_ext._usage import check_token
 
-            address["api_key"] = _usage.check_token(os.environ.get(_usage.VARIABLE, ""))
+            address["api_key"] = check_token(os.environ.get(ACCOUNT_VARIABLE, ""))
         with Lemon(**address, deadline=options["deadline"]) as lemon:
             yield lemon
 

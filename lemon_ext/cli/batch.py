@@ -39,6 +39,7 @@ from ._options import (
     private_images_option,
     prompt_metadata_option,
     quiet_option,
+    title_option,
     unknown_price_option,
     user_ledger,
 )
@@ -128,6 +129,7 @@ def run_options(function: F) -> F:
                 help="Write the results in these forms, too: csv (results.csv), parquet (results.parquet), imagefolder "
                 "(metadata.jsonl, which makes the folder a data set). Commas between them.",
             ),
+            title_option,
             journal_option,
             prompt_metadata_option,
             json_option("Print one JSON object per row when it ends, as in results.jsonl."),
@@ -346,7 +348,7 @@ def resume(ctx: click.Context, /, folder: Path | str | None, **options: Any) -> 
         watch = Watch(folder, partial(_resume_command, folder, options), journal)
         try:
             export_results(folder, also=options["also"], journal=journal)
-            write_gallery(folder)
+            write_gallery(folder, title=options["title"])
         except SaveError as exc:
             watch.failed(exc)
         except (OSError, JournalError) as exc:
@@ -519,6 +521,7 @@ def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path | str, options:
             drop_unknown=options["drop_unknown"],
             give_up_after=options["give_up_after"],
             also=options["also"],
+            gallery=True if options["title"] is None else options["title"],
             journal=options["journal"],
             on_progress=watch.update,
         )  # typed as an iterator, in truth a generator to be closed

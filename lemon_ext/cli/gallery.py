@@ -6,13 +6,13 @@ from pathlib import Path
 
 import click
 
-from ._options import Place, journal_address_option, open_option
+from ._options import Place, journal_address_option, open_option, title_option
 from ._screen import screen
 
 
 @click.command()
 @click.argument("folder", metavar="DIR", type=Place(file_okay=False, path_type=Path))
-@click.option("--title", metavar="TEXT", help="A title in the place of the folder's name. It is kept.")
+@title_option
 @journal_address_option
 @open_option
 def gallery(folder: Path | str, title: str | None, journal: str | None, opened: bool) -> int:

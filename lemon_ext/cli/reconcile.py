@@ -72,7 +72,8 @@ def reconcile(folder: Path | str | None, apply: bool, base_url: str | None, dead
     billed can be sent again, after a yes or with --apply. It never guesses: a request is released only if no charge can
     be its own.
     """
-    from lemon_ext._usage import VARIABLE, check_token
+    from lemon_ext._key import ACCOUNT_VARIABLE
+    from lemon_ext._usage import check_token
     from lemon_ext.client import Lemon
     from lemon_ext.errors import ConfigurationError
     from lemon_ext.reconciliation import reconcile as reconciled
@@ -82,7 +83,7 @@ def reconcile(folder: Path | str | None, apply: bool, base_url: str | None, dead
     if of_calls and ledger is None:
         raise ConfigurationError("LEMONDATA_LEDGER is off, so nothing is written down. Give the folder of a batch.")
     what, place = "request" if of_calls else "row", placed(folder, options["journal"])
-    with Lemon(check_token(os.environ.get(VARIABLE, "")), base_url=base_url, deadline=deadline) as lemon:
+    with Lemon(check_token(os.environ.get(ACCOUNT_VARIABLE, "")), base_url=base_url, deadline=deadline) as lemon:
         found = reconciled(folder, client=lemon, ledger=ledger, deadline=deadline, **options)
     _tell(found, what)
     _write(found, release=apply or _agreed(found))
