@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from decimal import Decimal
 from email.utils import parsedate_to_datetime
@@ -22,7 +22,7 @@ from lemon_client.usage_table import USAGE, Paths
 
 from . import _clock
 from ._amount import amount
-from ._api import Record, Session, ask, get_api_key_usage, list_api_keys
+from ._api import Question, Record, Session, ask, get_api_key_usage, list_api_keys
 from ._flow import Flow
 from ._key import ACCOUNT_VARIABLE
 from ._response import sentence, text_of, value_of, words
@@ -127,18 +127,14 @@ def check_token(token: str) -> str:
 def api_keys(session: Session, deadline: Deadline) -> Flow[list[ApiKeyInfo]]:
     """Return the keys of the account."""
     found: dict[str, ApiKeyInfo] = {}
-    before: Sequence[Mapping[str, Any]] = ()
-    number, last, size = 1, 1, 0
-    while number <= last:
-        page = yield from _asked(session, list_api_keys(_query(number)), deadline)
-        entries = _entries(page, USAGE.key.entries)
+
+    def take(_page: Record, entries: Sequence[Mapping[str, Any]], _began: float) -> None:
         for entry in entries:
             if name := text_of(value_of(entry, USAGE.key.id)):
                 shown, people = (text_of(value_of(entry, paths)) for paths in (USAGE.key.shown, USAGE.key.name))
                 found[name] = ApiKeyInfo(name, shown, people, entry)
-        size = max(size, len(entries))
-        number, last = number + 1, _last(page, number, entries, before, size)
-        before = entries
+
+    yield from _paged(session, list_api_keys, USAGE.key.entries, deadline, take)
     return list(found.values())
 
 
@@ -174,25 +170,46 @@ def _reading(
     pages: list[list[Charge]] = []
     same: dict[Any, Any] = {}
     told: set[int | None] = set()
+
+    def take(page: Record, entries: Sequence[Mapping[str, Any]], began: float) -> None:
+        pages.append([_charge(entry, same) for entry in entries])
+        told.add(_count(value_of(page, USAGE.total)))
+        offs.extend(_off(page, began))
+
+    def question(query: Mapping[str, str]) -> Question:
+        return get_api_key_usage(key_id, {**query, **window})
+
+    if not (yield from _paged(session, question, USAGE.entries, deadline, take)):
+        told.add(UNHEEDED)
+    return pages, told
+
+
+def _paged(
+    session: Session,
+    question: Callable[[Mapping[str, str]], Question],
+    paths: Paths,
+    deadline: Deadline,
+    take: Callable[[Record, Sequence[Mapping[str, Any]], float], None],
+) -> Flow[bool]:
+    """Read a list, and give ``take`` each page, its entries, and when it was asked for. Returns whether pages differ: a
+    server may not heed their numbers.
+    """
     before: Sequence[Mapping[str, Any]] = ()
     number, last, size = 1, 1, 0
     while number <= last:
         began = _clock.wall()
-        page = yield from _asked(session, get_api_key_usage(key_id, {**_query(number), **window}), deadline)
-        entries = _entries(page, USAGE.entries)
-        offs.extend(_off(page, began))
+        page = yield from _asked(session, question({USAGE.page: str(number), USAGE.limit: str(USAGE.most)}), deadline)
+        entries = _entries(page, paths)
         if entries and entries == before and number == last and _count(value_of(page, USAGE.last)) is None:
-            told.add(UNHEEDED)
-            break
-        pages.append([_charge(entry, same) for entry in entries])
-        told.add(_count(value_of(page, USAGE.total)))
+            return False
+        take(page, entries, began)
         size = max(size, len(entries))
         number, last = number + 1, _last(page, number, entries, before, size)
         before = entries
-    return pages, told
+    return True
 
 
-def _asked(session: Session, question: Any, deadline: Deadline) -> Flow[Record]:
+def _asked(session: Session, question: Question, deadline: Deadline) -> Flow[Record]:
     try:
         return (yield from ask(session, question, deadline, variable=ACCOUNT_VARIABLE))
     except AuthenticationError as exc:
@@ -201,10 +218,6 @@ def _asked(session: Session, question: Any, deadline: Deadline) -> Flow[Record]:
     except PermissionDeniedError as exc:
         exc.add_note("The management token has no right to read this.")
         raise
-
-
-def _query(number: int) -> dict[str, str]:
-    return {USAGE.page: str(number), USAGE.limit: str(USAGE.most)}
 
 
 def _entries(page: Record, paths: Paths) -> list[Mapping[str, Any]]:
