@@ -502,3 +502,22 @@ def test_what_is_drawn_fits_the_terminal(width):
         lines = screen.file.getvalue().splitlines()
         assert len(lines) < 24
         assert max(map(len, lines)) <= max(width - 3, 20)
+
+
+@pytest.mark.parametrize("width", [40, 60, 80, 200])
+def test_no_count_of_a_batch_is_cut_off(width):
+    """Bug: at 80 columns "218 a minute" was drawn as "2182…", glued to the number before it."""
+    from rich.console import Console
+
+    from lemon_ext.batch import Progress
+    from lemon_ext.cli._draw import batch_under_way
+
+    progress = Progress(
+        2000, saved=789, failed=3, refused=2, uncertain=76, waiting=959, submitting=64, fetching=247, per_minute=218.2
+    )
+    screen = Console(width=width, height=24, file=StringIO())
+    screen.print(batch_under_way(progress, Console(width=width, height=24)))
+    drawn = " ".join(screen.file.getvalue().split())
+    counts = ("789 saved", "3 failed", "2 refused", "76 uncertain", "64 being sent", "247 being fetched", "218/min")
+    assert [one for one in counts if one not in drawn] == []
+    assert "…" not in drawn

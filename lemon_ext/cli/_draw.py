@@ -119,16 +119,25 @@ def batch_under_way(progress: Progress | None, console: Console, age: float = 0.
     if progress.stopped:
         left = "stopping"
     grid.add_row(_spinner(console), bar, f"{done:,}/{progress.total:,}", left)
-    words = Text("   ", overflow="ellipsis", no_wrap=True)
-    for name, text in progress.counts().items():
-        words.append(text, style=_COLOURS.get(name, "")).append("   ")
+    words = [Text(text, style=_COLOURS.get(name, "")) for name, text in progress.counts().items()]
     if progress.per_minute:
         together = f" by {len(progress.workers)} workers" if len(progress.workers) > 1 else ""
-        words.append(f"{progress.per_minute:.0f}/min{together}", style="dim")
+        words.append(Text(f"{progress.per_minute:.0f}/min{together}", style="dim"))
     below = _grid(console)
     if progress.outage is not None:
         below.add_row(
             Text(f"   {unreachable(progress.outage, age)}", style="yellow", overflow="ellipsis", no_wrap=True)
         )
-    below.add_row(words)
+    for line in _filled(words, console.width - MARGIN):
+        below.add_row(line)
     return Group(grid, below)
+
+
+def _filled(words: Sequence[Text], width: int) -> list[Text]:
+    """Put texts beside each other, in as many lines as that takes: a number that is cut off is another number."""
+    lines: list[Text] = []
+    for word in words:
+        if not lines or lines[-1].cell_len + 3 + word.cell_len > width:
+            lines.append(Text("", overflow="ellipsis", no_wrap=True))
+        lines[-1].append("   ").append_text(word)
+    return lines
