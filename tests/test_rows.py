@@ -14,7 +14,10 @@ from lemon_ext.errors import LemonError
 from lemon_ext.rows import Row, RowsError, read_rows
 
 SPREAD = "begins JSON that goes on over several lines; each line must hold one whole object"
-WINDOWS = "is not UTF-8 but, it seems, Windows-1252 (cp1252); save the file as UTF-8, in Excel as 'CSV UTF-8'"
+WINDOWS = (
+    "is not UTF-8 but, it seems, Windows-1252 (cp1252); save the file as UTF-8, in Excel as 'CSV UTF-8', "
+    "or say so: --encoding cp1252"
+)
 SIZES = "'sizes' is no parameter; did you mean 'size'? To carry it along instead: --carry sizes"
 TWO = "'prompt' and 'Prompt' are both 'prompt'; leave one out, or carry it along with --carry"
 NO_PROMPT = "there is no column 'prompt'; the first line names the columns. For one prompt a line: --format txt"
@@ -199,6 +202,43 @@ def test_csv_cells_become_what_the_parameter_is(tmp_path: Path, monkeypatch: pyt
 )
 def test_bad_lines_are_named(tmp_path: Path, name: str, content: bytes | str, expected: list[str]) -> None:
     assert faults(tmp_path, name, content) == expected
+
+
+@pytest.mark.parametrize(
+    ("name", "encoding"),
+    [
+        ("a.csv", "cp1252"),
+        ("a.csv", "utf-16"),
+        ("a.csv", "utf-8"),
+        ("a.tsv", "latin-1"),
+        ("a.txt", "cp1252"),
+        ("a.json", "cp1252"),
+    ],
+)
+def test_a_text_file_may_have_another_encoding(tmp_path: Path, name: str, encoding: str) -> None:
+    """Bug: what Excel saves as CSV in Germany had to be saved again, or recoded with another program."""
+    text = {
+        "a.csv": "sep=;\r\nSKU;Prompt\r\nMÖ-1;weiße Schüssel\r\n",
+        "a.tsv": "SKU\tPrompt\r\nMÖ-1\tweiße Schüssel\r\n",
+        "a.txt": "weiße Schüssel\r\n",
+        "a.json": '["weiße Schüssel"]',
+    }[name]
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    assert list(read_rows(tmp_path / name, encoding=encoding)) == [{"prompt": "weiße Schüssel"}]
+    stdin = io.BytesIO(text.encode(encoding))
+    assert list(read_rows("-", stdin=stdin, encoding=encoding)) == [{"prompt": "weiße Schüssel"}]
+
+
+def test_an_encoding_that_does_not_fit_is_said(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(b"prompt\na \x81 cat\n")
+    with pytest.raises(RowsError, match=r"a\.csv is no text in cp1252\. Nothing was sent\."):
+        list(read_rows(tmp_path / "a.csv", encoding="cp1252"))
+    (tmp_path / "a.xlsx").write_bytes(b"PK")
+    with pytest.raises(RowsError, match=r"a\.xlsx is no text, so it has no encoding such as cp1252\."):
+        list(read_rows(tmp_path / "a.xlsx", encoding="cp1252"))
+    for unknown in ("cp12525", "base64"):
+        with pytest.raises(ValueError, match=f"there is no encoding '{unknown}'; such as cp1252"):
+            list(read_rows(tmp_path / "a.csv", encoding=unknown))
 
 
 @pytest.mark.parametrize(

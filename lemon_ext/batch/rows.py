@@ -19,13 +19,15 @@ from typing import Any, BinaryIO, Final, Literal, get_args
 
 from .cells import BadValueError, carried, convert, is_empty, parse_json, parse_json_at, plain, twice
 from .columns import PROMPT, Columns, Role, id_of, no_prompt
-from .source import LONGEST_LINE, Fault, Row, RowsError, Source
+from .source import LONGEST_LINE, Fault, Row, RowsError, Source, known_encoding
 from .tables import Record, csv_records, parquet_records, sheet_records, tsv_records, width
 
 __all__ = ("Fault", "Format", "Row", "RowsError", "read_rows")
 
 Format = Literal["jsonl", "json", "csv", "tsv", "txt", "xlsx", "ods", "parquet"]
 
+#: The formats that are no text.
+_BINARY: Final = ("xlsx", "ods", "parquet")
 _SUFFIXES: Final[Mapping[str, Format]] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -53,6 +55,7 @@ def read_rows(
     strict_columns: bool = False,
     sheet: str | None = None,
     comments: bool = False,
+    encoding: str | None = None,
 ) -> Iterator[Row]:
     """Yield the rows of a file, or of standard input for ``"-"``.
 
@@ -60,7 +63,7 @@ def read_rows(
     parameter is carried along in ``row.extra`` and never sent; with ``strict_columns`` it is refused. ``carry`` names
     columns that are carried along whatever they are called. ``prompt_column`` names the prompts, ``id_column`` the ids
     of the rows. ``sheet`` is the sheet of a spreadsheet with several; with ``comments``, a line of text that begins
-    with ``#`` is none.
+    with ``#`` is none. ``encoding`` is that of a text file which is not UTF-8, such as ``"cp1252"``.
 
     Raises OSError if the file cannot be read, and RowsError at the end if a line cannot be used, or earlier if none of
     the file can.
@@ -68,11 +71,15 @@ def read_rows(
     if format is not None and format not in get_args(Format):
         raise ValueError(f"format must be one of {', '.join(get_args(Format))}, not {format!r}")
     name = "standard input" if source == "-" else str(source)
+    if encoding is not None:
+        known_encoding(encoding)
     columns = Columns(prompt_column, id_column, carry, strict_columns)
     with nullcontext(stdin or sys.stdin.buffer) if source == "-" else Path(source).open("rb") as file:
-        opened = Source(file, name, columns, sheet=sheet, comments=comments)
-        found = False
-        for row in _PARSERS[format or _format_of(opened)](opened):
+        opened = Source(file, name, columns, sheet=sheet, comments=comments, encoding=encoding)
+        kind, found = format or _format_of(opened), False
+        if encoding is not None and kind in _BINARY:
+            raise opened.refuse(f"is no text, so it has no encoding such as {encoding}")
+        for row in _PARSERS[kind](opened):
             found = True
             yield row
     if opened.faults:
@@ -90,6 +97,8 @@ def _format_of(source: Source) -> Format:
     if source.begins_with(b"PAR1"):
         return "parquet"
     first = source.first()
+    if re.fullmatch(r'"?sep=."?', first.strip()):
+        return "csv"
     if _is_header(first):
         return "tsv" if "\t" in first else "csv"
     return "jsonl" if first.lstrip().startswith("{") or _is_json_string(first) else "txt"

@@ -86,12 +86,21 @@ class Source:
     """A file under the name that messages use, and what its rows are read with."""
 
     def __init__(
-        self, file: BinaryIO, name: str, columns: Columns, *, sheet: str | None = None, comments: bool = False
+        self,
+        file: BinaryIO,
+        name: str,
+        columns: Columns,
+        *,
+        sheet: str | None = None,
+        comments: bool = False,
+        encoding: str | None = None,
     ) -> None:
         self.name, self.columns, self.sheet, self.comments = name, columns, sheet, comments
         self.faults: list[Fault] = []
         #: Whether it has rows and columns of its own, so that no advice about text helps.
         self.is_sheet = False
+        if encoding is not None:
+            file = io.BufferedReader(_Recoded(file, name, encoding))
         self._file: Any = file if hasattr(file, "peek") else io.BufferedReader(file)
         self._lines = self._read()
         self._held: deque[Line] = deque()
@@ -173,6 +182,40 @@ class Source:
         return raw.removeprefix(_BOM)
 
 
+class _Recoded(io.RawIOBase):
+    """A text file in another encoding, read as if it were UTF-8."""
+
+    def __init__(self, file: BinaryIO, name: str, encoding: str) -> None:
+        self._file, self._name, self._encoding = file, name, encoding
+        self._decoder = codecs.getincrementaldecoder(encoding)()
+        self._left, self._ended = b"", False
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        """Read as much as there is room for."""
+        while not self._left and not self._ended:
+            piece = self._file.read(CHUNK)
+            self._ended = not piece
+            try:
+                self._left = self._decoder.decode(piece, final=self._ended).encode()
+            except UnicodeError:
+                raise RowsError(f"{self._name} is no text in {self._encoding}. Nothing was sent.") from None
+        size = min(len(buffer), len(self._left))
+        buffer[:size], self._left = self._left[:size], self._left[size:]
+        return size
+
+
+def known_encoding(name: str) -> str:
+    """Return the name of an encoding of text. Raises ValueError for another one."""
+    try:
+        "a".encode(name)
+    except (LookupError, ValueError):
+        raise ValueError(f"there is no encoding {name!r}; such as cp1252, latin-1 or utf-16") from None
+    return name
+
+
 def _decode(raw: bytes) -> tuple[str, str]:
     """Return the text, and what is wrong with it."""
     try:
@@ -188,7 +231,10 @@ def _not_utf8(raw: bytes) -> str:
         raw.decode("cp1252")
     except UnicodeDecodeError:
         return "is not UTF-8; save the file as UTF-8"
-    return "is not UTF-8 but, it seems, Windows-1252 (cp1252); save the file as UTF-8, in Excel as 'CSV UTF-8'"
+    return (
+        "is not UTF-8 but, it seems, Windows-1252 (cp1252); save the file as UTF-8, in Excel as 'CSV UTF-8', or "
+        "say so: --encoding cp1252"
+    )
 
 
 def grouped(found: Iterable[tuple[int, str]], word: str) -> list[str]:

@@ -55,7 +55,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: The counts of a `Progress`, in the order in which a row goes through them.
 COUNTS: Final = ("unsent", "submitting", "waiting", "unfetched", "saved", "failed", "refused", "uncertain")
 #: What `read_rows` is told of the columns.
-_COLUMNS: Final = ("prompt_column", "id_column", "carry", "strict_columns", "sheet", "comments")
+_COLUMNS: Final = ("prompt_column", "id_column", "carry", "strict_columns", "sheet", "comments", "encoding")
 #: What lets rows be sent again.
 _RESENDS: Final = ("resend_refused", "resend_uncertain", "resend_failed")
 #: What `lemon resume` keeps to without the folder of a batch.
@@ -185,6 +185,13 @@ def column_options(function: F) -> F:
                 help="Refuse columns that are no parameters. Without it they are carried along and never sent.",
             ),
             click.option("--sheet", metavar="NAME", help="The sheet of a spreadsheet with several."),
+            click.option(
+                "--encoding",
+                metavar="NAME",
+                callback=_read_encoding,
+                help="The encoding of a text file that is not UTF-8, such as cp1252, in which Excel saves CSV in many "
+                "countries.",
+            ),
             click.option("--comments", is_flag=True, help="In a .txt file, skip lines that begin with #."),
             click.option(
                 "--grid",
@@ -199,6 +206,15 @@ def column_options(function: F) -> F:
     ):
         function = option(function)
     return function
+
+
+def _read_encoding(_ctx: click.Context, _param: click.Parameter, given: str | None) -> str | None:
+    from lemon_ext.batch.source import known_encoding
+
+    try:
+        return None if given is None else known_encoding(given)
+    except ValueError as exc:
+        raise click.BadParameter(f"{str(exc)[0].upper()}{str(exc)[1:]}.") from None
 
 
 def _read_grid(_ctx: click.Context, _param: click.Parameter, given: tuple[str, ...]) -> dict[str, list[Any]]:
