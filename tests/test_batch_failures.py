@@ -481,7 +481,7 @@ outcomes = run_batch(rows(60), {folder!r}, client=gateway.client(), concurrency=
 @pytest.mark.parametrize(
     ("ending", "code"),
     [
-        ("next(outcomes)", 0),
+        pytest.param("next(outcomes)", 0, marks=pytest.mark.slow),
         pytest.param("next(outcomes); sys.exit(3)", 3, marks=pytest.mark.slow),
         pytest.param("next(outcomes); 1 / 0", 1, marks=pytest.mark.slow),
         # A batch that has not begun when the program ends cannot begin any more: Python 3.12 starts no threads then.

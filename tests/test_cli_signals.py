@@ -44,7 +44,7 @@ def test_ctrl_c_before_the_command_has_begun_is_no_traceback():
 @pytest.mark.parametrize(("how", "code"), SIGNALS)
 def test_a_signal_loses_no_request_that_is_being_sent(emulator, how, code):
     """With no work left, the exit code is the work's own."""
-    emulator.latency = 0.5
+    emulator.latency = 0.3
     with ctrl_c(when=lambda: emulator.charges == 3, how=how):
         result = lemon("generate", "a", "b", "c", "--json")
     assert result.exit_code == 0

@@ -92,7 +92,7 @@ MANY = (pytest.mark.kill, pytest.mark.timeout(600))
 @pytest.mark.parametrize(
     ("how", "rows", "kills"),
     [
-        pytest.param(signal.SIGKILL, 40, 2, id="sigkill"),
+        pytest.param(signal.SIGKILL, 40, 1, id="sigkill"),
         pytest.param(signal.SIGINT, 40, 1, id="sigint", marks=pytest.mark.slow),
         pytest.param(signal.SIGKILL, 300, 50, id="sigkill-50-times", marks=MANY),
         pytest.param(signal.SIGINT, 300, 50, id="sigint-50-times", marks=MANY),

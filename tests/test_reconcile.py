@@ -404,7 +404,7 @@ def runs(monkeypatch):
     sys.path[:] = before
 
 
-@pytest.mark.parametrize(("seed", "foreign"), [(1, True), (3, True), (5, False)])
+@pytest.mark.parametrize(("seed", "foreign"), [(1, True), pytest.param(3, True, marks=pytest.mark.slow), (5, False)])
 def test_a_batch_with_lost_answers_is_told_right_and_paid_once_to_the_cent(runs, seed, foreign, tmp_path):
     tally = runs.Tally()
     runs.run(seed, 80, tmp_path, tally, foreign=foreign)
