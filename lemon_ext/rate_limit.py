@@ -66,7 +66,7 @@ class RateLimit:
         with self._lock:
             self._held = max(self._held, now + min(seconds, LONGEST_HOLD))
 
-    def wants(self, now: float, due: bool) -> bool:
+    def wants(self, now: float, due: bool, spaced: bool = False) -> bool:
         """Tell whether more of a limit has to be fetched from elsewhere; nothing of this one is."""
         return False
 

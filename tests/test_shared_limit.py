@@ -7,12 +7,15 @@ import random
 
 import pytest
 
-from lemon_ext import errors
+from lemon_ext import _clock, errors, run_batch
 from lemon_ext._api import Session, acquire
 from lemon_ext._retry import Deadline
 from lemon_ext.batch.allowance import TAKE_BLOCK, VALID, Allowance, Block
+from lemon_ext.batch.journal import SqliteJournal
+from lemon_ext.batch.queue import Queue
 from lemon_ext.poll_schedule import Schedule
 from lemon_ext.rate_limit import RateLimit
+from tests.gateway import Gateway, rows
 from tests.play import Clock, play
 
 
@@ -126,6 +129,33 @@ def test_a_share_is_what_others_leave():
     assert two.wants(now + VALID, True)
 
 
+def test_who_has_nothing_due_hears_of_room_that_others_left():
+    """A worker waited for minutes while nobody used the limit: it had last heard that nothing was left."""
+    ledger, now = Ledger(), 100.0
+    one, two = (Allowance(RateLimit(60), "hash", name) for name in ("one", "two"))
+    for worker in (two, one) * 40:
+        if worker.wants(now, True):
+            block = ledger.take_block(now, *worker.question(now))
+            worker.take(block, now, now)
+            assert [worker.acquire(now) for _ in range(block.requests)] == [0.0] * block.requests
+    assert (one.free(now), two.free(now)) == (0, 0)
+    assert not one.wants(now + 2.9, False, True)
+    assert one.wants(now + 3.0, False, True)
+    assert not one.wants(now + 60.5, False)  # nothing waits for room
+    one.take(ledger.take_block(now + 60.5, *one.question(now + 60.5)), now + 60.5, now + 60.5)
+    assert one.free(now + 60.5) == 60
+
+
+def test_a_block_that_comes_too_late_is_not_used_and_the_next_one_lasts():
+    ledger, now = Ledger(), 100.0
+    one = Allowance(RateLimit(600), "hash", "one")
+    one.take(ledger.take_block(now + 4.0, *one.question(now)), now, now + 5.0)
+    assert one.acquire(now + 5.0, 0.0) is None
+    assert one.wants(now + 5.0, False)  # it was missed
+    one.take(ledger.take_block(now + 9.0, *one.question(now + 5.0)), now + 5.0, now + 10.0)
+    assert [one.acquire(now + 16.9, 0.0), one.acquire(now + 17.1, 0.0)] == [0.0, None]
+
+
 def test_a_429_anywhere_slows_everybody():
     ledger, now = Ledger(), 100.0
     one, two = (Allowance(RateLimit(60), "hash", name) for name in ("one", "two"))
@@ -171,6 +201,53 @@ def test_a_flow_waits_until_there_is_a_block(monkeypatch):
         play(acquire(session, Deadline.after(30.0, clock)), clock)
 
 
+# ---- a whole batch ----
+
+
+@pytest.fixture
+def shared(monkeypatch):
+    """Let a batch have its rate limit from a ledger. Returns what is granted, and how long the ledger takes."""
+    ledger, granted, delay = Ledger(), [], [0.0]
+
+    class Noted(Allowance):
+        def acquire(self, now, within=math.inf):
+            wait = super().acquire(now, within)
+            granted.extend([now] if wait == 0.0 else [])
+            return wait
+
+    def top_up(journal, limit):
+        asked = _clock.monotonic()
+        _clock.sleep(delay[0])
+        limit.take(ledger.take_block(_clock.monotonic(), *limit.question(asked)), asked, _clock.monotonic())
+        return limit.per_minute
+
+    monkeypatch.setattr(SqliteJournal, "share", lambda journal, limit, account: Noted(limit, "hash", "one"))
+    monkeypatch.setattr(SqliteJournal, "top_up", top_up)
+    monkeypatch.setattr(SqliteJournal, "beat", 5.0)
+    return granted, delay
+
+
+@pytest.mark.parametrize("late", [0.0, 1.9, 7.0])
+def test_nothing_leaves_that_was_not_granted(tmp_path, shared, late):
+    """An answer of the database that came after two seconds sent one request that nobody had granted."""
+    granted, delay = shared
+    gateway, delay[0] = Gateway(), late
+    client = gateway.client(requests_per_minute=60)
+    list(run_batch(rows(40), tmp_path, client=client, deadline=1e6, gallery=False))
+    assert len(gateway.times) == len(granted) >= 80
+    assert most_in(granted, 60.0) <= 60
+
+
+def test_a_worker_does_not_wait_where_there_is_room(tmp_path, shared, monkeypatch):
+    """After a burst it had spaced its next submission by minutes, and did not hear that the limit had room again."""
+    monkeypatch.setattr(Queue, "submitted", lambda queue, now: setattr(queue, "_next_submission", now + 1e5))
+    gateway = Gateway(seconds=1.0)
+    client = gateway.client(requests_per_minute=120)
+    began = gateway.clock()
+    list(run_batch(rows(90), tmp_path, client=client, deadline=1e6, gallery=False))
+    assert gateway.clock() - began < 1000
+
+
 # ---- the same in the database ----
 
 
@@ -203,10 +280,8 @@ def test_the_database_grants_as_the_simulation_does(tmp_path):
 @pytest.mark.scale
 def test_two_batches_keep_one_limit_and_no_key_is_in_the_database(tmp_path):
     pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
-    from lemon_ext import run_batch
     from tests import databases
     from tests.conftest import KEY
-    from tests.gateway import Gateway, rows
 
     with databases.server() as pg:
         gateway = Gateway()

@@ -12,7 +12,7 @@ from typing import Any, Final, NamedTuple
 
 from lemon_ext.rate_limit import RateLimit
 
-#: Seconds for which a block may be used; it is as large as a worker needs for as long.
+#: Seconds for which a block may be used, if the database answers at once. It is as large as a worker needs for as long.
 VALID: Final = 2.0
 #: The longest and the shortest wait for another block, in seconds: others may give back what they did not use.
 LONGEST_WAIT: Final = 3.0
@@ -92,8 +92,10 @@ class Allowance(RateLimit):
         self._spare = float(self._most)
         #: Until when the block may be used, when it was used last, and when to ask for another one.
         self._valid = self._last = self._ask_at = -math.inf
-        self._told: float = -math.inf
+        self._told = self._heard = -math.inf
         self._missed = False
+        #: For how many seconds the next block may be used.
+        self._lasts = VALID
 
     def acquire(self, now: float, within: float = math.inf) -> float | None:
         """Grant one request and return 0. Else nothing is granted: return the seconds after which to try again, or None
@@ -117,28 +119,34 @@ class Allowance(RateLimit):
         with self._lock:
             return 0 if now < self._held else self._spare + (self._left if self._has_some(now) else 0)
 
-    def wants(self, now: float, due: bool) -> bool:
-        """Tell whether to ask for another block, or to tell of a hold. ``due``: a request would leave now."""
+    def wants(self, now: float, due: bool, spaced: bool = False) -> bool:
+        """Tell whether to ask the database. ``due``: a request would leave now, and needs a block. ``spaced``: a
+        submission would leave now if there were room for it, so how much there is must not be old news.
+        """
         with self._lock:
             if self._held > max(self._told, now):
                 return True
-            return (due or self._missed) and now >= max(self._held, self._ask_at) and not self._has_some(now)
+            if now < max(self._held, self._ask_at) or self._has_some(now):
+                return False
+            return due or self._missed or (spaced and now >= self._heard + LONGEST_WAIT)
 
     def question(self, now: float) -> tuple[Any, ...]:
         """Return what to ask the database for: a block, while what is left of the last one is given back."""
         with self._lock:
             self._left, self._told, self._missed = 0, self._held, False
-            self._wanted = wanted = max(round((self.per_minute or 0.0) * VALID / 60.0), 1)
+            self._wanted = wanted = max(round((self.per_minute or 0.0) * self._lasts / 60.0), 1)
             used, since = self._used, max(now - self._last, 0.0) if self._used else 0.0
             hold = max(self._held - now, 0.0)
             mine = (self._account, self._worker, self._most, self._window)
-            return (*mine, wanted, VALID, hold, self._block, used, since)
+            return (*mine, wanted, self._lasts, hold, self._block, used, since)
 
     def take(self, block: Block, asked: float, now: float) -> None:
         """Take what the database gave to who ``asked`` at that moment."""
         with self._lock:
             self._block, self._left, self._used = block.block, block.requests, 0
-            self._valid = asked + VALID
+            self._valid, self._heard = asked + self._lasts, now
+            # What comes late has to last longer, or none of it would ever be used.
+            self._lasts = VALID + 2.0 * min(now - asked, self._window)
             if block.held and now + block.held > self._held:  # others were told to wait
                 self._told = self._held = now + block.held
             wait = min(max(block.opens, SHORTEST_WAIT), LONGEST_WAIT)

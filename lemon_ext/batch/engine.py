@@ -98,8 +98,9 @@ MIN_FREE: Final = 128 * 2**20
 LESSONS: Final = 50
 #: Seconds for which an answer of the API tells that it can be reached, for who wonders about another host.
 RECENT: Final = 10.0
-#: Unsent rows read ahead.
+#: Unsent rows read ahead: so many at most, and no more than leave within some seconds. Nobody else sends them.
 AHEAD: Final = 128
+AHEAD_SECONDS: Final = 6.0
 
 
 @frozen
@@ -327,21 +328,22 @@ class Engine:
                 if self._reach.gave_up is not None:
                     await self._tell_unanswered()
                 return
-            if self._rate_limit.wants(now, due <= now):
+            if self._rate_limit.wants(now, due <= now, now < submit_at < math.inf):
                 self._schedule.per_minute = await self._writer.read(self._journal.top_up, self._rate_limit)
                 now = _clock.monotonic()
             due = max(due, self._rate_limit.opens(now))
             if due > now:
                 await self._pause(max(min(due, self._renew_at) - now, 0.0))
+            elif (submit_at < min(probe_at, poll_at) and self._reach.has_to_ask(now)) or (
+                self._rate_limit.acquire(now, 0.0) is None  # what was fetched of it came too late
+            ):
+                continue
             elif probe_at < math.inf:
-                self._rate_limit.acquire(now)
                 self._reach.probing(now)
                 self._start("probe", self._probe)
             elif poll_at <= submit_at:
-                self._rate_limit.acquire(now)
                 self._start("poll", self._follow, self._queue.take(), True)
-            elif not self._reach.has_to_ask(now) and (entry := self._take_unsent()) is not None:
-                self._rate_limit.acquire(now)
+            elif (entry := self._take_unsent()) is not None:
                 self._queue.submitted(now)
                 self._reach.submitting(now)
                 self._schedule.submitted(entry.request.get("model"), now)
@@ -393,7 +395,9 @@ class Engine:
     async def _read_ahead(self, now: float) -> None:
         """Take the next unsent rows. None that went back to being unsent is taken twice."""
         if not self._ahead and not self.stopped and now >= self._look_at:
-            found = await self._take("unsent", AHEAD)
+            per_minute = self._rate_limit.per_minute
+            few = AHEAD if per_minute is None else math.ceil(per_minute * AHEAD_SECONDS / 60.0)
+            found = await self._take("unsent", min(few, AHEAD))
             self._ahead.extend(found)
             self._look_at = now if found else now + self._journal.beat
 
