@@ -36,6 +36,7 @@ from lemon_ext import (
 )
 from lemon_ext._files import PartFile
 from lemon_ext.batch import Progress, batch_status, engine, export_results, journal, outage, plan_batch
+from lemon_ext.batch.writer import Writer
 from lemon_ext.rate_limit import RateLimit
 from lemon_ext.rows import Row, read_rows
 from tests.gateway import PNG, Gateway, results, rows, statuses
@@ -900,7 +901,7 @@ def test_what_fails_to_be_written_fails_for_everybody_who_waits_for_it():
             raise ValueError("no such luck")
 
     async def main():
-        writer = journal.Writer(Full())
+        writer = Writer(Full())
         errors = []
 
         async def write():

@@ -68,12 +68,13 @@ from lemon_ext.tasks import Task, ending, next_delay, poll_once, timed_out
 
 from . import journal
 from .edits import body_of
-from .journal import UNKNOWN, Entry, Journal, Statement, Writer
+from .journal import UNKNOWN, Entry, Journal, Statement
 from .limits import Limits, price
 from .outage import Outage, Reach
 from .output import ENDS, Worker, described, noted, workers_of
 from .pictures import Keep, Pictures, keep_reply, without_data
 from .queue import Queue
+from .writer import Writer
 
 #: Polls at once. By Little's law 25 serve 10,000 requests a minute at 150 ms each.
 POLLS: Final = 32

@@ -25,7 +25,7 @@ import sqlite3
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from decimal import Decimal
 from hashlib import sha256
@@ -34,9 +34,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple, Self, TypeAlias, TypeVar
 
-import anyio
-from anyio.to_thread import run_sync
-from attrs import Attribute, define, field, fields, frozen
+from attrs import Attribute, field, fields, frozen
 
 from lemon_ext._response import storable
 from lemon_ext.errors import JournalError
@@ -44,7 +42,7 @@ from lemon_ext.rate_limit import RateLimit
 
 from .limits import Limits, Spent, Wanted
 
-__all__ = ("Entry", "Incoming", "Journal", "SqliteJournal", "Statement", "Writer")
+__all__ = ("Entry", "Incoming", "Journal", "SqliteJournal", "Statement")
 
 T = TypeVar("T")
 
@@ -687,70 +685,6 @@ class SqliteJournal(Journal):
                 if self._database.in_transaction:
                     self._database.execute("ROLLBACK")
                 raise
-
-
-@define
-class _Group:
-    statements: list[Statement] = field(factory=list)
-    #: Of these statements, the ones that must not be forgotten if the group cannot be written.
-    kept: list[Statement] = field(factory=list)
-    done: bool = False
-    changed: list[int] = field(factory=list)
-    error: Exception | None = None
-
-
-class Writer:
-    """Commits what many tasks write at the same time in one go: a sync to disk takes longer than a POST's turn."""
-
-    def __init__(self, journal: Journal) -> None:
-        self._journal = journal
-        self._lock = anyio.Lock()
-        self._next = _Group()
-        self._failed: list[Statement] = []
-
-    async def write(self, *statements: Statement, keep: bool = True) -> list[int]:
-        """Return once the statements are on disk: how many rows each changed. Raises JournalError.
-
-        What could not be written, `flush` tries again, unless ``keep`` is false. Not to be cancelled.
-        """
-        group = self._next
-        first = len(group.statements)
-        group.statements += statements
-        group.kept += statements if keep else ()
-        with anyio.CancelScope(shield=True):
-            async with self._lock:
-                if not group.done:
-                    self._next, group.done = _Group(), True
-                    try:
-                        group.changed = await run_sync(self._journal.commit, group.statements)
-                    except BaseException as exc:
-                        # Raised by everyone who waits for this group. An event loop that is torn down gets here too.
-                        group.error = exc if isinstance(exc, Exception) else JournalError("The write was cut off.")
-                        self._failed += group.kept
-                        if not isinstance(exc, Exception):
-                            raise
-        if group.error is not None:
-            raise group.error
-        return group.changed[first : first + len(statements)]
-
-    async def read(self, function: Callable[..., T], *arguments: Any) -> T:
-        """Call a function of the journal's. Not to be cancelled."""
-        with anyio.CancelScope(shield=True):
-            async with self._lock:
-                result = await run_sync(function, *arguments)
-        return result
-
-    def later(self, *statements: Statement) -> None:
-        """Have statements written by the next who writes."""
-        self._next.statements += statements
-        self._next.kept += statements
-
-    def flush(self, statements: Iterable[Statement]) -> None:
-        """Write what could not be written, or was not waited for, once more, and these statements. For the very end.
-
-        Raises JournalError.
-        """
-        self._journal.commit([*self._failed, *self._next.kept, *statements])
 
 
 def fact(name: str, value: str) -> Statement:
