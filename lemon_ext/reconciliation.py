@@ -337,7 +337,7 @@ def _write_results(journal: Journal, place: Destination) -> None:
         pages = [export(journal)]
         if (place.folder / PAGE).is_file():
             pages.append(write_page(place))
-        place.publish(path.name for path in pages)
+        place.publish([path.name for path in pages], journal)
     except OSError as exc:  # the journal holds it all
         warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
 

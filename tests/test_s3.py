@@ -20,6 +20,7 @@ from lemon_ext import ConfigurationError, SaveError, arun_batch, run_batch
 from lemon_ext.batch import batch_status
 from lemon_ext.batch.destination import Destination
 from lemon_ext.emulator import KEY, Emulator
+from tests.browser import CHROMIUM, Browser
 from tests.children import python
 from tests.cli import lemon
 from tests.gateway import PNG, Gateway
@@ -62,10 +63,13 @@ class Bucket:
         self.name = f"bucket-{self.made}"
         self.s3.create_bucket(Bucket=self.name)
 
-    def forbid(self, action="s3:PutObject"):
-        denied = {"Effect": "Deny", "Principal": "*", "Action": action, "Resource": f"arn:aws:s3:::{self.name}/*"}
-        policy = {"Version": "2012-10-17", "Statement": [denied]}
+    def forbid(self, action="s3:PutObject", effect="Deny"):
+        rule = {"Effect": effect, "Principal": "*", "Action": action, "Resource": f"arn:aws:s3:::{self.name}/*"}
+        policy = {"Version": "2012-10-17", "Statement": [rule]}
         self.s3.put_bucket_policy(Bucket=self.name, Policy=json.dumps(policy))
+
+    def serve(self):
+        self.forbid("s3:GetObject", "Allow")
 
     def allow(self):
         self.s3.delete_bucket_policy(Bucket=self.name)
@@ -140,6 +144,19 @@ def test_what_a_bucket_holds_at_the_end(bucket, go):
     assert '"./SKU%231%2050%25~%C3%BC-a-dog-1.png"' in page
     mark = json.loads(bucket.read("a b/ü/lemon-batch.json")["Body"].read())
     assert set(mark) == {"batch", "about"}, "nothing of this machine or its user"
+
+
+@pytest.mark.browser
+@pytest.mark.skipif(CHROMIUM is None, reason="needs a headless chromium")
+def test_the_gallery_shows_the_pictures_where_the_bucket_is_served(bucket, tmp_path):
+    rows = [{**row, "id": f"SKU#{number} 50%~ü"} for number, row in enumerate(some(4))]
+    assert len(list(run_batch(rows, bucket.address(), client=Gateway().client()))) == 4
+    bucket.serve()
+    with Browser(tmp_path / "profile", seconds=90) as browser:
+        browser.open(f"{bucket.url}/{bucket.name}/shop/index.html")
+        sizes = "[...document.querySelectorAll('img')].map(one => one.naturalWidth)"
+        assert browser.until(f"(sizes => sizes.length == 4 && sizes.every(Boolean))({sizes})")
+        assert [one for one in browser.problems() if "favicon.ico" not in one] == []
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ The stores are folders behind ``file://``, and such as fail when they are told t
 
 from __future__ import annotations
 
+import re
 import shutil
 import sys
 import threading
@@ -229,6 +230,18 @@ def test_a_journal_beside_another_batch_of_the_same_address_is_refused(bucket, g
     assert len(gateway.posts) == 2
 
 
+def test_nothing_is_put_beside_another_batch_afterwards(bucket, go):
+    """Somebody has emptied the store, and begun there."""
+    gateway, place = Gateway(), bucket.as_uri()
+    go(gateway, rows(2), place)
+    (bucket / MARK).write_text('{"batch": "another"}')
+    (bucket / "results.jsonl").write_text("theirs")
+    for use in (lambda: export_results(place), lambda: write_gallery(place)):
+        with pytest.raises(SaveError, match=r"could not be put into .*: .* whose journal is not the one here"):
+            use()
+    assert (bucket / "results.jsonl").read_text() == "theirs"
+
+
 def test_a_store_that_was_emptied_is_not_filled_half(bucket, go):
     gateway = Gateway()
     go(gateway, rows(2), bucket.as_uri())
@@ -285,6 +298,21 @@ def test_data_that_could_not_be_kept_is_put_by_another_run_and_never_paid_again(
     assert gateway.charges == {"a dog": 1}
     assert all(whole(path) for path in bucket.glob("*.png"))
     assert len(list(bucket.glob("*.png"))) == 2
+
+
+def test_data_that_is_nowhere_any_more_is_failed_and_ends(bucket, faults, go):
+    """Its file was removed by hand. Nothing can fetch it, so no loop is to go on for it."""
+    faults.bad = lambda name: name != MARK
+    gateway, place = Gateway(), bucket.as_uri()
+    with pytest.raises(SaveError):
+        go(gateway, [{"prompt": "a dog", "response_format": "b64_json"}], place)
+    faults.bad = lambda name: False
+    for path in Destination.of(place).folder.glob("*.png"):
+        path.unlink()
+    assert statuses(go(gateway, None, place)) == {1: "failed"}
+    assert (batch_status(place).failed, batch_status(place).open) == (1, 0)
+    assert go(gateway, None, place) == []
+    assert gateway.charges == {"a dog": 1}
 
 
 def test_what_a_failed_put_left_here_is_not_fetched_again(bucket, faults):
@@ -420,6 +448,7 @@ def test_a_sheet_of_a_store_that_is_away_is_no_sheet_of_empty_frames(bucket, tmp
 def test_what_the_account_says_is_put_into_the_store(bucket, clock):
     place = bucket.as_uri()
     folder = write_batch(Destination.of(place).folder)
+    (bucket / "a.png").write_bytes(PNG)
     (folder / "index.html").write_text('<meta name="generator" content="lemon-ext gallery">')
     found = reconcile(place, client=manager(account(clock)), api_key=KEY, apply=True)
     assert verdicts(found) == TOLD
@@ -473,3 +502,60 @@ def test_a_store_that_takes_no_picture_ends_the_command_with_what_to_do(emulator
     assert lemon("resume", place).exit_code == 0
     assert emulator.charges == 2
     assert len(list(bucket.glob("*.png"))) == 2
+
+
+@pytest.mark.parametrize(
+    ("said", "reason"),
+    [
+        ("Server returned non-2xx status code: 403 Forbidden: <Error><Code>InvalidAccessKeyId</Code>",
+         "its credentials are not accepted (403, InvalidAccessKeyId)"),
+        ("status code: 404 Not Found: <Error><Code>NoSuchBucket</Code><Message>x</Message>",
+         "there is no such bucket (404, NoSuchBucket)"),
+        ("status code: 409 Conflict: <html>PUT parent must be a collection",
+         "there is a conflict, perhaps a folder that is not there (409)"),
+        ("status code: 503 Slow Down: <Error><Code>SlowDown</Code>", "HTTP 503, SlowDown"),
+        ("Error performing PUT http://169.254.169.254/latest/api/token in 2.6ms",
+         "there are no credentials for it in the environment (`lemon docs batch` says which)"),
+        ('HTTP error: error sending request\n\nDebug source:\nOs { kind: TimedOut, message: "Connection timed out" }',
+         "it cannot be reached (Connection timed out)"),
+        ("Something at https://me:pw@host/x?sig=abc with a-very-secret-key.", "Something at https://host/x with ***"),
+        ("", "RuntimeError"),
+    ],
+)  # fmt: skip
+def test_what_a_store_said_is_told_in_a_few_words_and_without_a_key(said, reason, monkeypatch):
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE0")
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "a-very-secret-key")
+
+    def call(store, *_, **__):
+        raise RuntimeError(said)
+
+    monkeypatch.setattr("obstore.get", call)
+    with pytest.raises(OSError, match="^" + re.escape(reason) + "$") as caught:
+        Store("s3://bucket/x").get("name")
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_what_only_some_stores_can_do_is_done_without(bucket, monkeypatch):
+    """A WebDAV server neither creates nor tells what exists, and says 409 where a folder is missing."""
+    import obstore
+
+    before, asked = obstore.put, []
+
+    def put(store, name, content, **options):
+        asked.append(options)
+        if "mode" in options or "attributes" in options:
+            raise NotImplementedError("mode")
+        return before(store, name, content, **options)
+
+    monkeypatch.setattr(obstore, "put", put)
+    Store(bucket.as_uri()).create("a.json", b"x")
+    assert (bucket / "a.json").read_bytes() == b"x"
+
+    def conflict(store, name, content, **options):
+        raise obstore.exceptions.AlreadyExistsError("status code: 409 Conflict")
+
+    monkeypatch.setattr(obstore, "put", conflict)
+    Store(bucket.as_uri()).create("a.json", b"y")
+    with pytest.raises(FileExistsError, match="there is a conflict"):
+        Store(bucket.as_uri()).put("a.json", b"y")

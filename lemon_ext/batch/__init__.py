@@ -422,7 +422,7 @@ def export_results(
             mark(found)
         path, forms = export(found), _forms(kinds, found)
         write_also(found, forms)
-    place.publish([path.name, *files(forms)])
+        place.publish([path.name, *files(forms)], found)
     return place.where(path.name)
 
 

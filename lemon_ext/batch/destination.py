@@ -175,20 +175,27 @@ class Destination:
 
     # ---- what people read ----
 
-    def publish(self, names: Iterable[str]) -> None:
-        """Put files of the folder into the store, as far as they are there. Raises SaveError."""
+    def publish(self, names: Iterable[str], journal: Journal | None = None) -> None:
+        """Put files of the folder into the store, as far as they are there. Raises SaveError. With a ``journal``, makes
+        sure that the store is still its batch's.
+        """
         if self.store is None:
             return
         found = [name for name in names if (self.folder / name).is_file()]
-        for number, name in enumerate(found):
-            try:
-                self.store.put(name, self.folder / name)
-            except OSError as exc:
-                raise SaveError(
-                    f"{', '.join(found[number:])} could not be put into {self}: {exc}. Nothing is lost: it is in "
-                    f"{self.folder}, and the same command again puts it there.",
-                    path=self.folder / name,
-                ) from None
+        try:
+            if journal is not None:
+                self.look(journal)
+            while found:
+                self.store.put(found[0], self.folder / found[0])
+                del found[0]
+        except (OSError, ConfigurationError, JournalError) as exc:
+            reason = str(exc).removesuffix(" Nothing was sent.").rstrip(".")
+            again = "" if isinstance(exc, JournalError) else ", and the same command again puts it there"
+            raise SaveError(
+                f"{', '.join(found)} could not be put into {self}: {reason}. Nothing is lost: it is in "
+                f"{self.folder}{again}.",
+                path=self.folder,
+            ) from None
 
 
 def _number(journal: Journal) -> str | None:

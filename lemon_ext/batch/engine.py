@@ -307,6 +307,9 @@ class Engine:
             elif entry.task_id is not None:  # its images came as data, which the journal does not hold
                 self._move(before, "waiting")
                 self._queue.poll_at(self._task(entry), now)
+            elif entry.finished_at is None:  # as before, and the files that could not be kept are gone
+                await self._write(entry.row, finished_at=wall)
+                await self._ended_as(entry.row, before, "failed")
 
     async def _loop(self) -> None:
         while True:

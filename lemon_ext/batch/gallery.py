@@ -34,6 +34,7 @@ from .destination import Destination
 from .journal import FILE, UNKNOWN, SqliteJournal
 from .last_run import LastRun
 from .output import RESULTS
+from .stores import read_journal
 
 __all__ = ("write_gallery",)
 
@@ -105,17 +106,23 @@ _SHOWN: Final[tuple[tuple[str, str, Any, Any], ...]] = (
 )
 
 
-def write_gallery(folder: str | os.PathLike[str], *, title: str | None = None) -> Path | str:
+def write_gallery(
+    folder: str | os.PathLike[str], *, title: str | None = None, journal: str | None = None
+) -> Path | str:
     """Write the page for the batch in a folder, whole or not at all, and return its path, or its address in a store.
 
     ``title`` stands on it in the place of the folder's name, and later galleries keep it; None keeps an earlier one,
-    and an empty text takes it away. An earlier gallery is replaced. Raises FileNotFoundError if there is no
-    ``results.jsonl``, FileExistsError if ``index.html`` is there and is not a gallery, and OSError if the page cannot
-    be written, or not be put into the store (SaveError).
+    and an empty text takes it away. An earlier gallery is replaced. ``journal`` is where the journal of a store's batch
+    is, if it is in a database that this machine does not know yet. Raises FileNotFoundError if there is no
+    ``results.jsonl``, FileExistsError if ``index.html`` is there and is not a gallery, OSError if the page cannot be
+    written, or not be put into the store (SaveError), and JournalError for a store without a journal.
     """
     place = Destination.of(folder)
-    place.publish([write_page(place, title).name])
-    return place.where(PAGE)
+    page = write_page(place, title)
+    if place.store is not None:
+        with read_journal(place, journal) as found:
+            place.publish([page.name], found)
+    return place.where(page.name)
 
 
 def write_page(place: Destination, title: str | None = None) -> Path:

@@ -47,6 +47,7 @@ _WORDS: Final[Mapping[str, str]] = {
     "InvalidAccessKeyId": _STRANGER, "SignatureDoesNotMatch": _STRANGER, "ExpiredToken": _STRANGER,
     "InvalidToken": _STRANGER, "AuthenticationFailed": _STRANGER,
     "401": _STRANGER, "403": "access is denied", "404": "it is not there",
+    "409": "there is a conflict, perhaps a folder that is not there",
     "301": "it is in another region: set AWS_REGION", "PermanentRedirect": "it is in another region: set AWS_REGION",
 }  # fmt: skip
 #: Where obstore looks for credentials if there are none in the environment.
@@ -140,13 +141,11 @@ class Store:
 
     def create(self, name: str, content: bytes) -> None:
         """Put an object at once, if none has its name, as far as the store can tell."""
-        from obstore.exceptions import AlreadyExistsError
-
         try:
             self._put(name, content, mode="create")
-        except NotImplementedError:
+        except _UnsupportedError:
             self._put(name, content)
-        except AlreadyExistsError:  # perhaps our own, of a try whose answer was lost
+        except FileExistsError:  # perhaps our own, of a try whose answer was lost
             pass
 
     def get(self, name: str) -> bytes | None:
@@ -174,7 +173,7 @@ class Store:
         options["use_multipart"] = None if size > IN_ONE else False
         kind = _TYPES.get(Path(name).suffix) if self.scheme != "file" else None
         if kind is not None:
-            with suppress(NotImplementedError):
+            with suppress(_UnsupportedError):
                 self._call("put", name, content, attributes={"Content-Type": kind}, **options)
                 return
         self._call("put", name, content, **options)
@@ -182,17 +181,27 @@ class Store:
     def _call(self, operation: str, *arguments: Any, patient: bool = False, **options: Any) -> Any:
         store = self.open(patient=patient)
         import obstore
-        from obstore.exceptions import AlreadyExistsError
 
         try:
             return getattr(obstore, operation)(store, *arguments, **options)
-        except (AlreadyExistsError, NotImplementedError):
-            raise
         except BaseException as exc:
             if not _is_of_obstore(exc):
                 raise
-            kind = FileNotFoundError if isinstance(exc, FileNotFoundError) else OSError
-            raise kind(_reason(exc)) from None  # without the first one, whose text may have a key in it
+            raise _kind(exc)(_reason(exc)) from None  # without the first one, whose text may have a key in it
+
+
+class _UnsupportedError(OSError):
+    """The store has no such operation."""
+
+
+def _kind(error: BaseException) -> type[OSError]:
+    from obstore.exceptions import AlreadyExistsError
+
+    if isinstance(error, NotImplementedError):
+        return _UnsupportedError
+    if isinstance(error, AlreadyExistsError):
+        return FileExistsError
+    return FileNotFoundError if isinstance(error, FileNotFoundError) else OSError
 
 
 def _is_of_obstore(error: BaseException) -> bool:

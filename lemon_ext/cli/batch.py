@@ -364,7 +364,7 @@ def resume(ctx: click.Context, /, folder: Path | str | None, **options: Any) -> 
         watch = Watch(folder, partial(_resume_command, folder, options), journal)
         try:
             export_results(folder, also=options["also"], journal=journal)
-            write_gallery(folder, title=options["title"])
+            write_gallery(folder, title=options["title"], journal=journal)
         except SaveError as exc:
             watch.failed(exc)
         except (OSError, JournalError) as exc:

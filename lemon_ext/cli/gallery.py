@@ -26,7 +26,7 @@ def gallery(folder: Path | str, title: str | None, journal: str | None, opened: 
     if opened and isinstance(folder, str):
         raise click.UsageError("--open opens files. Open the page of a store in your browser, by its web address.")
     export_results(folder, journal=journal)
-    page = write_gallery(folder, title=title)
+    page = write_gallery(folder, title=title, journal=journal)
     screen.out(str(page))
     if opened and isinstance(page, Path):
         from ._viewer import view
