@@ -133,6 +133,21 @@ def colour(request: pytest.FixtureRequest) -> Iterator[Colour]:
             yield Colour(portal)
 
 
+@pytest.fixture(scope="module")
+def pg() -> Iterator[Any]:
+    """A PostgreSQL server. Its tests are skipped where there is none."""
+    from tests import databases
+
+    with databases.server() as made:
+        yield made
+
+
+@pytest.fixture
+def shop(pg: Any) -> str:
+    """Return the address of a batch that nobody else has."""
+    return pg.address(f"shop{next(pg.numbers)}")
+
+
 @pytest.fixture(scope="session", autouse=True)
 def _interrupts() -> None:
     # A shell's background job ignores Ctrl-C, and nohup the end of a terminal; so would every program they start.

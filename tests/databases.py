@@ -8,6 +8,7 @@ import subprocess
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from urllib.parse import quote
 
@@ -26,7 +27,7 @@ class Server:
     """A PostgreSQL server that can be stopped, killed and started again. `address` is where a batch has its journal."""
 
     def __init__(self, folder: Path, fsync: str = "off") -> None:
-        self.folder, self.fsync = folder, fsync
+        self.folder, self.fsync, self.numbers = folder, fsync, count(1)
         self.data, self.sockets = folder / "data", folder / "s"
         # The server refuses to run for root.
         self._as = ["runuser", "-u", "postgres", "--"] if os.geteuid() == 0 else []

@@ -19,7 +19,7 @@ from lemon_ext.cli._words import at_work
 from lemon_ext.money import Budget
 from tests.cli import lemon
 from tests.gateway import Gateway, rows, statuses
-from tests.test_machines import dies, go, incoming, name, pg, shop, worker  # noqa: F401 - fixtures
+from tests.test_machines import dies, go, incoming, name, worker
 
 pytestmark = pytest.mark.scale
 postgres = pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
@@ -30,14 +30,14 @@ def limits(images=None, usd=None, **known):
     return SharedLimits(images, Budget.of(usd, known.get("allow_unknown", False)))
 
 
-def images_of(pg, shop):  # noqa: F811
+def images_of(pg, shop):
     return pg.ask("SELECT sum(images), sum(usd) FROM spent", name(shop))[0]
 
 
 # ---- what is counted, and when ----
 
 
-def test_who_claims_the_last_image_has_it(tmp_path, shop):  # noqa: F811
+def test_who_claims_the_last_image_has_it(tmp_path, shop):
     with worker(tmp_path, shop) as one, worker(tmp_path, shop) as two:
         one.take_in(incoming(4))
         one.take("unsent", 2)
@@ -69,7 +69,7 @@ def test_who_claims_the_last_image_has_it(tmp_path, shop):  # noqa: F811
         ("status = 'saved', price = NULL", (2, "0")),
     ],
 )
-def test_the_database_counts_what_each_change_makes_of_a_row(tmp_path, pg, shop, changes, spent):  # noqa: F811
+def test_the_database_counts_what_each_change_makes_of_a_row(tmp_path, pg, shop, changes, spent):
     with worker(tmp_path, shop) as one:
         one.take_in(incoming(1))
         pg.ask("UPDATE rows SET images = 2, price = 0.30", name(shop))
@@ -79,7 +79,7 @@ def test_the_database_counts_what_each_change_makes_of_a_row(tmp_path, pg, shop,
         assert one.images_sent() == spent[0]
 
 
-def test_a_journal_that_did_not_count_yet_is_counted(tmp_path, pg, shop):  # noqa: F811
+def test_a_journal_that_did_not_count_yet_is_counted(tmp_path, pg, shop):
     gateway = Gateway()
     go(gateway, [{"prompt": "a cat", "model": "dall-e-3"}], tmp_path, shop)
     pg.ask("DROP TABLE spent; DROP FUNCTION claim; DROP FUNCTION count_spent CASCADE", name(shop))
@@ -92,7 +92,7 @@ def test_a_journal_that_did_not_count_yet_is_counted(tmp_path, pg, shop):  # noq
 
 
 @pytest.mark.parametrize("limit", [{"max_images": 7}, {"budget": "0.28"}], ids=["images", "budget"])
-def test_three_that_race_for_the_last_images_never_exceed_the_limit(tmp_path, pg, shop, limit, monkeypatch):  # noqa: F811
+def test_three_that_race_for_the_last_images_never_exceed_the_limit(tmp_path, pg, shop, limit, monkeypatch):
     monkeypatch.setattr(engine, "AHEAD", 5)
     gateway, found, start, reasons = Gateway(), {}, threading.Barrier(3), {}
     gateway.clock.rule()
@@ -122,7 +122,7 @@ def test_three_that_race_for_the_last_images_never_exceed_the_limit(tmp_path, pg
         )
 
 
-def test_what_a_dead_worker_had_in_flight_counts_and_what_it_had_not_sent_does_not(tmp_path, pg, shop):  # noqa: F811
+def test_what_a_dead_worker_had_in_flight_counts_and_what_it_had_not_sent_does_not(tmp_path, pg, shop):
     gateway = Gateway()
     dead = worker(tmp_path / "dead", shop)
     dead.take_in(incoming(10))
@@ -134,7 +134,7 @@ def test_what_a_dead_worker_had_in_flight_counts_and_what_it_had_not_sent_does_n
     assert gateway.charges.total() == 3
 
 
-def test_a_limit_that_is_met_waits_for_what_another_has_in_flight(tmp_path, pg, shop):  # noqa: F811
+def test_a_limit_that_is_met_waits_for_what_another_has_in_flight(tmp_path, pg, shop):
     """It may be refused, and then there is room."""
     gateway = Gateway()
     other = worker(tmp_path / "other", shop)
@@ -153,7 +153,7 @@ def test_a_limit_that_is_met_waits_for_what_another_has_in_flight(tmp_path, pg, 
     assert told
 
 
-def test_each_keeps_to_its_own_number_and_counts_everything(tmp_path, shop):  # noqa: F811
+def test_each_keeps_to_its_own_number_and_counts_everything(tmp_path, shop):
     gateway = Gateway()
     assert len(go(gateway, rows(9), tmp_path / "a", shop, max_images=3)) == 3
     assert go(gateway, None, tmp_path / "b", shop, max_images=2) == []
@@ -162,7 +162,7 @@ def test_each_keeps_to_its_own_number_and_counts_everything(tmp_path, shop):  # 
     assert len(go(gateway, None, tmp_path / "a", shop)) == 4
 
 
-def test_who_meets_a_limit_lets_others_have_its_rows(tmp_path, shop):  # noqa: F811
+def test_who_meets_a_limit_lets_others_have_its_rows(tmp_path, shop):
     """It may wait for its tasks for long."""
     gateway = Gateway()
     seen = []
@@ -177,7 +177,7 @@ def test_who_meets_a_limit_lets_others_have_its_rows(tmp_path, shop):  # noqa: F
     assert seen == [3, 4, 5, 6]
 
 
-def test_a_price_that_is_not_known_is_refused_before_anything_is_sent(tmp_path, shop):  # noqa: F811
+def test_a_price_that_is_not_known_is_refused_before_anything_is_sent(tmp_path, shop):
     gateway = Gateway()
     given = [{"prompt": "a", "model": "never-heard-of"}, {"prompt": "b", "model": "dall-e-3"}]
     with pytest.raises(BudgetError, match="A budget needs prices"):
@@ -193,7 +193,7 @@ def test_a_price_that_is_not_known_is_refused_before_anything_is_sent(tmp_path, 
 # ---- what would be sent ----
 
 
-def test_a_plan_counts_what_is_left_and_disturbs_nobody(tmp_path, pg, shop):  # noqa: F811
+def test_a_plan_counts_what_is_left_and_disturbs_nobody(tmp_path, pg, shop):
     gateway = Gateway()
     gateway.expect("cat 2", REFUSED)
     with worker(tmp_path / "other", shop) as other:
@@ -216,7 +216,7 @@ def test_a_plan_counts_what_is_left_and_disturbs_nobody(tmp_path, pg, shop):  # 
     assert pg.ask("SELECT to_regnamespace('lemon_nobody')", "nobody") == [(None,)]
 
 
-def test_a_plan_holds_no_lock_that_a_worker_wants(tmp_path, shop):  # noqa: F811
+def test_a_plan_holds_no_lock_that_a_worker_wants(tmp_path, shop):
     """It may take a minute; who begins meanwhile, with the same new row, does not wait for it."""
 
     def meanwhile():
@@ -234,7 +234,7 @@ def test_a_plan_holds_no_lock_that_a_worker_wants(tmp_path, shop):  # noqa: F811
         assert copy.counts() == {"unsent": 3}
 
 
-def test_a_plan_whose_connection_is_lost_does_not_try_it_on_the_journal(tmp_path, shop):  # noqa: F811
+def test_a_plan_whose_connection_is_lost_does_not_try_it_on_the_journal(tmp_path, shop):
     with worker(tmp_path, shop) as one:
         one.take_in(incoming(2))
     copy = postgres.PostgresJournal.copy(tmp_path, Address.of(shop))
@@ -244,7 +244,7 @@ def test_a_plan_whose_connection_is_lost_does_not_try_it_on_the_journal(tmp_path
         copy.release(refused=True, uncertain=True)
 
 
-def test_a_plan_on_the_command_line(tmp_path, shop, monkeypatch):  # noqa: F811
+def test_a_plan_on_the_command_line(tmp_path, shop, monkeypatch):
     monkeypatch.chdir(tmp_path)
     Path("prompts.csv").write_text("id,prompt\na,a cat\nb,a dog\nc,a bird\n")
     options = ("prompts.csv", "-o", "one", "-m", "dall-e-3", "--emulator")
@@ -262,7 +262,7 @@ def test_a_plan_on_the_command_line(tmp_path, shop, monkeypatch):  # noqa: F811
 # ---- who works, and how fast ----
 
 
-def test_status_names_who_works_and_whom_the_api_does_not_answer(tmp_path, pg, shop):  # noqa: F811
+def test_status_names_who_works_and_whom_the_api_does_not_answer(tmp_path, pg, shop):
     with worker(tmp_path, shop) as one, worker(tmp_path, shop) as two:
         one.take_in(incoming(3))
         pg.ask("UPDATE workers SET id = replace(id, split_part(id, '-', 1), 'mars')", name(shop))
@@ -289,7 +289,7 @@ def test_status_names_who_works_and_whom_the_api_does_not_answer(tmp_path, pg, s
     assert not batch_status(shop).working
 
 
-def test_a_worker_tells_the_rate_of_all_together(tmp_path, pg, shop, monkeypatch):  # noqa: F811
+def test_a_worker_tells_the_rate_of_all_together(tmp_path, pg, shop, monkeypatch):
     gateway, told = Gateway(), []
 
     def ends(progress):
@@ -309,7 +309,7 @@ def test_a_worker_tells_the_rate_of_all_together(tmp_path, pg, shop, monkeypatch
     other.close()
 
 
-def test_status_takes_an_address_as_the_others_do(tmp_path, shop, monkeypatch):  # noqa: F811
+def test_status_takes_an_address_as_the_others_do(tmp_path, shop, monkeypatch):
     monkeypatch.chdir(tmp_path)
     with worker(tmp_path, shop) as one:
         one.take_in(incoming(2))
@@ -329,7 +329,7 @@ def test_status_takes_an_address_as_the_others_do(tmp_path, shop, monkeypatch): 
     assert not Path("new").exists()
 
 
-def test_a_folder_in_which_only_the_page_was_written_can_be_worked_in(tmp_path, shop):  # noqa: F811
+def test_a_folder_in_which_only_the_page_was_written_can_be_worked_in(tmp_path, shop):
     gateway = Gateway()
     go(gateway, rows(2), tmp_path / "a", shop, max_images=1)
     export_results(tmp_path / "b", journal=shop)

@@ -35,19 +35,6 @@ pytestmark = pytest.mark.scale
 postgres = pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
 
 
-@pytest.fixture(scope="module")
-def pg():
-    with databases.server() as made:
-        yield made
-
-
-@pytest.fixture
-def shop(pg):
-    """Return the address of a batch that nobody else has."""
-    pg.number = getattr(pg, "number", 0) + 1
-    return pg.address(f"shop{pg.number}")
-
-
 def name(address):
     return Address.of(address).batch
 

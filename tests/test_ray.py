@@ -20,7 +20,6 @@ import pytest
 
 from lemon_ext.batch import batch_status
 from lemon_ext.emulator import KEY, Emulator
-from tests import databases
 from tests.conftest import ROOT
 
 #: Ray warns of itself.
@@ -45,12 +44,6 @@ ds = ray.data.from_items(rows, override_num_blocks={blocks}).map_batches(
 )
 ds.write_parquet({out!r})
 """
-
-
-@pytest.fixture(scope="module")
-def pg():
-    with databases.server() as made:
-        yield made
 
 
 @pytest.fixture

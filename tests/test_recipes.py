@@ -17,19 +17,12 @@ import pytest
 from lemon_ext.batch import batch_status
 from lemon_ext.blocks import run_block
 from lemon_ext.emulator import KEY, Emulator
-from tests import databases
 from tests.children import python
 from tests.conftest import ROOT
 from tests.gateway import Gateway, rows
 
 pytestmark = [pytest.mark.scale, pytest.mark.filterwarnings("ignore")]
 pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
-
-
-@pytest.fixture(scope="module")
-def pg():
-    with databases.server() as made:
-        yield made
 
 
 def given(count):
