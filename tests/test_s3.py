@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import random
+import shutil
 import signal
 import subprocess
 from collections import Counter
@@ -130,6 +131,23 @@ def some(count):
 
 def is_whole(data):
     return data.startswith(b"\x89PNG") and data.endswith(b"IEND\xaeB`\x82")
+
+
+def test_the_folder_that_a_browser_has_made_is_no_object_of_somebody_elses(bucket, go):
+    """The pages of S3 make one by an object whose name ends with a slash."""
+    bucket.s3.put_object(Bucket=bucket.name, Key="shop/", Body=b"")
+    bucket.s3.put_object(Bucket=bucket.name, Key="shop/.keep", Body=b"")
+    bucket.s3.put_object(Bucket=bucket.name, Key="shop/another/00001-a-cat-1.png", Body=b"x")
+    assert {outcome["status"] for outcome in go(Gateway(), some(2), bucket.address())} == {"saved"}
+
+
+def test_a_journal_that_is_copied_to_another_machine_goes_on_there(bucket, go, monkeypatch, tmp_path):
+    gateway = Gateway()
+    go(gateway, some(2), bucket.address())
+    shutil.copytree(tmp_path / "state" / "lemon-ext", tmp_path / "other")
+    monkeypatch.setattr("lemon_ext.batch.destination.state_folder", lambda: tmp_path / "other")
+    assert [outcome["row"] for outcome in go(gateway, some(3), bucket.address())] == [3]
+    assert set(gateway.charges.values()) == {1}
 
 
 def test_what_a_bucket_holds_at_the_end(bucket, go):

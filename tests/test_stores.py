@@ -496,7 +496,8 @@ def test_a_store_that_takes_no_picture_ends_the_command_with_what_to_do(emulator
     done = lemon("batch", "rows.txt", "-o", place, "-m", "dall-e-3")
     assert done.exit_code == 7
     assert "Nothing more is sent: the images cannot be written: 0000" in done.stderr
-    assert f"cannot be put into {place}: it cannot be reached (Connection refused). It is kept as" in done.stderr
+    assert f"cannot be put into {place}: it cannot be reached (Connection refused). It is kept beside" in done.stderr
+    assert str(Destination.of(place).folder) not in (bucket / "results.jsonl").read_text("utf-8")
     assert done.stderr.rstrip().endswith(f"next: lemon resume -- {place}")
     faults.bad = lambda name: False
     assert lemon("resume", place).exit_code == 0

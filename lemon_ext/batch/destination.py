@@ -104,8 +104,8 @@ class Destination:
         if lost:
             raise JournalError(
                 f"{self} does not hold the pictures that the journal in {self.folder} says are saved there. Is it "
-                "another store of the same name, or was it emptied? To pay for them again, choose another address. "
-                "Nothing was sent.",
+                "another store of the same name, or was it emptied? To pay for them again, move that folder away, or "
+                "choose another address. Nothing was sent.",
                 path=self.folder / FILE,
             )
         if theirs is None and not begun and names:
@@ -144,7 +144,9 @@ class Destination:
         try:
             self.store.put(path.name, path)
         except OSError as exc:
-            raise SaveError(f"{path.name} cannot be put into {self}: {exc}. It is kept as {path}.", path=path) from None
+            # Without its path: this will stand in the results, which everybody may see who sees the store.
+            said = f"{path.name} cannot be put into {self}: {exc}. It is kept beside the journal for another run."
+            raise SaveError(said, path=path) from None
 
     def drop(self, entry: Entry) -> None:
         """Remove the files of pictures that the journal knows to be in the store."""

@@ -164,9 +164,9 @@ class Store:
         return True
 
     def names(self) -> list[str]:
-        """Return the names of the objects right at this address."""
-        found = self._call("list_with_delimiter")["objects"]
-        return [name for one in found if (name := str(one["path"]).rpartition("/")[2])]
+        """Return the names of the objects right at this address, but for those that begin with a dot."""
+        found = (str(one["path"]).rpartition("/")[2] for one in self._call("list_with_delimiter")["objects"])
+        return [name for name in found if name and not name.startswith(".")]
 
     def _put(self, name: str, content: Path | bytes, **options: Any) -> None:
         size = content.stat().st_size if isinstance(content, Path) else len(content)
