@@ -577,7 +577,8 @@ class ImageResult(Sequence[Image]):
         for image in self.images:
             data = image._to_show(left)
             left -= len(data)
-            shown.append(image._html(data, "max-width: 24em; margin: 2px"))
+            # Beside each other: the style of notebooks makes a block of each picture.
+            shown.append(image._html(data, "display: inline-block; max-width: 24em; margin: 2px"))
         return "".join(shown)
 
 

@@ -49,7 +49,7 @@ def test_a_picture_that_came_along_is_shown_with_its_prompt(colour: Any, kernel:
     alt = "a &quot;white&quot; &lt;cat&gt; &amp; " + "x" * 231 + "…"
     tag = f'<img src="data:image/png;base64,{DATA}" alt="{alt}" style="max-width: 100%">'
     assert result[0]._repr_mimebundle_() == {"text/html": tag, "text/plain": "<Image with data>"}
-    assert result._repr_html_() == tag.replace("max-width: 100%", "max-width: 24em; margin: 2px")
+    assert result._repr_html_() == tag.replace("max-width: 100%", "display: inline-block; max-width: 24em; margin: 2px")
     assert len(colour.requests) == 1
 
 
