@@ -100,6 +100,26 @@ def test_without_the_extra_it_says_what_to_install(lacking):
             "lemon emulator --help",
         ),
         (["generate"], "Missing argument 'PROMPT...'.", "lemon generate --help"),
+        (
+            ["generate", "x", "--timeout", "9"],
+            "No such option '--timeout'. Did you mean '--deadline'?",
+            "lemon generate --help",
+        ),
+        (
+            ["batch", "x", "--verbose"],
+            "No such option '--verbose'. Did you mean '--debug'?",
+            "lemon batch --help",
+        ),
+        (
+            ["tasks", "--limit", "9"],
+            "No such option '--limit'. Did you mean '--number'?",
+            "lemon tasks --help",
+        ),
+        (
+            ["generate", "x", "--api-key", "sk-secret"],
+            "No such option '--api-key'. The key is read from LEMONDATA_API_KEY.",
+            "lemon generate --help",
+        ),
         (["models", "a", "b"], "Got unexpected extra argument (b)", "lemon models --help"),
     ],
 )

@@ -60,6 +60,21 @@ _ELSEWHERE: Final = MappingProxyType(
         "completion": "docs command-line",
     }
 )
+#: What other programs call an option. Of several names the first that the command has is meant.
+_OPTIONS: Final = MappingProxyType(
+    {
+        **dict.fromkeys(("--timeout", "--max-time"), ("--deadline",)),
+        **dict.fromkeys(("--verbose", "--log", "--trace"), ("--debug",)),
+        **dict.fromkeys(("--force", "--yes"), ("--overwrite", "--apply")),
+        **dict.fromkeys(("--out", "--out-dir", "--output-dir", "--dir", "--folder", "--dest"), ("--output",)),
+        **dict.fromkeys(("--count", "--num", "--images"), ("--n", "--number")),
+        **dict.fromkeys(("--parallel", "--workers", "--threads", "--jobs"), ("--concurrency",)),
+        **dict.fromkeys(("--max-cost", "--max-price", "--limit"), ("--budget", "--number")),
+        **dict.fromkeys(("--url", "--host", "--endpoint"), ("--base-url",)),
+        **dict.fromkeys(("--check", "--validate", "--cost"), ("--dry-run",)),
+    }
+)
+_KEYS: Final = ("--api-key", "--apikey", "--key", "--token")
 _MODULES: Final = MappingProxyType({"resume": "batch", "status": "batch", "vary": "edit"})
 
 
@@ -134,8 +149,21 @@ def _ending(run: Callable[[], Any]) -> int:
 def _usage(error: click.ClickException, following: str | None = None) -> int:
     from ._errors import USAGE, Failure
 
-    screen.fail(Failure(error.format_message(), USAGE, following, error))
+    if isinstance(error, click.NoSuchOption):
+        error.possibilities = _meant_options(error)
+    message = error.format_message()
+    if isinstance(error, click.NoSuchOption) and error.option_name in _KEYS:
+        message = f"No such option {error.option_name!r}. The key is read from LEMONDATA_API_KEY."
+    screen.fail(Failure(message, USAGE, following, error))
     return USAGE
+
+
+def _meant_options(error: click.NoSuchOption) -> Sequence[str] | None:
+    """Return the options that may be meant: the one that does that, or else those that are spelt alike."""
+    command = error.ctx.command if error.ctx is not None else None
+    there = {name for param in command.params for name in param.opts} if command is not None else set()
+    meant = next((name for name in _OPTIONS.get(error.option_name, ()) if name in there), None)
+    return error.possibilities if meant is None else [meant]
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
