@@ -24,7 +24,6 @@ from attrs import define, field
 
 from ._warn import warn
 from ._words import count
-from .batch import _Batch
 from .batch.address import MARK, Address
 from .batch.columns import Columns
 from .batch.destination import Destination
@@ -33,6 +32,7 @@ from .batch.journal import Incoming, known_by
 from .batch.keepers import DatabaseKeeper, Keeper, StoreKeeper
 from .batch.output import RESULTS
 from .batch.validate import Checks, Ids, checked
+from .batch.work import Batch
 from .client import AsyncLemon, Lemon
 from .errors import CapabilityError, LemonError
 
@@ -103,7 +103,7 @@ async def _work(block: _Block, keeper: Keeper, options: Options, journal: str) -
 
     try:
         place = Destination(folder)
-        batch = _Batch(block.sent, place, block.client, block.checks, options, None, (), journal, part=True, keep=keep)
+        batch = Batch(block.sent, place, block.client, block.checks, options, None, (), journal, part=True, keep=keep)
         await batch.run(_nobody)
         await run_sync(block.take, folder, keeper, batch.stopped)
     finally:

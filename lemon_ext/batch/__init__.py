@@ -1,60 +1,41 @@
 """Many prompts: nothing lost, nothing paid twice, and as fast as the rate limit allows.
 
 `run_batch` and `arun_batch` take plain dicts and give plain dicts; everything that happens is written down in the
-batch's folder (`journal`), so the same call again goes on where an earlier one ended, however it ended. This module
-opens and closes a batch; the work in between is the engine's.
+batch's folder (`journal`), so the same call again goes on where an earlier one ended, however it ended. These are the
+calls; a batch at work is `work.Batch`.
 """
 
 from __future__ import annotations
 
 import os
-import threading
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
-from contextvars import copy_context
 from decimal import Decimal
-from itertools import chain
 from pathlib import Path
-from queue import Empty, SimpleQueue
 from typing import Any, Final
 
 import anyio
-from anyio.to_thread import run_sync
-from attrs import define, evolve, field, frozen
+from attrs import evolve, frozen
 from lemon_client.model_table import PARAMETERS
 
 from lemon_ext import _clock
-from lemon_ext._amount import amount, as_json
-from lemon_ext._core import Core
 from lemon_ext._duration import GIVE_UP_AFTER
-from lemon_ext._files import remove_stale_parts
-from lemon_ext._flow import Flow, Send, arun
 from lemon_ext._inputs import OPERATION
-from lemon_ext._key import LETTERS
 from lemon_ext._request import Validation
-from lemon_ext._response import APIResponse
-from lemon_ext._signals import Terminated, terminations_as_interrupts
-from lemon_ext._warn import on_behalf, warn
 from lemon_ext.client import AsyncLemon, Lemon
-from lemon_ext.errors import ConfigurationError, JournalError, SaveError
 from lemon_ext.money import Budget, Estimate, quote
 
-from . import journal as journals
-from .address import Address, found
+from .address import Address
 from .also import as_kinds, files, write_also
 from .cells import EXTRA, PICTURES
 from .cells import convert as cell_value
 from .columns import ID, Columns, carried_name
 from .destination import Destination
-from .engine import Engine, Options
-from .folder import is_known, mark, refuse_orphans, spare_pictures
-from .gallery import write_page
-from .journal import ELSEWHERE, KEYS, UNPAID, Entry, Journal
+from .folder import is_known, mark, refuse_orphans
+from .journal import Journal
 from .last_run import LastRun
 from .output import (
-    RESULTS,
     Progress,
-    damage,
     export,
     is_unknown,
     outage_of,
@@ -62,10 +43,10 @@ from .output import (
     outcome,
     workers_of,
 )
-from .pictures import Keep, recognize
 from .rows import Row, read_rows
-from .stores import copied_journal, open_journal, read_journal
+from .stores import copied_journal, read_journal
 from .validate import Checks, Grid, Requests, checked, spooled
+from .work import Batch, OnProgress, forms_of, read, spend
 
 __all__ = (
     "Plan",
@@ -84,18 +65,10 @@ __all__ = (
     "run_batch",
 )
 
-#: Requests at once through a blocking client, each in a thread of its own.
-THREADS: Final = 32
 #: Outcomes that wait for their reader before the work does.
 UNREAD: Final = 1000
-#: Seconds after which the batch notices at the latest that it is to end.
-ATTENTION: Final = 0.1
 #: Seconds by which the rate of a batch at work is told.
 LATELY: Final = 300.0
-#: Rows that are named in a message.
-NAMED: Final = 20
-
-OnProgress = Callable[[Progress], object]
 
 
 @frozen
@@ -155,7 +128,7 @@ def plan_batch(
             copy.mends_failed = resend_failed
             copy.take_in(incoming or ())
             copy.release(refused=resend_refused, uncertain=resend_uncertain, failed=resend_failed)
-            _spend(before, copy, ())
+            spend(before, copy, ())
             sent = copy.images_sent()
             left, others = copy.entries("unsent"), copy.count() - copy.counts().get("unsent", 0)
         for row in left:
@@ -242,13 +215,9 @@ def run_batch(
     environment is wrong or a store cannot be used, and MissingKeyError. All of these come when the first outcome is
     read. SaveError comes at the end, where pictures are safe and results could not be put into a store.
     """
-    again = (resend_refused, resend_uncertain, resend_failed, drop_unknown)
-    money = Budget.of(budget, allow_unknown_price)
-    options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money, give_up_after)
-    checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
-    batch = _Batch(requests, Destination.of(folder), client, checks, options, on_progress, also, journal)
+    batch = Batch.of(locals())
     batch.closes = True  # an AsyncLemon; a Lemon is left open
-    yield from _read(batch)
+    yield from read(batch)
 
 
 async def arun_batch(
@@ -283,11 +252,7 @@ async def arun_batch(
 
     Read it within ``async with contextlib.aclosing(arun_batch(...)) as outcomes`` if you may leave the loop early.
     """
-    again = (resend_refused, resend_uncertain, resend_failed, drop_unknown)
-    money = Budget.of(budget, allow_unknown_price)
-    options = Options(deadline, poll_interval, concurrency, max_images, *again, gallery, money, give_up_after)
-    checks = Checks(defaults, Columns(prompt_column, id_column, carry, strict_columns), grid, fan_out)
-    batch = _Batch(requests, Destination.of(folder), client, checks, options, on_progress, also, journal)
+    batch = Batch.of(locals())
     send, receive = anyio.create_memory_object_stream[dict[str, Any]](UNREAD)
     errors: list[Exception] = []
 
@@ -358,7 +323,7 @@ def _stops_at_once(last: LastRun, found: Journal) -> bool:
     if last.budget is None:
         return False
     budget = Budget(last.budget, allow_unknown=last.allow_unknown_price)
-    _spend(budget, found, ())
+    spend(budget, found, ())
     return not budget.reserve("next", quote(first.request, first.images).usd)
 
 
@@ -369,7 +334,7 @@ def batch_needs(folder: str | os.PathLike[str], *, journal: str | None = None) -
     budget = Budget(0)
     with read_journal(folder, journal) as found:
         images = found.images_sent() + sum(entry.images for entry in found.entries("unsent"))
-        rest = _spend(budget, found, ("unsent",))
+        rest = spend(budget, found, ("unsent",))
     return images, budget.spent + rest.usd
 
 
@@ -420,364 +385,7 @@ def export_results(
         if found.path is None:  # what is written there is of this batch alone
             is_known(found)
             mark(found)
-        path, forms = export(found), _forms(kinds, found)
+        path, forms = export(found), forms_of(kinds, found)
         write_also(found, forms)
         place.publish([path.name, *files(forms)], found)
     return place.where(path.name)
-
-
-def _forms(kinds: Sequence[str], journal: Journal) -> Sequence[str]:
-    """Return the forms to write: those that are asked for, and those that the last run in this folder wrote."""
-    before = LastRun.read(journal).also if journal.path is not None else ()
-    return as_kinds(list(dict.fromkeys([*kinds, *before])))
-
-
-@define(eq=False)
-class _Batch:
-    """One batch, from its rows to its results. `run` does it all, once; `stop` ends it gently."""
-
-    requests: Requests | None
-    place: Destination
-    given: Lemon | AsyncLemon | None
-    checks: Checks
-    options: Options
-    on_progress: OnProgress | None
-    #: In which other forms the results are written.
-    also: Sequence[str] = field(converter=as_kinds)
-    #: Where the journal is, if it is not in the folder.
-    address: str | None = None
-    #: Whether the input is a part of what its journal holds.
-    part: bool = False
-    #: Where pictures are kept besides; of a store it is known.
-    keep: Keep | None = None
-    client: Lemon | AsyncLemon = field(init=False)
-    #: Whether the client is closed at the end.
-    closes: bool = field(init=False)
-    #: What is paid for, or may be, and not ended: how it stands and how to go on.
-    left: str | None = field(default=None, init=False)
-    #: What could not be put into a store at the end.
-    _unpublished: SaveError | None = field(default=None, init=False)
-    _engine: Engine | None = field(default=None, init=False)
-    _stopped: str | None = field(default=None, init=False)
-
-    def __attrs_post_init__(self) -> None:
-        if self.place.store is not None:
-            self.keep = self.place.keep
-        self.closes = self.given is None
-        self.client = AsyncLemon() if self.given is None else self.given
-
-    async def run(self, emit: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-        """Open the folder, work, and leave it with its results, whatever ends the work."""
-        try:
-            journal = await run_sync(self._open)
-            try:
-                damaged = await run_sync(journal.damaged)
-                for entry in damaged:
-                    await emit(outcome(entry))
-                await self._work(journal, emit)
-                if damaged:
-                    raise damage(*damaged, path=journal.path)
-            finally:
-                with anyio.CancelScope(shield=True):
-                    await run_sync(self._finish, journal)
-            self._say_unpublished()
-        except BaseException as exc:
-            for note in (self.left, self._unpublished):
-                if note is not None and note is not exc:
-                    exc.add_note(str(note))
-            raise
-        finally:
-            if self.closes and isinstance(self.client, AsyncLemon):
-                with anyio.CancelScope(shield=True):
-                    await self.client.aclose()
-
-    def _say_unpublished(self) -> None:
-        """Raise what kept the results from the store."""
-        if self._unpublished is not None:
-            raise self._unpublished
-
-    @property
-    def stopped(self) -> str | None:
-        """Why nothing more was sent, where that was so."""
-        return self._stopped if self._engine is None else self._engine.stopped
-
-    def stop(self, reason: str) -> None:
-        """End the work gently."""
-        if self._stopped is None:
-            self._stopped = reason
-            if self._engine is not None:
-                self._engine.stop(reason)
-
-    def tell(self, error: BaseException) -> None:
-        """Let who is interrupted know what is paid for: in a note, and in a warning, because frameworks drop notes."""
-        if self.left:
-            error.add_note(self.left)
-            warn(self.left)
-
-    async def _work(self, journal: Journal, emit: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
-        async def emit_entry(entry: Entry) -> None:
-            self.place.drop(entry)
-            await emit(outcome(entry))
-
-        core = self.client._core
-        engine = Engine(
-            journal, core, _driver(core), self.options, emit=emit_entry, changed=self._report, keep=self.keep
-        )
-        self._engine = engine
-        if self._stopped is not None:
-            engine.stop(self._stopped)
-        await engine.run()
-
-    def _report(self) -> None:
-        if self.on_progress is None or (engine := self._engine) is None:
-            return
-        progress = Progress.of(
-            engine.counts,
-            engine.images,
-            ended=engine.ended_together,
-            elapsed=engine.elapsed,
-            idle=engine.idle,
-            stopped=engine.stopped,
-            limited=engine.limited,
-            rejected=engine.rejected,
-            outage=engine.outage,
-            workers=engine.workers,
-        )
-        try:
-            self.on_progress(progress)
-        except Exception as exc:  # noqa: BLE001 - a broken progress bar must not cost a paid image
-            self.on_progress = None
-            warn(f"on_progress raised {type(exc).__name__}: {exc}. The batch goes on.")
-
-    def _open(self) -> Journal:
-        """Check the rows, and open the folder with them in it."""
-        core = self.client._core
-        budget, planned = self.options.budget, Estimate()
-        with ExitStack() as undo, spooled(self.requests, self.checks, core.validation, planned) as rows:
-            if rows is not None and budget is not None:
-                budget.check(planned)
-            if rows is not None and found(self.place.folder, self.address) is None:
-                self.place.expect_nothing()
-            journal, known = open_journal(self.place, self.address, create=rows is not None)
-            undo.enter_context(journal)
-            self.place.claim(journal)
-            if rows is not None:
-                journal.mends_failed = self.options.resend_failed
-                journal.take_in(rows if known else spare_pictures(journal.folder, rows), part=self.part)
-            elif not journal.count():
-                raise JournalError(
-                    f"The input of {self.place} was not read to its end. Give it again: the same `lemon batch`, or "
-                    "run_batch with the rows.",
-                    path=journal.path,
-                )
-            mark(journal)
-            remove_stale_parts(journal.folder)
-            recognize(journal, self.keep)
-            self.place.sweep(journal)
-            _note_way(journal, core)
-            self._note_run(journal)
-            options = self.options
-            journal.release(
-                refused=options.resend_refused, uncertain=options.resend_uncertain, failed=options.resend_failed
-            )
-            if budget is not None:
-                budget.check(_spend(budget, journal))
-            undo.pop_all()
-        return journal
-
-    def _note_run(self, journal: Journal) -> None:
-        """Write down what this run keeps to, and say where an earlier one was limited and this one is not."""
-        before, budget = LastRun.read(journal), self.options.budget
-        self.also = _forms(self.also, journal)
-        now = LastRun.of(
-            max_images=self.options.max_images,
-            budget=None if budget is None else as_json(budget.limit),
-            allow_unknown_price=budget is not None and budget.allow_unknown,
-            requests_per_minute=self.client._core.session.rate_limit.per_minute,
-            concurrency=self.options.concurrency,
-            deadline=self.options.deadline,
-            poll_interval=self.options.poll_interval,
-            give_up_after=self.options.give_up_after,
-            prompt_metadata=self.client._core.prompt_metadata,
-            allow_private_images=self.client._core.session.allow_private_images,
-            also=tuple(self.also) if journal.path is not None else (),
-        )
-        if before.is_limited and not now.is_limited and journal.counts().get("unsent"):
-            limit = " ".join(before.options())
-            where = f"in {self.place}" if journal.path is not None else f"at {journal.name}"
-            warn(f"The last run {where} had a limit ({limit}), and this one has none.")
-        if now != before:
-            journal.commit([now.written()])
-
-    def _finish(self, journal: Journal) -> None:
-        """Write what people and programs look at. The journal holds it all, so a failure is no more than a warning."""
-        pages = [RESULTS, *files(self.also)]
-        with journal:
-            try:
-                export(journal)
-                write_also(journal, self.also)
-                shown = self.options.gallery
-                if shown is not False:  # at the end: it refuses to replace a page of somebody else's
-                    pages.append(write_page(self.place, None if shown is True else shown).name)
-            except (OSError, JournalError, ConfigurationError) as exc:
-                warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
-            try:
-                self.place.publish(pages)
-            except SaveError as exc:
-                self._unpublished = exc
-            with suppress(JournalError):
-                self.left = None if self.part else _left(journal, self.place)
-
-
-def _left(journal: Journal, place: Destination) -> str | None:
-    """Say what is paid for, or may be, and has not ended."""
-    counts = journal.counts()
-    waiting = sum(counts.get(status, 0) for status in ("waiting", "completed", "unfetched"))
-    uncertain = [str(entry.row) for entry in journal.entries("uncertain", limit=NAMED)]
-    parts = []
-    if uncertain:
-        more = counts["uncertain"] - len(uncertain)
-        rows = ", ".join(uncertain) + (f" and {more:,} more" if more else "")
-        one = len(uncertain) == 1
-        parts.append(f"row{'' if one else 's'} {rows} may be billed, and the answer{' was' if one else 's were'} lost")
-    if waiting:
-        parts.append(f"{waiting:,} row{'s are' if waiting > 1 else ' is'} paid for and waiting")
-    if not parts:
-        return None
-    return f"The batch in {place}: {'; '.join(parts)}. Go on with `lemon resume`, or run_batch(None, folder)."
-
-
-def _spend(budget: Budget, journal: Journal, unpaid: Sequence[str] = UNPAID) -> Estimate:
-    """Count what earlier runs have spent, or may have, and return what the rest costs."""
-    rest = Estimate()
-    if (spent := journal.spent()) is not None:
-        budget.commit("counted", spent.usd)
-        for entry in chain.from_iterable(map(journal.entries, unpaid)):
-            rest.add(entry.request, entry.images)
-        return rest
-    for entry in journal.entries():
-        price = quote(entry.request, entry.images).usd or Decimal(0)
-        if entry.doubts:
-            budget.commit((entry.row, "earlier"), price * entry.doubts)
-        if entry.status in UNPAID:
-            if entry.status in unpaid and not entry.damage:  # such a row is not sent
-                rest.add(entry.request, entry.images)
-        else:
-            cost = amount(entry.cost)
-            budget.commit(entry.row, price if cost is None else cost)
-    return rest
-
-
-def _note_way(journal: Journal, core: Core) -> None:
-    """Note where the rows are sent, and which keys do it: an account's books are of one address and of one key."""
-    base_url, key = core.session.base_url, core.session.account[:LETTERS]
-    before = journal.meta("base_url")
-    if key:
-        journal.commit([journals.fact_too(KEYS, key)])
-    if before is None:
-        journal.commit([journals.fact("base_url", base_url)])
-    elif before != base_url:
-        if journal.counts().keys() - {"saved", "failed", "refused"}:
-            warn(f"This batch began at {before} and goes on at {base_url}, which may not know its tasks.")
-        journal.commit([journals.fact(ELSEWHERE, base_url)])
-
-
-def _driver(core: Core) -> Callable[[Flow[Any]], Awaitable[Any]]:
-    """Return what runs the flows of a client. A blocking one gets a thread per request, and none for what waits."""
-    if core.arun is not None:
-        return core.arun  # type: ignore[no-any-return]  # an async core
-    threads = anyio.CapacityLimiter(THREADS)
-
-    async def exchange(effect: Send) -> APIResponse:
-        return await run_sync(core.http.exchange, effect, limiter=threads)  # type: ignore[attr-defined]  # it has one
-
-    return lambda flow: arun(flow, exchange)
-
-
-# ---- the blocking bridge ----
-
-
-def _read(batch: _Batch) -> Iterator[dict[str, Any]]:
-    """Run a batch in a thread with an event loop, so that Ctrl-C reaches the thread that reads, and yield its rows."""
-    bridge = _Bridge(batch)
-    failure: BaseException | None = None
-    with terminations_as_interrupts():
-        try:
-            bridge.thread.start()
-            while (row := bridge.next()) is not None:
-                yield row
-        except BaseException as exc:  # noqa: BLE001 - raised below
-            failure = exc
-        waiting = True
-        while waiting:
-            try:
-                bridge.stop = failure is not None
-                # Not Thread.join: one that is interrupted takes its thread for ended (Python 3.11).
-                waiting = not bridge.ended.wait(0.5) and bridge.thread.ident is not None
-            except KeyboardInterrupt as exc:
-                if failure is None:
-                    failure = exc
-                elif not isinstance(exc, Terminated):  # a second Ctrl-C cuts off requests in flight
-                    failure, bridge.cut = exc, True
-    if failure is not None:
-        if batch.left:
-            failure.add_note(batch.left)
-        raise failure from bridge.error
-    if bridge.error is not None:
-        raise bridge.error
-
-
-@define(eq=False)
-class _Bridge:
-    """Between the thread that reads the rows of a batch and the one that works, which is told by two flags."""
-
-    batch: _Batch
-    stop: bool = False
-    cut: bool = False
-    error: BaseException | None = None
-    reader: threading.Thread = field(factory=threading.current_thread)
-    thread: threading.Thread = field(init=False)
-    ended: threading.Event = field(factory=threading.Event, init=False)
-    _rows: SimpleQueue[dict[str, Any] | None] = field(factory=SimpleQueue)
-
-    def __attrs_post_init__(self) -> None:
-        with on_behalf():
-            self.thread = threading.Thread(target=copy_context().run, args=(self._run,), name="lemon-batch")
-
-    def next(self) -> dict[str, Any] | None:
-        """Return the next row, or None at the end."""
-        self.reader = threading.current_thread()
-        while True:
-            with suppress(Empty):
-                return self._rows.get(timeout=0.5)  # without a timeout, Windows would not hear Ctrl-C
-
-    def _run(self) -> None:
-        try:
-            anyio.run(self._work)
-        except BaseException as exc:  # noqa: BLE001 - raised by who reads
-            self.error = exc
-        finally:
-            self.ended.set()
-            self._rows.put(None)
-
-    async def _work(self) -> None:
-        async def emit(row: dict[str, Any]) -> None:
-            self._rows.put(row)
-
-        async with anyio.create_task_group() as group:
-            group.start_soon(self._watch, group.cancel_scope)
-            try:
-                await self.batch.run(emit)
-            except Exception as exc:  # noqa: BLE001 - raised by who reads: a task group would wrap it
-                self.error = exc
-            group.cancel_scope.cancel()
-
-    async def _watch(self, scope: anyio.CancelScope) -> None:
-        main = threading.main_thread()
-        while not self.cut:
-            if self.stop:
-                self.batch.stop("interrupted")
-            elif not main.is_alive() and (self.reader.daemon or not self.reader.is_alive()):
-                self.batch.stop("the program ended")  # Python waits at its end for this thread
-            await anyio.sleep(ATTENTION)
-        scope.cancel()
