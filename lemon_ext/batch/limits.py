@@ -124,7 +124,7 @@ CREATE FUNCTION claim(_row BIGINT, _owner TEXT, _at FLOAT8, _price NUMERIC, _ima
 RETURNS SETOF BIGINT LANGUAGE plpgsql AS $$
 BEGIN
     -- One at a time of those that have limits, until the end of the transaction: each sees what the others have spent.
-    PERFORM pg_advisory_xact_lock('rows'::regclass::oid::bigint);
+    PERFORM pg_advisory_xact_lock(hashtextextended(current_schema() || ' limits', 0));
     RETURN QUERY
     UPDATE rows SET status = 'submitting', submitted_at = _at, error = NULL, price = _price
     WHERE row = _row AND owner = _owner AND ((status = 'submitting' AND submitted_at = _at) OR (
