@@ -149,21 +149,20 @@ def _ending(run: Callable[[], Any]) -> int:
 def _usage(error: click.ClickException, following: str | None = None) -> int:
     from ._errors import USAGE, Failure
 
-    if isinstance(error, click.NoSuchOption):
-        error.possibilities = _meant_options(error)
-    message = error.format_message()
-    if isinstance(error, click.NoSuchOption) and error.option_name in _KEYS:
-        message = f"No such option {error.option_name!r}. The key is read from LEMONDATA_API_KEY."
+    message = error.format_message() if not isinstance(error, click.NoSuchOption) else _no_such_option(error)
     screen.fail(Failure(message, USAGE, following, error))
     return USAGE
 
 
-def _meant_options(error: click.NoSuchOption) -> Sequence[str] | None:
-    """Return the options that may be meant: the one that does that, or else those that are spelt alike."""
+def _no_such_option(error: click.NoSuchOption) -> str:
+    """Say which option is meant: the one that does that, or else those that are spelt alike."""
+    lead = f"No such option {error.option_name!r}."
+    if error.option_name in _KEYS:
+        return f"{lead} The key is read from LEMONDATA_API_KEY."
     command = error.ctx.command if error.ctx is not None else None
     there = {name for param in command.params for name in param.opts} if command is not None else set()
     meant = next((name for name in _OPTIONS.get(error.option_name, ()) if name in there), None)
-    return error.possibilities if meant is None else [meant]
+    return error.format_message() if meant is None else f"{lead} Did you mean {meant!r}?"
 
 
 def _show_warning(message: Warning | str, category: type[Warning], *_: Any, **__: Any) -> None:
