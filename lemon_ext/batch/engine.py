@@ -307,7 +307,8 @@ class Engine:
             elif entry.task_id is not None:  # its images came as data, which the journal does not hold
                 self._move(before, "waiting")
                 self._queue.poll_at(self._task(entry), now)
-            elif entry.finished_at is None:  # as before, and the files that could not be kept are gone
+            elif before == "unfetched" and entry.finished_at is None and self._journal.path is not None:
+                # As before, and their files are gone. Of a journal of several machines, another may have them.
                 await self._write(entry.row, finished_at=wall)
                 await self._ended_as(entry.row, before, "failed")
 
