@@ -14,7 +14,6 @@ import shutil
 from collections import Counter, deque
 from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from contextvars import ContextVar
 from typing import Any, Final
 
 import anyio
@@ -73,6 +72,7 @@ from .limits import Limits, price
 from .outage import Outage, Reach
 from .output import ENDS, Worker, described, noted, workers_of
 from .pictures import Keep, Pictures, keep_reply, without_data
+from .places import Place, sleep_outside
 from .queue import Queue
 from .writer import Writer
 
@@ -470,8 +470,7 @@ class Engine:
     # ---- whether the API answers ----
 
     async def _drive(self, flow: Flow[Any]) -> Any:
-        place = _PLACE.get()
-        return await self._driven(watched(flow, self._heard, None if place is None else place.sleep))
+        return await self._driven(watched(flow, self._heard, sleep_outside()))
 
     def _heard(self, effect: Send, began: float, met: APIResponse | BaseException) -> None:
         """Take note of what a free request met. Submissions tell by their outcome."""
@@ -810,7 +809,7 @@ class Engine:
     async def _save(self, pictures: Pictures, before: str, failure: LemonError | None = None) -> None:
         """Fetch what is not there yet, and end the row."""
         row = pictures.entry.row
-        async with _Place(self._saves, self._aside):
+        async with Place(self._saves, self._aside):
             while True:
                 began = _clock.monotonic()
                 with self._cut_off_by_leaving() as scope:
@@ -905,53 +904,6 @@ class Engine:
                 (error or self._crash).add_note(note)
             if error is not None and told:
                 warn(" ".join(told))
-
-
-@define(eq=False)
-class _Place:
-    """A place among those who fetch pictures. Who waits for another try waits outside, and then at the end of the
-    queue: pictures that are not there do not hold up those that are.
-    """
-
-    _places: anyio.Semaphore
-    _aside: anyio.Semaphore
-    _is_mine: bool = False
-    _before: Any = None
-
-    async def __aenter__(self) -> None:
-        await self._take()
-        self._before = _PLACE.set(self)
-
-    async def __aexit__(self, *_: object) -> None:
-        _PLACE.reset(self._before)
-        self._leave()
-
-    async def sleep(self, seconds: float) -> None:
-        """Sleep outside, where there is room."""
-        try:
-            self._aside.acquire_nowait()
-        except anyio.WouldBlock:
-            await _clock.asleep(seconds)
-            return
-        try:
-            self._leave()
-            await _clock.asleep(seconds)
-        finally:
-            self._aside.release()
-        await self._take()
-
-    async def _take(self) -> None:
-        await self._places.acquire()
-        self._is_mine = True
-
-    def _leave(self) -> None:
-        if self._is_mine:
-            self._is_mine = False
-            self._places.release()
-
-
-#: The place of the row whose pictures are being fetched.
-_PLACE: Final[ContextVar[_Place | None]] = ContextVar("_PLACE", default=None)
 
 
 def _billed(task: Task) -> dict[str, Any]:
