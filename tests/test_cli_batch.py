@@ -212,6 +212,7 @@ def test_a_task_that_the_api_does_not_know_is_told_and_kept_until_it_is_given_up
         assert result.stderr.endswith(f"lemon: {UNKNOWN}\n")
     shown = lemon("status", "out")
     assert shown.stderr == f"lemon: {UNKNOWN}\n"
+    assert ["unknown", "1"] in [line.split() for line in shown.stdout.splitlines()]
     assert json.loads(lemon("status", "out", "--json").stdout)["unknown"] == 1
     assert lemon("status", "out", "--failed").stdout.startswith(
         'prompt,model,row,status,error\na cat,midjourney,1,waiting,"The API'

@@ -104,6 +104,30 @@ def test_the_example_waits_for_an_answer_when_it_is_told_to_end(folder):
         assert len(sent(emulator)) == 1
 
 
+def test_a_new_process_beside_the_old_one_loses_no_handle(folder):
+    """Bug: a rolling restart took the old process's request for a crash, and the handle that came then was dropped."""
+    with Emulator(task_seconds=0.0) as emulator:
+        emulator.inject("slow", on="submit", seconds=12)
+        with serving(folder, emulator) as (_, old):
+            old.put("/posters/cat", json={"prompt": "a white cat"})
+            until(old, "cat", "submitting")
+            with serving(folder, emulator) as (_, new):
+                until(new, "cat", "uncertain")
+                assert until(new, "cat", "done").content.startswith(b"\x89PNG")
+        assert len(sent(emulator)) == 1
+
+
+def test_what_failed_or_is_uncertain_is_logged(folder):
+    """Bug: the page says that the log has it, too; of what may be billed it had nothing."""
+    said: list[str] = []
+    with Emulator(task_seconds=0.0) as emulator, serving(folder, emulator, said) as (_, http):
+        for name, fault, state in (("a", "drop_after", "uncertain"), ("b", "task_failed", "failed")):
+            http.put(f"/posters/{name}", json={"prompt": f"x [fault:{fault}]"})
+            until(http, name, state)
+    assert "poster a is uncertain: The request was sent and its answer was lost" in "".join(said)
+    assert "poster b failed: The task img_" in "".join(said)
+
+
 def test_what_goes_wrong_while_waiting_is_logged_and_told_and_the_next_start_fetches_it(folder):
     said: list[str] = []
     with Emulator(task_seconds=0.0) as emulator:

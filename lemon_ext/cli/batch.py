@@ -421,7 +421,7 @@ def status(folder: Path | str | None, failed: bool, rows_format: str | None, jou
         names = ("total", *COUNTS, "unknown", "images", "working", "workers", "limited", "per_minute", "left_seconds")
         screen.json({name: known[name] for name in (*names, "next")})
         return 0
-    for name in ("total", *COUNTS, "images"):
+    for name in ("total", *COUNTS, *(["unknown"] if progress.unknown else []), "images"):
         screen.out(f"{name:<10}  {getattr(progress, name):>9,}")
     if progress.billed:
         billed = count(progress.billed, "of them is", "of them are")
