@@ -34,7 +34,6 @@ from tests.pictures import PNG
 from tests.test_batch import go, whole
 
 ROOT = Path(__file__).parent.parent
-BACKENDS = pytest.mark.parametrize("backend", ["asyncio", "trio"])
 
 
 def change(folder, sql, *values):
@@ -367,7 +366,7 @@ def cancelled_at(moment, gateway, requests, folder):
     return main
 
 
-@BACKENDS
+@pytest.mark.parametrize("backend", ["asyncio", pytest.param("trio", marks=pytest.mark.slow)])
 def test_a_batch_that_is_cancelled_anywhere_loses_nothing(tmp_path, backend):
     """At each of its first requests: submissions of both kinds, pictures that came as data, polls."""
     requests = [
@@ -456,6 +455,7 @@ def run(program):
     )
 
 
+@pytest.mark.slow
 def test_an_async_batch_that_is_dropped_half_read_leaves_its_results(tmp_path):
     """Without aclosing(), Python closes it when the loop ends, in another task: loudly, and nothing is lost."""
     charges = json.loads(run(DROPPED.format(folder=str(tmp_path))).stdout)

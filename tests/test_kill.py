@@ -170,7 +170,7 @@ def killed(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.M
     return folder
 
 
-@pytest.mark.parametrize("looked_at", [False, True])
+@pytest.mark.parametrize("looked_at", [pytest.param(False, marks=pytest.mark.slow), True])
 def test_a_batch_that_was_killed_before_it_began_begins_with_the_same_call(killed, looked_at):
     gateway = Gateway()
     if looked_at and (killed / FILE).exists():

@@ -60,14 +60,14 @@ def go(gateway, requests, folder, seen=None, **options):
     [
         pytest.param(REFUSED, 0, 28.0, id="refused, 28 s"),
         pytest.param(REFUSED, 0, LONG, id="refused"),
-        pytest.param(NO_NAME, 0, LONG, id="dns"),
+        pytest.param(NO_NAME, 0, LONG, id="dns", marks=pytest.mark.slow),
         pytest.param(httpx.ConnectTimeout("timed out"), 0, 28.0, id="no connection in time"),
         pytest.param((403, PAGE), 0, LONG, id="challenge"),
-        pytest.param((429, PAGE), 0, 28.0, id="challenge with 429"),
+        pytest.param((429, PAGE), 0, 28.0, id="challenge with 429", marks=pytest.mark.slow),
         pytest.param((502, PAGE), 1, LONG, id="502"),
-        pytest.param((520, "error code: 520"), 1, 28.0, id="520 in plain text"),
-        pytest.param((200, PAGE), 1, 28.0, id="portal"),
-        pytest.param("lost", 1, 28.0, id="lost, 28 s"),
+        pytest.param((520, "error code: 520"), 1, 28.0, id="520 in plain text", marks=pytest.mark.slow),
+        pytest.param((200, PAGE), 1, 28.0, id="portal", marks=pytest.mark.slow),
+        pytest.param("lost", 1, 28.0, id="lost, 28 s", marks=pytest.mark.slow),
         pytest.param("lost", 1, LONG, id="lost"),
     ],
 )
@@ -232,7 +232,7 @@ def test_answers_that_are_lost_while_free_requests_are_answered_end_the_sending_
 
 @pytest.mark.parametrize("concurrency", [64, 2, 1])
 @pytest.mark.parametrize("how", ["lost", (502, PAGE)], ids=["lost", "502"])
-@pytest.mark.parametrize("blocking", [False, True], ids=["async", "blocking"])
+@pytest.mark.parametrize("blocking", [False, pytest.param(True, marks=pytest.mark.slow)], ids=["async", "blocking"])
 def test_a_run_whose_submissions_alone_are_lost_from_the_start_costs_five_rows(tmp_path, how, concurrency, blocking):
     """Every free request is answered, so it is no outage: what is let go then would be lost, too."""
     gateway, seen = Gateway(), Seen()
@@ -263,7 +263,7 @@ def test_submissions_that_take_long_to_be_lost_from_the_start_are_as_few(tmp_pat
 
 @pytest.mark.parametrize("limit", [{"max_images": 10}, {"budget": "0.40"}], ids=["images", "budget"])
 @pytest.mark.parametrize("fault", ["outage", "429", "400"])
-@pytest.mark.parametrize("colour", ["async", "blocking"])
+@pytest.mark.parametrize("colour", ["async", pytest.param("blocking", marks=pytest.mark.slow)])
 def test_a_limit_is_met_by_what_is_spent_and_not_by_what_comes_back(tmp_path, limit, fault, colour):
     """All the room is in flight when the rows are refused. They give it back, and the batch goes on up to the limit."""
     gateway, seen = Gateway(), Seen()
