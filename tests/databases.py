@@ -70,7 +70,8 @@ class Server:
 
     def ask(self, sql: str, batch: str = "batch") -> list[tuple]:
         """Run a statement in the schema of a batch."""
-        with psycopg.connect(self.address(), autocommit=True) as database:
+        writing = self.address(options="-c default_transaction_read_only=off")
+        with psycopg.connect(writing, autocommit=True) as database:
             database.execute(f"SET search_path TO lemon_{batch}, lemon")
             found = database.execute(sql)
             return found.fetchall() if found.description else []
@@ -89,4 +90,28 @@ def server(fsync: str = "off") -> Iterator[Server]:
     finally:
         if made is not None and (made.data / "postmaster.pid").exists():
             made.stop("immediate")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def pooler(behind: Server, mode: str) -> Iterator[Callable[[str], str]]:
+    """Put PgBouncer before a server. Gives what makes the address of a batch. Skips the test where it is missing."""
+    if (program := shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")) is None:
+        pytest.skip("PgBouncer is not installed")
+    folder = Path(tempfile.mkdtemp(prefix="lemon-pool-"))
+    settings = folder / "settings"
+    settings.write_text(
+        f"[databases]\npostgres = host={behind.sockets} user=lemon\n[pgbouncer]\nlisten_addr =\nlisten_port = 6432\n"
+        f"unix_socket_dir = {folder}\nauth_type = any\npool_mode = {mode}\nlogfile = {folder / 'log'}\n"
+    )
+    if behind._as:
+        shutil.chown(folder, "postgres")
+    process = subprocess.Popen([*behind._as, program, "-q", str(settings)], stderr=subprocess.DEVNULL)
+    try:
+        while not (folder / ".s.PGSQL.6432").exists():
+            assert process.poll() is None, (folder / "log").read_text()
+        yield lambda batch: f"postgresql://lemon@/postgres?host={folder}&port=6432&batch={batch}"
+    finally:
+        process.terminate()
+        process.wait()
         shutil.rmtree(folder, ignore_errors=True)

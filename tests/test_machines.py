@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import threading
 from collections import deque
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 
 import anyio
@@ -14,6 +14,7 @@ import pytest
 
 from lemon_ext import (
     AsyncLemon,
+    CapabilityError,
     ConfigurationError,
     JournalError,
     Lemon,
@@ -474,6 +475,148 @@ def test_rows_whose_taking_was_not_answered_are_taken_all_the_same(tmp_path, own
         own.start()
         assert [entry.row for entry in one.take("unsent", 1)] == [3, 4, 5]
         assert [entry.row for entry in one.take("unsent")] == [6]
+
+
+# ---- what a database does besides ----
+
+CUT = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'lemon'"
+BEFORE_EACH = "; CREATE TRIGGER t BEFORE UPDATE ON rows FOR EACH ROW EXECUTE FUNCTION t()"
+SLOW = "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(0.3); RETURN NEW; END'"
+FULL = (
+    "CREATE FUNCTION t() RETURNS trigger LANGUAGE plpgsql AS $$BEGIN RAISE EXCEPTION 'could not extend file: "
+    "No space left on device' USING ERRCODE = 'disk_full'; END$$"
+)
+
+
+@pytest.mark.parametrize("happens", ["cut", "cut within a change", "locked", "no connection is free"])
+def test_what_passes_by_is_outlasted(tmp_path, own, happens):
+    def meanwhile(ask):
+        if happens == "cut":
+            ask(CUT)
+        elif happens == "cut within a change":
+            ask(SLOW + BEFORE_EACH)
+            begin(0.15, lambda: ask(CUT))
+            begin(0.4, lambda: ask("DROP TRIGGER t ON rows"))
+        elif happens == "locked":  # somebody else's ALTER TABLE
+            began = threading.Event()
+            begin(0.0, lambda: locked(began))
+            began.wait()
+        else:
+            held.extend(databases.psycopg.connect(own.address()) for _ in range(36))  # of 40
+            ask(CUT)
+            with suppress(databases.psycopg.Error):
+                while True:
+                    held.append(databases.psycopg.connect(own.address()))
+            begin(0.3, lambda: [held.pop().close() for _ in list(held)])
+
+    def locked(began):
+        with databases.psycopg.connect(own.address()) as other:
+            other.execute("LOCK TABLE lemon_shop.rows IN ACCESS EXCLUSIVE MODE")
+            began.set()
+            threading.Event().wait(0.5)
+
+    def begin(seconds, function):
+        timers.append(threading.Timer(seconds, function))
+        timers[-1].start()
+
+    held, timers = [], []
+    gateway = Stopping(lambda: meanwhile(lambda sql: own.ask(sql, "shop")))
+    outcomes = statuses(go(gateway, rows(30), tmp_path, own.address("shop"), concurrency=3))
+    for timer in timers:
+        timer.join()
+    assert outcomes == dict.fromkeys(range(1, 31), "saved")
+    assert gateway.charges == {f"cat {number}": 1 for number in range(1, 31)}
+
+
+@pytest.mark.parametrize(
+    ("sql", "options", "message", "again"),
+    [
+        (FULL + BEFORE_EACH, "", "No space left on device", "DROP TRIGGER t ON rows"),
+        (SLOW + BEFORE_EACH, "-c statement_timeout=100", "due to statement timeout", "DROP TRIGGER t ON rows"),
+        (
+            f"ALTER DATABASE postgres SET default_transaction_read_only = on; {CUT}", "", "its database is read-only",
+            "ALTER DATABASE postgres RESET default_transaction_read_only",
+        ),
+        ("DROP SCHEMA {schema} CASCADE", "", "does not exist", None),
+    ],
+)  # fmt: skip
+def test_what_ends_a_run_names_what_is_paid_for(tmp_path, pg, shop, sql, options, message, again):
+    batch = name(shop)
+    gateway = Stopping(lambda: pg.ask(sql.replace("{schema}", f"lemon_{batch}"), batch))
+    address = pg.address(batch, options=options) if options else shop
+    with pytest.raises(JournalError, match=message) as caught:
+        go(gateway, rows(30), tmp_path, address, concurrency=3)
+    told = " ".join(caught.value.__notes__)
+    assert 3 <= len(gateway.posts) <= 5  # what was in flight
+    if again is None:
+        _first, *others = gateway.tasks  # the first is sent alone, and was written down
+        assert all(f"was accepted as task {task}." in told for task in others)
+        return
+    pg.ask(f"{again}; UPDATE workers SET lease = now()", batch)
+    written = {task for (task,) in pg.ask("SELECT task_id FROM rows WHERE task_id IS NOT NULL", batch)}
+    assert all(task in written or f"was accepted as task {task}." in told for task in gateway.tasks)
+    assert set(statuses(go(gateway, None, tmp_path, shop)).values()) == {"saved", "uncertain"}
+    assert set(gateway.charges.values()) == {1}
+
+
+def test_no_connection_is_free_at_the_start(tmp_path, own):
+    gateway, held = Gateway(), []
+    with suppress(databases.psycopg.Error):
+        while True:
+            held.append(databases.psycopg.connect(own.address()))
+    with pytest.raises(JournalError, match="too many clients already"):
+        go(gateway, rows(1), tmp_path, own.address("shop"))
+    for one in held:
+        one.close()
+    assert gateway.posts == []
+
+
+def test_a_second_user_of_the_database_is_told_which_rights_it_lacks(tmp_path, pg, shop):
+    gateway = Gateway()
+    go(gateway, rows(1), tmp_path / "a", shop)
+    pg.ask("CREATE ROLE guest LOGIN; GRANT CREATE ON DATABASE postgres TO guest", "x")
+    for batch in (name(shop), "guests"):
+        with pytest.raises(JournalError, match=r"permission denied for .*and in the schema `lemon` for each"):
+            go(gateway, rows(1), tmp_path / "b", pg.address(batch).replace("lemon@", "guest@"))
+    assert len(gateway.posts) == 1
+
+
+@pytest.mark.parametrize("mode", ["session", "transaction"])
+def test_a_pooler_that_hands_connections_to_others_is_refused(tmp_path, pg, shop, mode):
+    """It hands them over with the batch that they work at."""
+    gateway = Gateway()
+    with databases.pooler(pg, mode) as address:
+        if mode == "session":
+            assert statuses(go(gateway, rows(3), tmp_path, address("bounced"))) == dict.fromkeys((1, 2, 3), "saved")
+            return
+        with pytest.raises(ConfigurationError, match="or of a pooler in session mode"):
+            go(gateway, rows(3), tmp_path, address("bounced_too"))
+    assert gateway.posts == []
+
+
+def test_texts_with_half_characters_are_no_ids(tmp_path, shop):
+    """They came out of the driver as a UnicodeEncodeError."""
+    gateway = Gateway()
+    with pytest.raises(CapabilityError, match=r"row 1: id holds '\\ud800'"):
+        go(gateway, [{"id": "a\ud800", "prompt": "a cat"}], tmp_path, shop)
+    assert gateway.posts == []
+
+
+@pytest.mark.parametrize("off", [-3600.0, 3600.0, 86400.0 * 400])
+def test_a_worker_whose_clock_is_off_goes_on_with_the_tasks_of_others(tmp_path, pg, shop, monkeypatch, off):
+    gateway = Gateway()
+    gateway.client()
+    gateway.tasks["img_9"] = {"ready": gateway.clock() + 60.0, "asked": {}, "end": "completed"}
+    dead = worker(tmp_path / "dead", shop)
+    dead.take_in(incoming(2))
+    dead.take("unsent", 1)
+    dead.commit([dead.submitting(1, gateway.clock.wall())])
+    dead.commit([dead.update(1, status="waiting", task_id="img_9")])
+    dies(pg, dead)
+    monkeypatch.setattr(Clock, "wall", lambda clock: 1_700_000_000.0 + off + clock.now)
+    outcomes = run_batch(None, tmp_path / "new", client=gateway.client(), journal=shop, deadline=600.0)
+    assert statuses(outcomes) == {1: "saved", 2: "saved"}
+    assert gateway.charges == {"cat 2": 1}
 
 
 # ---- on the command line ----

@@ -25,7 +25,7 @@ ID: Final = "id"
 #: Below, every short name is a letter away from a parameter's.
 SHORTEST_NEAR: Final = 4
 #: What an id may not hold, because it stands in file names.
-_UNSAFE: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029]')
+_UNSAFE: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 LONGEST_ID: Final = 100
 LONGEST_ID_BYTES: Final = 150
 #: What prompts are called where they are not called so.

@@ -65,6 +65,8 @@ BEAT: Final = 5.0
 #: Seconds for which a database that went away is tried again, and between two tries.
 GRACE: Final = 30.0
 PAUSE: Final = 0.5
+#: How often a pooler is given the occasion to hand a connection to somebody else.
+POOL_TRIES: Final = 5
 #: How often a transaction is tried again that another one was in the way of.
 CLASHES: Final = 10
 #: What notices within half a minute that the other end is gone.
@@ -82,6 +84,10 @@ CREATE UNIQUE INDEX rows_by_key ON rows (key);
 CREATE TABLE pictures (name TEXT PRIMARY KEY, data BYTEA NOT NULL);
 CREATE TABLE workers (id TEXT PRIMARY KEY, lease TIMESTAMPTZ NOT NULL, outage TEXT, noted TIMESTAMPTZ);
 """
+_POOLED: Final = (
+    "The journal {} cannot be used: a pooler stands before its database and hands the connection to others between two "
+    "transactions. Give the address of the database itself, or of a pooler in session mode."
+)
 #: Nobody living owns a row. Not as NOT IN, for which a million rows are read in their order instead of by status.
 _DEAD: Final = (
     "(owner IS NULL OR NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = owner AND lease > clock_timestamp()))"
@@ -461,10 +467,30 @@ class PostgresJournal(Journal):
         if encoding != "UTF8":
             database.close()
             raise JournalError(f"The database of {self.name} holds texts as {encoding}. Use one with UTF8.")
+        if not self._is_session(database):
+            database.close()
+            raise ConfigurationError(_POOLED.format(self.name))
         database.execute("SELECT set_config('search_path', %s, false)", (f'"{self._schema}", lemon',))
         # A transaction is on disk when its commit returns, whatever the database does otherwise.
         database.execute("SET synchronous_commit = on" if self._works else "SET default_transaction_read_only = on")
         return database
+
+    def _is_session(self, database: psycopg.Connection[Any]) -> bool:
+        """Tell whether a connection stays with one process of the database. A pooler may give that to somebody else
+        after each transaction, and with it the batch that it works at.
+        """
+
+        def process() -> int:
+            return int(database.execute("SELECT pg_backend_pid() AS pid").fetchone()["pid"])
+
+        if (before := process()) == database.info.backend_pid:
+            return True
+        for _ in range(POOL_TRIES):
+            with psycopg.connect(self._address.url, **_CONNECTION) as other:  # takes the process, if it is free
+                other.execute("SELECT 1")
+                if process() != before:
+                    return False
+        return True
 
     def _explained(self) -> AbstractContextManager[None]:
         return _explained(self.name)
@@ -508,8 +534,10 @@ def _explained(name: str) -> Iterator[None]:
     except psycopg.errors.InsufficientPrivilege as exc:
         raise JournalError(
             f"The journal {name} cannot be used: {_said(exc)}. A new batch needs the right to create a schema in the "
-            "database."
+            "database, and one of several users needs all rights in its schema and in the schema `lemon` for each."
         ) from exc
+    except (psycopg.errors.DuplicatePreparedStatement, psycopg.errors.InvalidSqlStatementName) as exc:
+        raise JournalError(_POOLED.format(name)) from exc
     except psycopg.Error as exc:
         said = _said(exc)
         hint = " A password stands in the address, in PGPASSWORD or in ~/.pgpass." if "password" in said else ""
