@@ -63,7 +63,8 @@ def matching():
 
 def set_up(folder):
     """Write what the measured process finds: the journal, and the pages as the server sends them."""
-    from lemon_ext.batch.journal import Incoming, SqliteJournal, change, fact
+    from lemon_ext.batch.journal import Incoming, change, fact
+    from lemon_ext.batch.sqlite import SqliteJournal
 
     with SqliteJournal.open(folder) as journal:
         rows = ({"model": model, "prompt": f"cat {row}"} for row, model, *_ in plan())

@@ -35,7 +35,8 @@ from lemon_ext import (
     run_batch,
 )
 from lemon_ext._files import PartFile
-from lemon_ext.batch import Progress, batch_status, engine, export_results, journal, outage, plan_batch
+from lemon_ext.batch import Progress, batch_status, engine, export_results, journal, outage, plan_batch, sqlite
+from lemon_ext.batch.sqlite import SqliteJournal
 from lemon_ext.batch.writer import Writer
 from lemon_ext.rate_limit import RateLimit
 from lemon_ext.rows import Row, read_rows
@@ -320,7 +321,7 @@ def test_a_journal_of_a_later_version_is_refused(tmp_path):
 def test_two_at_once_in_one_folder_are_refused_and_anybody_may_read(tmp_path):
     gateway = Gateway()
     go(gateway, rows(3), tmp_path, max_images=2)
-    with journal.SqliteJournal.open(tmp_path):
+    with SqliteJournal.open(tmp_path):
         with pytest.raises(JournalError, match="Another process is working in"):
             go(gateway, rows(3), tmp_path)
         assert (batch_status(tmp_path).working, batch_status(tmp_path).total) == (True, 3)
@@ -610,7 +611,7 @@ def test_no_key_and_no_picture_is_in_the_record(tmp_path):
 def test_durations_are_learned_and_kept(tmp_path):
     gateway = Gateway(seconds=8)
     go(gateway, rows(30), tmp_path)
-    with journal.SqliteJournal.read(tmp_path) as kept:
+    with SqliteJournal.read(tmp_path) as kept:
         assert kept.durations()["midjourney"]["completions"] == 30
 
 
@@ -640,15 +641,15 @@ def test_the_journal_of_a_folder_that_takes_no_file_is_read():
     """An archive, a snapshot, another user's folder: SQLite wants two more files beside a journal."""
     with TemporaryDirectory() as name:
         folder = Path(name)
-        with journal.SqliteJournal.open(folder) as writing:
+        with SqliteJournal.open(folder) as writing:
             writing.take_in([journal.Incoming(None, {"prompt": "x"}, 1)])
-        for path, mode in ((folder / journal.FILE, 0o444), (folder, 0o555)):
+        for path, mode in ((folder / sqlite.FILE, 0o444), (folder, 0o555)):
             path.chmod(mode)
         root = os.geteuid() == 0
         try:
             if root:
                 os.seteuid(65534)
-            with journal.SqliteJournal.read(folder) as kept:
+            with SqliteJournal.read(folder) as kept:
                 assert kept.counts() == {"unsent": 1}
         finally:
             if root:
@@ -787,8 +788,8 @@ def test_every_accepted_row_that_is_not_on_disk_is_named(tmp_path, monkeypatch, 
 
     requests = [*rows(2), {"prompt": "cat 3", "model": "dall-e-3"}]
     requests += [{"prompt": "cat 4", "model": "dall-e-3", "response_format": "b64_json"}]
-    journal.SqliteJournal.open(tmp_path).close()
-    monkeypatch.setattr(journal.SqliteJournal, "_prepare", lambda self: None)
+    SqliteJournal.open(tmp_path).close()
+    monkeypatch.setattr(SqliteJournal, "_prepare", lambda self: None)
     monkeypatch.setattr(journal.Journal, "commit", full)
     monkeypatch.setattr(outage, "ALONE", 0.0)
     monkeypatch.setattr(outage.Reach, "has_to_ask", lambda self, now: False)
@@ -873,7 +874,7 @@ def test_a_second_interrupt_cuts_off_what_is_on_its_way(tmp_path):
 
 def test_a_reader_in_another_process_leaves_the_write_ahead_log(tmp_path):
     """Opening and closing the file beside SQLite would lose this process's locks, and the other one would clean up."""
-    with journal.SqliteJournal.open(tmp_path) as writing:
+    with SqliteJournal.open(tmp_path) as writing:
         writing.take_in([journal.Incoming(None, {"prompt": "x"}, 1)])
         batch_status(tmp_path)
         export_results(tmp_path)
@@ -929,7 +930,7 @@ def test_pictures_without_their_journal_are_not_paid_for_again(tmp_path, name):
 
 
 def test_an_input_that_was_not_read_to_its_end_is_asked_for_again(tmp_path):
-    journal.SqliteJournal.open(tmp_path).close()
+    SqliteJournal.open(tmp_path).close()
     with pytest.raises(JournalError, match="was not read to its end"):
         go(Gateway(), None, tmp_path)
     assert len(go(Gateway(), rows(1), tmp_path)) == 1

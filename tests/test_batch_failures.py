@@ -28,7 +28,8 @@ from lemon_ext import (
     arun_batch,
     run_batch,
 )
-from lemon_ext.batch import batch_status, engine, journal, rows_to_edit
+from lemon_ext.batch import batch_status, engine, journal, rows_to_edit, sqlite
+from lemon_ext.batch.sqlite import SqliteJournal
 from tests.gateway import Gateway, results, rows, statuses
 from tests.pictures import PNG
 from tests.test_batch import go, whole
@@ -78,7 +79,7 @@ def test_what_is_on_its_way_ends_when_the_account_is_refused(tmp_path):
     gateway = Gateway()
     refuse(gateway, [3], 403, code="quota_exceeded")
     outcomes = go(gateway, rows(9), tmp_path, concurrency=4)
-    with journal.SqliteJournal.read(tmp_path) as kept:
+    with SqliteJournal.read(tmp_path) as kept:
         assert kept.entry(3).status == "unsent"
         assert kept.counts()["saved"] == len(gateway.posts) - 1 < 8
     assert statuses(outcomes)[3] == "waiting"
@@ -179,7 +180,7 @@ def test_pictures_that_are_not_there_do_not_hold_up_those_that_are(tmp_path):
 def test_two_writers_never_pay_twice_even_without_the_lock(tmp_path, monkeypatch):
     """Three processes work in one folder at the same time: the lock file of each is deleted."""
     gateway, found, told = Gateway(), [], []
-    lock, one_by_one = journal._lock, threading.Lock()
+    lock, one_by_one = sqlite._lock, threading.Lock()
 
     def deleted(folder):
         with one_by_one:
@@ -190,7 +191,7 @@ def test_two_writers_never_pay_twice_even_without_the_lock(tmp_path, monkeypatch
     def work():
         found.extend(run_batch(rows(48), tmp_path, client=gateway.client(), concurrency=2))
 
-    monkeypatch.setattr(journal, "_lock", deleted)
+    monkeypatch.setattr(sqlite, "_lock", deleted)
     monkeypatch.setattr("lemon_ext.batch.engine.warn", told.append)
     go(gateway, rows(48), tmp_path, max_images=1)
     threads = [threading.Thread(target=work) for _ in range(3)]
@@ -206,7 +207,7 @@ def test_two_writers_never_pay_twice_even_without_the_lock(tmp_path, monkeypatch
 
 
 def test_who_does_not_move_a_row_does_not_send_it(tmp_path):
-    with journal.SqliteJournal.open(tmp_path) as one:
+    with SqliteJournal.open(tmp_path) as one:
         one.take_in([journal.Incoming(None, {"prompt": "x"}, 1)])
         assert one.commit([one.submitting(1, 5.0)]) == [1]
         assert one.commit([one.submitting(1, 6.0)]) == [0]
@@ -314,7 +315,7 @@ def test_files_with_fixed_names_follow_no_link(tmp_path):
     mine.write_text("mine")
     folder = tmp_path / "out"
     folder.mkdir()
-    journal.SqliteJournal.open(folder).close()
+    SqliteJournal.open(folder).close()
     for name in ("results.jsonl", "00001-reply.json", ".results.jsonl.new"):
         (folder / name).symlink_to(mine)
     gateway = Gateway()
@@ -377,7 +378,7 @@ def test_a_batch_that_is_cancelled_anywhere_loses_nothing(tmp_path, backend):
     for moment in range(1, 20):
         gateway, folder = Gateway(), tmp_path / str(moment)
         anyio.run(cancelled_at(moment, gateway, requests, folder), backend=backend)
-        with journal.SqliteJournal.read(folder) as kept:
+        with SqliteJournal.read(folder) as kept:
             entries = list(kept.entries())
         assert all(entry.status == "unsent" for entry in entries if not gateway.charges[f"cat {entry.row}"])
         assert all(entry.status != "unsent" for entry in entries if gateway.charges[f"cat {entry.row}"])

@@ -14,8 +14,8 @@ import pytest
 
 from lemon_ext import CapabilityError, JournalError, arun_batch, run_batch
 from lemon_ext.batch import batch_status, plan_batch, rows_to_edit
-from lemon_ext.batch.journal import SqliteJournal
 from lemon_ext.batch.source import Fault, RowsError
+from lemon_ext.batch.sqlite import SqliteJournal
 from tests.cli import emulator, lemon, server  # noqa: F401 - fixtures
 from tests.gateway import Gateway, results, statuses
 

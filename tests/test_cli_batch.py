@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from lemon_ext.batch import Progress
-from lemon_ext.batch.journal import SqliteJournal
+from lemon_ext.batch.sqlite import SqliteJournal
 from lemon_ext.cli._watch import TOLD
 from lemon_ext.cli._words import summary
 from lemon_ext.errors import JournalError

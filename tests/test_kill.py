@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 
 from lemon_ext.batch import Progress, batch_status, run_batch
-from lemon_ext.batch.journal import FILE, LOCK, SqliteJournal
+from lemon_ext.batch.sqlite import FILE, LOCK, SqliteJournal
 from lemon_ext.emulator import Emulator
 from lemon_ext.errors import JournalError
 from tests.children import python
@@ -220,7 +220,8 @@ def test_an_empty_record_beside_pictures_is_no_batch_that_had_not_begun(tmp_path
 MANY_KILLS = """
 import os, signal, sys, time
 from pathlib import Path
-from lemon_ext.batch.journal import Incoming, SqliteJournal
+from lemon_ext.batch.journal import Incoming
+from lemon_ext.batch.sqlite import SqliteJournal
 for number in range(int(sys.argv[2])):
     child = os.fork()
     if not child:

@@ -22,7 +22,8 @@ from lemon_ext import (
     run_batch,
 )
 from lemon_ext._key import LETTERS, ApiKey
-from lemon_ext.batch.journal import Incoming, SqliteJournal, change, fact, fact_too
+from lemon_ext.batch.journal import Incoming, change, fact, fact_too
+from lemon_ext.batch.sqlite import SqliteJournal
 from lemon_ext.emulator import KEY, TOKEN, Emulator, UsageRecord
 from lemon_ext.ledger import Ledger
 from lemon_ext.reconciliation import Verdict

@@ -11,8 +11,8 @@ from lemon_ext import _clock, errors, run_batch
 from lemon_ext._api import Session, acquire
 from lemon_ext._retry import Deadline
 from lemon_ext.batch.allowance import TAKE_BLOCK, VALID, Allowance, Block
-from lemon_ext.batch.journal import SqliteJournal
 from lemon_ext.batch.queue import Queue
+from lemon_ext.batch.sqlite import SqliteJournal
 from lemon_ext.poll_schedule import Schedule
 from lemon_ext.rate_limit import RateLimit
 from tests.gateway import Gateway, rows

@@ -22,9 +22,10 @@ import pytest
 from lemon_ext import ConfigurationError, JournalError, SaveError, arun_batch, reconcile, run_batch
 from lemon_ext.batch import batch_status, engine, export_results, plan_batch
 from lemon_ext.batch.destination import MARK, Destination
-from lemon_ext.batch.journal import FILE, SqliteJournal, change
+from lemon_ext.batch.journal import change
 from lemon_ext.batch.objects import Store
 from lemon_ext.batch.sheet import write_sheet
+from lemon_ext.batch.sqlite import FILE, SqliteJournal
 from lemon_ext.gallery import write_gallery
 from tests.cli import ctrl_c, emulator, lemon, server  # noqa: F401 - fixtures
 from tests.gateway import PNG, Gateway, results, rows, statuses

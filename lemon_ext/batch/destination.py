@@ -24,8 +24,9 @@ from lemon_ext._picture import SUFFIXES
 from lemon_ext.errors import ConfigurationError, JournalError, SaveError
 
 from .address import is_address
-from .journal import FILE, Entry, Journal, fact
+from .journal import Entry, Journal, fact
 from .objects import Store
+from .sqlite import FILE
 
 #: The object by which a store knows its batch, and the fact by which a journal knows its store.
 MARK: Final = "lemon-batch.json"

@@ -11,8 +11,9 @@ from lemon_ext.errors import JournalError
 
 from .address import Mark
 from .columns import stem
-from .journal import FILE, Incoming, Journal, SqliteJournal
+from .journal import Incoming, Journal
 from .output import RESULTS
+from .sqlite import FILE, SqliteJournal
 
 
 def refuse_orphans(folder: Path) -> None:

@@ -31,9 +31,10 @@ from lemon_ext.errors import JournalError
 
 from .columns import carried_name
 from .destination import Destination
-from .journal import FILE, UNKNOWN, SqliteJournal
+from .journal import UNKNOWN
 from .last_run import LastRun
 from .output import RESULTS
+from .sqlite import FILE, SqliteJournal
 from .stores import read_journal
 
 __all__ = ("write_gallery",)

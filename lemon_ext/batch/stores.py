@@ -10,7 +10,8 @@ from lemon_ext.errors import ConfigurationError, JournalError
 from .address import Address, found, is_address
 from .destination import Destination, Place
 from .folder import is_known, refuse_orphans
-from .journal import FILE, Journal, SqliteJournal
+from .journal import Journal
+from .sqlite import FILE, SqliteJournal
 
 if TYPE_CHECKING:
     from .postgres import PostgresJournal
