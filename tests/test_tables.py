@@ -13,6 +13,7 @@ from typing import Any
 
 import pytest
 
+from lemon_ext import LemonWarning
 from lemon_ext.rows import RowsError, read_rows
 
 calamine = pytest.importorskip("python_calamine", reason="the extra 'tables' is not installed")
@@ -321,7 +322,7 @@ def test_a_spreadsheet_is_read_with_its_kinds(tmp_path):
         (
             {"A": data(HEADER, f'<row r=\'2\'>{text("A2", "x")}<c r="B2" t="e"><v>#N/A</v></c></row>')},
             {},
-            "holds an error value such as #N/A in B2",
+            "B2 holds an error value such as #N/A",
         ),
         (
             {"A": data(HEADER.replace("when", "size"), FIRST)},
@@ -357,6 +358,25 @@ def test_a_spreadsheet_is_read_with_its_kinds(tmp_path):
 )
 def test_what_a_spreadsheet_has_and_a_table_has_not_is_refused(tmp_path, sheets, how, said):
     assert said in refused(xlsx(tmp_path, **sheets), **how)
+
+
+@pytest.mark.parametrize(
+    ("cell", "said"),
+    [
+        ('<c r="D2"><f>B2*1.19</f></c>', "the formula in D2 has no value in the file. Open it in Excel or LibreOffice"),
+        (
+            '<c r="D2" t="e"><v>#N/A</v></c>',
+            "D2 holds an error value such as #N/A. It is carried along as an empty cell",
+        ),
+    ],
+)
+def test_a_column_that_is_not_sent_may_have_no_values(tmp_path, cell, said):
+    """Bug: a price without a value, as openpyxl writes one, kept every prompt of the sheet from being sent."""
+    rows = data(HEADER, f"<row r='2'>{text('A2', 'x')}{cell}</row>", f"<row r='3'>{text('A3', 'y')}</row>")
+    with pytest.warns(LemonWarning, match=said):
+        found = list(read_rows(xlsx(tmp_path, A=rows)))
+    assert [(dict(row), row.extra) for row in found] == [({"prompt": "x"}, {}), ({"prompt": "y"}, {})]
+    assert said.partition(". ")[0] in refused(xlsx(tmp_path, A=rows.replace("price", "id")))
 
 
 # ---- Parquet ----

@@ -17,6 +17,8 @@ from contextlib import nullcontext
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, get_args
 
+from lemon_ext._warn import warn
+
 from .cells import BadValueError, carried, convert, is_empty, parse_json, parse_json_at, plain, twice
 from .columns import PROMPT, Columns, Role, id_of, no_prompt
 from .source import LONGEST_LINE, Fault, Row, RowsError, Source, known_encoding
@@ -270,6 +272,14 @@ def _header(source: Source, number: int, cells: Sequence[Any]) -> list[tuple[str
     if faults:
         raise source.error()
     columns = [(name, roles.of.get(name, _NAMELESS)) for name in names]
+    for place, what in source.unread.items():
+        name, role = columns[place] if 0 <= place < len(columns) else ("", _NAMELESS)
+        if role.parameter is not None or role.is_id:
+            raise source.refuse(f"cannot be used: {what}")
+        if name:
+            warn(
+                f"{source.name}: {what}. It is carried along as an empty cell, and so are others like it in its column."
+            )
     return [("", _LEFT_OUT), *columns[1:]] if index else columns
 
 

@@ -99,6 +99,8 @@ class Source:
         self.faults: list[Fault] = []
         #: Whether it has rows and columns of its own, so that no advice about text helps.
         self.is_sheet = False
+        #: Places of columns that hold what is read as empty cells, and what that is.
+        self.unread: Mapping[int, str] = {}
         if encoding is not None:
             file = io.BufferedReader(_Recoded(file, name, encoding))
         self._file: Any = file if hasattr(file, "peek") else io.BufferedReader(file)

@@ -158,7 +158,7 @@ def sheet_records(source: Source) -> Iterator[Record]:
     if merged := sheet.merged_cell_ranges:
         cells = ", ".join(f"{_cell_name(*begin)}:{_cell_name(*end)}" for begin, end in merged[:5])
         raise source.refuse(f"has merged cells in {sheet.name!r} ({cells}). Unmerge them: each row is a prompt")
-    _refuse_unknown_values(source, file, sheet.name)
+    source.unread = _unread(file, sheet.name, sheet.start[1] if sheet.start else 0)
     if sheet.height:
         yield from enumerate(sheet.iter_rows(), 1)
 
@@ -189,20 +189,33 @@ _FORMULA: Final = re.compile(rb'<c r="([A-Z]+\d+)"[^>]*>\s*<f\b(?:[^>]*/>|[^>]*>
 _ERROR: Final = re.compile(rb'<c r="([A-Z]+\d+)"[^>]*\st="e"')
 
 
-def _refuse_unknown_values(source: Source, file: IO[bytes], sheet: str) -> None:
-    """Refuse formulas whose values are not in the file, and errors: they would be read as empty cells."""
+def _unread(file: IO[bytes], sheet: str, first: int) -> dict[int, str]:
+    """Return the columns, by their places from the ``first`` one on, that hold what is read as empty cells, and what
+    that is: formulas whose values are not in the file, or errors.
+    """
     file.seek(0)
     try:
         with ZipFile(file) as archive:
             part = _part(archive, sheet)
             content = archive.read(part) if part is not None else b""
     except (BadZipFile, KeyError, OSError):
-        return
-    if found := _FORMULA.search(content):
-        what = f"the formula in {found[1].decode()} has no value in the file"
-        raise source.refuse(f"cannot be used: {what}. Open it in Excel or LibreOffice and save it there")
-    if found := _ERROR.search(content):
-        raise source.refuse(f"holds an error value such as #N/A in {found[1].decode()}")
+        return {}
+    found: dict[int, str] = {}
+    for pattern, what in (
+        (_FORMULA, "the formula in {} has no value in the file. Open it in Excel or LibreOffice and save it there"),
+        (_ERROR, "{} holds an error value such as #N/A"),
+    ):
+        for match in pattern.finditer(content):
+            found.setdefault(_column(match[1]) - first, what.format(match[1].decode()))
+    return found
+
+
+def _column(cell: bytes) -> int:
+    """Return the place of a cell's column, from 0."""
+    place = 0
+    for letter in cell.rstrip(b"0123456789"):
+        place = place * 26 + letter - ord("A") + 1
+    return place - 1
 
 
 def _part(archive: ZipFile, sheet: str) -> str | None:
