@@ -7,10 +7,12 @@ The stores are folders behind ``file://``, and such as fail when they are told t
 
 from __future__ import annotations
 
+import itertools
 import re
 import shutil
 import sys
 import threading
+import time
 from collections import Counter
 from contextlib import aclosing
 from pathlib import Path
@@ -48,7 +50,7 @@ def bucket(tmp_path):
     return tmp_path / "bucket"
 
 
-@pytest.fixture(params=["blocking", "async"])
+@pytest.fixture(params=["blocking", "asyncio", "trio"])
 def go(request):
     """Run a batch in either colour."""
 
@@ -60,7 +62,7 @@ def go(request):
             async with aclosing(arun_batch(requests, place, client=gateway.client(), **options)) as outcomes:
                 return [outcome async for outcome in outcomes]
 
-        return anyio.run(main)
+        return anyio.run(main, backend=request.param)
 
     return blocking if request.param == "blocking" else asynchronous
 
@@ -358,6 +360,30 @@ def test_little_is_sent_while_a_store_hangs(bucket, monkeypatch, go):
     assert len(gateway.posts) <= max(posts) + 8
     assert batch_status(bucket.as_uri()).unfetched == len(gateway.posts)
     assert set(gateway.charges.values()) == {1}
+
+
+def test_a_store_that_hangs_does_not_keep_the_journal_from_writing(bucket, monkeypatch, go):
+    """Pictures that came as data were put by as many threads as there are, and no task was written down meanwhile."""
+    gateway, place, seen = Gateway(seconds=1e9), bucket.as_uri(), []
+    turns, waited, before = itertools.count(), threading.Event(), Store._call
+
+    def call(store, operation, *arguments, **options):
+        turn = next(turns) if operation == "put" and arguments[0].endswith(".png") else 0
+        if turn == 10:
+            end = time.monotonic() + 5.0
+            with SqliteJournal.read(Destination.of(place).folder) as journal:
+                while (tasks := journal.counts().get("waiting")) != 5 and time.monotonic() < end:
+                    time.sleep(0.05)
+            seen.append(tasks)
+            waited.set()
+        elif turn > 10:
+            waited.wait(10.0)
+        return before(store, operation, *arguments, **options)
+
+    monkeypatch.setattr(Store, "_call", call)
+    block = [{"prompt": f"dog {n}", "response_format": "b64_json"} for n in range(60)] + rows(5)
+    go(gateway, block, place, concurrency=64, deadline=60.0)
+    assert seen == [5]
 
 
 def test_a_store_that_failed_after_a_long_wait_is_not_waited_for_again(bucket, monkeypatch):

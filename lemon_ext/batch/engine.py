@@ -182,6 +182,8 @@ class Engine:
         self.rejected = False
         self._journal, self._writer, self._options = journal, Writer(journal), options
         self._keep = keep
+        #: Threads for that alone: a store that hangs is not to keep the journal from writing.
+        self._keeping = anyio.CapacityLimiter(SAVES)
         self._core, self._driven, self._emit, self._changed = core, drive, emit, changed
         self._reach = Reach(options.give_up_after)
         self._turned = anyio.Event()
@@ -800,7 +802,8 @@ class Engine:
         self._start("save", self._save, pictures, before, failure)
 
     async def _store(self, pictures: Pictures, *, data: bool) -> None:
-        await pictures.save(self._journal.folder, self._options.deadline, data=data, keep=self._keep)
+        deadline, folder = self._options.deadline, self._journal.folder
+        await pictures.save(folder, deadline, data=data, keep=self._keep, threads=self._keeping)
         if isinstance(pictures.error, OSError):
             self.stop(f"the images cannot be written: {pictures.error}")
         if pictures.entry.row in self._unwritten:

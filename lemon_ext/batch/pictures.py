@@ -8,6 +8,7 @@ from glob import escape
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from anyio import CapacityLimiter
 from anyio.to_thread import run_sync
 from attrs import define, field
 from lemon_client.task_table import FIELDS
@@ -93,9 +94,12 @@ class Pictures:
         found = [self.errors[index] for index in sorted(self.errors)]
         return next((error for error in found if not isinstance(error, ImageGoneError)), found[0] if found else None)
 
-    async def save(self, folder: Path, deadline: float, *, data: bool, keep: Keep | None = None) -> None:
+    async def save(
+        self, folder: Path, deadline: float, *, data: bool, keep: Keep | None, threads: CapacityLimiter
+    ) -> None:
         """Save those that came as data, which needs no network, or those that have to be fetched. One that fails does
-        not keep the others. ``keep`` is given each that is saved, to have it elsewhere, too: once in a run.
+        not keep the others. ``keep`` is given each that is saved, to have it elsewhere, too: once in a run,
+        and in one of these ``threads``.
         """
         names = names_of(self.entry, len(self.images))
         for index, (name, image) in enumerate(zip(names, self.images, strict=True)):
@@ -106,7 +110,7 @@ class Pictures:
                 path = path or await image.asave(folder / name, overwrite=True, deadline=deadline)
                 if keep is not None:
                     self.held[index] = path
-                    await run_sync(keep, self.entry.row, path)
+                    await run_sync(keep, self.entry.row, path, limiter=threads)
             except (LemonError, OSError) as exc:
                 self.errors[index] = self._judged(exc)
             else:
