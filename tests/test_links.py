@@ -17,7 +17,7 @@ from lemon_client.task_table import FIELDS
 
 from lemon_ext._response import value_of
 from lemon_ext.emulator import KEY, Emulator
-from lemon_ext.emulator.core import FORMATS, MAX_EDGE
+from lemon_ext.emulator.job import FORMATS, MAX_EDGE
 from tests.conftest import ROOT
 
 schemathesis = pytest.importorskip("schemathesis", reason="it is a development tool")

@@ -34,6 +34,7 @@ from .account import BALANCE, KEYS, RECORDS, Account, UsageRecord
 from .contract import GENERATION, Contract, Operation, Problem
 from .faults import Injection, Place, Plan, arm, faults_in, parse_fault
 from .form import FORM, MAX_FORM, read_form
+from .job import Job, as_large, wanted_format, wanted_size
 from .records import ADDRESS, MAX_BODY, REFUSED_KEYS, Refusal, Request, Response, code_of, refuse, reply
 from .task import answer, word
 
@@ -43,10 +44,6 @@ if TYPE_CHECKING:
     from .server import Server
     from .transport import EmulatorTransport
 
-#: Pixels along a side; the emulator draws no larger, whatever the contract allows.
-MAX_EDGE: Final = 8192
-#: What it can draw, the usual format first.
-FORMATS: Final = ("png", "jpeg", "webp")
 #: Where pictures are served. No key is needed there.
 IMAGES: Final = "/emulator/images/"
 #: The part of its time that a task says the first documented word of those that mean running; then the last.
@@ -77,31 +74,6 @@ class Seen:
     path: str
     status: int
     keyed: bool
-
-
-@define
-class Job:
-    """A generation request: what was asked for, and how it is carried out."""
-
-    id: str
-    model: str
-    prompt: str
-    n: int
-    size: tuple[int, int]
-    format: str
-    b64: bool
-    request: Mapping[str, Any]
-    plan: Plan
-    created: int = 0
-    at: float = 0.0
-    cancelled: bool = False
-    operation: str = GENERATION
-    #: Whose request it is, and what it is called.
-    key: str = field(default="", repr=False)
-    request_id: str = ""
-    #: For what changes a picture: the first one that came, and the mask.
-    source: bytes | None = field(default=None, repr=False)
-    mask: bytes | None = field(default=None, repr=False)
 
 
 @define
@@ -342,7 +314,7 @@ class Emulator:
             if is_task:
                 ids["x-task-id"] = job.id
             if ended and job.plan.failure is None:
-                ids |= dict.fromkeys(BILLING.billing_id.headers, _billing_id(job))
+                ids |= dict.fromkeys(BILLING.billing_id.headers, job.billing_id)
         sent = operation.headers.get(str(response.status), frozenset())
         own = {name: value for name, value in ids.items() if name in sent}
         return evolve(response, headers={**response.headers, **own})
@@ -384,7 +356,7 @@ class Emulator:
         def value(name: str) -> Any:
             return self.contract.value(fields, name, model)
 
-        n, usual = int(value("n") or 1), _as_large(sources, value("size"))
+        n, usual = int(value("n") or 1), as_large(sources, value("size"))
         for text in faults_in(prompt):
             try:
                 parse_fault(text)
@@ -397,8 +369,8 @@ class Emulator:
             model=model,
             prompt=prompt,
             n=n,
-            size=_size(fields.get("size"), value("aspect_ratio"), value("resolution"), usual),
-            format=_format(value("output_format")),
+            size=wanted_size(fields.get("size"), value("aspect_ratio"), value("resolution"), usual),
+            format=wanted_format(value("output_format")),
             b64=value("response_format") == "b64_json",
             request=fields,
             plan=Plan("task" if is_task else "inline", n, seconds, self._poll_path),
@@ -425,7 +397,7 @@ class Emulator:
             now + plan.late, settled_at=now + (plan.seconds if is_task else 0.0),
         )  # fmt: skip
         if not plan.nameless:
-            record = evolve(record, request_id=job.request_id, billing_id=None if plan.failure else _billing_id(job))
+            record = evolve(record, request_id=job.request_id, billing_id=None if plan.failure else job.billing_id)
         self.account.charge(record)
         for _ in range(plan.foreign):
             self.account.foreign(job.key, job.model, now, cost=record.cost)
@@ -554,10 +526,6 @@ def _request_id() -> str:
     return f"req_{secrets.token_hex(8)}"
 
 
-def _billing_id(job: Job) -> str:
-    return f"txn_{job.id}"
-
-
 def _amount(given: object, name: str) -> Decimal:
     """Return an amount of money. Raises ValueError."""
     exact = amount(given)
@@ -578,52 +546,6 @@ def _refused(problems: list[Problem]) -> Response:
 
 def _wrong_method(allowed: str) -> Response:
     return refuse(405, f"This path takes {allowed}", code="method_not_allowed", headers={"allow": allowed})
-
-
-def _size(asked: object, ratio: object, resolution: object, usual: object) -> tuple[int, int]:
-    """Return the pixels of a picture: the size that was asked for, else the shape in that resolution, else the usual.
-
-    A word like ``auto`` says nothing. ``1k`` stands for as many pixels as a square of 1024 has.
-    """
-    shape = re.fullmatch(r"([1-9]\d{0,3}):([1-9]\d{0,3})", str(ratio))
-    step = re.fullmatch(r"([1-9])k", str(resolution), re.IGNORECASE)
-    if size := _pixels(asked):
-        return size
-    if shape or step:
-        width, height = (int(shape[1]), int(shape[2])) if shape else (1, 1)
-        common, edge = math.gcd(width, height), 1024 * int(step[1]) if step else 1024
-        unit = max(round(edge * common / math.sqrt(width * height)), 1)
-        return _drawable(width // common * unit, height // common * unit)
-    return _pixels(usual) or (1024, 1024)
-
-
-def _as_large(sources: Sequence[bytes], usual: object) -> object:
-    """Return the size of a picture that is changed, for a request that names none; else the usual one."""
-    if not sources:
-        return usual
-    from .pictures import size_of
-
-    return "{}x{}".format(*size_of(sources[0]))
-
-
-def _pixels(size: object) -> tuple[int, int] | None:
-    found = re.fullmatch(r"([1-9][0-9]*)x([1-9][0-9]*)", str(size))
-    # The length first: Python refuses to read very long numbers.
-    return _drawable(*(int(side[:6]) for side in found.groups())) if found else None
-
-
-def _drawable(width: int, height: int) -> tuple[int, int]:
-    if max(width, height) > MAX_EDGE:
-        hint = f"The emulator draws pictures of up to {MAX_EDGE} pixels along a side"
-        raise Refusal(refuse(400, "`size` is too large", code="invalid_value", param="size", hint=hint))
-    return width, height
-
-
-def _format(asked: object) -> str:
-    if asked is not None and asked not in FORMATS:
-        hint = f"The emulator draws {', '.join(FORMATS)}"
-        raise Refusal(refuse(400, "There is no such format", code="invalid_value", param="output_format", hint=hint))
-    return str(asked or FORMATS[0])
 
 
 def _no_image() -> Response:
