@@ -114,7 +114,7 @@ $(VENV)/run.stamp: tools/locks/run.txt | $(RUN)
 
 # Ray is large and its locks would be, too: what these tests need besides is not pinned.
 $(VENV)/scale.stamp: $(VENV)/test.stamp
-	@$(PIP) install --no-build-isolation --editable '.[postgres,ray]'
+	@$(PIP) install --no-build-isolation --editable '.[postgres,ray]' 'dask[dataframe]' celery procrastinate
 	@touch $@
 
 $(VENV)/test.stamp $(VENV)/dev.stamp: $(VENV)/%.stamp: tools/locks/%.txt pyproject.toml | $(RUN)
