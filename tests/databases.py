@@ -14,6 +14,8 @@ from urllib.parse import quote
 
 import pytest
 
+from tests.children import child
+
 psycopg = pytest.importorskip("psycopg", reason="the extra 'postgres' is not installed", exc_type=ImportError)
 
 
@@ -106,12 +108,11 @@ def pooler(behind: Server, mode: str) -> Iterator[Callable[[str], str]]:
     )
     if behind._as:
         shutil.chown(folder, "postgres")
-    process = subprocess.Popen([*behind._as, program, "-q", str(settings)], stderr=subprocess.DEVNULL)
     try:
-        while not (folder / ".s.PGSQL.6432").exists():
-            assert process.poll() is None, (folder / "log").read_text()
-        yield lambda batch: f"postgresql://lemon@/postgres?host={folder}&port=6432&batch={batch}"
+        with child(*behind._as, program, "-q", str(settings), stderr=subprocess.DEVNULL) as process:
+            while not (folder / ".s.PGSQL.6432").exists():
+                assert process.poll() is None, (folder / "log").read_text()
+            yield lambda batch: f"postgresql://lemon@/postgres?host={folder}&port=6432&batch={batch}"
+            process.terminate()
     finally:
-        process.terminate()
-        process.wait()
         shutil.rmtree(folder, ignore_errors=True)
