@@ -224,6 +224,29 @@ def test_pictures_that_the_database_does_not_have_any_more(pg, shop):
     keeper.close()
 
 
+@pytest.mark.parametrize("state", ["new", "known"])
+def test_a_block_that_begins_while_the_database_is_started_again(tmp_path, monkeypatch, state):
+    """It ended the job of the engine: Ray gives up at the first error of a block."""
+    monkeypatch.setattr(postgres, "PAUSE", 0.05)
+    gateway = Gateway()
+    from tests import databases
+
+    with databases.server() as own:
+        if state == "known":
+            go(gateway, given(2), own.address("shop"))
+        own.stop("immediate")
+        starts = threading.Timer(0.3, own.start)
+        starts.start()
+        assert statuses(go(gateway, given(4), own.address("shop"))) == ["saved"] * 4
+        starts.join()
+        assert gateway.charges == {f"cat {n}": 1 for n in range(1, 5)}
+        own.stop("immediate")
+        monkeypatch.setattr(postgres, "GRACE", 0.2)
+        with pytest.raises(JournalError, match="cannot be used"):
+            go(gateway, given(5), own.address("shop"))
+    assert len(gateway.posts) == 4
+
+
 def test_inside_a_running_event_loop(shop):
     gateway = Gateway()
 

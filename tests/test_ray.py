@@ -197,3 +197,37 @@ def test_the_job_is_killed_and_run_again(tmp_path, pg, temp):
         assert before < 40
         assert emulator.charges <= 40
         assert emulator.charges >= states["saved"]
+
+
+LINES = """
+import json
+ray.data.from_items(rows, override_num_blocks=4).write_parquet({given!r}, mode="overwrite")
+import lemon_ext
+with open({told!r}, "a") as told:
+    ds = ray.data.read_parquet({given!r}).sort("id")
+    for outcome in lemon_ext.run_batch(ds.iter_rows(), {out!r}, defaults=dict(model="flux-pro"), concurrency=4):
+        told.write("x")
+        told.flush()
+results = ray.data.read_json({out!r} + "/results.jsonl")
+assert results.count() == 40, results.count()
+assert sum(row["status"] == "saved" for row in results.iter_rows()) >= 30
+"""
+
+
+def test_the_lines_without_a_database_and_a_job_that_is_killed(tmp_path, temp):
+    """Every row is known by its place, so the order has to be the same."""
+    given, told, out = (str(tmp_path / name) for name in ("given", "told", "out"))
+    code = 'rows = [{"id": f"r{n:02}", "prompt": f"cat {n}", "shelf": n} for n in range(40)]' + LINES.format(
+        given=given, told=told, out=out
+    )
+    with Emulator(task_seconds=1.0, latency=0.05) as emulator:
+        running, until = start(emulator, START.format(temp=temp) + code), time.monotonic() + 120
+        while emulator.charges < 12 and time.monotonic() < until and running.poll() is None:
+            time.sleep(0.1)
+        os.killpg(running.pid, signal.SIGKILL)
+        running.communicate()
+        assert 0 < emulator.charges < 40
+        end(start(emulator, START.format(temp=tempfile.mkdtemp(dir=temp)) + code))
+        assert emulator.charges <= 40
+        assert Counter(charge.request["prompt"] for charge in emulator.ledger).most_common(1)[0][1] == 1
+    assert len(list((tmp_path / "out").glob("*.png"))) >= 30

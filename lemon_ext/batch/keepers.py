@@ -45,11 +45,12 @@ class DatabaseKeeper:
 
     def put(self, row: int, path: Path) -> None:
         """Keep a picture."""
-        self._journal.put_picture(name_of(row, path.name), path.read_bytes())
+        data = path.read_bytes()
+        self._journal.outlast(lambda: self._journal.put_picture(name_of(row, path.name), data))
 
     def get(self, row: int, name: str) -> bytes:
         """Return a picture again. Raises FileNotFoundError."""
-        return self._journal.get_picture(name_of(row, name))
+        return self._journal.outlast(lambda: self._journal.get_picture(name_of(row, name)))
 
     def address(self, row: int, name: str) -> str | None:
         """Nobody else finds it there."""

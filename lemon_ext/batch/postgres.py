@@ -160,6 +160,20 @@ class PostgresJournal(Journal):
         copy.close()
         return None
 
+    @staticmethod
+    def outlast(work: Callable[[], T]) -> T:
+        """Do what may be done twice, and do it again while the database cannot be reached: for who begins at any
+        moment, also while it is started again.
+        """
+        until = time.monotonic() + GRACE
+        while True:
+            try:
+                return work()
+            except JournalError as exc:
+                if not isinstance(exc.__cause__, psycopg.OperationalError) or time.monotonic() >= until:
+                    raise
+            threading.Event().wait(PAUSE)
+
     def close(self) -> None:
         """Close the connection. What is ours is anybody's again."""
         if self._database is not None:

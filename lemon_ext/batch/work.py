@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from contextvars import copy_context
 from decimal import Decimal
+from functools import partial
 from itertools import chain
 from queue import Empty, SimpleQueue
 from typing import Any, Final
@@ -48,7 +49,7 @@ from .output import (
     outcome,
 )
 from .pictures import Keep, recognize
-from .stores import open_journal
+from .stores import open_journal, postgres_store
 from .validate import Checks, Requests, spooled
 
 #: Requests at once through a blocking client, each in a thread of its own.
@@ -117,7 +118,8 @@ class Batch:
     async def run(self, emit: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         """Open the folder, work, and leave it with its results, whatever ends the work."""
         try:
-            journal = await run_sync(self._open)
+            # An engine begins a part of a batch at any moment, also while the database is started again.
+            journal = await run_sync(partial(postgres_store().outlast, self._open) if self.part else self._open)
             try:
                 damaged = await run_sync(journal.damaged)
                 for entry in damaged:
