@@ -282,7 +282,10 @@ def test_status_names_who_works_and_whom_the_api_does_not_answer(tmp_path, pg, s
         pg.ask("UPDATE workers SET noted = now() - interval '5 minutes'", name(shop))  # nothing is heard of it any more
         assert said() == "Working there: mars (2)."
         pg.ask(f"UPDATE workers SET lease = now() + interval '20 seconds' WHERE id = '{two._worker}'", name(shop))
-        assert said() == "Working there: mars (2). 1 of 2 (mars) not heard of for 40 s."
+        assert (
+            said()
+            == "Working there: mars (2). 1 of 2 (mars) was not heard of for 40 s, and is taken for dead after a minute."
+        )
         assert [round(found.silent, -1) for found in batch_status(shop).workers] == [0, 40]
         pg.ask("UPDATE workers SET lease = now() - interval '1 second'", name(shop))
         assert batch_status(shop).workers == ()

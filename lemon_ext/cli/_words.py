@@ -42,7 +42,9 @@ def at_work(progress: Progress) -> str:
         reason = one_line(cut_off[0].outage.reason).rstrip(".")
         said += f" {_some(cut_off, workers)} cannot reach the API: {reason}."
     if silent := [worker for worker in workers if worker.silent > SILENT]:
-        said += f" {_some(silent, workers)} not heard of for {roughly(min(one.silent for one in silent))}."
+        were, are = ("was", "is") if len(silent) == 1 else ("were", "are")
+        since = roughly(min(one.silent for one in silent))
+        said += f" {_some(silent, workers)} {were} not heard of for {since}, and {are} taken for dead after a minute."
     return said
 
 
