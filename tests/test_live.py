@@ -34,20 +34,25 @@ def test_the_tests_stand_on_their_own_contract_and_so_do_the_programs_they_start
 
 
 def test_every_listed_model_makes_a_picture_on_the_emulator():
-    """Checked, submitted, waited for and read; and one without a model."""
+    """Checked, submitted, waited for and read; and one without a model, which is none that is retired."""
     code = """
+import warnings
 from lemon_client.model_table import MODELS
 from lemon_ext import Lemon
 from lemon_ext.emulator import KEY, Emulator
 with Emulator(task_seconds=0) as emulator, Lemon(KEY, base_url=emulator.url) as lemon:
     for model in [name for name in MODELS if "*" not in name]:
         print(model, len(lemon.images.generate("a cat", model=model, poll_interval=0.01)[0].read()))
+    warnings.simplefilter("error")
     print(len(lemon.images.generate("a cat", poll_interval=0.01)))
+    print(emulator.ledger[-1].model, emulator.ledger[-1].request["model"])
 """
-    *each, default = run_live(code).splitlines()
+    *each, default, without = run_live(code).splitlines()
     assert [line.split()[0] for line in each] == [name for name in CONTRACT["x-lemon-models"] if "*" not in name]
     assert all(int(line.split()[1]) > 1000 for line in each)
     assert default == "1"
+    assert without.split() == [CONTRACT["x-lemon-default-model"]] * 2
+    assert "retired" not in CONTRACT["x-lemon-models"][CONTRACT["x-lemon-default-model"]]
 
 
 def test_every_parameter_is_an_argument_an_option_and_a_line_of_the_page():
@@ -158,18 +163,3 @@ print(json.dumps([sorted(fields), sorted(word for word in words if word), DOCUME
     assert set(fields) <= known
     assert len(fields) >= 5
     assert set(words) == {word for each in documented.values() for word in each}
-
-
-def test_a_call_without_a_model_never_names_a_retired_one():
-    code = """
-import json, warnings
-from lemon_ext import Lemon
-from lemon_ext.emulator import KEY, Emulator
-warnings.simplefilter("error")
-with Emulator(task_seconds=0) as emulator, Lemon(KEY, base_url=emulator.url) as lemon:
-    lemon.images.generate("a cat", poll_interval=0.01)
-    print(emulator.ledger[0].model, emulator.ledger[0].request["model"])
-"""
-    used, sent = run_live(code).split()
-    assert used == sent == CONTRACT["x-lemon-default-model"]
-    assert "retired" not in CONTRACT["x-lemon-models"][used]

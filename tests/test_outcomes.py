@@ -159,6 +159,7 @@ def stops(case):
     return case.end.stops or outlasted(case) or (case.end.again and case.end.error is not ServerError)
 
 
+@pytest.mark.parametrize("colour", ["blocking", "asyncio", pytest.param("trio", marks=pytest.mark.slow)], indirect=True)
 def test_a_batch_ends_as_the_same_table_says(colour, ends, tmp_path):
     ends = [end for end in ends if not stops(end[0])]
     told, others = batched(colour, [case for case, *_ in ends], tmp_path)
