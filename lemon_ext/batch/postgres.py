@@ -495,7 +495,8 @@ class PostgresJournal(Journal):
         """
 
         def process() -> int:
-            return int(database.execute("SELECT pg_backend_pid() AS pid").fetchone()["pid"])
+            found: Any = database.execute("SELECT pg_backend_pid() AS pid").fetchone()
+            return int(found["pid"])
 
         if (before := process()) == database.info.backend_pid:
             return True
