@@ -90,7 +90,7 @@ class Mark:
         write_whole(folder / MARK, json.dumps({"batch_id": self.batch_id, "address": self.address}) + "\n")
 
 
-def found(folder: Path, given: str | None) -> Address | None:
+def known_address(folder: Path, given: str | None) -> Address | None:
     """Return where the journal of a folder is: as it was given, or as the folder says. None: in the folder itself."""
     if given is not None:
         return Address.of(given)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from lemon_ext.errors import ConfigurationError, JournalError
 
-from .address import Address, found, is_address
+from .address import Address, is_address, known_address
 from .destination import Destination, Place
 from .folder import is_known, refuse_orphans
 from .journal import Journal
@@ -28,7 +28,7 @@ def open_journal(
     if place is None:
         return postgres_store().open(Path(), Address.of(str(address)), create=create), True
     destination = Destination.of(place)
-    folder, where = destination.folder, found(destination.folder, address)
+    folder, where = destination.folder, known_address(destination.folder, address)
     if destination.store is not None and create:
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)  # it has prompts in it
     if where is None:
@@ -54,7 +54,7 @@ def read_journal(place: Place | Destination, address: str | None = None) -> Jour
     if address is None and is_address(place):
         place, address = ".", str(place)
     destination = Destination.of(place)
-    if (where := found(destination.folder, address)) is not None:
+    if (where := known_address(destination.folder, address)) is not None:
         return postgres_store().read(destination.folder, where)
     _expect(destination)
     return SqliteJournal.read(destination.folder)
@@ -72,7 +72,7 @@ def _expect(place: Destination) -> None:
 
 def copied_journal(folder: Path, address: str | None = None) -> Journal | None:
     """Return a copy of a journal, to try what a run would do; None where there is none."""
-    if (place := found(folder, address)) is not None:
+    if (place := known_address(folder, address)) is not None:
         return postgres_store().copy(folder, place)
     return SqliteJournal.copy(folder) if (folder / FILE).is_file() else None
 

@@ -32,7 +32,7 @@ from lemon_ext.errors import ConfigurationError, JournalError, SaveError
 from lemon_ext.money import Budget, Estimate, quote
 
 from . import journal as journals
-from .address import found
+from .address import known_address
 from .also import as_kinds, files, write_also
 from .columns import Columns
 from .destination import Destination
@@ -206,7 +206,7 @@ class Batch:
         with ExitStack() as undo, spooled(self.requests, self.checks, core.validation, planned) as rows:
             if rows is not None and budget is not None:
                 budget.check(planned)
-            if rows is not None and found(self.place.folder, self.address) is None:
+            if rows is not None and known_address(self.place.folder, self.address) is None:
                 self.place.expect_nothing()
             journal, known = open_journal(self.place, self.address, create=rows is not None)
             undo.enter_context(journal)
