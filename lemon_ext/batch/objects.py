@@ -72,7 +72,15 @@ class Store:
                 f"The address of a store ({self.scheme}://...) ends with its path: no ? and no #. Credentials belong "
                 "into the environment."
             )
-        parts = urlsplit(f"{self.scheme}://{rest}")
+        try:
+            parts = urlsplit(f"{self.scheme}://{rest}")
+            odd = parts.port == 0 or (":" in parts.netloc and "@" in parts.path)
+        except ValueError:
+            odd = True
+        if odd:  # and it is not quoted: what is taken for a path may be the rest of a password
+            raise ConfigurationError(
+                f"The address of a store ({self.scheme}://...) cannot be read. Credentials belong into the environment."
+            )
         if not parts.netloc and self.scheme != "file":
             raise ConfigurationError(f"{self.scheme}:// names no bucket: give {self.scheme}://BUCKET/PREFIX.")
         user, _, host = parts.netloc.rpartition("@")
