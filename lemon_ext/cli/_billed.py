@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -32,6 +32,7 @@ from ._options import (
     prompt_metadata_option,
     quiet_option,
     read_stdin,
+    together,
     unknown_price_option,
     user_ledger,
 )
@@ -47,13 +48,12 @@ if TYPE_CHECKING:
 
     from ._job import Job
 
-F = TypeVar("F", bound=Callable[..., Any])
-
 EPILOG: Final = (
     "Exit codes: 0 done, 2 nothing was sent, 3 rejected by the API, 4 the task failed, 5 paid for and not fetched yet "
     "(run the command after `next:`), 6 may be billed (lemon reconcile).\n\nAll of them: lemon docs command-line"
 )
-_OPTIONS: Final = (
+#: The options of a command that is billed, besides those of the API.
+billed_options: Final = together(
     output_option,
     overwrite_option,
     open_option,
@@ -84,13 +84,6 @@ _OPTIONS: Final = (
     quiet_option,
     debug_option,
 )
-
-
-def billed_options(function: F) -> F:
-    """Give a command the options besides those of the API."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 def plan(requests: Sequence[Request], options: Mapping[str, Any]) -> int:

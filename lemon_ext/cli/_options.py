@@ -78,6 +78,17 @@ journal_option = click.option(
 )
 
 
+def together(*options: Callable[[F], F]) -> Callable[[F], F]:
+    """Return what gives a command several options, in the order in which its help shows them."""
+
+    def give(function: F) -> F:
+        for option in reversed(options):
+            function = option(function)
+        return function
+
+    return give
+
+
 class Place(click.Path):
     """The folder of a batch, the address of the store it is in, or that of its journal."""
 

@@ -4,33 +4,34 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
-from ._options import base_url_option, connection, deadline_option, debug_option, emulator_option, quiet_option
+from ._options import (
+    base_url_option,
+    connection,
+    deadline_option,
+    debug_option,
+    emulator_option,
+    quiet_option,
+    together,
+)
 from ._screen import screen
 
 if TYPE_CHECKING:
     from lemon_ext._api import Record
     from lemon_ext.client import Lemon
 
-F = TypeVar("F", bound=Callable[..., Any])
-_OPTIONS: Final = (
+#: The options of a free request.
+asking_options: Final = together(
     deadline_option(30.0, "How long to wait for the answer."),
     emulator_option,
     base_url_option,
     quiet_option,
     debug_option,
 )
-
-
-def asking_options(function: F) -> F:
-    """Give a command the options of a free request."""
-    for option in reversed(_OPTIONS):
-        function = option(function)
-    return function
 
 
 @contextmanager

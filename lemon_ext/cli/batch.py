@@ -6,11 +6,11 @@ import csv
 import io
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import closing
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final
 
 import click
 
@@ -40,6 +40,7 @@ from ._options import (
     prompt_metadata_option,
     quiet_option,
     title_option,
+    together,
     unknown_price_option,
     user_ledger,
 )
@@ -49,8 +50,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from lemon_ext.batch.last_run import LastRun
-
-F = TypeVar("F", bound=Callable[..., Any])
 
 #: The counts of a `Progress`, in the order in which a row goes through them.
 COUNTS: Final = ("unsent", "submitting", "waiting", "unfetched", "saved", "failed", "refused", "uncertain")
@@ -67,83 +66,6 @@ _CODES: Final = (
 )
 
 
-def run_options(function: F) -> F:
-    """Give a command the options that `batch` and `resume` share."""
-    for option in reversed(
-        (
-            click.option(
-                "--max-images",
-                metavar="N",
-                type=click.IntRange(min=0),
-                help="Request at most N images for this batch, in all runs together.",
-            ),
-            budget_option,
-            unknown_price_option,
-            click.option(
-                "--concurrency",
-                metavar="N",
-                type=click.IntRange(min=1),
-                default=64,
-                help="Submissions in flight at the same time. [default: 64]",
-            ),
-            click.option(
-                "--rpm",
-                metavar="N",
-                type=click.FloatRange(min=0, min_open=True),
-                default=1000.0,
-                help="The rate limit: requests per minute, submissions and polls together. [default: 1000]",
-            ),
-            deadline_option(
-                ROW,
-                "How long the task of each row is waited for, such as 90s, 30m or 8h. It is not for the batch as a "
-                f"whole. A task {LATER}",
-            ),
-            poll_interval_option,
-            give_up_option,
-            click.option(
-                "--resend-refused",
-                is_flag=True,
-                help="Send rows again that the API refused. They were never billed.",
-            ),
-            click.option(
-                "--resend-uncertain",
-                is_flag=True,
-                help="Send rows again whose answer was lost. They may be billed twice: look at your account first.",
-            ),
-            click.option(
-                "--resend-failed",
-                is_flag=True,
-                help="Send rows again whose task failed. A failed task may have been billed, so they may be billed "
-                "twice.",
-            ),
-            click.option(
-                "--drop-unknown",
-                is_flag=True,
-                help="Give up rows that are paid for and whose tasks the API does not know: they become failed. "
-                "Without it every run asks for them again.",
-            ),
-            click.option(
-                "--also",
-                metavar="FORMS",
-                callback=_read_forms,
-                help="Write the results in these forms, too: csv (results.csv), parquet (results.parquet), imagefolder "
-                "(metadata.jsonl, which makes the folder a data set). Commas between them.",
-            ),
-            title_option,
-            journal_option,
-            prompt_metadata_option,
-            json_option("Print one JSON object per row when it ends, as in results.jsonl."),
-            emulator_option,
-            base_url_option,
-            private_images_option,
-            quiet_option,
-            debug_option,
-        )
-    ):
-        function = option(function)
-    return function
-
-
 def _read_forms(_ctx: click.Context, _param: click.Parameter, given: str | None) -> tuple[str, ...]:
     if given is None:
         return ()
@@ -153,59 +75,6 @@ def _read_forms(_ctx: click.Context, _param: click.Parameter, given: str | None)
         return as_kinds([form.strip() for form in given.split(",")])
     except ValueError as exc:
         raise click.BadParameter(str(exc)) from None
-
-
-def column_options(function: F) -> F:
-    """Give a command the options that say which column is what."""
-    for option in reversed(
-        (
-            click.option(
-                "--format",
-                "file_format",
-                type=click.Choice(["jsonl", "json", "csv", "tsv", "txt", "xlsx", "ods", "parquet"]),
-                help="The format of FILE. [default: taken from its name or its first line]",
-            ),
-            click.option("--prompt-column", metavar="NAME", help="The column of the prompts. [default: prompt]"),
-            click.option(
-                "--id-column",
-                metavar="NAME",
-                help="The column of the ids, which begin the file names and stand in the results. All have to be "
-                "different. [default: id, if it is there]",
-            ),
-            click.option(
-                "--carry",
-                metavar="NAME",
-                multiple=True,
-                help="Carry a column along into the results and do not send it, though it is a parameter or almost "
-                "called like one. Repeatable.",
-            ),
-            click.option(
-                "--strict-columns",
-                is_flag=True,
-                help="Refuse columns that are no parameters. Without it they are carried along and never sent.",
-            ),
-            click.option("--sheet", metavar="NAME", help="The sheet of a spreadsheet with several."),
-            click.option(
-                "--encoding",
-                metavar="NAME",
-                callback=_read_encoding,
-                help="The encoding of a text file that is not UTF-8, such as cp1252, in which Excel saves CSV in many "
-                "countries.",
-            ),
-            click.option("--comments", is_flag=True, help="In a .txt file, skip lines that begin with #."),
-            click.option(
-                "--grid",
-                metavar="NAME=A,B",
-                multiple=True,
-                callback=_read_grid,
-                help="Send each row with each of these values of a parameter. Repeatable: each row is sent with each "
-                "combination.",
-            ),
-            fan_out_option,
-        )
-    ):
-        function = option(function)
-    return function
 
 
 def _read_encoding(_ctx: click.Context, _param: click.Parameter, given: str | None) -> str | None:
@@ -235,6 +104,125 @@ def _read_grid(_ctx: click.Context, _param: click.Parameter, given: tuple[str, .
         except ValueError as exc:
             raise click.BadParameter(f"{name} {exc}.") from None
     return grid
+
+
+#: The options that `batch` and `resume` share.
+run_options: Final = together(
+    click.option(
+        "--max-images",
+        metavar="N",
+        type=click.IntRange(min=0),
+        help="Request at most N images for this batch, in all runs together.",
+    ),
+    budget_option,
+    unknown_price_option,
+    click.option(
+        "--concurrency",
+        metavar="N",
+        type=click.IntRange(min=1),
+        default=64,
+        help="Submissions in flight at the same time. [default: 64]",
+    ),
+    click.option(
+        "--rpm",
+        metavar="N",
+        type=click.FloatRange(min=0, min_open=True),
+        default=1000.0,
+        help="The rate limit: requests per minute, submissions and polls together. [default: 1000]",
+    ),
+    deadline_option(
+        ROW,
+        "How long the task of each row is waited for, such as 90s, 30m or 8h. It is not for the batch as a "
+        f"whole. A task {LATER}",
+    ),
+    poll_interval_option,
+    give_up_option,
+    click.option(
+        "--resend-refused",
+        is_flag=True,
+        help="Send rows again that the API refused. They were never billed.",
+    ),
+    click.option(
+        "--resend-uncertain",
+        is_flag=True,
+        help="Send rows again whose answer was lost. They may be billed twice: look at your account first.",
+    ),
+    click.option(
+        "--resend-failed",
+        is_flag=True,
+        help="Send rows again whose task failed. A failed task may have been billed, so they may be billed twice.",
+    ),
+    click.option(
+        "--drop-unknown",
+        is_flag=True,
+        help="Give up rows that are paid for and whose tasks the API does not know: they become failed. "
+        "Without it every run asks for them again.",
+    ),
+    click.option(
+        "--also",
+        metavar="FORMS",
+        callback=_read_forms,
+        help="Write the results in these forms, too: csv (results.csv), parquet (results.parquet), imagefolder "
+        "(metadata.jsonl, which makes the folder a data set). Commas between them.",
+    ),
+    title_option,
+    journal_option,
+    prompt_metadata_option,
+    json_option("Print one JSON object per row when it ends, as in results.jsonl."),
+    emulator_option,
+    base_url_option,
+    private_images_option,
+    quiet_option,
+    debug_option,
+)
+
+
+#: The options that say which column is what.
+column_options: Final = together(
+    click.option(
+        "--format",
+        "file_format",
+        type=click.Choice(["jsonl", "json", "csv", "tsv", "txt", "xlsx", "ods", "parquet"]),
+        help="The format of FILE. [default: taken from its name or its first line]",
+    ),
+    click.option("--prompt-column", metavar="NAME", help="The column of the prompts. [default: prompt]"),
+    click.option(
+        "--id-column",
+        metavar="NAME",
+        help="The column of the ids, which begin the file names and stand in the results. All have to be "
+        "different. [default: id, if it is there]",
+    ),
+    click.option(
+        "--carry",
+        metavar="NAME",
+        multiple=True,
+        help="Carry a column along into the results and do not send it, though it is a parameter or almost "
+        "called like one. Repeatable.",
+    ),
+    click.option(
+        "--strict-columns",
+        is_flag=True,
+        help="Refuse columns that are no parameters. Without it they are carried along and never sent.",
+    ),
+    click.option("--sheet", metavar="NAME", help="The sheet of a spreadsheet with several."),
+    click.option(
+        "--encoding",
+        metavar="NAME",
+        callback=_read_encoding,
+        help="The encoding of a text file that is not UTF-8, such as cp1252, in which Excel saves CSV in many "
+        "countries.",
+    ),
+    click.option("--comments", is_flag=True, help="In a .txt file, skip lines that begin with #."),
+    click.option(
+        "--grid",
+        metavar="NAME=A,B",
+        multiple=True,
+        callback=_read_grid,
+        help="Send each row with each of these values of a parameter. Repeatable: each row is sent with each "
+        "combination.",
+    ),
+    fan_out_option,
+)
 
 
 @click.command(cls=ApiCommand, epilog=_CODES)
