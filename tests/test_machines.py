@@ -23,7 +23,7 @@ from lemon_ext import (
     reconcile,
     run_batch,
 )
-from lemon_ext.batch import batch_status, engine, export_results, plan_batch, rows_to_edit
+from lemon_ext.batch import batch_needs, batch_status, engine, export_results, plan_batch, rows_to_edit
 from lemon_ext.batch.address import Address, Mark
 from lemon_ext.batch.journal import VERSION, Incoming, change, costs
 from lemon_ext.emulator import KEY, TOKEN, Emulator
@@ -397,8 +397,9 @@ def test_versions(tmp_path, pg, shop):
     go(gateway, rows(2), tmp_path, shop)
     pg.ask("DROP TABLE spent; DROP FUNCTION claim; DROP FUNCTION count_spent CASCADE", name(shop))
     pg.ask("ALTER TABLE rows DROP COLUMN cost, DROP COLUMN price", name(shop))
+    pg.ask("ALTER TABLE workers DROP COLUMN outage, DROP COLUMN noted", name(shop))
     pg.ask("UPDATE meta SET value = '1' WHERE name = 'version'", name(shop))
-    assert batch_status(shop).saved == 2  # reading changes nothing
+    assert (batch_status(shop).saved, batch_needs(shop)[0]) == (2, 2)  # reading changes nothing
     assert go(gateway, [*rows(2), {"prompt": "a dog"}], tmp_path, shop)[0]["status"] == "saved"
     assert pg.ask("SELECT value FROM meta WHERE name = 'version'", name(shop)) == [(str(VERSION),)]
     assert pg.ask("SELECT count(cost) FROM rows", name(shop)) == [(0,)]

@@ -212,12 +212,12 @@ class PostgresJournal(Journal):
         return SharedLimits(limits.max_images, limits.budget)
 
     def spent(self) -> Spent | None:
-        """Return what all have spent."""
-        return Spent(**self._one(SPENT))
+        """Return what all have spent. None where an earlier version wrote, which did not count: the next run does."""
+        return Spent(**self._one(SPENT)) if self._is_counted() else None
 
     def images_sent(self) -> int:
         """Return how many images were asked for in requests that were, or may have been, accepted."""
-        return int(self._one(SPENT)["images"])
+        return super().images_sent() if (spent := self.spent()) is None else spent.images
 
     def no_room(self, wanted: Wanted, limits: Limits) -> NoRoom | None:
         """Tell why a row that is ours was not let pass when it was claimed. None: it is not ours any more."""
@@ -300,8 +300,11 @@ class PostgresJournal(Journal):
     def signs(self) -> list[Sign]:
         """Return who works at the batch."""
         ago = "extract(epoch FROM clock_timestamp() - {})::float8 AS {}"
-        silent, passed = ago.format("lease", "silent"), ago.format("noted", "passed")
-        sql = f"SELECT id, outage, {silent}, {passed} FROM workers WHERE lease > clock_timestamp() ORDER BY id"  # noqa: S608
+        silent, passed = ago.format("lease", "silent"), ago.format("(cells ->> 'noted')::timestamptz", "passed")
+        sql = (  # an earlier version has not all of the columns
+            f"SELECT id, cells ->> 'outage' AS outage, {silent}, {passed} FROM workers, to_jsonb(workers) AS cells "  # noqa: S608
+            "WHERE lease > clock_timestamp() ORDER BY id"
+        )
         with self._explained():
             found = self._execute(sql).fetchall()
         return [
@@ -396,13 +399,16 @@ class PostgresJournal(Journal):
         if 0 < version < VERSION:
             self._bring_up_to_date(self._columns())
             self._execute(*fact("version", str(VERSION)))
-        if version and self._one("SELECT to_regclass('spent') AS there")["there"] is None:
+        if version and not self._is_counted():
             for column in ("workers.outage TEXT", "workers.noted TIMESTAMPTZ", "rows.price NUMERIC"):
                 self._execute(f"ALTER TABLE {column.replace('.', ' ADD COLUMN IF NOT EXISTS ')}")
             sent = (entry for entry in self.entries() if entry.doubts or entry.status not in UNPAID)
             for entry in sent:  # as it is counted from now on
                 self._execute(*change(entry.row, price=price(entry)))
             self._execute(COUNTED)
+
+    def _is_counted(self) -> bool:
+        return self._one("SELECT to_regclass('spent') AS there")["there"] is not None
 
     def _columns(self) -> list[str]:
         sql = "SELECT attname FROM pg_attribute WHERE attrelid = 'rows'::regclass AND attnum > 0 AND NOT attisdropped"
