@@ -1,10 +1,10 @@
 """One batch on several machines: kills, the shared rate limit, and what a row costs. One command:
 
-    python benchmarks/machines.py [kills | cost | million]
+    python benchmarks/machines.py [kills | actors | cost | million]
 
-It needs PostgreSQL and the extra `postgres`, and says so where they are missing. The database and the workers are
-processes of this machine; leases are short, so that nobody waits a minute for a dead worker. Whether anything was paid
-twice or lost is told by the emulator's own count, not by the journal.
+It needs PostgreSQL and the extra `postgres`, for `actors` the extra `ray`, too, and says so where they are missing. The
+database and the workers are processes of this machine; leases are short, so that nobody waits a minute for a dead
+worker. Whether anything was paid twice or lost is told by the emulator's own count, not by the journal.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ import sys
 import tempfile
 import time
 from collections import Counter
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from statistics import median
 
@@ -35,8 +37,11 @@ try:
 except ImportError as exc:
     sys.exit(print(f"machines.py is left out: {exc.name} is not installed."))
 
-#: Kills.
-ROWS, WORKERS, KILLS, RESTARTS, PER_MINUTE = 500, 4, 18, 2, 600
+#: Kills. Of actors, some are kills of the whole job.
+ROWS, WORKERS, KILLS, RESTARTS, PER_MINUTE = 2000, 4, 18, 2, 2000
+JOBS = 2
+#: Seconds after which a run is given up.
+LONGEST = 1500.0
 #: Rows of a run that measures their cost, and runs in turns.
 COST_ROWS, TURNS = 500, 3
 
@@ -116,23 +121,114 @@ def kills() -> None:
                         crew[number].send_signal(signal.SIGKILL)
                         crew[number].wait()
                         crew[number] = worker(number)
-                if time.monotonic() - began > 900:
+                if time.monotonic() - began > LONGEST:
                     sys.exit(print("it takes too long"))
-            took = time.monotonic() - began
-            found = pg.ask("SELECT id, status, task_id FROM rows", "kills")
-            states = Counter(status for _, status, _ in found)
-            paid = Counter(charge.request["prompt"] for charge in emulator.ledger)
-            known = {task for _, _, task in found if task}
-            doubtful = {f"cat {key[1:]}" for key, status, _ in found if status == "uncertain"}
-            lost = [
-                one for one in emulator.ledger if one.task_id not in known and one.request["prompt"] not in doubtful
-            ]
-            print(json.dumps({
-                "rows": ROWS, "workers": workers, "kills": deaths, "restarts": restarts,
-                "states": dict(states), "billed": sum(paid.values()), "paid twice": sum(n > 1 for n in paid.values()),
-                "lost": len(lost), "seconds": round(took, 1), "rows a minute": round(60 * ROWS / took),
-                "limit": PER_MINUTE, "most requests in 60.5 s": most_in(seen.times, 60.5), "requests": len(seen.times),
-            }))  # fmt: skip
+            took = time.monotonic() - min(seen.times)
+            told = {"workers": workers, "kills": deaths, "restarts": restarts}
+            report(told, took, emulator, seen, pg.ask("SELECT id, status, task_id FROM rows", "kills"))
+
+
+def report(told: dict[str, object], took: float, emulator: Emulator, seen: Timed, found: list[tuple]) -> None:
+    """Print what became of the rows, as the journal has it and as the emulator has charged it."""
+    states = Counter(status for _, status, _ in found)
+    paid = Counter(charge.request["prompt"] for charge in emulator.ledger)
+    known = {task for _, _, task in found if task}
+    doubtful = {f"cat {key[1:]}" for key, status, _ in found if status == "uncertain"}
+    lost = [one for one in emulator.ledger if one.task_id not in known and one.request["prompt"] not in doubtful]
+    print(json.dumps({
+        "rows": ROWS, **told, "states": dict(states), "billed": sum(paid.values()),
+        "paid twice": sum(n > 1 for n in paid.values()), "lost": len(lost),
+        "seconds since the first request": round(took, 1), "rows a minute": round(60 * ROWS / took),
+        "limit": PER_MINUTE, "most requests in 60 s": most_in(seen.times, 60.0), "in 60.5 s": most_in(seen.times, 60.5),
+        "requests": len(seen.times), "load": os.getloadavg()[0],
+    }), flush=True)  # fmt: skip
+
+
+#: A job of Ray Data. Ray starts others, makes noise, and warns of itself.
+JOB = """
+import os
+os.environ |= {"RAY_ENABLE_WINDOWS_OR_OSX_CLUSTER": "0", "RAY_USAGE_STATS_ENABLED": "0", "RAY_AUTH_MODE": "disabled"}
+import ray, lemon_ext.ray
+ray.init(num_cpus=%(workers)d, include_dashboard=False, log_to_driver=False, object_store_memory=100 * 2**20,
+         _temp_dir=%(temp)r)
+ray.data.DataContext.get_current().enable_progress_bars = False
+rows = [{"id": f"r{n}", "prompt": f"cat {n}"} for n in range(%(rows)d)]
+ds = ray.data.from_items(rows, override_num_blocks=%(workers)d * 5).map_batches(
+    lemon_ext.ray.Images,
+    fn_constructor_kwargs=dict(model="flux-pro", key="id", journal=%(journal)r, requests_per_minute=%(per_minute)d,
+                               store=%(store)r),
+    compute=ray.data.ActorPoolStrategy(size=%(workers)d), batch_size=100,
+)
+ds.write_parquet(%(out)r, mode="overwrite")
+"""
+
+
+class Job:
+    """A job of Ray Data that is killed and run again."""
+
+    def __init__(self, folder: Path, emulator: Emulator, pg: databases.Server) -> None:
+        self.folder, self.pg = folder, pg
+        self.environment = {**os.environ, "LEMONDATA_API_KEY": KEY, "LEMONDATA_BASE_URL": emulator.url}
+        self.environment["PYTHONPATH"] = os.pathsep.join([str(ROOT / "generated"), str(ROOT)])
+        self.start()
+
+    def start(self) -> None:
+        values = {"workers": WORKERS, "rows": ROWS, "per_minute": PER_MINUTE, "journal": self.pg.address("actors")}
+        values |= {"temp": tempfile.mkdtemp(prefix="ray-"), "store": str(self.folder / "store")}
+        command = [sys.executable, "-W", "ignore", "-c", JOB % {**values, "out": str(self.folder / "out")}]
+        log = (self.folder / "log").open("ab")
+        self.process = subprocess.Popen(
+            command, env=self.environment, stderr=log, stdout=log, start_new_session=True
+        )  # fmt: skip
+
+    def meets(self, what: str, rng: random.Random) -> None:
+        """Let an actor be killed, or the whole job and started again, or the database be started again."""
+        if what == "restart":
+            self.pg.stop("immediate")
+            self.pg.start()
+            return
+        found = self.pg.ask("SELECT id FROM workers WHERE lease > clock_timestamp()", "actors")
+        victims = sorted({int(worker.split("-")[-2]) for (worker,) in found})
+        if what == "job":
+            self.end()
+        for victim in victims if what == "job" else victims and [rng.choice(victims)]:
+            with suppress(ProcessLookupError):
+                os.kill(victim, signal.SIGKILL)
+        if what == "job":
+            self.start()
+
+    def end(self) -> None:
+        """Kill the driver and what it has started."""
+        with suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+
+def actors() -> None:
+    """Kill actors of Ray, the whole job, and the database while they work, and count."""
+    if find_spec("ray") is None:
+        print("actors are left out: ray is not installed.")
+        return
+    rng = random.Random(2)
+    for deaths, jobs, restarts in ((0, 0, 0), (KILLS - JOBS, JOBS, RESTARTS)):
+        folder = Path(tempfile.mkdtemp(prefix="lemon-ray-"))
+        with databases.server("on") as pg, Emulator(task_seconds=2.0, latency=0.05) as emulator:
+            seen = emulator.requests = Timed()
+            began, job = time.monotonic(), Job(folder, emulator, pg)
+            steps = ["kill"] * deaths + ["job"] * jobs + ["restart"] * restarts
+            rng.shuffle(steps)
+            due = sorted(rng.uniform(0.05, 0.95) * ROWS for _ in steps)
+            while job.process.poll() is None and time.monotonic() - began < LONGEST:
+                time.sleep(0.1)
+                if due and emulator.charges >= due[0]:
+                    due.pop(0)
+                    job.meets(steps.pop(), rng)
+            ended = job.process.poll()
+            job.end()
+            took = time.monotonic() - min(seen.times)
+            told = {"actors": WORKERS, "ended with": ended, "kills": deaths, "kills of the job": jobs}
+            told |= {"restarts": restarts, "not yet": len(due)}
+            report(told, took, emulator, seen, pg.ask("SELECT id, status, task_id FROM rows", "actors"))
 
 
 COST = """
@@ -214,7 +310,7 @@ def million() -> None:
 
 
 if __name__ == "__main__":
-    chosen = re.findall("kills|cost|million", " ".join(sys.argv[1:])) or ["kills", "cost", "million"]
+    chosen = re.findall("kills|actors|cost|million", " ".join(sys.argv[1:])) or ["kills", "actors", "cost", "million"]
     try:
         for name in chosen:
             globals()[name]()
