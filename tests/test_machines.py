@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import threading
 from collections import deque
 from contextlib import closing, suppress
@@ -558,6 +559,15 @@ def test_what_ends_a_run_names_what_is_paid_for(tmp_path, pg, shop, sql, options
     assert all(task in written or f"was accepted as task {task}." in told for task in gateway.tasks)
     assert set(statuses(go(gateway, None, tmp_path, shop)).values()) == {"saved", "uncertain"}
     assert set(gateway.charges.values()) == {1}
+
+
+def test_the_driver_prints_nothing_of_its_own(monkeypatch, capsys):
+    """A connection that was cut came with "error ignored terminating <psycopg.Pipeline [BAD]>" on the screen."""
+    monkeypatch.setattr(logging.root, "handlers", [])
+    logging.getLogger("psycopg").warning("error ignored")
+    assert capsys.readouterr().err == ""
+    logging.getLogger("another").warning("error ignored")
+    assert capsys.readouterr().err == "error ignored\n"
 
 
 def test_no_connection_is_free_at_the_start(tmp_path, own):

@@ -11,6 +11,7 @@ The database may go away for a while: whatever is written here may be written tw
 
 from __future__ import annotations
 
+import logging
 import math
 import os
 import re
@@ -58,6 +59,9 @@ from .limits import CLAIM, SPENT, Limits, SharedLimits, Spent, Wanted, price
 from .limits import TABLES as COUNTED
 
 T = TypeVar("T")
+
+# What it warns of when a connection is lost is raised, too, and told by us. Without a handler Python would print it.
+logging.getLogger("psycopg").addHandler(logging.NullHandler())
 
 #: Seconds without a sign of life after which a worker is taken for dead, and between two such signs.
 LEASE: Final = 60.0
