@@ -230,6 +230,23 @@ def test_a_failed_row_may_be_mended_where_it_is_sent_again(emulator):
     assert [row["error"] for row in results(Path("out"))] == [None, None]
 
 
+def test_what_was_sent_before_a_row_was_mended_counts_no_less(emulator):
+    """Bug: earlier tries counted as if they had asked for what the row asks for now."""
+    table = Path("in.csv")
+    table.write_text("prompt,n\na cat,1\nbad [fault:task_failed],4\n")
+    assert lemon("batch", "in.csv", "-o", "out", "-m", "flux-pro").exit_code == 8
+    table.write_text("prompt,n\na cat,1\na dog,1\na bird,1\n")  # 5 images and $0.175 are spent
+    mended = ("batch", "in.csv", "-o", "out", "-m", "flux-pro", "--resend-failed")
+    assert lemon(*mended, "--max-images", "5").exit_code == 8
+    assert lemon(*mended, "--budget", "0.209").exit_code == 8
+    assert emulator.charges == 2
+    assert lemon(*mended, "--max-images", "6").exit_code == 8
+    assert lemon(*mended, "--budget", "0.244").exit_code == 8
+    assert emulator.charges == 3
+    assert lemon(*mended, "--max-images", "7", "--budget", "0.245").exit_code == 0
+    assert emulator.charges == 4
+
+
 def test_a_failed_row_with_pictures_stays_what_it_is(tmp_path):
     gateway = Gateway()
     go(gateway, [{"prompt": "a"}], tmp_path, max_images=0)

@@ -16,9 +16,10 @@ from lemon_ext.batch.limits import SharedLimits
 from lemon_ext.batch.outage import Outage
 from lemon_ext.batch.output import noted
 from lemon_ext.cli._words import at_work
-from lemon_ext.money import Budget
+from lemon_ext.emulator import KEY, Emulator
+from lemon_ext.money import Budget, quote
 from tests.cli import lemon
-from tests.gateway import Gateway, rows, statuses
+from tests.gateway import Gateway, results, rows, statuses
 from tests.test_machines import dies, go, incoming, name, worker
 
 pytestmark = pytest.mark.scale
@@ -35,6 +36,50 @@ def images_of(pg, shop):
 
 
 # ---- what is counted, and when ----
+
+
+def test_what_was_sent_before_a_row_was_mended_counts_no_less(tmp_path, pg, shop):
+    """Bug: earlier tries counted as if they had asked for what the row asks for now."""
+    before = {"prompt": "bad", "model": "stable-diffusion-3", "n": 2}
+    after = {"prompt": "good", "model": "stable-diffusion-3", "size": "512x512"}
+    with worker(tmp_path, shop) as one:
+        one.take_in([Incoming(None, before, 2, id="a")])
+        one.take("unsent")
+        one.commit([one.submitting(1, 5.0, quote(before, 2).usd, limits(9))])
+        one.commit([one.update(1, status="failed")])
+    spent = images_of(pg, shop)
+    assert spent == (2, Decimal("0.06"))
+    with worker(tmp_path, shop) as one:
+        one.mends_failed = True
+        one.take_in([Incoming(None, after, 1, id="a")])
+        assert all(now >= was for now, was in zip(images_of(pg, shop), spent, strict=True))
+        one.take("unsent")
+        assert one.commit([one.submitting(1, 6.0, quote(after).usd, limits(int(spent[0])))]) == [0]
+        assert one.commit([one.submitting(1, 6.0, quote(after).usd, limits(99))]) == [1]
+        assert all(now > was for now, was in zip(images_of(pg, shop), spent, strict=True))
+
+
+def test_a_failed_row_is_mended_and_sent_again_in_its_folder(tmp_path, pg, shop, monkeypatch):
+    with Emulator(task_seconds=0.01) as emulator:
+        monkeypatch.setenv("LEMONDATA_BASE_URL", emulator.url)
+        monkeypatch.setenv("LEMONDATA_API_KEY", KEY)
+        table = tmp_path / "in.csv"
+        mended = ("batch", str(table), "-o", str(tmp_path / "out"), "-m", "flux-pro", "--journal", shop)
+        table.write_text("id,prompt,n\nA,a cat,1\nB,bad [fault:task_failed],4\n")
+        assert lemon(*mended).exit_code == 8
+        table.write_text("id,prompt,n\nA,a cat,1\nB,a good dog,1\n")
+        refused = lemon(*mended)
+        assert (refused.exit_code, emulator.charges) == (2, 2)
+        assert "(with --resend-failed it is sent again, mended)" in refused.stderr
+        mended += ("--resend-failed",)
+        assert lemon(*mended, "--dry-run").stdout.startswith("1 row for 1 image left to send.")
+        assert lemon(*mended, "--max-images", "5").exit_code == 8
+        assert lemon(*mended, "--budget", "0.209").exit_code == 8
+        assert (images_of(pg, shop), emulator.charges) == ((5, Decimal("0.175")), 2)
+        assert lemon(*mended, "--budget", "0.21").exit_code == 0
+        assert lemon(*mended).exit_code == 0
+        assert (images_of(pg, shop), emulator.charges) == ((6, Decimal("0.210")), 3)
+        assert statuses(results(tmp_path / "out")) == {1: "saved", 2: "saved"}
 
 
 def test_who_claims_the_last_image_has_it(tmp_path, shop):

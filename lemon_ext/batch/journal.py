@@ -36,7 +36,7 @@ from lemon_ext._response import storable
 from lemon_ext.errors import JournalError
 from lemon_ext.rate_limit import RateLimit
 
-from .limits import Limits, Spent, Wanted
+from .limits import Limits, Spent, Wanted, weight
 
 __all__ = ("Entry", "Incoming", "Journal", "Statement")
 
@@ -502,7 +502,7 @@ class Journal(ABC):
             changed |= {"request": new.request, "images": new.images, "id": new.id, "status": "unsent", "error": None}
             changed |= {"submitted_at": None, "finished_at": None}
             if mended:
-                changed |= {"doubts": old.doubts + 1, **dict.fromkeys(_OF_A_TRY)}
+                changed |= {"doubts": weight(old.doubts + 1, old, new), **dict.fromkeys(_OF_A_TRY)}
         if changed:
             self._mend(old.row, changed)
 

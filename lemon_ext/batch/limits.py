@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 from decimal import Decimal
+from fractions import Fraction
+from math import ceil
 from typing import Any, Final, NamedTuple, Protocol
 
 from attrs import define
@@ -12,15 +14,20 @@ from lemon_ext._words import count
 from lemon_ext.money import Budget, quote
 
 
-class Wanted(Protocol):
+class Asked(Protocol):
+    """What a row asks for."""
+
+    @property
+    def request(self) -> Mapping[str, Any]: ...
+    @property
+    def images(self) -> int: ...
+
+
+class Wanted(Asked, Protocol):
     """A row that is to be sent."""
 
     @property
     def row(self) -> int: ...
-    @property
-    def request(self) -> dict[str, Any]: ...
-    @property
-    def images(self) -> int: ...
 
 
 class Spent(NamedTuple):
@@ -30,9 +37,18 @@ class Spent(NamedTuple):
     usd: Decimal = Decimal(0)
 
 
-def price(wanted: Wanted) -> Decimal | None:
+def price(wanted: Asked) -> Decimal | None:
     """Return what a row will cost, None where that is not known."""
     return quote(wanted.request, wanted.images).usd
+
+
+def weight(tries: int, before: Asked, after: Asked) -> int:
+    """Return as how many tries of a row that was mended those before count: no less than they were, in images and in
+    money. What is counted is what the row asks for now.
+    """
+    was, now = price(before), price(after)
+    images = Fraction(before.images, after.images)
+    return ceil(tries * max(images, Fraction(was) / Fraction(now) if was and now else images))
 
 
 @define

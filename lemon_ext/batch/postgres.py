@@ -34,6 +34,7 @@ from psycopg.rows import dict_row
 from lemon_ext import _clock
 from lemon_ext._response import storable
 from lemon_ext.errors import ConfigurationError, JournalError
+from lemon_ext.money import quote
 from lemon_ext.rate_limit import RateLimit
 
 from .address import ESCAPES, Address
@@ -419,8 +420,9 @@ class PostgresJournal(Journal):
         return [one["attname"] for one in self._execute(sql)]
 
     def _mend(self, row: int, cells: Mapping[str, Any]) -> None:
-        sql, values = change(row, **cells)
-        if "request" in cells:
+        asks = "request" in cells
+        sql, values = change(row, **cells, **({"price": quote(cells["request"], cells["images"]).usd} if asks else {}))
+        if asks:
             failed = ", 'failed'" if self.mends_failed else ""
             sql = f"{sql} AND {_DEAD} AND status IN ('unsent', 'refused'{failed})"
         if not self._execute(sql, values).rowcount:
