@@ -164,6 +164,15 @@ def test_what_a_bucket_holds_at_the_end(bucket, go):
     assert set(mark) == {"batch", "about"}, "nothing of this machine or its user"
 
 
+@pytest.mark.parametrize("prefix", ["a%20b", "a%2Fb", "a b ", " a", "a%b", "a\\b", "e\u0301", "\u00e9", "a+b~[c]"])
+def test_the_objects_are_where_the_address_says(bucket, go, prefix):
+    """Bug: obstore takes what it is given for a URL, and s3://bucket/a%20b was shown for objects under ``a b``."""
+    go(Gateway(), some(1), bucket.address(prefix))
+    assert bucket.held() == sorted(
+        f"{prefix}/{name}" for name in ("00001-cat-1-1.png", "index.html", "lemon-batch.json", "results.jsonl")
+    )
+
+
 @pytest.mark.browser
 @pytest.mark.skipif(CHROMIUM is None, reason="needs a headless chromium")
 def test_the_gallery_shows_the_pictures_where_the_bucket_is_served(bucket, tmp_path):

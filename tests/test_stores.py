@@ -142,6 +142,29 @@ def test_a_path_that_was_made_of_an_address_is_that_address():
     assert Destination.of("C:/out").store is None
 
 
+@pytest.mark.parametrize(
+    ("given", "shown"),
+    [
+        ("file:///tmp/a b", "file:///tmp/a%20b"),
+        ("file:///tmp/%61%C3%BC~", "file:///tmp/a%C3%BC~"),
+        ("s3://bucket/a%20b", "s3://bucket/a%20b"),
+        ("s3://bucket/a b", "s3://bucket/a b"),
+        ("s3://bucket/a ", "s3://bucket/a "),
+    ],
+)
+def test_what_a_store_is_called_leads_to_it_again(given, shown):
+    assert str(Destination.of(given)) == shown
+    assert Destination.of(shown).folder == Destination.of(given).folder
+
+
+def test_two_spellings_of_a_folder_are_one_batch(tmp_path, go):
+    (bucket := tmp_path / "a b").mkdir()
+    gateway = Gateway()
+    go(gateway, mixed(1), f"file://{tmp_path}/a b")
+    assert go(gateway, mixed(1), f"FILE:{tmp_path}/%61%20b/") == []
+    assert (len(gateway.posts), (bucket / MARK).is_file()) == (1, True)
+
+
 def test_no_two_stores_share_a_journal(monkeypatch):
     monkeypatch.delenv("AWS_ENDPOINT_URL", raising=False)
     folders = [Destination.of(one).folder for one in ("s3://a/b", "s3://a/b/", "s3a://a/b", "S3://a/b")]
@@ -162,6 +185,14 @@ def test_no_two_stores_share_a_journal(monkeypatch):
         ("memory:///x", "is lost at the end"),
         ("s3://", "s3:// names no bucket: give s3://BUCKET/PREFIX."),
         ("s3:///x", "names no bucket"),
+        ("s3://bucket/a/../b", "The path of a store .* has one slash between two names, and no . or .. among"),
+        ("s3://bucket/./b", "one slash between two names"),
+        ("s3://bucket/..", "one slash between two names"),
+        ("s3://bucket//b", "one slash between two names"),
+        ("https://127.0.0.1/a/%2e%2e/b", "one slash between two names"),
+        ("file:///tmp/%2E%2E/b", "one slash between two names"),
+        ("s3://bucket/a\tb", "has a control character in it"),
+        ("s3://bucket/a\n", "has a control character in it"),
         ("s3://bucket/x?X-Amz-Signature=topsecret", r"ends with its path: no \? and no #"),
         ("s3://me:topsecret/rest@bucket/x", r"The address of a store \(s3://\.\.\.\) cannot be read"),
         ("s3://me:12/topsecret@bucket/x", "cannot be read"),
@@ -199,6 +230,17 @@ def test_a_store_that_cannot_be_written_to_is_said_before_anything_is_sent(bucke
     assert gateway.posts == []
     faults.bad = lambda name: False
     assert set(statuses(go(gateway, rows(3), bucket.as_uri())).values()) == {"saved"}
+
+
+def test_a_store_that_loses_what_it_takes_is_said_before_anything_is_sent(bucket, faults, monkeypatch, go):
+    before = Store._call
+    monkeypatch.setattr(
+        Store, "_call", lambda store, what, *given, **o: what == "put" or before(store, what, *given, **o)
+    )
+    gateway = Gateway()
+    with pytest.raises(ConfigurationError, match=r"has taken an object, and does not have it.* Nothing was sent\."):
+        go(gateway, rows(2), bucket.as_uri())
+    assert gateway.posts == []
 
 
 # ---- whose store it is ----

@@ -132,7 +132,10 @@ class Destination:
             put(MARK, (json.dumps({"batch": number, "about": _ABOUT}) + "\n").encode())
         except OSError as exc:
             raise self._unusable(exc, "written to") from None
-        self.look(journal)  # of two that begin at once, one is second
+        if not self.look(journal):  # of two that begin at once, one is second
+            raise ConfigurationError(
+                f"{self} has taken an object, and does not have it. Pictures would be lost there. Nothing was sent."
+            )
 
     def _unusable(self, error: OSError, what: str) -> ConfigurationError:
         return ConfigurationError(f"{self} cannot be {what}: {error}. Nothing was sent.")

@@ -14,7 +14,7 @@ from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import quote, quote_from_bytes, unquote_to_bytes, urlsplit
 
 from lemon_ext._files import as_address
 from lemon_ext.errors import ConfigurationError
@@ -37,6 +37,8 @@ _WHERE: Final[Mapping[str, tuple[str, ...]]] = {
     "s3": ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL", "AWS_ENDPOINT"),
     "az": ("AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ENDPOINT", "AZURE_ENDPOINT"),
 }
+#: Addresses in whose paths %20 is a blank. Elsewhere it is what it says.
+_URLS: Final = ("http", "https", "file")
 _ALIASES: Final[Mapping[str, str]] = {"s3a": "s3"}
 _SECRET: Final = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL")
 #: What the codes of stores, and otherwise their HTTP statuses, mean.
@@ -72,6 +74,8 @@ class Store:
                 f"The address of a store ({self.scheme}://...) ends with its path: no ? and no #. Credentials belong "
                 "into the environment."
             )
+        if re.search(r"[\x00-\x1f\x7f]", rest):
+            raise ConfigurationError(f"The address of a store ({self.scheme}://...) has a control character in it.")
         try:
             parts = urlsplit(f"{self.scheme}://{rest}")
             odd = parts.port == 0 or (":" in parts.netloc and "@" in parts.path)
@@ -85,8 +89,19 @@ class Store:
             raise ConfigurationError(f"{self.scheme}:// names no bucket: give {self.scheme}://BUCKET/PREFIX.")
         user, _, host = parts.netloc.rpartition("@")
         known = f"{user}@" if user and ":" not in user else ""
-        self._url = f"{self.scheme}://{rest.rstrip('/')}"
-        self.shown = f"{self.scheme}://{known}{host}{parts.path.rstrip('/')}"
+        path = parts.path.rstrip("/")
+        if self.scheme in _URLS:
+            if self.scheme == "file":
+                path = quote_from_bytes(unquote_to_bytes(path), safe="/:")
+            shown, plain = path, unquote_to_bytes(path).decode(errors="replace")
+        else:  # the name of an object is no URL, and obstore takes it for one
+            shown, plain, path = path, path, quote(path)
+        if not {"", ".", ".."}.isdisjoint(plain.split("/")[1:]):  # it would lead to the place of another address
+            raise ConfigurationError(
+                f"The path of a store ({self.scheme}://...) has one slash between two names, and no . or .. among them."
+            )
+        self._url = f"{self.scheme}://{parts.netloc}{path}"
+        self.shown = f"{self.scheme}://{known}{host}{shown}"
         self._stores: dict[bool, Any] = {}
         #: What kept an object out after a long wait. Others are not tried then: each would wait as long.
         self._failed: str | None = None
