@@ -157,6 +157,17 @@ def test_what_a_store_is_called_leads_to_it_again(given, shown):
     assert Destination.of(shown).folder == Destination.of(given).folder
 
 
+@pytest.mark.parametrize("known", ["topsecret", "me:topsecret", "topsecret:"])
+@pytest.mark.parametrize("scheme", ["s3", "gs", "az", "https", "abfs"])
+def test_what_stands_before_a_store_in_its_address_is_not_shown(scheme, known):
+    """A key or a token may stand there without a name."""
+    if (scheme, known) == ("abfs", "topsecret"):  # there it is the name of the container
+        assert str(Destination.of("abfs://container@account/x")) == "abfs://container@account/x"
+        return
+    place = Destination.of(f"{scheme}://{known}@bucket/x")
+    assert (str(place), place.folder.name[:9]) == (f"{scheme}://bucket/x", "bucket-x-")
+
+
 def test_two_spellings_of_a_folder_are_one_batch(tmp_path, go):
     (bucket := tmp_path / "a b").mkdir()
     gateway = Gateway()

@@ -39,6 +39,8 @@ _WHERE: Final[Mapping[str, tuple[str, ...]]] = {
 }
 #: Addresses in whose paths %20 is a blank. Elsewhere it is what it says.
 _URLS: Final = ("http", "https", "file")
+#: Addresses in which a name stands before an @: abfs://CONTAINER@ACCOUNT/. Elsewhere it may be a token.
+_CONTAINERS: Final = ("abfs", "abfss")
 _ALIASES: Final[Mapping[str, str]] = {"s3a": "s3"}
 _SECRET: Final = re.compile(r"KEY|SECRET|TOKEN|PASSWORD|SAS|CREDENTIAL")
 #: What the codes of stores, and otherwise their HTTP statuses, mean.
@@ -88,7 +90,7 @@ class Store:
         if not parts.netloc and self.scheme != "file":
             raise ConfigurationError(f"{self.scheme}:// names no bucket: give {self.scheme}://BUCKET/PREFIX.")
         user, _, host = parts.netloc.rpartition("@")
-        known = f"{user}@" if user and ":" not in user else ""
+        known = f"{user}@" if user and ":" not in user and self.scheme in _CONTAINERS else ""
         path = parts.path.rstrip("/")
         if self.scheme in _URLS:
             if self.scheme == "file":
