@@ -24,7 +24,7 @@ from attrs import define, field
 
 from ._warn import warn
 from ._words import count
-from .batch.address import MARK, Address
+from .batch.address import MARK, Address, Mark
 from .batch.columns import Columns
 from .batch.destination import Destination
 from .batch.engine import Options
@@ -98,7 +98,7 @@ async def _work(block: _Block, keeper: Keeper, options: Options, journal: str) -
     folder, kept = Path(mkdtemp(prefix="lemon-")), {RESULTS, MARK}
 
     def keep(row: int, path: Path) -> None:
-        keeper.put(row, path)
+        keeper.put(_batch_of(folder), row, path)
         kept.add(path.name)
 
     try:
@@ -108,6 +108,13 @@ async def _work(block: _Block, keeper: Keeper, options: Options, journal: str) -
         await run_sync(block.take, folder, keeper, batch.stopped)
     finally:
         _leave(folder, kept)
+
+
+def _batch_of(folder: Path) -> str:
+    """Return the id of the batch that a block is a part of. Its folder knows it before there is a picture."""
+    mark = Mark.in_folder(folder)
+    assert mark is not None  # noqa: S101 - whoever opened the journal has left it
+    return mark.batch_id
 
 
 def _leave(folder: Path, kept: set[str]) -> None:
@@ -178,11 +185,12 @@ class _Block:
         row, names = told["row"], told["paths"]
         if not names:
             return {}
+        batch = _batch_of(folder)
         if self.is_stored:
-            first, *more = [keeper.address(row, name) for name in names]
+            first, *more = [keeper.address(batch, row, name) for name in names]
             return {"path": first, "more_paths": more}
         try:
-            image, *images = [_read(folder / name) or keeper.get(row, name) for name in names]
+            image, *images = [_read(folder / name) or keeper.get(batch, row, name) for name in names]
         except (LemonError, OSError) as exc:
             return {"error": f"The picture was made and saved, and cannot be read again: {exc}"}
         return {"image": image, "more_images": images}

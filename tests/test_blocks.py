@@ -165,7 +165,7 @@ def test_columns_that_are_almost_parameters_are_refused_before_anything_is_sent(
 class Full:
     """A store that takes nothing."""
 
-    def put(self, row, path):
+    def put(self, batch, row, path):
         raise OSError("the bucket is gone")
 
     def close(self):
@@ -201,15 +201,26 @@ def test_names_and_stores(tmp_path):
     assert name_of(7, "sku-a-cat-1.png") == "00007-sku-a-cat-1.png"
     keeper = StoreKeeper(tmp_path / "a folder")
     (tmp_path / "x.png").write_bytes(b"abc")
-    keeper.put(3, tmp_path / "x.png")
-    assert keeper.get(3, "x.png") == b"abc"
-    assert Path(keeper.address(3, "x.png")).read_bytes() == b"abc"
+    keeper.put("b", 3, tmp_path / "x.png")
+    assert keeper.get("b", 3, "x.png") == b"abc"
+    assert Path(keeper.address("b", 3, "x.png")).read_bytes() == b"abc"
     with pytest.raises(OSError, match="is not in"):
-        keeper.get(4, "x.png")
+        keeper.get("b", 4, "x.png")
     with pytest.raises(OSError, match="cannot be put into"):
-        keeper.put(4, tmp_path / "missing.png")
+        keeper.put("b", 4, tmp_path / "missing.png")
     with pytest.raises(ConfigurationError, match="cannot be used"):
         StoreKeeper("nonsense://x")
+
+
+def test_two_batches_with_one_store_do_not_replace_each_others_pictures(pg, shop, tmp_path):
+    """Bug: the names of their pictures were the same, and the only copies of the first were gone."""
+    gateway, kept = Gateway(), []
+    for journal in (shop, pg.address(f"{Address.of(shop).batch}_too")):
+        (outcome,) = go(gateway, given(1), journal, store=tmp_path / "store")
+        kept.append((outcome["path"], Path(outcome["path"]).read_bytes()))
+    assert len(dict(kept)) == 2
+    assert [Path(path).read_bytes() for path, _ in kept] == [data for _, data in kept]
+    assert len(list((tmp_path / "store").glob("*.png"))) == 2
 
 
 def test_pictures_that_the_database_does_not_have_any_more(pg, shop):
@@ -220,7 +231,7 @@ def test_pictures_that_the_database_does_not_have_any_more(pg, shop):
     assert (outcome["status"], outcome["image"]) == ("saved", None)
     assert "cannot be read again" in outcome["error"]
     keeper = DatabaseKeeper(Address.of(shop))
-    assert keeper.address(1, "x.png") is None
+    assert keeper.address("b", 1, "x.png") is None
     keeper.close()
 
 

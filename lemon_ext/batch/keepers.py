@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 
 
 class Keeper(Protocol):
-    """Keeps pictures under the name that they have in a row's results. All of it blocks."""
+    """Keeps pictures under the name that they have in a row's results; ``batch`` is its id. All of it blocks."""
 
-    def put(self, row: int, path: Path) -> None:
+    def put(self, batch: str, row: int, path: Path) -> None:
         """Keep a picture of a row. Raises OSError or LemonError."""
 
-    def get(self, row: int, name: str) -> bytes:
+    def get(self, batch: str, row: int, name: str) -> bytes:
         """Return a picture again."""
 
-    def address(self, row: int, name: str) -> str | None:
+    def address(self, batch: str, row: int, name: str) -> str | None:
         """Return where others find it, if they do."""
 
 
@@ -35,24 +35,29 @@ def name_of(row: int, name: str) -> str:
     return name if name.startswith(number) else number + name
 
 
+def _apart(batch: str, row: int, name: str) -> str:
+    """Return a name that no row of another batch has either."""
+    return f"{batch[:8]}-{name_of(row, name)}"
+
+
 class DatabaseKeeper:
-    """Keeps pictures in the database of the journal, for a laptop and for some thousand of them."""
+    """Keeps pictures in the database of the journal, with its batch, for a laptop and for some thousand of them."""
 
     def __init__(self, address: Address) -> None:
         from .stores import postgres_store
 
         self._journal: PostgresJournal = postgres_store()(Path(), address, works=True)
 
-    def put(self, row: int, path: Path) -> None:
+    def put(self, _batch: str, row: int, path: Path) -> None:
         """Keep a picture."""
         data = path.read_bytes()
         self._journal.outlast(lambda: self._journal.put_picture(name_of(row, path.name), data))
 
-    def get(self, row: int, name: str) -> bytes:
+    def get(self, _batch: str, row: int, name: str) -> bytes:
         """Return a picture again. Raises FileNotFoundError."""
         return self._journal.outlast(lambda: self._journal.get_picture(name_of(row, name)))
 
-    def address(self, row: int, name: str) -> str | None:
+    def address(self, _batch: str, row: int, name: str) -> str | None:
         """Nobody else finds it there."""
         return None
 
@@ -63,7 +68,7 @@ class DatabaseKeeper:
 
 class StoreKeeper:
     """Keeps pictures in an object store (``s3://...``, ``gs://...``, ``az://...``, as obstore takes it), or in a folder
-    that all machines see.
+    that all machines see. Several batches may keep theirs in the same: none replaces a picture of another.
     """
 
     def __init__(self, url: str | os.PathLike[str]) -> None:
@@ -80,26 +85,27 @@ class StoreKeeper:
             self._shown = self._store.shown
         self._store.open()
 
-    def put(self, row: int, path: Path) -> None:
+    def put(self, batch: str, row: int, path: Path) -> None:
         """Keep a picture."""
         try:
-            self._store.put(name_of(row, path.name), path)
+            self._store.put(_apart(batch, row, path.name), path)
         except OSError as exc:
             raise OSError(f"{path.name} cannot be put into {self._shown}: {exc}") from None
 
-    def get(self, row: int, name: str) -> bytes:
+    def get(self, batch: str, row: int, name: str) -> bytes:
         """Return a picture again."""
+        kept = _apart(batch, row, name)
         try:
-            found = self._store.get(name_of(row, name))
+            found = self._store.get(kept)
         except OSError as exc:
-            raise OSError(f"{name_of(row, name)} cannot be read from {self._shown}: {exc}") from None
+            raise OSError(f"{kept} cannot be read from {self._shown}: {exc}") from None
         if found is None:
-            raise FileNotFoundError(f"{name_of(row, name)} is not in {self._shown}")
+            raise FileNotFoundError(f"{kept} is not in {self._shown}")
         return found
 
-    def address(self, row: int, name: str) -> str | None:
+    def address(self, batch: str, row: int, name: str) -> str | None:
         """Return where it is."""
-        return f"{self._shown}/{name_of(row, name)}"
+        return f"{self._shown}/{_apart(batch, row, name)}"
 
     def close(self) -> None:
         """There is nothing to close."""
