@@ -257,6 +257,26 @@ def test_a_store_that_loses_what_it_takes_is_said_before_anything_is_sent(bucket
 # ---- whose store it is ----
 
 
+def test_a_folder_that_is_the_store_of_a_batch_is_no_folder_for_it(bucket, faults, go):
+    """Bug: before there was a picture, /mnt/x began anew what file:///mnt/x had paid for."""
+    faults.bad = lambda name: name != MARK
+    gateway = Gateway()
+    with pytest.raises(SaveError):
+        go(gateway, [{"id": "a", "prompt": "a cat"}], bucket.as_uri())
+    assert names(bucket) == [MARK]
+    with pytest.raises(JournalError, match=f"holds {MARK}, and not the journal it belongs to"):
+        go(gateway, [{"id": "a", "prompt": "a cat"}], bucket)
+    assert len(gateway.posts) == 1
+
+
+def test_a_folder_that_has_its_journal_is_no_store(bucket, go):
+    gateway = Gateway()
+    go(gateway, rows(1), bucket, max_images=0)
+    with pytest.raises(JournalError, match="a batch needs a place of its own"):
+        go(gateway, rows(1), bucket.as_uri())
+    assert gateway.posts == []
+
+
 def test_a_place_that_holds_something_is_refused(bucket, state, go):
     (bucket / "index.html").write_text("somebody's page")
     gateway = Gateway()

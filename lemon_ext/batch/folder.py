@@ -11,6 +11,7 @@ from lemon_ext.errors import JournalError
 
 from .address import Mark
 from .columns import stem
+from .destination import MARK as STORED
 from .journal import Incoming, Journal
 from .output import RESULTS
 from .sqlite import FILE, SqliteJournal
@@ -25,7 +26,7 @@ def refuse_orphans(folder: Path) -> None:
             if journal.count():
                 return
     # A page and results of no rows are what `lemon gallery` makes of a batch that had not begun.
-    ours = (path for path in folder.iterdir() if path.name == RESULTS or re.match(r"\d{5,}-", path.name))
+    ours = (path for path in folder.iterdir() if path.name in (RESULTS, STORED) or re.match(r"\d{5,}-", path.name))
     found = next((path for path in ours if path.stat().st_size), None)
     if found is not None:
         raise JournalError(
