@@ -298,6 +298,18 @@ def test_a_row_that_somebody_works_on_does_not_change(tmp_path, shop):
         assert two.entry(1).request == {"prompt": "a dog"}
 
 
+def test_who_wakes_up_does_not_send_what_a_row_asked_for_before_it_changed(tmp_path, pg, shop):
+    """Bug: the row was still its own, and the old request went out under the new one's name."""
+    changed = [Incoming(None, {"prompt": "new", "model": "midjourney"}, 1, "a")]
+    with worker(tmp_path, shop) as asleep, worker(tmp_path, shop) as other:
+        asleep.take_in([Incoming(None, {"prompt": "old", "model": "midjourney"}, 1, "a")])
+        (taken,) = asleep.take("unsent")
+        pg.ask("UPDATE workers SET lease = now() - interval '1 second'", name(shop))
+        other.take_in(changed)
+        assert asleep.commit([asleep.submitting(taken.row, 5.0)]) == [0]
+        assert [entry.request["prompt"] for entry in other.take("unsent")] == ["new"]
+
+
 def test_a_part_of_a_batch_is_worked_on_alone(tmp_path, shop):
     with worker(tmp_path, shop) as one, worker(tmp_path, shop) as two:
         one.take_in(incoming(4)[:2], part=True)

@@ -421,7 +421,9 @@ class PostgresJournal(Journal):
 
     def _mend(self, row: int, cells: Mapping[str, Any]) -> None:
         asks = "request" in cells
-        sql, values = change(row, **cells, **({"price": quote(cells["request"], cells["images"]).usd} if asks else {}))
+        # Whoever had it and was taken for dead may wake up with what it asked for before.
+        more = {"price": quote(cells["request"], cells["images"]).usd, "owner": None} if asks else {}
+        sql, values = change(row, **cells, **more)
         if asks:
             failed = ", 'failed'" if self.mends_failed else ""
             sql = f"{sql} AND {_DEAD} AND status IN ('unsent', 'refused'{failed})"
