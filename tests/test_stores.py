@@ -497,6 +497,23 @@ def test_of_two_that_begin_at_once_one_is_second(bucket, monkeypatch, go):
     assert "of another machine" in (bucket / MARK).read_text()
 
 
+def test_who_began_meanwhile_is_not_replaced_where_a_store_fails_or_has_no_conditions(bucket, monkeypatch, go):
+    """Bug: what kept the mark out of the store was taken for a store that has no conditions."""
+    before = Store._call
+
+    def call(store, operation, *arguments, **options):
+        if "mode" in options:
+            (bucket / MARK).write_text('{"batch": "of another machine"}')
+            raise OSError("HTTP 503, SlowDown")
+        return before(store, operation, *arguments, **options)
+
+    monkeypatch.setattr(Store, "_call", call)
+    gateway = Gateway()
+    with pytest.raises(JournalError, match="whose journal is not the one here"):
+        go(gateway, rows(2), bucket.as_uri())
+    assert gateway.posts == []
+
+
 # ---- killed in between ----
 
 
@@ -667,5 +684,6 @@ def test_what_only_some_stores_can_do_is_done_without(bucket, monkeypatch, refus
 
     monkeypatch.setattr(obstore, "put", conflict)
     Store(bucket.as_uri()).create("a.json", b"y")
-    with pytest.raises(FileExistsError, match="there is a conflict"):
-        Store(bucket.as_uri()).put("a.json", b"y")
+    for use in (Store.put, Store.create):
+        with pytest.raises(FileExistsError, match="there is a conflict"):
+            use(Store(bucket.as_uri()), "b.json", b"y")

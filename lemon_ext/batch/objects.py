@@ -168,10 +168,9 @@ class Store:
         """Put an object at once, if none has its name, as far as the store can tell."""
         try:
             self._put(name, content, mode="create")
-        except FileExistsError:  # perhaps our own, of a try whose answer was lost
-            pass
-        except OSError:  # not every store has conditions, and each says that in its own way
-            self._put(name, content)
+        except OSError:  # perhaps our own, of a try whose answer was lost; and not every store has conditions
+            if not self.has(name):
+                self._put(name, content)
 
     def get(self, name: str) -> bytes | None:
         """Return an object. None if there is none, or no such bucket either: `names` tells these apart."""
