@@ -196,6 +196,17 @@ def test_a_picture_that_cannot_be_kept_is_not_lost(shop, monkeypatch, row, statu
     assert set(gateway.charges.values()) == {1}
 
 
+@pytest.mark.parametrize("given", ["../b c%20d", "./e", "a/../f", "g\u00fc#?"])
+def test_a_folder_that_is_a_store_is_any_folder(given, tmp_path, monkeypatch):
+    (tmp_path / "here" / "a").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    (tmp_path / "x.png").write_bytes(b"abc")
+    keeper = StoreKeeper(given)
+    keeper.put("b", 3, tmp_path / "x.png")
+    assert Path(keeper.address("b", 3, "x.png")).read_bytes() == b"abc"
+    assert next(Path(given).iterdir()).read_bytes() == b"abc"
+
+
 def test_names_and_stores(tmp_path):
     assert name_of(7, "00007-a-cat-1.png") == "00007-a-cat-1.png"
     assert name_of(7, "sku-a-cat-1.png") == "00007-sku-a-cat-1.png"

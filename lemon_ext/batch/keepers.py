@@ -79,7 +79,7 @@ class StoreKeeper:
                 folder.mkdir(parents=True, exist_ok=True)
             except OSError as exc:
                 raise ConfigurationError(f"The store {folder} cannot be used: {exc.strerror}.") from exc
-            self._store, self._shown = Store(folder.as_uri()), str(folder)
+            self._store, self._shown = Store(folder.resolve().as_uri()), str(folder)
         else:
             self._store = Store(address)
             self._shown = self._store.shown
