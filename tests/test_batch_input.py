@@ -238,6 +238,11 @@ def test_what_was_sent_before_a_row_was_mended_counts_no_less(emulator):
     table.write_text("prompt,n\na cat,1\na dog,1\na bird,1\n")  # 5 images and $0.175 are spent
     mended = ("batch", "in.csv", "-o", "out", "-m", "flux-pro", "--resend-failed")
     assert lemon(*mended, "--max-images", "5").exit_code == 8
+    table.write_text("prompt,n\na cat,1\na wolf,2\na bird,1\n")  # once more, before it is sent
+    assert lemon(*mended, "--max-images", "6").exit_code == 8
+    table.write_text("prompt,n\na cat,1\na dog,1\na bird,1\n")
+    refused = lemon("batch", "in.csv", "-o", "out", "-m", "flux-pro")
+    assert (refused.exit_code, "(with --resend-failed it is sent again, mended)" in refused.stderr) == (2, True)
     assert lemon(*mended, "--budget", "0.209").exit_code == 8
     assert emulator.charges == 2
     assert lemon(*mended, "--max-images", "6").exit_code == 8

@@ -74,6 +74,9 @@ def test_a_failed_row_is_mended_and_sent_again_in_its_folder(tmp_path, pg, shop,
         mended += ("--resend-failed",)
         assert lemon(*mended, "--dry-run").stdout.startswith("1 row for 1 image left to send.")
         assert lemon(*mended, "--max-images", "5").exit_code == 8
+        table.write_text("id,prompt,n\nA,a cat,1\nB,a wolf,2\n")  # once more, before it is sent
+        assert lemon(*mended, "--budget", "0.209").exit_code == 8
+        table.write_text("id,prompt,n\nA,a cat,1\nB,a good dog,1\n")
         assert lemon(*mended, "--budget", "0.209").exit_code == 8
         assert (images_of(pg, shop), emulator.charges) == ((5, Decimal("0.175")), 2)
         assert lemon(*mended, "--budget", "0.21").exit_code == 0

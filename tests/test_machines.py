@@ -107,6 +107,21 @@ def test_machines_share_a_store(tmp_path, shop, monkeypatch):
     assert len(gateway.posts) == 5
 
 
+def test_the_journal_of_a_store_is_not_said_to_be_here_where_it_is_in_a_database(tmp_path, shop, monkeypatch):
+    pytest.importorskip("obstore")
+    (store := tmp_path / "store").mkdir()
+    monkeypatch.setattr("lemon_ext.batch.destination.state_folder", lambda: tmp_path / "a")
+    (tmp_path / "in.txt").write_text("a cat\n")
+    with Emulator(task_seconds=0.01) as emulator:
+        monkeypatch.setenv("LEMONDATA_BASE_URL", emulator.url)
+        monkeypatch.setenv("LEMONDATA_API_KEY", KEY)
+        done = lemon("batch", str(tmp_path / "in.txt"), "-o", store.as_uri(), "-m", "flux-pro", "--journal", shop)
+    assert (done.exit_code, "stays on this machine" in done.stderr) == (0, False)
+    monkeypatch.setattr("lemon_ext.batch.destination.state_folder", lambda: tmp_path / "b")
+    status = lemon("status", store.as_uri(), "--journal", shop)
+    assert (status.exit_code, "stays on this machine" in status.stderr) == (0, False)
+
+
 @pytest.mark.parametrize("backend", ["asyncio", "trio"])
 def test_the_async_twin(tmp_path, shop, backend):
     gateway = Gateway()

@@ -491,18 +491,21 @@ class Journal(ABC):
         if (new.line, new.extra) != (old.line, old.extra or {}):
             changed |= {"line": new.line, "extra": new.extra or None}
         if before != after:
-            mended = self.mends_failed and old.status == "failed" and not any(old.paths or ()) and not old.damage
+            tries = old.doubts + (old.status == "failed")
+            # One that was mended and not sent yet may be mended once more.
+            is_open = old.status in ("failed", "unsent") and tries
+            mended = self.mends_failed and is_open and not any(old.paths or ()) and not old.damage
             if not mended and (old.status not in UNPAID or old.doubts or old.damage):
                 names = sorted(n for n in before.keys() | after.keys() if before.get(n) != after.get(n))
                 line = "" if new.line is None else f" (line {new.line})"
                 paid = _PAID.get(old.status, "may be paid for")
-                advice = "" if old.status != "failed" else " (with --resend-failed it is sent again, mended)"
+                advice = " (with --resend-failed it is sent again, mended)" if is_open else ""
                 differ = f"{', '.join(names)} differ{'s' if len(names) == 1 else ''}"
                 raise self._another(f"in row {old.row}{line} {differ}, and it {paid}{advice}")
             changed |= {"request": new.request, "images": new.images, "id": new.id, "status": "unsent", "error": None}
             changed |= {"submitted_at": None, "finished_at": None}
             if mended:
-                changed |= {"doubts": weight(old.doubts + 1, old, new), **dict.fromkeys(_OF_A_TRY)}
+                changed |= {"doubts": weight(tries, old, new), **dict.fromkeys(_OF_A_TRY)}
         if changed:
             self._mend(old.row, changed)
 

@@ -203,12 +203,14 @@ class Watch:
         return batch_under_way(self.progress, console, time.monotonic() - self._updated)
 
 
-def say_where(folder: Path | str) -> None:
-    """Say where the journal is of a batch whose pictures are in a store."""
-    from lemon_ext.batch.address import is_address
+def say_where(folder: Path | str, journal: str | None = None) -> None:
+    """Say where the journal is of a batch whose pictures are in a store, if it is in no database."""
+    from lemon_ext.batch.address import is_address, known_address
     from lemon_ext.batch.destination import Destination
 
-    if not is_address(folder) and (place := Destination.of(folder)).store is not None:
+    if is_address(folder) or (place := Destination.of(folder)).store is None:
+        return
+    if known_address(place.folder, journal) is None:
         screen.note(f"The journal stays on this machine, in {place.folder}")
 
 

@@ -402,7 +402,7 @@ def status(folder: Path | str | None, failed: bool, rows_format: str | None, jou
     following = resume() if goes_on and not progress.working else None
     if not progress.total:
         screen.note(f"The batch in {_shown(folder)} had not begun: nothing was sent. The same `lemon batch` begins it.")
-    say_where(folder)
+    say_where(folder, journal)
     if screen.as_json:
         # What only a running batch knows of itself is left out.
         known = {**asdict(progress), "next": following}
