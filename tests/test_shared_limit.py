@@ -10,12 +10,14 @@ import pytest
 from lemon_ext import _clock, errors, run_batch
 from lemon_ext._api import Session, acquire
 from lemon_ext._retry import Deadline
+from lemon_ext.batch import batch_status
 from lemon_ext.batch.allowance import TAKE_BLOCK, VALID, Allowance, Block
+from lemon_ext.batch.engine import Engine
 from lemon_ext.batch.queue import Queue
 from lemon_ext.batch.sqlite import SqliteJournal
 from lemon_ext.poll_schedule import Schedule
 from lemon_ext.rate_limit import RateLimit
-from tests.gateway import Gateway, rows
+from tests.gateway import Gateway, rows, statuses
 from tests.play import Clock, play
 
 
@@ -234,8 +236,8 @@ def test_nothing_leaves_that_was_not_granted(tmp_path, shared, late):
     gateway, delay[0] = Gateway(), late
     client = gateway.client(requests_per_minute=60)
     list(run_batch(rows(40), tmp_path, client=client, deadline=1e6, gallery=False))
-    assert len(gateway.times) == len(granted) >= 80
-    assert most_in(granted, 60.0) <= 60
+    assert len(granted) >= len(gateway.times) >= 80
+    assert max(most_in(granted, 60.0), most_in(gateway.times, 60.0)) <= 60
 
 
 def test_a_worker_does_not_wait_where_there_is_room(tmp_path, shared, monkeypatch):
@@ -246,6 +248,51 @@ def test_a_worker_does_not_wait_where_there_is_room(tmp_path, shared, monkeypatc
     began = gateway.clock()
     list(run_batch(rows(90), tmp_path, client=client, deadline=1e6, gallery=False))
     assert gateway.clock() - began < 1000
+
+
+def test_a_row_that_was_never_sent_is_not_in_doubt_where_the_batch_is_left_before_its_grant(tmp_path, monkeypatch):
+    made, claims, commit = [], iter(range(1, 100)), SqliteJournal.commit
+
+    def late(journal, statements):
+        statements = list(statements)
+        if any("SET status = 'submitting'" in sql for sql, _ in statements):
+            _clock.sleep(5.0)
+            if next(claims) == 2:
+                made[0].stop("that is enough")
+        return commit(journal, statements)
+
+    monkeypatch.setattr(SqliteJournal, "commit", late)
+    monkeypatch.setattr(Engine, "run", lambda engine, run=Engine.run: made.append(engine) or run(engine))
+    gateway = Gateway()
+    client = gateway.client(requests_per_minute=1)
+    told = run_batch(rows(6, model="dall-e-3"), tmp_path, client=client, deadline=1e6, gallery=False, concurrency=1)
+    assert statuses(told) == {1: "saved"}
+    status = batch_status(tmp_path)
+    assert (status.unsent, status.submitting, status.uncertain) == (5, 0, 0)
+    assert gateway.posts == ["cat 1"]
+
+
+@pytest.mark.parametrize("is_shared", [False, True])
+@pytest.mark.parametrize("seconds", [0.3, 5.0, 50.0])
+def test_a_submission_counts_from_when_it_leaves(tmp_path, is_shared, seconds, request, monkeypatch):
+    """A row is written down between its grant and its POST: a slow journal let two minutes' worth leave in one."""
+    if is_shared:
+        request.getfixturevalue("shared")
+    commit, slow = SqliteJournal.commit, iter(range(6))
+
+    def late(journal, statements):
+        statements = list(statements)
+        if any("SET status = 'submitting'" in sql for sql, _ in statements) and next(slow, None) is not None:
+            _clock.sleep(seconds)
+        return commit(journal, statements)
+
+    monkeypatch.setattr(SqliteJournal, "commit", late)
+    gateway = Gateway()
+    client = gateway.client(requests_per_minute=60)
+    told = run_batch(rows(120), tmp_path, client=client, deadline=1e6, gallery=False)
+    assert set(statuses(told).values()) == {"saved"}
+    assert gateway.charges.total() == 120
+    assert most_in(gateway.times, 60.0) <= 60
 
 
 # ---- the same in the database ----
@@ -293,10 +340,10 @@ def test_two_batches_keep_one_limit_and_no_key_is_in_the_database(tmp_path):
         assert found[0][1] == 2  # workers
         assert 6 <= found[0][2] <= 100  # requests that left or may leave
         assert KEY not in str(found)
-        busy = (429, {"error": {"message": "slow"}}, ("Retry-After", "1"))
+        busy = (429, {"error": {"message": "slow"}}, ("Retry-After", "30"))
         gateway.expect("cat 1", busy)
         before = pg.ask("SELECT until FROM lemon.holds")
         client = gateway.client(requests_per_minute=1000)
         list(run_batch(rows(1, model="dall-e-3"), tmp_path / "c", client=client, journal=pg.address("c")))
         told = pg.ask("SELECT until FROM lemon.holds")[0][0] - before[0][0]
-        assert told.total_seconds() > 1
+        assert told.total_seconds() > 10  # this clock runs ahead of that of the database

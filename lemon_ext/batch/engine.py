@@ -99,6 +99,8 @@ MIN_FREE: Final = 128 * 2**20
 LESSONS: Final = 50
 #: Seconds for which an answer of the API tells that it can be reached, for who wonders about another host.
 RECENT: Final = 10.0
+#: Seconds between the grant of a request and its leaving that do not matter: a minute of the limit has half a one more.
+LATE: Final = 0.4
 #: Unsent rows read ahead: so many at most, and no more than leave within some seconds. Nobody else sends them.
 AHEAD: Final = 128
 AHEAD_SECONDS: Final = 6.0
@@ -211,6 +213,8 @@ class Engine:
         self._refused_with: tuple[Any, Any] | None = None
         #: Rows that are submitting, and what is known of accepted ones that the journal does not know yet.
         self._on_their_way: set[int] = set()
+        #: Those of them that wait for a new grant.
+        self._late: deque[anyio.Event] = deque()
         self._unwritten: dict[int, str] = {}
         self._saves, self._aside = anyio.Semaphore(SAVES), anyio.Semaphore(ASIDE)
         #: Waiting rows whose tasks the API did not know when an earlier run asked.
@@ -253,6 +257,8 @@ class Engine:
         self.limited = self.limited or (limited and self.stopped is None)
         self.stopped = self.stopped or reason
         self._leaving = self._leaving or leave
+        while self._leaving and self._late:
+            self._late.popleft().set()
         if self._leaving and not self._reach.is_open:
             for scope in self._free:
                 scope.cancel()
@@ -329,7 +335,8 @@ class Engine:
             poll_at = self._queue.next_poll() if polling else math.inf
             submit_at = self._next_submission(now) if submitting else math.inf
             probe_at = self._reach.next_probe if self._wants_to_know() else math.inf
-            due = min(poll_at, submit_at, probe_at)
+            late_at = now if self._late and self._reach.is_open else math.inf
+            due = min(poll_at, submit_at, probe_at, late_at)
             busy = self._running.total() > 1 or (len(self._queue) and not self._leaving)
             if due == math.inf and not busy and not await self._others():
                 if self._reach.gave_up is not None:
@@ -341,21 +348,28 @@ class Engine:
             due = max(due, self._rate_limit.opens(now))
             if due > now:
                 await self._pause(max(min(due, self._renew_at) - now, 0.0))
-            elif (submit_at < min(probe_at, poll_at) and self._reach.has_to_ask(now)) or (
+            elif (submit_at < min(late_at, probe_at, poll_at) and self._reach.has_to_ask(now)) or (
                 self._rate_limit.acquire(now, 0.0) is None  # what was fetched of it came too late
             ):
                 continue
-            elif probe_at < math.inf:
-                self._reach.probing(now)
-                self._start("probe", self._probe)
-            elif poll_at <= submit_at:
-                self._start("poll", self._follow, self._queue.take(), True)
-            elif (entry := self._take_unsent()) is not None:
-                self._queue.submitted(now)
-                self._reach.submitting(now)
-                self._schedule.submitted(entry.request.get("model"), now)
-                self._move("unsent", "submitting")
-                self._start("submit", self._submit, entry)
+            else:
+                self._begin(now, late_at, probe_at, poll_at, submit_at)
+
+    def _begin(self, now: float, late_at: float, probe_at: float, poll_at: float, submit_at: float) -> None:
+        """Start what is due, now that a request is granted for it."""
+        if late_at < math.inf:
+            self._late.popleft().set()
+        elif probe_at < math.inf:
+            self._reach.probing(now)
+            self._start("probe", self._probe)
+        elif poll_at <= submit_at:
+            self._start("poll", self._follow, self._queue.take(), True)
+        elif (entry := self._take_unsent()) is not None:
+            self._queue.submitted(now)
+            self._reach.submitting(now)
+            self._schedule.submitted(entry.request.get("model"), now)
+            self._move("unsent", "submitting")
+            self._start("submit", self._submit, entry)
 
     def _next_submission(self, now: float) -> float:
         if self.stopped or not (self._ahead or self._again) or (self._is_full and self._running["submit"]):
@@ -548,7 +562,8 @@ class Engine:
     # ---- a submission, and its four outcomes ----
 
     async def _submit(self, entry: Entry) -> None:
-        if not await self._claim(entry):
+        granted = _clock.monotonic()
+        if not await self._claim(entry) or not await self._grant_again(entry, granted):
             return
         began, number = _clock.monotonic(), self._number()
         outcome = await self._post(entry)
@@ -623,6 +638,27 @@ class Engine:
             )
         return False
 
+    async def _grant_again(self, entry: Entry, granted: float) -> bool:
+        """Let a row leave with a grant of now, if it took long to write that it does: a request counts from its grant.
+
+        Returns False where the batch is left meanwhile; then the row is unsent again.
+        """
+        while not self._leaving and _clock.monotonic() > granted + LATE:
+            turn = anyio.Event()
+            self._late.append(turn)
+            self._wake.set()
+            try:
+                await turn.wait()
+            except BaseException:
+                self._never_left(entry)
+                raise
+            granted = _clock.monotonic()
+        if self._leaving and _clock.monotonic() > granted + LATE:
+            self._on_their_way.discard(entry.row)
+            await self._unsend(entry)
+            return False
+        return True
+
     async def _post(self, entry: Entry) -> Accepted | TryLater | Rejected | Unknown:
         """Send the POST of a row, once."""
         post: Send | None = None
@@ -641,11 +677,15 @@ class Engine:
             lost = f"It may have been accepted and billed: {LOST}."
             return Unknown(SubmissionUncertainError(f"The request was sent and its answer was lost ({what}). {lost}"))
         except BaseException:
-            if post is None or not post.sent:  # cancelled before
-                self._on_their_way.discard(entry.row)
-                self._writer.later(self._journal.update(entry.row, status="unsent", submitted_at=None))
+            if post is None or not post.sent:
+                self._never_left(entry)
             raise
         return outcome
+
+    def _never_left(self, entry: Entry) -> None:
+        """Have it written down at the end that a row was cancelled before its POST left."""
+        self._on_their_way.discard(entry.row)
+        self._writer.later(self._journal.update(entry.row, status="unsent", submitted_at=None))
 
     async def _accepted(self, entry: Entry, answer: Answer) -> None:
         self._doubts, self._refused_with = 0, None
@@ -671,6 +711,7 @@ class Engine:
             now = _clock.monotonic()
             if isinstance(error, RateLimitError):  # it is meant for the account, not for this row
                 self._rate_limit.hold(now, delay)
+                self._wake.set()  # others are told at once
             await self._unsend(entry)
             heapq.heappush(self._again, (now + delay, entry.row, entry))
             return
