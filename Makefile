@@ -112,9 +112,11 @@ $(VENV)/run.stamp: tools/locks/run.txt | $(RUN)
 	@$(PIP) install --require-hashes -r $<
 	@touch $@
 
-# Ray is large and its locks would be, too: what these tests need besides is not pinned.
+# Ray is large and its locks would be, too: what these tests need besides is not pinned. What is not installed is not tested.
+SCALE := .[postgres,ray] dask[dataframe] celery procrastinate
+
 $(VENV)/scale.stamp: $(VENV)/test.stamp
-	@$(PIP) install --no-build-isolation --editable '.[postgres,ray]' 'dask[dataframe]' celery procrastinate
+	@$(PIP) install --no-build-isolation --editable $(foreach one,$(SCALE),'$(one)')
 	@touch $@
 
 $(VENV)/test.stamp $(VENV)/dev.stamp: $(VENV)/%.stamp: tools/locks/%.txt pyproject.toml | $(RUN)
