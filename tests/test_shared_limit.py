@@ -250,18 +250,28 @@ def test_a_worker_does_not_wait_where_there_is_room(tmp_path, shared, monkeypatc
     assert gateway.clock() - began < 1000
 
 
-def test_a_row_that_was_never_sent_is_not_in_doubt_where_the_batch_is_left_before_its_grant(tmp_path, monkeypatch):
-    made, claims, commit = [], iter(range(1, 100)), SqliteJournal.commit
+def before_claims(monkeypatch, work):
+    """Have something happen before each row is written down as leaving."""
+    commit = SqliteJournal.commit
 
     def late(journal, statements):
         statements = list(statements)
         if any("SET status = 'submitting'" in sql for sql, _ in statements):
-            _clock.sleep(5.0)
-            if next(claims) == 2:
-                made[0].stop("that is enough")
+            work()
         return commit(journal, statements)
 
     monkeypatch.setattr(SqliteJournal, "commit", late)
+
+
+def test_a_row_that_was_never_sent_is_not_in_doubt_where_the_batch_is_left_before_its_grant(tmp_path, monkeypatch):
+    made, claims = [], iter(range(1, 100))
+
+    def slow():
+        _clock.sleep(5.0)
+        if next(claims) == 2:
+            made[0].stop("that is enough")
+
+    before_claims(monkeypatch, slow)
     monkeypatch.setattr(Engine, "run", lambda engine, run=Engine.run: made.append(engine) or run(engine))
     gateway = Gateway()
     client = gateway.client(requests_per_minute=1)
@@ -278,15 +288,8 @@ def test_a_submission_counts_from_when_it_leaves(tmp_path, is_shared, seconds, r
     """A row is written down between its grant and its POST: a slow journal let two minutes' worth leave in one."""
     if is_shared:
         request.getfixturevalue("shared")
-    commit, slow = SqliteJournal.commit, iter(range(6))
-
-    def late(journal, statements):
-        statements = list(statements)
-        if any("SET status = 'submitting'" in sql for sql, _ in statements) and next(slow, None) is not None:
-            _clock.sleep(seconds)
-        return commit(journal, statements)
-
-    monkeypatch.setattr(SqliteJournal, "commit", late)
+    delays = iter([seconds] * 6)
+    before_claims(monkeypatch, lambda: _clock.sleep(next(delays, 0.0)))
     gateway = Gateway()
     client = gateway.client(requests_per_minute=60)
     told = run_batch(rows(120), tmp_path, client=client, deadline=1e6, gallery=False)

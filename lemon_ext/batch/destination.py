@@ -116,7 +116,7 @@ class Destination:
         return theirs is not None
 
     def expect_nothing(self) -> None:
-        """Do that for a batch that has no journal here yet, so that none is made for nothing."""
+        """Raise as `look` does where the batch has no journal here yet, so that none is made for nothing."""
         if not (self.folder / FILE).exists():
             self.look(None)
 
@@ -174,7 +174,7 @@ class Destination:
         return BytesIO(found)
 
     def sweep(self, journal: Journal) -> None:
-        """Do that for all rows: a process that died has left some."""
+        """Remove the files of all pictures that are in the store: a process that died has left some."""
         if self.store is not None and any(path.suffix in SUFFIXES.values() for path in self.folder.iterdir()):
             for entry in journal.entries():
                 self.drop(entry)
