@@ -55,6 +55,11 @@ def whole(path):
         return found.tobytes() == sent.tobytes()
 
 
+def full(self, *arguments, **options):
+    """Is `PartFile.place` on a full disk."""
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
 def pictures(folder):
     return sorted(path.name for path in folder.iterdir() if path.suffix == ".png")
 
@@ -517,9 +522,6 @@ def test_a_picture_tells_where_it_comes_from(tmp_path):
 
 def test_a_full_disk_ends_the_sending_and_the_row_can_be_fetched_later(tmp_path, monkeypatch):
     gateway = Gateway()
-
-    def full(self, *arguments, **options):
-        raise OSError(errno.ENOSPC, "No space left on device")
 
     with monkeypatch.context() as patch:
         patch.setattr(PartFile, "place", full)

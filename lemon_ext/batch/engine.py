@@ -67,7 +67,7 @@ from lemon_ext.tasks import Task, ending, next_delay, poll_once, timed_out
 
 from . import journal
 from .edits import body_of
-from .journal import UNKNOWN, Entry, Journal, Statement
+from .journal import UNKNOWN, Entry, Journal, Statement, state
 from .limits import Limits, price
 from .outage import Outage, Reach
 from .output import ENDS, Worker, described, noted, workers_of
@@ -172,7 +172,11 @@ class Engine:
         changed: Callable[[], None],
         keep: Keep | None = None,
     ) -> None:
-        self.counts: dict[str, int] = {}
+        #: How many rows are in each state on disk, and in which are those that are worked on here: unsent, if not said.
+        self._counts: dict[str, int] = {}
+        self._states: dict[int, str] = {}
+        #: Those of them that are unfetched, and are fetched again.
+        self._fetched_again: set[int] = set()
         self.images = self.ended = 0
         #: Who works at the batch, where several can, and how many rows had ended when this run began.
         self.workers: tuple[Worker, ...] = ()
@@ -230,6 +234,13 @@ class Engine:
         self._full_until = -math.inf
 
     @property
+    def counts(self) -> dict[str, int]:
+        """How many rows are in each state. One that is fetched again is ``completed``, as one that is fetched."""
+        unfetched = self._counts.get("unfetched", 0) - len(self._fetched_again)
+        completed = self._counts.get("completed", 0) + len(self._fetched_again)
+        return {**self._counts, "unfetched": max(unfetched, 0), "completed": completed}
+
+    @property
     def elapsed(self) -> float:
         """Seconds since it began."""
         return _clock.monotonic() - self._began
@@ -271,7 +282,7 @@ class Engine:
 
         Whatever ends it, nothing that is known of a row is lost: see `_close`.
         """
-        self.counts = await self._writer.read(self._journal.counts)
+        self._counts = await self._writer.read(self._journal.counts)
         self.workers, self._ended_before = await self._writer.read(workers_of, self._journal), self._ended_now()
         self._limits = await self._writer.read(self._journal.keep_to, self._limits)
         self.images = await self._writer.read(self._journal.saved_images)
@@ -306,19 +317,16 @@ class Engine:
             if (entry.error or {}).get("type") in UNKNOWN:
                 self._were_unknown.add(entry.row)
         for entry in await self._take("completed"):
-            before = "completed" if entry.error is None else "unfetched"
             folder = self._journal.folder if self._keep is not None else None
             pictures = Pictures.known(entry, self._task(entry), self._runner, folder)
             if pictures.fetchable:
-                self._move(before, "completed")
-                self._start("save", self._save, pictures, "completed")
+                self._start("save", self._save, pictures)
             elif entry.task_id is not None:  # its images came as data, which the journal does not hold
-                self._move(before, "waiting")
                 self._queue.poll_at(self._task(entry), now)
-            elif before == "unfetched" and entry.finished_at is None and self._journal.path is not None:
+            elif self._states[entry.row] == "unfetched" and self._journal.path is not None:
                 # As before, and their files are gone. Of a journal of several machines, another may have them.
-                await self._write(entry.row, finished_at=wall)
-                await self._ended_as(entry.row, before, "failed")
+                await self._write(entry.row, error=entry.error, finished_at=wall)
+                await self._ended(entry.row)
 
     async def _loop(self) -> None:
         while True:
@@ -327,7 +335,7 @@ class Engine:
             await self._read_ahead(_clock.monotonic())
             await self._let_go()
             now = _clock.monotonic()
-            self._schedule.backlog = math.ceil(self.counts.get("unsent", 0) * self._rate_limit.share)
+            self._schedule.backlog = math.ceil(self._counts.get("unsent", 0) * self._rate_limit.share)
             crowded = self._running["save"] >= (SAVES_WAITING if self._keep is None else KEEPS_WAITING)
             polling = self._reach.is_open and self._running["poll"] < POLLS and not self._leaving and not crowded
             at_once = self._reach.at_once(self._options.concurrency)
@@ -368,7 +376,6 @@ class Engine:
             self._queue.submitted(now)
             self._reach.submitting(now)
             self._schedule.submitted(entry.request.get("model"), now)
-            self._move("unsent", "submitting")
             self._start("submit", self._submit, entry)
 
     def _next_submission(self, now: float) -> float:
@@ -439,7 +446,7 @@ class Engine:
                 await self._emit(entry)
             self.workers = await self._writer.read(workers_of, self._journal)
             if now >= self._count_at:  # a million rows take a while
-                self.counts = await self._writer.read(self._journal.counts)
+                self._counts = await self._writer.read(self._journal.counts)
                 self._count_at = now + 50.0 * (_clock.monotonic() - now)
             self._learn(await self._writer.read(self._journal.durations))
             self._changed()
@@ -452,7 +459,12 @@ class Engine:
     async def _take(self, status: str, limit: int | None = None) -> list[Entry]:
         """Take rows in a state. Those with a damaged cell are left alone."""
         found = await self._writer.read(self._journal.take, status, limit)
-        return [entry for entry in found if not entry.damage]
+        taken = [entry for entry in found if not entry.damage]
+        if status != "unsent":
+            known = {entry.row: state(status, entry.error, entry.finished_at) for entry in taken}
+            self._states |= known
+            self._fetched_again |= {row for row, was in known.items() if was == "unfetched"}
+        return taken
 
     async def _pause(self, seconds: float) -> None:
         """Wait until something is due, or a job has ended."""
@@ -614,23 +626,22 @@ class Engine:
         """
         claim = self._journal.submitting(entry.row, _clock.wall(), price(entry), self._limits)
         try:
-            (ours,) = await self._writer.write(claim, keep=False)
+            (ours,) = await self._writer.write(claim, keep=False, then=self._count(entry.row, status="submitting"))
         except JournalError:
             self._unreserve(entry)
-            self._move("submitting", "unsent")
             raise
         if ours:
             self._on_their_way.add(entry.row)
+            self._changed()
             return True
         if (full := await self._writer.read(self._journal.no_room, entry, self._limits)) is not None:
             heapq.heappush(self._again, (-math.inf, entry.row, entry))
-            self._move("submitting", "unsent")
             self._limit(full.reason, in_flight=self._running["submit"] > 1 or full.may_come_back)
             self._full_until = _clock.monotonic() + self._journal.beat if full.may_come_back else -math.inf
             return False
         self._limits.images -= entry.images  # what it costs is spent all the same
         self._is_full = False
-        self._move("submitting", (await self._writer.read(self._journal.entry, entry.row)).status)
+        self._counts = await self._writer.read(self._journal.counts)
         if self._journal.beat == math.inf:  # nobody else ought to be there
             warn(
                 f"Row {entry.row} was sent by another process that works in {self._journal.folder} at the same time, "
@@ -695,12 +706,11 @@ class Engine:
         task.submitted(answer, _clock.monotonic())
         if not answer.is_task:
             self._unwritten[entry.row] = "was answered with images"
-            await self._finish(task, "submitting")
+            await self._finish(task)
             return
         self._known_task = str(task.id), task.poll_url
         self._unwritten[entry.row] = f"was accepted as task {task.id}"
         await self._write(entry.row, status="waiting", task_id=task.id, poll_url=task.poll_url, **_billed(task))
-        self._move("submitting", "waiting")
         await self._follow(task)
 
     async def _try_later(self, entry: Entry, error: LemonError, wait: float | None) -> None:
@@ -737,7 +747,7 @@ class Engine:
                 leave=False,
             )
         self._unreserve(entry)
-        await self._end(entry.row, "submitting", "refused", error)
+        await self._end(entry.row, "refused", error)
 
     async def _unknown(self, entry: Entry, error: Exception, number: int) -> None:
         """The answer was lost, or cannot be understood: the row may be billed. ``number`` is that of the submission."""
@@ -747,7 +757,7 @@ class Engine:
         if self._doubts >= DOUBTS:
             self.stop(f"{DOUBTS} submissions in a row were sent and their answers lost", leave=False)
         known = bill(getattr(error, "response", None))
-        await self._end(entry.row, "submitting", "uncertain", error, **_cells(known))
+        await self._end(entry.row, "uncertain", error, **_cells(known))
 
     async def _put_back(self, entry: Entry, error: LemonError) -> None:
         await self._unsend(entry, error)
@@ -757,7 +767,6 @@ class Engine:
         self._unreserve(entry)
         known = None if error is None else described(error)
         await self._write(entry.row, status="unsent", submitted_at=None, error=known)
-        self._move("submitting", "unsent")
 
     # ---- a task, until it ends ----
 
@@ -772,14 +781,14 @@ class Engine:
             deadline = self._deadline(task)
             over = not task.done and not self._poll_later(task, deadline)
             if task.done or (over and task._answer is not None and task._answer.state is State.UNKNOWN):
-                await self._finish(task, "waiting")
+                await self._finish(task)
             elif over:
                 await self._still_waiting(task.row, timed_out(task))
         except JournalError:
             raise
         except TaskNotFoundError as exc:
             if self._options.drop_unknown:
-                await self._end(task.row, "waiting", "failed", exc)
+                await self._end(task.row, "failed", exc)
             else:  # another account may know it
                 await self._still_waiting(task.row, exc)
         except (AuthenticationError, InsufficientBalanceError, PermissionDeniedError) as exc:
@@ -820,14 +829,14 @@ class Engine:
 
     # ---- its images, and its end ----
 
-    async def _finish(self, task: RowTask, before: str) -> None:
+    async def _finish(self, task: RowTask) -> None:
         """Take what a row ended with: its images are saved, those that came with a failure too."""
         failure: LemonError | None = None
         try:
             answer = ending(task)
         except TaskFailedError as exc:
             if task._answer is None or not task._answer.images:
-                await self._end(task.row, before, "failed", exc, **_billed(task))
+                await self._end(task.row, "failed", exc, **_billed(task))
                 return
             failure, answer = exc, task._answer
         entry = await self._writer.read(self._journal.entry, task.row)
@@ -838,9 +847,7 @@ class Engine:
             cells: dict[str, Any] = {"answer": without_data(answer), "note": pictures.note, **_billed(task)}
             cells |= {"task_id": answer.task_id or task.id, "paths": pictures.paths, "error": None}
             await self._write(task.row, status="completed", **cells)
-            self._move(before, "completed")
-            before = "completed"
-        self._start("save", self._save, pictures, before, failure)
+        self._start("save", self._save, pictures, failure)
 
     async def _store(self, pictures: Pictures, *, data: bool) -> None:
         deadline, folder = self._options.deadline, self._journal.folder
@@ -850,7 +857,7 @@ class Engine:
         if pictures.entry.row in self._unwritten:
             self._unwritten[pictures.entry.row] = f"was answered with images: {', '.join(pictures.places())}"
 
-    async def _save(self, pictures: Pictures, before: str, failure: LemonError | None = None) -> None:
+    async def _save(self, pictures: Pictures, failure: LemonError | None = None) -> None:
         """Fetch what is not there yet, and end the row."""
         row = pictures.entry.row
         async with Place(self._saves, self._aside):
@@ -866,33 +873,33 @@ class Engine:
                 if not await self._outlast(began) or self._leaving:
                     break
         if failure is not None:
-            await self._end(row, before, "failed", failure, paths=pictures.paths, note=pictures.note)
+            await self._end(row, "failed", failure, paths=pictures.paths, note=pictures.note)
         elif pictures.error is None:
             cells = {"paths": pictures.paths, "note": pictures.note, "error": None}
             await self._write(row, status="saved", **cells, finished_at=_clock.wall())
-            self.images += len(pictures.paths)
-            await self._ended_as(row, before, "saved")
+            await self._ended(row)
         elif isinstance(pictures.error, ImageGoneError) and self._options.drop_unknown:
-            await self._end(row, before, "failed", pictures.error, paths=pictures.paths, note=pictures.note)
+            await self._end(row, "failed", pictures.error, paths=pictures.paths, note=pictures.note)
         else:
             kept = await self._writer.read(self._journal.entry, row)
             again = pictures.fetchable or kept.task_id is not None
             error, end = described(pictures.error), None if again else _clock.wall()
             await self._write(row, paths=pictures.paths, note=pictures.note, error=error, finished_at=end)
-            await self._ended_as(row, before, "unfetched" if again else "failed")
+            await self._ended(row)
 
-    async def _end(self, row: int, before: str, status: str, error: Exception, **cells: Any) -> None:
+    async def _end(self, row: int, status: str, error: Exception, **cells: Any) -> None:
         if isinstance(error, UnreadableSubmissionError) and error.response is not None:
             place = await run_sync(keep_reply, self._journal.folder, row, error.response)
             error.add_note(f"The answer is kept in {place}." if place else "The answer could not be kept in a file.")
         await self._write(row, status=status, error=described(error), finished_at=_clock.wall(), **cells)
-        await self._ended_as(row, before, status)
+        await self._ended(row)
 
     async def _write(self, row: int, **cells: Any) -> None:
         """Write down what became of a row. Until that is on disk, `_unwritten` has what is paid for."""
         if (cost := amount(cells.get("cost"))) is not None:
             self._limits.settle(row, cost)
-        (ours,) = await self._writer.write(self._journal.update(row, **cells))
+        (ours,) = await self._writer.write(self._journal.update(row, **cells), then=self._count(row, **cells))
+        self._changed()
         known = self._unwritten.pop(row, None)
         if not ours and known is not None:
             warn(
@@ -900,9 +907,9 @@ class Engine:
                 "nothing had been heard of this process for too long. Note it, it is paid for."
             )
 
-    async def _ended_as(self, row: int, before: str, status: str) -> None:
+    async def _ended(self, row: int) -> None:
         self.ended += 1
-        self._move(before, status)
+        self._changed()
         if self.ended % LESSONS == 0:
             await self._writer.write(*self._learned())
         await self._tell(row)
@@ -910,10 +917,23 @@ class Engine:
     async def _tell(self, row: int) -> None:
         await self._emit(await self._writer.read(self._journal.entry, row))
 
-    def _move(self, before: str, after: str) -> None:
-        self.counts[before] = max(self.counts.get(before, 0) - 1, 0)  # others move rows, too
-        self.counts[after] = self.counts.get(after, 0) + 1
-        self._changed()
+    def _count(self, row: int, **cells: Any) -> Callable[[list[int]], None]:
+        """Return what counts a row in its next state once its cells are on disk, if it is still ours."""
+
+        def count(changed: list[int]) -> None:
+            if not any(changed):
+                return
+            before = self._states.pop(row, "unsent")
+            status = cells.get("status", "completed" if before == "unfetched" else before)
+            after = state(status, cells.get("error", before == "unfetched" or None), cells.get("finished_at"))
+            self._fetched_again.discard(row)
+            if after not in (*ENDS, "unsent"):
+                self._states[row] = after
+            self._counts[before] = max(self._counts.get(before, 0) - 1, 0)  # others move rows, too
+            self._counts[after] = self._counts.get(after, 0) + 1
+            self.images += len(cells["paths"]) if after == "saved" else 0
+
+        return count
 
     def _task(self, entry: Entry) -> RowTask:
         return RowTask(

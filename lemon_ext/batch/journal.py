@@ -72,6 +72,15 @@ def _sql(kind: type, sql: str, about: str, *, json: bool = False) -> dict[str, A
     return {"kind": kind, "sql": sql, "about": about, "json": json}
 
 
+def state(status: str, error: Any, finished_at: float | None) -> str:
+    """Return what a row is counted as. A completed one with an error is ``unfetched``, or ``failed`` where its images
+    came as data that nobody has any more.
+    """
+    if status != "completed" or error is None:
+        return status
+    return "unfetched" if finished_at is None else "failed"
+
+
 class Incoming(NamedTuple):
     """A row of the input: its line in a file, the JSON of its request, how many images that asks for, the row's id, and
     what is carried along.
@@ -321,9 +330,7 @@ class Journal(ABC):
         return int(self._one("SELECT count(*) AS many FROM rows")["many"])
 
     def counts(self) -> dict[str, int]:
-        """Return how many rows are in each state. Completed ones with an error are ``unfetched``, or ``failed`` where
-        their images came as data that nobody has any more.
-        """
+        """Return how many rows are in each `state`."""
         with self._explained():
             found = self._execute(
                 "SELECT CASE WHEN status != 'completed' OR error IS NULL THEN status "  # noqa: S608 - constants

@@ -18,7 +18,7 @@ from lemon_ext._files import write_whole
 from lemon_ext._words import count
 from lemon_ext.errors import JournalError
 
-from .journal import OUTAGE, UNKNOWN, Entry, Journal, Statement, dumps
+from .journal import OUTAGE, UNKNOWN, Entry, Journal, Statement, dumps, state
 from .last_run import LastRun
 from .outage import Outage
 
@@ -170,9 +170,8 @@ def outcome(entry: Entry) -> dict[str, Any]:
 
 
 def _status(entry: Entry) -> str:
-    if entry.status == "completed" and entry.error is not None:
-        return "unfetched" if entry.finished_at is None else "failed"
-    return entry.status if entry.status in ENDS else "waiting"
+    known = state(entry.status, entry.error, entry.finished_at)
+    return known if known in (*ENDS, "unfetched") else "waiting"
 
 
 def is_unknown(told: Mapping[str, Any]) -> bool:

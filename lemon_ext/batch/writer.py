@@ -23,6 +23,8 @@ class _Group:
     kept: list[Statement] = field(factory=list)
     done: bool = False
     changed: list[int] = field(factory=list)
+    #: What to call with what which statements changed.
+    then: list[tuple[slice, Callable[[list[int]], None]]] = field(factory=list)
     error: Exception | None = None
 
 
@@ -35,21 +37,28 @@ class Writer:
         self._next = _Group()
         self._failed: list[Statement] = []
 
-    async def write(self, *statements: Statement, keep: bool = True) -> list[int]:
+    async def write(
+        self, *statements: Statement, keep: bool = True, then: Callable[[list[int]], None] | None = None
+    ) -> list[int]:
         """Return once the statements are on disk: how many rows each changed. Raises JournalError.
 
         What could not be written, `flush` tries again, unless ``keep`` is false. Not to be cancelled.
+
+        then: called with that, too, before anybody reads the journal: what counts along must not count a row twice.
         """
         group = self._next
-        first = len(group.statements)
+        ours = slice(len(group.statements), len(group.statements) + len(statements))
         group.statements += statements
         group.kept += statements if keep else ()
+        group.then += [] if then is None else [(ours, then)]
         with anyio.CancelScope(shield=True):
             async with self._lock:
                 if not group.done:
                     self._next, group.done = _Group(), True
                     try:
                         group.changed = await run_sync(self._journal.commit, group.statements)
+                        for which, call in group.then:
+                            call(group.changed[which])
                     except BaseException as exc:
                         # Raised by everyone who waits for this group. An event loop that is torn down gets here too.
                         group.error = exc if isinstance(exc, Exception) else JournalError("The write was cut off.")
@@ -58,7 +67,7 @@ class Writer:
                             raise
         if group.error is not None:
             raise group.error
-        return group.changed[first : first + len(statements)]
+        return group.changed[ours]
 
     async def read(self, function: Callable[..., T], *arguments: Any) -> T:
         """Call a function of the journal's. Not to be cancelled."""
