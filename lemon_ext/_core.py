@@ -5,8 +5,10 @@ from __future__ import annotations
 import inspect
 import math
 import os
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, TypeAlias, TypedDict, TypeVar
+import re
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, TypeAlias, TypedDict, TypeVar
 
 from attrs import define, evolve, field
 from lemon_client.model_table import SERVERS
@@ -29,6 +31,16 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+#: Headers that a request cannot do without, and what stands for them.
+_OUR_HEADERS: Final[Mapping[str, str]] = MappingProxyType(
+    {
+        "authorization": ": give the key as api_key=.",
+        **dict.fromkeys(
+            ("accept-encoding", "connection", "content-length", "content-type", "host", "transfer-encoding"), "."
+        ),
+    }
+)
+
 #: A flow, and what tells whoever leaves it what is paid for.
 Told: TypeAlias = tuple[_flow.Flow[T], Callable[[BaseException], None]]
 
@@ -42,6 +54,7 @@ class Options(TypedDict, total=False):
     requests_per_minute: float | None
     validation: Validation
     poll_interval: float | None
+    default_headers: Mapping[str, str]
 
 
 class Waiting(NamedTuple):
@@ -160,11 +173,18 @@ def new_core(
     timeout: float | None,
     http_client: Any,
     allow_private_images: bool,
+    default_headers: Mapping[str, str] | None,
     options: tuple[float, int, float | None, Validation, float | None],
 ) -> CoreT:
     """Make the core of a client. Raises MissingKeyError, ConfigurationError, ValueError."""
     key = api_key if api_key is not None else os.environ.get("LEMONDATA_API_KEY", "")
-    credentials = Credentials(ApiKey(key), address_of(base_url), _checked_timeout(timeout), bool(allow_private_images))
+    credentials = Credentials(
+        ApiKey(key),
+        address_of(base_url),
+        _checked_timeout(timeout),
+        bool(allow_private_images),
+        _checked_headers(default_headers),
+    )
     http: Any = (Http if kind is BlockingCore else AsyncHttp)(credentials, http_client)
     if http_client is None:
         http.check()
@@ -190,6 +210,20 @@ def _checked_timeout(timeout: float | None) -> float | None:
     if timeout is not None and not (is_number(timeout) and timeout > 0):
         raise ValueError(f"timeout must be a number of seconds above zero, or None, not {timeout!r}.")
     return timeout
+
+
+def _checked_headers(headers: Mapping[str, str] | None) -> dict[str, str]:
+    """Return headers of the user's, their names in lower case. No message tells a value: it may be secret."""
+    checked = {}
+    for name, value in ({} if headers is None else headers).items():
+        if not (isinstance(name, str) and re.fullmatch(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+", name)):
+            raise ValueError(f"default_headers: {name!r} is no name of a header.")
+        if name.lower() in _OUR_HEADERS:
+            raise ValueError(f"default_headers: the client sets {name} itself" + _OUR_HEADERS[name.lower()])
+        if not (isinstance(value, str) and re.fullmatch(r"[\t\x20-\x7e]*", value)):
+            raise ValueError(f"default_headers: the value of {name} has to be text in ASCII, on one line.")
+        checked[name.lower()] = value
+    return checked
 
 
 def _session(
@@ -245,6 +279,9 @@ def with_options(core: CoreT, options: Options) -> CoreT:
         session = evolve(session, rate_limit=before.rate_limit, schedule=before.schedule)
     if "timeout" in options:
         credentials = evolve(credentials, timeout=_checked_timeout(options["timeout"]))
+    if "default_headers" in options:
+        headers = {**credentials.headers, **_checked_headers(options["default_headers"])}
+        credentials = evolve(credentials, headers=headers)
     shared = evolve(http, credentials=credentials, owned=False)
     return evolve(core, session=session, deadline=deadline, validation=validation, http=shared)
 

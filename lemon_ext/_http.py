@@ -86,6 +86,8 @@ class Credentials:
     #: A limit in seconds of the user's for each step of a request; None leaves it to the time the exchange has.
     timeout: float | None = None
     allow_private_images: bool = False
+    #: Headers of the user's, for the API alone: a gateway's may be secret.
+    headers: Mapping[str, str] = Factory(dict)
 
     def build(self, client: Any, effect: Send, trace: object) -> httpx.Request:
         """Return the request for an effect, with the key where it belongs."""
@@ -114,6 +116,8 @@ class Credentials:
             raise TransportFault(
                 f"the request cannot be made ({type(exc).__name__}: {exc})", sent=False, local=True
             ) from exc
+        if keyed:
+            request.headers.update(self.headers)
         if isinstance(client, Direct):
             return request
         # A client of the user's, or a generated one, may carry credentials of its own.
@@ -124,8 +128,9 @@ class Credentials:
         return request
 
     def authorize(self, request: httpx.Request, *, keyed: bool = True) -> None:
-        """Add the key if the request goes to the API, and take every credential off it if not."""
+        """Add the key and the user's headers to a request to the API, and take every credential off another."""
         if keyed and origin(str(request.url)) == origin(self.base_url):
+            request.headers.update(self.headers)
             if self.key is not None:
                 request.headers["Authorization"] = self.key.header
         else:

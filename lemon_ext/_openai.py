@@ -17,7 +17,8 @@ from . import errors
 P = ParamSpec("P")
 T = TypeVar("T")
 
-_HEADERS: Final = "Give headers to an httpx client of yours: Lemon(http_client=httpx.Client(headers=...))."
+_HEADERS: Final = "Headers are an option of the client, for one call: lemon.with_options(default_headers={...}).images."
+_QUERY: Final = "Give it to an httpx client of yours: Lemon(http_client=httpx.Client(params=...))."
 _NOTHING: Final = "There is no such thing here."
 _STREAM: Final = "Pictures are not streamed here; on_update=... is called whenever the state changes."
 #: What a call takes beside the API's parameters.
@@ -25,7 +26,7 @@ CALL: Final[Mapping[str, str]] = MappingProxyType(
     {
         "timeout": "Here it is deadline=SECONDS, for the whole call.",
         "extra_headers": _HEADERS,
-        "extra_query": _NOTHING,
+        "extra_query": _QUERY,
         "idempotency_key": "The API documents none; here a paid request is never sent twice by itself.",
         "stream": _STREAM,
         "partial_images": _STREAM,
@@ -34,8 +35,7 @@ CALL: Final[Mapping[str, str]] = MappingProxyType(
 #: What a client takes.
 CLIENT: Final[Mapping[str, str]] = MappingProxyType(
     {
-        "default_headers": _HEADERS,
-        "default_query": "Give it to an httpx client of yours: Lemon(http_client=httpx.Client(params=...)).",
+        "default_query": _QUERY,
         "organization": _NOTHING,
         "project": _NOTHING,
         "webhook_secret": _NOTHING,

@@ -473,7 +473,8 @@ class Lemon:
     ``http_client``: an ``httpx.Client`` of your own, which is left open. ``allow_private_images``: fetch images of a
     public API from loopback and private addresses too, which is not done otherwise (docs/errors.md). ``ledger``: True
     writes single calls down in the user's own ledger, a path in that file (docs/money.md). ``prompt_metadata``: whether
-    the prompt is written into the metadata of saved pictures (docs/gallery.md).
+    the prompt is written into the metadata of saved pictures (docs/gallery.md). ``default_headers``: headers of your
+    own on every request to the API, and on no other; `with_options` adds to them.
 
     Raises MissingKeyError without a key, ConfigurationError for a key, proxy or certificate setting that cannot work,
     and ValueError or TypeError for other arguments that make no sense.
@@ -495,9 +496,12 @@ class Lemon:
         allow_private_images: bool = False,
         ledger: bool | str | os.PathLike[str] | Ledger | None = None,
         prompt_metadata: bool = True,
+        default_headers: Mapping[str, str] | None = None,
     ) -> None:
         options = (deadline, max_retries, requests_per_minute, validation, poll_interval)
-        self._core = new_core(BlockingCore, api_key, base_url, timeout, http_client, allow_private_images, options)
+        self._core = new_core(
+            BlockingCore, api_key, base_url, timeout, http_client, allow_private_images, default_headers, options
+        )
         self._core.ledger, self._core.prompt_metadata = _ledger(ledger), bool(prompt_metadata)
 
     @property
@@ -548,7 +552,11 @@ class Lemon:
         return generated_client(self._core.http)
 
     def with_options(self, **options: Unpack[Options]) -> Lemon:
-        """Return a client with other options over the same connections. Closing it leaves them open."""
+        """Return a client with other options over the same connections. Closing it leaves them open.
+
+        It costs next to nothing, so what differs from call to call can be given so: ``default_headers`` with the number
+        of a trace, beside those of this client.
+        """
         return _twin(self, with_options(self._core, options))
 
     def close(self) -> None:
@@ -587,9 +595,12 @@ class AsyncLemon:
         allow_private_images: bool = False,
         ledger: bool | str | os.PathLike[str] | Ledger | None = None,
         prompt_metadata: bool = True,
+        default_headers: Mapping[str, str] | None = None,
     ) -> None:
         options = (deadline, max_retries, requests_per_minute, validation, poll_interval)
-        self._core = new_core(AsyncCore, api_key, base_url, timeout, http_client, allow_private_images, options)
+        self._core = new_core(
+            AsyncCore, api_key, base_url, timeout, http_client, allow_private_images, default_headers, options
+        )
         self._core.ledger, self._core.prompt_metadata = _ledger(ledger), bool(prompt_metadata)
 
     @property

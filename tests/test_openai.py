@@ -62,8 +62,8 @@ def answering(*replies):
     ("name", "ours"),
     [
         ("timeout", "Here it is deadline=SECONDS"),
-        ("extra_headers", r"http_client=httpx\.Client\(headers=\.\.\.\)"),
-        ("extra_query", "no such thing here"),
+        ("extra_headers", r"lemon\.with_options\(default_headers=\{\.\.\.\}\)\.images"),
+        ("extra_query", r"http_client=httpx\.Client\(params=\.\.\.\)"),
         ("idempotency_key", "never sent twice by itself"),
         ("stream", "on_update="),
         ("partial_images", "on_update="),
@@ -81,7 +81,6 @@ def test_an_argument_of_openais_call_is_answered_with_ours(colour, call, name, o
 @pytest.mark.parametrize(
     ("name", "ours"),
     [
-        ("default_headers", r"http_client=httpx\.Client\(headers=\.\.\.\)"),
         ("default_query", r"http_client=httpx\.Client\(params=\.\.\.\)"),
         ("organization", "no such thing here"),
         ("project", "no such thing here"),
@@ -95,6 +94,41 @@ def test_an_argument_of_openais_client_is_answered_with_ours(kind, name, ours):
     with pytest.raises(TypeError, match="unexpected keyword argument 'nonsense'"):
         kind(KEY, nonsense=1)
     assert "api_key" in inspect.signature(kind).parameters
+
+
+def test_headers_of_the_client_and_of_one_call_go_to_the_api_alone(colour):
+    """Bug: a header that differs from call to call needed a hook of httpx, as many callers of openai have one."""
+    answers = answering({"task_id": "img_1", "status": "pending"}, {**INLINE, "status": "completed"})
+    client = colour.client(answers, default_headers={"X-Team": "shop", "User-Agent": "posters/2"})
+    traced = client.with_options(default_headers={"x-trace": "7"})
+    result = colour.call(traced.images.generate, "x", model="flux-pro", poll_interval=1)
+    colour.call(colour.twin(result[0], "read"))
+    seen = [(r.method, *(r.headers.get(n) for n in ("X-Team", "X-Trace", "User-Agent"))) for r in colour.requests]
+    assert seen[:2] == [("POST", "shop", "7", "posters/2"), ("GET", "shop", "7", "posters/2")]
+    assert [(method, team, trace) for method, team, trace, _ in seen[2:]] == [("GET", None, None)]
+    colour.call(client.with_options(default_headers={"X-TEAM": "press"}).images.generate, "x", model="flux-pro")
+    assert [colour.requests[-1].headers.get_list(name) for name in ("x-team", "x-trace")] == [["press"], []]
+    if colour.blocking:
+        traced.raw.get_httpx_client().get("/v1/models")
+        assert colour.requests[-1].headers["x-trace"] == "7"
+
+
+@pytest.mark.parametrize("kind", [Lemon, AsyncLemon])
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"Authorization": "Bearer sk-other"}, r"the client sets Authorization itself: give the key as api_key=\.$"),
+        ({"content-type": "text/plain"}, r"the client sets content-type itself\.$"),
+        ({"X Team": "a"}, "'X Team' is no name of a header"),
+        ({"X-Team": "secret\r\nX-Other: b"}, "the value of X-Team has to be text in ASCII, on one line"),
+        ({"X-Team": 3}, "the value of X-Team has to be text"),
+    ],
+)
+def test_headers_that_cannot_be_are_refused_before_anything_is_sent(kind, headers, said):
+    for make in (lambda: kind(KEY, default_headers=headers), lambda: kind(KEY).with_options(default_headers=headers)):
+        with pytest.raises(ValueError, match=said) as caught:
+            make()
+        assert not any(secret in str(caught.value) for secret in ("secret", "sk-other"))
 
 
 @pytest.mark.parametrize("kind", [Lemon, AsyncLemon])
@@ -111,7 +145,7 @@ def test_an_argument_of_openais_client_is_answered_with_ours(kind, name, ours):
         ("", "api_key", "keep what you gave it"),
         ("", "timeout", r"with_options\(\.\.\.\) changes"),
         ("", "max_retries", r"with_options\(\.\.\.\) changes"),
-        ("", "default_headers", r"http_client=httpx\.Client\(headers=\.\.\.\)"),
+        ("", "default_headers", r"lemon\.with_options\(default_headers="),
         ("", "post", r"lemon\.raw\.get_httpx_client\(\)"),
         ("", "videos", "keep using openai's"),
         ("images", "with_raw_response", r"result\.raw"),

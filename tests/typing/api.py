@@ -65,6 +65,7 @@ def blocking(lemon: Lemon) -> None:
     lemon.images.generate("a cat", sise="1024x1024")  # type: ignore[call-arg]
     lemon.images.generate(prompt=1)  # type: ignore[arg-type]
     lemon.images.submit("a cat", on_update=print)  # type: ignore[call-arg]
+    lemon.with_options(default_headers={"X-Trace": "1"}, deadline=5)
     lemon.with_options(api_key="x")  # type: ignore[call-arg]
     Lemon(validation="never")  # type: ignore[arg-type]
 
