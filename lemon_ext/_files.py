@@ -33,7 +33,12 @@ def file_stem(prompt: str | None) -> str:
         cut = words.encode()[: LONGEST_STEM + 1].decode(errors="ignore")  # not half a character
         whole = cut.rpartition("-")[0]  # not half a word, unless one is as long as that
         words = (whole or cut.encode()[:LONGEST_STEM].decode(errors="ignore")).strip("-_")
-    return "image" if not words or words in _RESERVED else words
+    return "image" if not words or is_reserved(words) else words
+
+
+def is_reserved(name: str) -> bool:
+    """Tell whether Windows keeps a name for a device, whatever follows after a point."""
+    return name.strip().lower() in _RESERVED
 
 
 def is_folder(path: str | os.PathLike[str]) -> bool:

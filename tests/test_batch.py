@@ -208,7 +208,7 @@ def test_every_bad_row_is_named_and_nothing_is_sent_or_left(tmp_path):
         "  - line 6: style: midjourney does not take it; leave it out\n"
         "  - row 5: The request cannot be sent as JSON (Object of type object is not JSON serializable), "
         "so nothing was sent.\n"
-        "  - row 6: a row is a dict of parameters, not str"
+        '  - row 6: a row is a dict of parameters, such as {"prompt": "a cat"}, not str'
     )
     assert gateway.posts == []
     assert not (tmp_path / "out").exists()

@@ -7,12 +7,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 import sqlite3
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from lemon_ext import CapabilityError, JournalError, arun_batch, run_batch
+from lemon_ext import CapabilityError, JournalError, arun_batch, read_rows, run_batch
 from lemon_ext.batch import batch_status, plan_batch, rows_to_edit
 from lemon_ext.batch.source import Fault, RowsError
 from lemon_ext.batch.sqlite import SqliteJournal
@@ -80,6 +83,71 @@ def test_rows_from_python_are_told_apart_in_the_same_way(tmp_path, backend):
         assert (row["id"], row["extra"]) == ("7", {"Prompt": "old", "sise": [1, 2]})
         assert row["paths"] == ["7-a-cat-1.png"]
     assert plan_batch(rows, **how).rows == 1
+
+
+class Scalar:
+    """What NumPy and pandas have in the place of Python's own numbers and None."""
+
+    def __init__(self, kind: str, value: Any) -> None:
+        self.dtype = SimpleNamespace(kind=kind)
+        self.value = value
+
+    def tolist(self) -> Any:
+        return self.value
+
+
+NAType = type("NAType", (), {})
+
+
+def test_the_rows_of_a_data_frame_are_taken_as_they_are(tmp_path):
+    """Bug: `run_batch(df.to_dict("records"))` was refused where a cell was empty: a whole number is 2.0 then, and
+    nothing is NaN. So were the numbers of NumPy.
+    """
+    rows = [
+        {
+            "id": Scalar("i", 7),
+            "prompt": "a",
+            "n": 2.0,
+            "model": "midjourney",
+            "size": float("nan"),
+            "shelf": Scalar("f", 1.5),
+        },
+        {
+            "id": Scalar("i", 8),
+            "prompt": "b",
+            "n": Scalar("i", 1),
+            "model": "midjourney",
+            "shelf": Scalar("f", float("nan")),
+        },
+        {"id": Scalar("i", 9), "prompt": "c", "n": NAType(), "model": "midjourney", "boxes": [Scalar("i", 1)]},
+    ]
+    go(Gateway(), rows, tmp_path)
+    assert [(row["id"], row["request"], row["extra"]) for row in results(tmp_path)] == [
+        ("7", {"prompt": "a", "n": 2, "model": "midjourney"}, {"shelf": 1.5}),
+        ("8", {"prompt": "b", "n": 1, "model": "midjourney"}, {}),
+        ("9", {"prompt": "c", "model": "midjourney"}, {"boxes": [1]}),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("method", "way"),
+    [
+        ("to_dicts", "df.iter_rows(named=True)"),
+        ("iterrows", 'df.to_dict("records")'),
+        ("to_pylist", "table.to_pylist()"),
+    ],
+)
+def test_a_data_frame_itself_is_answered_with_how_to_get_its_rows(tmp_path, method, way):
+    frame = type("DataFrame", (list,), {method: None})(["prompt", "n"])  # it yields the names of its columns
+    with pytest.raises(TypeError, match=re.escape(f"each a dict, and not DataFrame. Its rows are {way}.")):
+        go(Gateway(), frame, tmp_path / "out")
+
+
+def test_an_id_that_is_there_twice_is_named_by_its_line(tmp_path):
+    """Bug: it was said to be that of row 1, which is the header in every spreadsheet."""
+    (tmp_path / "a.csv").write_text("id,prompt\n1,a\n2,b\n1,c\n")
+    with pytest.raises(CapabilityError, match="line 4: has the id of line 2, too"):
+        go(Gateway(), read_rows(tmp_path / "a.csv"), tmp_path / "out")
 
 
 X = {"prompt": "x"}

@@ -149,8 +149,16 @@ def test_csv_cells_become_what_the_parameter_is(tmp_path: Path, monkeypatch: pyt
         ("a.csv", b"pr\xe9mpt\na\n", [f"line 1: {WINDOWS}"]),
         ("a.csv", b"prompt\ncaf\xe9\n", [f"line 2: {WINDOWS}"]),
         ("a", b"caf\xe9\nb\n", [f"line 1: {WINDOWS}"]),
-        ("a.txt", b"a\0b\n", ["line 1: holds a NUL byte; if the file is UTF-16, save it as UTF-8"]),
-        ("a.csv", b"prompt\na\0b\n", ["line 2: holds a NUL byte; if the file is UTF-16, save it as UTF-8"]),
+        (
+            "a.txt",
+            b"a\0b\n",
+            ["line 1: holds a NUL byte; if the file is UTF-16, save it as UTF-8, or say so: --encoding utf-16"],
+        ),
+        (
+            "a.csv",
+            b"prompt\na\0b\n",
+            ["line 2: holds a NUL byte; if the file is UTF-16, save it as UTF-8, or say so: --encoding utf-16"],
+        ),
         ("a.txt", "a\rb\rc", ["line 1: holds a carriage return; save the file with LF or CRLF line ends"]),
         ("a.csv", "prompt\ra\r", ["line 1: holds a carriage return; save the file with LF or CRLF line ends"]),
         (
@@ -247,9 +255,9 @@ def test_an_encoding_that_does_not_fit_is_said(tmp_path: Path) -> None:
         (b"", "holds no prompts."),
         (b"\n \r\n\t\n", "holds no prompts."),
         (b"\xef\xbb\xbf", "holds no prompts."),
-        ("a cat".encode("utf-16"), "is UTF-16 text. Save it as UTF-8. Nothing was sent."),
-        (b"\xfe\xff\0a", "is UTF-16 text. Save it as UTF-8. Nothing was sent."),
-        ("a cat".encode("utf-32"), "is UTF-32 text. Save it as UTF-8. Nothing was sent."),
+        ("a cat".encode("utf-16"), "is UTF-16 text. Save it as UTF-8, or say so: --encoding utf-16. Nothing was sent."),
+        (b"\xfe\xff\0a", "is UTF-16 text. Save it as UTF-8, or say so: --encoding utf-16. Nothing was sent."),
+        ("a cat".encode("utf-32"), "is UTF-32 text. Save it as UTF-8, or say so: --encoding utf-32. Nothing was sent."),
         (
             b"PK\x03\x04...",
             "is a spreadsheet or another zip file. Name it .xlsx or .ods, or export it as CSV. Nothing was sent.",

@@ -127,6 +127,26 @@ OPENAI = (
             [(None, {"prompt": " a cat "}, {"note": "x"}), (None, {"prompt": "b"}, {})],
         ),
         ("again.csv", "Unnamed: 0,prompt\n0,a\n", {}, [(None, {"prompt": "a"}, {})]),
+        # Bug: half of the text was the prompt where blanks stand after the separators.
+        (
+            "blanks.csv",
+            'id, prompt, note\n1, "a cat, white", x\n2, a dog, "y"\n',
+            {},
+            [("1", {"prompt": "a cat, white"}, {"note": "x"}), ("2", {"prompt": "a dog"}, {"note": "y"})],
+        ),
+        # Bug: pandas writes 2.0 for 2 where other rows have none, and that was refused.
+        (
+            "pandas.jsonl",
+            '{"prompt": "a", "n": 2.0}\n{"prompt": "b", "n": null}',
+            {},
+            [(None, {"prompt": "a", "n": 2}, {}), (None, {"prompt": "b"}, {})],
+        ),
+        (
+            "batch.jsonl",
+            OPENAI.replace('"custom_id": "r-1", ', '"team": "x", '),
+            {},
+            [(None, {"model": "flux-pro", "prompt": "a cat", "n": 2}, {"team": "x"})],
+        ),
         (
             "a.csv",
             "title,prompt,prompt_nsfw,user_name\nt,a,0.1,u\n",
@@ -212,11 +232,26 @@ def test_files_as_they_are_published_and_saved(tmp_path, name, content, how, row
             "a.jsonl",
             OPENAI.replace("generations", "edits"),
             {},
-            "line 1: is not for the generation of images, by its url",
+            "line 1: is for another endpoint (/v1/images/edits); a batch sends images/generations, so take such",
         ),
         ("a.jsonl", OPENAI.replace('"n": 2', '"hat": 2'), {}, "line 1: 'hat' is no parameter"),
         ("a.jsonl", OPENAI.replace("r-1", "r/1"), {}, "line 1: custom_id holds '/'"),
+        # Bug: a size beside the body was left out silently.
+        (
+            "a.jsonl",
+            OPENAI.replace('"custom_id"', '"size": "1x1", "custom_id"'),
+            {},
+            "line 1: 'size' stands beside the body, where nothing is sent; put it into it",
+        ),
+        ("a.csv", "prompt,size:\na,1\n", {}, "line 1: 'size:' is no parameter; did you mean 'size'?"),
+        ("a.csv", 'id,prompt,note\n1, "a cat, white"\n', {}, "line 2: has a blank before a quote"),
+        # Bug: what Excel writes for a formula without a value was sent as a prompt.
+        ("a.csv", "prompt,n\n#NAME?,1\n#BEZUG!,1\n", {}, "lines 2, 3: prompt is an error value such as #N/A"),
+        ("a.csv", "id,prompt\ncom1.x,a\n", {}, "line 2: id is a name that Windows keeps for devices"),
         ("a.csv", b"\xd0\xcf\x11\xe0" + b"\0" * 600, {}, "is an old or an encrypted Excel file"),
+        ("a.feather", b"ARROW1\0\0\xff", {}, "is an Arrow or a Feather file. Save it as Parquet"),
+        ("a.jsonl.zst", b"\x28\xb5\x2f\xfd\0", {}, "is compressed with zstd. Unpack it first"),
+        ("a.xls", b"<html><table>", {}, "is a web page or XML. Save it as .xlsx or CSV"),
         (
             "a.xlsx",
             b"\xd0\xcf\x11\xe0" + b"\0" * 600,
@@ -230,6 +265,60 @@ def test_what_cannot_be_read_is_said_plainly(tmp_path, name, content, how, said)
     message = refused(written(tmp_path, name, content), **how)
     assert said in message
     assert "Nothing was sent" in message
+
+
+TSV = "may be a table (tsv), or text with one prompt a line. Say what it is: --format tsv or --format txt."
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "how", "said"),
+    [
+        ("a.txt", "prompt\tn\na cat\t2\n", {}, TSV),
+        ("a.txt", "Text\tn\na cat\t2\n", {}, TSV),
+        ("a.txt", "prompt,n\na cat,2\n", {}, "may be a table (csv)"),
+        ("a.txt", '{"prompt": "a cat", "n": 2}\n', {}, "may be a table (jsonl)"),
+        ("a.txt", '[\n{"prompt": "a cat"}]\n', {}, "may be a table (json)"),
+        ("-", "Text\tn\na cat\t2\n", {}, TSV),
+        ("-", "SKU,Prompts\n1,a cat\n", {}, "there is no column 'prompt'; to take 'Prompts' for it"),
+        (
+            "a.txt",
+            "a cat\n",
+            {"prompt_column": "caption"},
+            "has no column 'caption'. If it is a table, say so: --format csv",
+        ),
+        ("-", "a cat\n", {"id_column": "SKU"}, "has no column 'SKU'"),
+        (
+            "a.yaml",
+            "- prompt: a cat\n  n: 2\n",
+            {},
+            "has a suffix that does not tell its format. Say it, such as --format txt",
+        ),
+    ],
+)
+def test_the_lines_of_a_table_are_not_sent_as_prompts(tmp_path, name, content, how, said):
+    """Bug: of a table named .txt, as Excel saves one, or of one in standard input whose prompts have another name, each
+    line was a prompt, and paid for.
+    """
+    path = written(tmp_path, name if name != "-" else "a", content)
+    with path.open("rb") as file, pytest.raises(RowsError) as caught:
+        list(read_rows(name if name == "-" else path, stdin=file, **how))
+    assert said in str(caught.value)
+    if not how:
+        assert len(read(path, format="txt")) == content.count("\n")
+
+
+@pytest.mark.parametrize(
+    ("content", "how", "row"),
+    [
+        ("SKU,Prompt,Image size\n1,a cat,x\n", {}, ("a cat", {"SKU": "1", "Image size": "x"})),
+        ("SKU;caption\n1;a cat\n", {"prompt_column": "Caption"}, ("a cat", {"SKU": "1"})),
+        ("{red|blue} cat\n", {}, ("{red|blue} cat", {})),
+        ("[photo] cat\n", {}, ("[photo] cat", {})),
+    ],
+)
+def test_a_table_in_standard_input_is_told_by_its_columns(tmp_path, content, how, row):
+    with written(tmp_path, "a", content).open("rb") as file:
+        assert [(one["prompt"], one.extra) for one in read_rows("-", stdin=file, **how)] == [row]
 
 
 def test_a_list_of_any_length_streams_with_its_lines(tmp_path):
@@ -360,6 +449,48 @@ def test_what_a_spreadsheet_has_and_a_table_has_not_is_refused(tmp_path, sheets,
     assert said in refused(xlsx(tmp_path, **sheets), **how)
 
 
+HIDDEN = "line 3: is hidden, by a filter or by hand, and would be sent; show it, or delete it"
+
+
+def test_rows_that_nobody_sees_are_not_sent(tmp_path):
+    """Bug: the rows that a filter hides were sent with those that it shows."""
+    shown = [HEADER, FIRST, f"<row r='4'>{text('A4', 'c')}</row>"]
+    row = f'<row r="3" spans="1:4" hidden="1">{text("A3", "b")}</row>'
+    assert refused(xlsx(tmp_path, A=data(*shown[:2], row, shown[2]))).endswith(f"a.xlsx, {HIDDEN}.")
+    assert len(read(xlsx(tmp_path, A=data(*shown[:2], '<row r="3" hidden="1"/>', shown[2])))) == 2
+
+
+def ods(folder: Path, **sheets: str) -> Path:
+    """Write an OpenDocument spreadsheet with these sheets: each a name and the XML of its rows."""
+    path = folder / "a.ods"
+    spaces = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"' for name in ("office", "table", "text")
+    )
+    tables = "".join(f'<table:table table:name="{name}">{rows}</table:table>' for name, rows in sheets.items())
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        archive.writestr(
+            "content.xml",
+            f"<office:document-content {spaces}><office:body><office:spreadsheet>{tables}</office:spreadsheet>"
+            "</office:body></office:document-content>",
+        )
+        archive.writestr("META-INF/manifest.xml", "<manifest/>")
+    return path
+
+
+def ods_row(prompt: str, attributes: str = "") -> str:
+    cell = f'<table:table-cell office:value-type="string"><text:p>{prompt}</text:p></table:table-cell>'
+    return f"<table:table-row {attributes}>{cell}</table:table-row>"
+
+
+def test_rows_that_nobody_sees_are_not_sent_from_libreoffice(tmp_path):
+    rows = [ods_row("prompt"), ods_row("a"), ods_row("b", 'table:visibility="filter"'), ods_row("c")]
+    end = '<table:table-row table:number-rows-repeated="1048000" table:visibility="collapse"/>'
+    found = refused(ods(tmp_path, Notes="".join([ods_row("x")] * 3), Prompts="".join(rows)), sheet="Prompts")
+    assert found.endswith(f"a.ods, {HIDDEN}.")
+    assert len(read(ods(tmp_path, Prompts="".join([*rows[:2], end])))) == 1
+
+
 @pytest.mark.parametrize(
     ("cell", "said"),
     [
@@ -413,6 +544,11 @@ def test_a_parquet_file_of_generations_is_read(tmp_path):
     assert rows[1].extra == {
         "part_id": 1, "user_name": "y", "timestamp": "2024-01-02T03:04:00+00:00", "tags": [],
     }  # fmt: skip
+
+
+def test_the_index_of_a_data_frame_is_left_out_wherever_it_stands(tmp_path):
+    """Bug: pandas writes it last into a Parquet file, and it was carried along."""
+    assert read(parquet(tmp_path, prompt=["a"], __index_level_0__=[7])) == [(None, {"prompt": "a"}, {})]
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from typing import Any, Final
+from uuid import UUID
 
 from lemon_client.model_table import PARAMETERS
 from lemon_client.picture_table import FORMS
@@ -17,6 +18,8 @@ from lemon_client.picture_table import FORMS
 EXTRA: Final = "extra_body"
 #: What makes a row an edit: paths or addresses of pictures.
 PICTURES: Final = tuple(FORMS["edit_image"].files) if "edit_image" in FORMS else ()
+#: What spreadsheets write into a CSV file for a formula without a value, in any language: #N/A, #REF!, #NAME?.
+_ERROR: Final = re.compile(r"#(N/A|NV|[A-ZÀ-Þ0-9/]{2,12}[!?])")
 
 
 class BadValueError(ValueError):
@@ -32,8 +35,26 @@ def is_empty(cell: Any) -> bool:
     )
 
 
+def native(value: Any) -> Any:
+    """Return a value of NumPy or of a data frame as Python has it, and None for what these write where nothing is."""
+    if getattr(getattr(value, "dtype", None), "kind", "-") in "biufU":
+        value = value.tolist()
+    missing = type(value).__name__ in ("NAType", "NaTType") or (isinstance(value, float) and math.isnan(value))
+    return None if missing else value
+
+
+def sendable(name: str, value: Any) -> Any:
+    """Return the value of a parameter from one that has a kind already. Raises BadValueError."""
+    if name == EXTRA and not isinstance(value, Mapping):
+        raise BadValueError("must be a JSON object")
+    whole = isinstance(value, float) and value.is_integer() and PARAMETERS.get(name, {}).get("type") == "integer"
+    return int(value) if whole else value  # data frames write 1.0 where a column has empty cells
+
+
 def convert(name: str, cell: Any) -> Any:
     """Return the value of a parameter from a cell. Raises BadValueError."""
+    if isinstance(cell, str) and _ERROR.fullmatch(cell.strip()):
+        raise BadValueError("is an error value such as #N/A; mend its formula")
     if name in PICTURES:
         return cell if isinstance(cell, list) else _pictures(as_text(cell).strip())
     kind = "object" if name == EXTRA else PARAMETERS[name].get("type", "string")
@@ -62,6 +83,7 @@ def as_text(cell: Any) -> str:
 
 def carried(value: Any) -> Any:
     """Return a value as JSON has it, to be carried along. Raises BadValueError where there is no such thing."""
+    value = native(value)
     if isinstance(value, float):
         if not math.isfinite(value):
             return None
@@ -70,7 +92,7 @@ def carried(value: Any) -> Any:
         return value
     if isinstance(value, datetime | date | time):
         return value.isoformat()
-    if isinstance(value, timedelta | Decimal):
+    if isinstance(value, timedelta | Decimal | UUID):
         return str(value)
     if isinstance(value, Mapping) and all(isinstance(name, str) for name in value):
         return {name: carried(one) for name, one in value.items()}

@@ -16,9 +16,9 @@ from typing import Any, Final, NamedTuple
 from attrs import field, frozen
 from lemon_client.model_table import PARAMETERS
 
-from lemon_ext._files import file_stem
+from lemon_ext._files import file_stem, is_reserved
 
-from .cells import EXTRA, PICTURES, BadValueError, carried, plain, twice
+from .cells import EXTRA, PICTURES, BadValueError, carried, native, plain, sendable, twice
 
 PROMPT: Final = "prompt"
 ID: Final = "id"
@@ -72,11 +72,12 @@ class Columns:
         return _roles(self, tuple(names))
 
     def split(self, row: Mapping[str, Any], *, prompted: bool = False) -> tuple[Parts, list[str]]:
-        """Tell a row with values of the right kinds apart, and what is wrong with it. None is not given.
+        """Tell a row with values of the right kinds apart, and what is wrong with it. None is not given, and neither is
+        NaN, which data frames have in its place.
 
         ``prompted``: the prompt comes from elsewhere, if the row has none.
         """
-        given = {name: value for name, value in row.items() if value is not None}
+        given = {name: value for name, one in row.items() if (value := native(one)) is not None}
         of, faults = self.roles(tuple(given))
         wrong = [one for one in faults if not (prompted and one.startswith(_NO_PROMPT))]
         values: dict[str, Any] = {}
@@ -88,18 +89,12 @@ class Columns:
                 if role.is_id:
                     identity = id_of(value)
                 elif role.parameter is not None:
-                    values[role.parameter] = _sendable(role.parameter, value)
+                    values[role.parameter] = sendable(role.parameter, value)
                 else:
                     extra[name] = carried(value)
             except BadValueError as exc:
                 wrong.append(f"{name if plain(name) else 'a column'} {exc}")
         return Parts(values, extra, identity), wrong
-
-
-def _sendable(parameter: str, value: Any) -> Any:
-    if parameter == EXTRA and not isinstance(value, Mapping):
-        raise BadValueError("must be a JSON object")
-    return value
 
 
 @lru_cache(256)  # the rows of a file have the same columns, or nearly
@@ -140,7 +135,7 @@ def _faults(columns: Columns, names: tuple[str, ...], found: Mapping[str, Role])
         if columns.strict:
             yield _strange(name)
         elif near is not None and near != PROMPT:
-            yield f"{shown(name)} is no parameter; did you mean {near!r}? To carry it along instead: --carry {name}"
+            yield f"{name!r} is no parameter; did you mean {near!r}? To carry it along instead: --carry {_quoted(name)}"
     if PROMPT not in taken and columns.prompt is None and (likely := _likeliest(names, found, columns)) is not None:
         yield f"{_NO_PROMPT}; to take {likely!r} for it: --prompt-column {_quoted(likely)}"
 
@@ -238,6 +233,8 @@ def id_of(value: Any) -> str:
         raise BadValueError(f"is longer than {most}, and an id stands in file names")
     if found := _UNSAFE.search(text):
         raise BadValueError(f"holds {found[0]!r}, and an id stands in file names")
+    if is_reserved(text.partition(".")[0]) and "." in text:
+        raise BadValueError("is a name that Windows keeps for devices, and an id stands in file names")
     if text.startswith((".", "~", "-")) or text.endswith("."):
         raise BadValueError("begins with . ~ or -, or ends with a point, and an id stands in file names")
     return text

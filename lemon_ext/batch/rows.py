@@ -19,8 +19,8 @@ from typing import Any, BinaryIO, Final, Literal, get_args
 
 from lemon_ext._warn import warn
 
-from .cells import BadValueError, carried, convert, is_empty, parse_json, parse_json_at, plain, twice
-from .columns import PROMPT, Columns, Role, id_of, no_prompt
+from .cells import BadValueError, as_text, carried, convert, is_empty, parse_json, parse_json_at, plain, twice
+from .columns import PROMPT, Columns, Parts, Role, id_of, known, no_prompt
 from .source import LONGEST_LINE, Fault, Row, RowsError, Source, known_encoding
 from .tables import Record, csv_records, parquet_records, sheet_records, tsv_records, width
 
@@ -91,25 +91,52 @@ def read_rows(
 
 
 def _format_of(source: Source) -> Format:
-    known = _SUFFIXES.get(Path(source.name).suffix.lower())
-    if known in ("jsonl", None) and source.begins_with(b"["):
+    """Tell the format by the suffix, or else by how the file begins. Raises RowsError where it may be either a table or
+    one prompt a line: the lines of a table that are sent as prompts are wrong pictures, paid for.
+    """
+    suffix = Path(source.name).suffix.lower()
+    known = _SUFFIXES.get(suffix)
+    if known == "jsonl" and source.begins(rb"\["):
         return "json"
-    if known is not None:
+    if known not in (None, "txt"):
         return known
-    if source.begins_with(b"PAR1"):
+    found = _looks_like(source, one=known is None)
+    if found and not known:
+        return found
+    if found or "\t" in source.first().strip():
+        raise source.refuse(
+            f"may be a table ({found or 'tsv'}), or text with one prompt a line. Say what it is: "
+            f"--format {found or 'tsv'} or --format txt"
+        )
+    if suffix and not known:
+        raise source.refuse(
+            "has a suffix that does not tell its format. Say it, such as --format txt for one prompt a line"
+        )
+    return "txt"
+
+
+def _looks_like(source: Source, *, one: bool) -> Format | None:
+    """Return the format that a file begins like; None for text. Whether ``one`` word is the header of a table."""
+    if source.begins(rb"PAR1"):
         return "parquet"
-    first = source.first()
-    if re.fullmatch(r'"?sep=."?', first.strip()):
+    if source.begins(rb'\[\s*[\[{"\]]'):
+        return "json"
+    if source.begins(rb'\{\s*["}]'):
+        return "jsonl"
+    first = source.first().strip()
+    if re.fullmatch(r'"?sep=."?', first):
         return "csv"
-    if _is_header(first):
+    if _is_header(first, source.columns) and (one or first.strip('"').lower() != PROMPT):
         return "tsv" if "\t" in first else "csv"
-    return "jsonl" if first.lstrip().startswith("{") or _is_json_string(first) else "txt"
+    return "jsonl" if one and _is_json_string(first) else None
 
 
-def _is_header(text: str) -> bool:
+def _is_header(text: str, columns: Columns) -> bool:
     separator = max(",;\t", key=text.count)
-    names = [name.strip().strip('"') for name in text.strip().split(separator)]
-    return PROMPT in (name.lower() for name in names) and all(re.fullmatch(r"\w*", name) for name in names)
+    names = [name.strip().strip('"') for name in text.split(separator)]
+    wanted = {name.strip().lower() for name in (PROMPT, f"{PROMPT}s", columns.prompt, columns.id) if name is not None}
+    is_there = not wanted.isdisjoint(name.lower() for name in names)
+    return is_there and all(re.fullmatch(r"[\w .:#()/-]{0,40}", name) for name in names)
 
 
 def _is_json_string(text: str) -> bool:
@@ -123,6 +150,10 @@ def _is_json_string(text: str) -> bool:
 
 
 def _txt(source: Source) -> Iterator[Row]:
+    if named := [name for name in (source.columns.prompt, source.columns.id) if name is not None]:
+        raise source.refuse(
+            f"is read as one prompt a line, so it has no column {named[0]!r}. If it is a table, say so: --format csv"
+        )
     for line in source.good():
         prompt = line.text.strip()
         if "\r" in prompt:
@@ -203,23 +234,41 @@ def _json_row(source: Source, line: int, value: Any) -> Iterator[Row]:
     if not isinstance(value, dict):
         source.fault(line, f"must be an object or a string, not {_JSON_NAMES[type(value)]}")
         return
-    columns, identity = source.columns, None
-    if isinstance(value.get("body"), dict) and "custom_id" in value:  # the form of OpenAI's batches
-        try:
-            identity = id_of(value["custom_id"])
-        except BadValueError as exc:
-            source.fault(line, f"custom_id {exc}")
-            return
-        if not str(value.get("url", "generations")).rstrip("/").endswith("generations"):
-            source.fault(line, "is not for the generation of images, by its url")
-            return
-        # All of it is meant for the API: nothing is left out silently.
-        columns, value = Columns(columns.prompt, carry=columns.carry, strict=True), value["body"]
-    parts, faults = columns.split(value)
+    of_openai = "custom_id" in value or (PROMPT not in value and not _BATCH.isdisjoint(value))
+    if of_openai and isinstance(value.get("body"), dict):
+        parts, faults = _of_openai(source.columns, value)
+    else:
+        parts, faults = source.columns.split(value)
     if faults:
         source.fault(line, "; ".join(faults))
     else:
-        yield Row(parts.values, line, identity or parts.id, parts.extra)
+        yield Row(parts.values, line, parts.id, parts.extra)
+
+
+#: What tells a line of an OpenAI batch, beside its ``body``.
+_BATCH: Final = frozenset({"custom_id", "method", "url"})
+
+
+def _of_openai(columns: Columns, value: Mapping[str, Any]) -> tuple[Parts, list[str]]:
+    """Tell a line of an OpenAI batch apart, and what is wrong with it. All of its ``body`` is meant for the API, so
+    nothing in there is left out silently.
+    """
+    beside = {name: one for name, one in value.items() if name not in (*_BATCH, "body")}
+    parts, faults = Columns(columns.prompt, carry=columns.carry, strict=True).split(value["body"])
+    faults += [
+        f"{name!r} stands beside the body, where nothing is sent; put it into it"
+        for name in beside
+        if name.strip().lower() in known()
+    ]
+    if not (url := str(value.get("url", "generations")).rstrip("/")).endswith("generations"):
+        path = f" ({url})" if re.fullmatch(r"[\w:/.-]{1,80}", url) else ""
+        faults = [f"is for another endpoint{path}; a batch sends images/generations, so take such lines out"]
+    identity = None
+    try:
+        identity = id_of(value["custom_id"]) if "custom_id" in value else None
+    except BadValueError as exc:
+        faults.append(f"custom_id {exc}")
+    return Parts(parts.values, {**carried(beside), **parts.extra}, identity), faults
 
 
 _JSON_NAMES: Final = {
@@ -258,10 +307,12 @@ def _table(records: Callable[[Source], Iterator[Record]]) -> Callable[[Source], 
 
 def _header(source: Source, number: int, cells: Sequence[Any]) -> list[tuple[str, Role]]:
     """Return the columns. Raises RowsError at once: without them no row can be understood."""
-    names = [cell.strip() if isinstance(cell, str) else "" if is_empty(cell) else str(cell) for cell in cells]
-    # Data frames write their index first, under no name.
-    index = len(names) > 1 and re.fullmatch(r"(Unnamed: \d+|__index_level_\d+__)?", names[0]) is not None
-    named = [name for name in names[int(index) :] if name]
+    names = ["" if is_empty(cell) else _name(cell) for cell in cells]
+    # Data frames write their index first, under no name, and into a Parquet file at any place.
+    indexes = {at for at, name in enumerate(names) if re.fullmatch(r"__index_level_\d+__", name)}
+    if len(names) > 1 and re.fullmatch(r"(Unnamed: \d+)?", names[0]):
+        indexes.add(0)
+    named = [name for at, name in enumerate(names) if name and at not in indexes]
     roles = source.columns.roles(named)
     faults = list(roles.faults)
     faults += [f"the column {name!r} is there twice" for name in twice(named) if plain(name)]
@@ -280,7 +331,14 @@ def _header(source: Source, number: int, cells: Sequence[Any]) -> list[tuple[str
             warn(
                 f"{source.name}: {what}. It is carried along as an empty cell, and so are others like it in its column."
             )
-    return [("", _LEFT_OUT), *columns[1:]] if index else columns
+    return [("", _LEFT_OUT) if at in indexes else column for at, column in enumerate(columns)]
+
+
+def _name(cell: Any) -> str:
+    try:
+        return as_text(cell).strip()
+    except BadValueError:
+        return str(cell)
 
 
 _NAMELESS: Final = Role("")

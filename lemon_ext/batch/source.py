@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 import io
+import re
 from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import chain
@@ -23,13 +24,22 @@ _SHOWN_LINES: Final = 5
 _BOM: Final = b"\xef\xbb\xbf"
 #: How files begin that look like text to the person who made them.
 _FOREIGN: Final = (
-    (b"\xff\xfe\0\0", "UTF-32 text. Save it as UTF-8"),
-    (b"\xff\xfe", "UTF-16 text. Save it as UTF-8"),
-    (b"\xfe\xff", "UTF-16 text. Save it as UTF-8"),
+    (b"\xff\xfe\0\0", "UTF-32 text. Save it as UTF-8, or say so: --encoding utf-32"),
+    (b"\xff\xfe", "UTF-16 text. Save it as UTF-8, or say so: --encoding utf-16"),
+    (b"\xfe\xff", "UTF-16 text. Save it as UTF-8, or say so: --encoding utf-16"),
     (b"PK\x03\x04", "a spreadsheet or another zip file. Name it .xlsx or .ods, or export it as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old or an encrypted Excel file. Save it as .xlsx, without a password"),
     (b"PAR1", "a Parquet file. Name it .parquet"),
+    (b"ARROW1", "an Arrow or a Feather file. Save it as Parquet"),
     (b"\x1f\x8b", "compressed with gzip. Unpack it first"),
+    (b"\x28\xb5\x2f\xfd", "compressed with zstd. Unpack it first"),
+    (b"BZh", "compressed with bzip2. Unpack it first"),
+    (b"%PDF", "a PDF file. Copy its prompts into a text file"),
+    (b"{\\rtf", "a document (RTF). Save it as plain text"),
+    *(
+        (mark, "a web page or XML. Save it as .xlsx or CSV")
+        for mark in (b"<?xml", b"<html", b"<!DOCTYPE", b"<!doctype")
+    ),
 )
 
 
@@ -129,9 +139,9 @@ class Source:
         """Have lines read again."""
         self._held.extendleft(reversed(lines))
 
-    def begins_with(self, mark: bytes) -> bool:
+    def begins(self, pattern: bytes) -> bool:
         """Tell whether the file begins so, blanks aside. Asked before anything is read."""
-        return bool(self._file.peek(CHUNK).removeprefix(_BOM).lstrip().startswith(mark))
+        return re.match(pattern, self._file.peek(CHUNK).removeprefix(_BOM).lstrip()) is not None
 
     def text(self) -> Iterator[str]:
         """Yield the text in pieces, whatever its lines are. Raises RowsError where it cannot be decoded."""
@@ -224,7 +234,12 @@ def _decode(raw: bytes) -> tuple[str, str]:
         text = raw.decode()
     except UnicodeDecodeError:
         return raw.decode(errors="replace"), _not_utf8(raw)
-    return text, "holds a NUL byte; if the file is UTF-16, save it as UTF-8" if "\0" in text else ""
+    return (
+        text,
+        "holds a NUL byte; if the file is UTF-16, save it as UTF-8, or say so: --encoding utf-16"
+        if "\0" in text
+        else "",
+    )
 
 
 def _not_utf8(raw: bytes) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import IO, Any, Final
 from zipfile import BadZipFile, ZipFile
 
@@ -21,6 +21,8 @@ Record = tuple[int, list[Any]]
 _NOTHING: Final = "\x1f"
 #: Lines and characters that a quoted cell of a tab-separated file may span.
 _LONGEST_CELL: Final = 131_072
+#: Rows that the sheets of spreadsheets end with.
+_MOST_ROWS: Final = 2**20
 #: Rows of a Parquet file that are held at once.
 _HELD: Final = 1024
 
@@ -39,7 +41,9 @@ def csv_records(source: Source) -> Iterator[Record]:
             yield line.text
 
     # Strict: else a quote that is never closed makes one prompt of all the rest of the file.
-    reader = csv.reader(feed(), delimiter=_separator(source), strict=True)
+    separator = _separator(source)
+    spaced = f"{separator} " in source.first()
+    reader = csv.reader(feed(), delimiter=separator, strict=True, skipinitialspace=spaced)
     while True:
         start, sound = 0, True
         try:
@@ -49,7 +53,9 @@ def csv_records(source: Source) -> Iterator[Record]:
         except csv.Error as exc:
             source.fault(start, _csv_reason(str(exc)))
             continue
-        if sound:
+        if any(re.match(r'[ \t]+"', cell) for cell in cells):  # half of a quoted text would be the prompt
+            source.fault(start, "has a blank before a quote, which opens no cell then; take it away")
+        elif sound:
             yield start, cells
 
 
@@ -156,11 +162,18 @@ def sheet_records(source: Source) -> Iterator[Record]:
     except calamine.CalamineError as exc:
         raise source.refuse(f"is no spreadsheet that can be read ({exc})") from None
     if merged := sheet.merged_cell_ranges:
-        cells = ", ".join(f"{_cell_name(*begin)}:{_cell_name(*end)}" for begin, end in merged[:5])
-        raise source.refuse(f"has merged cells in {sheet.name!r} ({cells}). Unmerge them: each row is a prompt")
-    source.unread = _unread(file, sheet.name, sheet.start[1] if sheet.start else 0)
-    if sheet.height:
-        yield from enumerate(sheet.iter_rows(), 1)
+        where = ", ".join(f"{_cell_name(*begin)}:{_cell_name(*end)}" for begin, end in merged[:5])
+        raise source.refuse(f"has merged cells in {sheet.name!r} ({where}). Unmerge them: each row is a prompt")
+    content = _content(file, sheet.name)
+    source.unread = _unread(content, sheet.start[1] if sheet.start else 0)
+    hidden = _hidden(content, sheet.name)
+    if not sheet.height:
+        return
+    for number, cells in enumerate(sheet.iter_rows(), 1):
+        if number in hidden and width(cells):
+            source.fault(number, "is hidden, by a filter or by hand, and would be sent; show it, or delete it")
+        else:
+            yield number, cells
 
 
 def _chosen(source: Source, book: Any) -> str:
@@ -189,17 +202,21 @@ _FORMULA: Final = re.compile(rb'<c r="([A-Z]+\d+)"[^>]*>\s*<f\b(?:[^>]*/>|[^>]*>
 _ERROR: Final = re.compile(rb'<c r="([A-Z]+\d+)"[^>]*\st="e"')
 
 
-def _unread(file: IO[bytes], sheet: str, first: int) -> dict[int, str]:
-    """Return the columns, by their places from the ``first`` one on, that hold what is read as empty cells, and what
-    that is: formulas whose values are not in the file, or errors.
-    """
+def _content(file: IO[bytes], sheet: str) -> bytes:
+    """Return the XML of a sheet; for an .ods file, that of all its sheets. Nothing where it is of another kind."""
     file.seek(0)
     try:
         with ZipFile(file) as archive:
             part = _part(archive, sheet)
-            content = archive.read(part) if part is not None else b""
+            return archive.read(part) if part is not None else b""
     except (BadZipFile, KeyError, OSError):
-        return {}
+        return b""
+
+
+def _unread(content: bytes, first: int) -> dict[int, str]:
+    """Return the columns, by their places from the ``first`` one on, that hold what is read as empty cells, and what
+    that is: formulas whose values are not in the file, or errors.
+    """
     found: dict[int, str] = {}
     for pattern, what in (
         (_FORMULA, "the formula in {} has no value in the file. Open it in Excel or LibreOffice and save it there"),
@@ -218,10 +235,36 @@ def _column(cell: bytes) -> int:
     return place - 1
 
 
+_ROW: Final = re.compile(rb"<(?:\w+:)?(?:row|table-row)\b[^>]*>")
+_HIDDEN: Final = re.compile(rb'\s(?:hidden="(?:1|true)"|table:visibility="(?:filter|collapse)")')
+_NUMBER: Final = re.compile(rb'\s(?:r|table:number-rows-repeated)="(\d+)"')
+
+
+def _hidden(content: bytes, sheet: str) -> Collection[int]:
+    """Return the numbers of the rows that a person does not see."""
+    is_ods = b"<office:document-content" in content
+    if is_ods:
+        content = next((part for part in content.split(b"<table:table ")[1:] if _is_named(part, sheet)), b"")
+    found: set[int] = set()
+    number = 0
+    for tag in _ROW.findall(content):
+        given = _NUMBER.search(tag)
+        first = int(given[1]) if given and not is_ods else number + 1
+        number = number + int(given[1]) if given and is_ods else first
+        if _HIDDEN.search(tag):
+            found.update(range(first, min(number, first + _MOST_ROWS) + 1))
+    return found
+
+
+def _is_named(table: bytes, sheet: str) -> bool:
+    name = re.search(r'\btable:name="([^"]*)"', table.partition(b">")[0].decode("utf-8", "replace"))
+    return name is not None and html.unescape(name[1]) == sheet
+
+
 def _part(archive: ZipFile, sheet: str) -> str | None:
-    """Return where in an .xlsx file a sheet is. None for another kind of spreadsheet."""
+    """Return where in a file a sheet is; for an .ods file, where all are. None for another kind of spreadsheet."""
     if "xl/workbook.xml" not in archive.namelist():
-        return None
+        return "content.xml" if "content.xml" in archive.namelist() else None
     links = {one["Id"]: one["Target"] for one in _tags(archive, "xl/_rels/workbook.xml.rels", "Relationship")}
     for one in _tags(archive, "xl/workbook.xml", "sheet"):
         if html.unescape(one["name"]) == sheet:

@@ -120,6 +120,17 @@ def _refuse_no_rows(requests: object) -> None:
             f"requests are rows, each a dict, and not {type(requests).__name__}. For a file: "
             "run_batch(lemon_ext.read_rows(path), folder)."
         )
+    for has, way in _FRAMES.items():
+        if hasattr(requests, has):
+            raise TypeError(f"requests are rows, each a dict, and not {type(requests).__name__}. Its rows are {way}.")
+
+
+#: How data frames of polars, pandas and Arrow give their rows, by a method that each alone has.
+_FRAMES = {
+    "to_dicts": "df.iter_rows(named=True)",
+    "iterrows": 'df.to_dict("records")',
+    "to_pylist": "table.to_pylist()",
+}
 
 
 def _error(wrong: Sequence[tuple[int, int | None, Violation]]) -> CapabilityError:
@@ -155,7 +166,7 @@ def _error(wrong: Sequence[tuple[int, int | None, Violation]]) -> CapabilityErro
 def _told_apart(given: Mapping[str, Any], checks: Checks) -> Row:
     """Return a row with what is sent, what is carried along, and its id."""
     if not isinstance(given, Mapping) or not all(isinstance(name, str) for name in given):
-        raise TypeError(f"a row is a dict of parameters, not {type(given).__name__}")
+        raise TypeError(f'a row is a dict of parameters, such as {{"prompt": "a cat"}}, not {type(given).__name__}')
     line = getattr(given, "line", None)
     read = isinstance(given, Row)  # its columns were told apart when it was read
     parts, faults = (checks.columns if not read else Columns()).split(given, prompted="prompt" in checks.defaults)
@@ -194,7 +205,7 @@ class Ids:
     """The ids so far. They are all different, and so are the names of the files that begin with them."""
 
     def __init__(self) -> None:
-        self._rows: dict[int, int] = {}
+        self._rows: dict[int, tuple[int, int | None]] = {}
         self._any: bool | None = None
 
     def take(self, row: int, made: Incoming) -> None:
@@ -211,8 +222,10 @@ class Ids:
         # Many file systems do not tell small letters from capitals.
         for text, what in ((made.id, "has the id"), (f"\0{files}", "would have the file names")):
             key = hash(unicodedata.normalize("NFC", text).casefold())
-            if (before := self._rows.setdefault(key, row)) != row:
+            before, line = self._rows.setdefault(key, (row, made.line))
+            if before != row:
+                first = f"row {before}" if line is None else f"line {line}"
                 raise ValueError(
-                    f"{what} of row {before}, too; every row needs its own. To carry the column of the ids along: "
-                    "--carry, with its name"
+                    f"{what} of {first}, too; every row needs its own. To carry the column of the ids along: --carry, "
+                    "with its name"
                 )
