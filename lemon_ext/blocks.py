@@ -27,9 +27,9 @@ from ._words import count
 from .batch.address import MARK, Address, Mark
 from .batch.columns import Columns
 from .batch.destination import Destination
-from .batch.engine import Options
 from .batch.journal import Incoming, known_by
 from .batch.keepers import DatabaseKeeper, Keeper, StoreKeeper
+from .batch.options import Options
 from .batch.output import RESULTS
 from .batch.validate import Checks, Ids, checked
 from .batch.work import Batch

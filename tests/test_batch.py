@@ -35,7 +35,16 @@ from lemon_ext import (
     run_batch,
 )
 from lemon_ext._files import PartFile
-from lemon_ext.batch import Progress, batch_status, engine, export_results, journal, outage, plan_batch, sqlite
+from lemon_ext.batch import (
+    Progress,
+    batch_status,
+    export_results,
+    journal,
+    outage,
+    plan_batch,
+    sqlite,
+    submissions,
+)
 from lemon_ext.batch.sqlite import SqliteJournal
 from lemon_ext.batch.writer import Writer
 from lemon_ext.rate_limit import RateLimit
@@ -743,14 +752,14 @@ def test_results_that_cannot_be_written_are_a_warning(tmp_path):
 def test_few_rows_are_read_ahead(tmp_path, monkeypatch):
     gateway = Gateway()
     most = []
-    take = engine.Engine._take_unsent
+    take = submissions.Submissions._take
 
     def watched(self):
         most.append(len(self._ahead))
         return take(self)
 
-    monkeypatch.setattr(engine.Engine, "_take_unsent", watched)
-    monkeypatch.setattr(engine, "AHEAD", 8)
+    monkeypatch.setattr(submissions.Submissions, "_take", watched)
+    monkeypatch.setattr(submissions, "AHEAD", 8)
     go(gateway, rows(30, model="dall-e-3"), tmp_path, gallery=False)
     assert len(gateway.posts) == 30
     assert max(most) == 8

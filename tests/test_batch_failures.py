@@ -28,7 +28,7 @@ from lemon_ext import (
     arun_batch,
     run_batch,
 )
-from lemon_ext.batch import batch_status, engine, journal, rows_to_edit, sqlite
+from lemon_ext.batch import batch_status, journal, row_tasks, rows_to_edit, sqlite
 from lemon_ext.batch.sqlite import SqliteJournal
 from tests.gateway import Gateway, results, rows, statuses
 from tests.pictures import PNG
@@ -157,7 +157,7 @@ def test_a_task_that_is_known_again_is_not_unknown_any_more(tmp_path):
 
 
 def test_pictures_that_are_not_there_do_not_hold_up_those_that_are(tmp_path):
-    dead = engine.SAVES + 4
+    dead = row_tasks.SAVES + 4
     gateway = Gateway()
     gateway.pictures = {f"img_{n}-0.png": deque([404] * 999) for n in range(1, dead + 9)}
     go(gateway, rows(dead + 8), tmp_path)  # all of them are left to another run
@@ -192,7 +192,7 @@ def test_two_writers_never_pay_twice_even_without_the_lock(tmp_path, monkeypatch
         found.extend(run_batch(rows(48), tmp_path, client=gateway.client(), concurrency=2))
 
     monkeypatch.setattr(sqlite, "_lock", deleted)
-    monkeypatch.setattr("lemon_ext.batch.engine.warn", told.append)
+    monkeypatch.setattr("lemon_ext.batch.submissions.warn", told.append)
     go(gateway, rows(48), tmp_path, max_images=1)
     threads = [threading.Thread(target=work) for _ in range(3)]
     for thread in threads:

@@ -11,7 +11,7 @@ import anyio
 import pytest
 
 from lemon_ext import ConfigurationError, JournalError, LemonWarning
-from lemon_ext.batch import batch_status, engine
+from lemon_ext.batch import batch_status, submissions
 from lemon_ext.batch.address import Address
 from lemon_ext.batch.keepers import DatabaseKeeper, StoreKeeper, name_of
 from lemon_ext.blocks import arun_block, run_block
@@ -67,7 +67,7 @@ def test_a_block_that_is_run_again_finds_its_rows_and_their_pictures(shop, store
 
 
 def test_a_block_that_runs_twice_at_once_is_paid_once(shop, store, monkeypatch):
-    monkeypatch.setattr(engine, "AHEAD", 3)
+    monkeypatch.setattr(submissions, "AHEAD", 3)
     gateway, found, start = Gateway(), {}, threading.Barrier(2)
     gateway.clock.rule()
 

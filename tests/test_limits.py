@@ -10,7 +10,7 @@ import pytest
 
 from lemon_ext import BudgetError, JournalError
 from lemon_ext._files import PartFile
-from lemon_ext.batch import batch_status, engine, export_results, plan_batch
+from lemon_ext.batch import batch_status, export_results, plan_batch, submissions
 from lemon_ext.batch.address import Address
 from lemon_ext.batch.journal import Incoming
 from lemon_ext.batch.limits import SharedLimits
@@ -143,7 +143,7 @@ def test_a_journal_that_did_not_count_yet_is_counted(tmp_path, pg, shop):
 
 @pytest.mark.parametrize("limit", [{"max_images": 7}, {"budget": "0.28"}], ids=["images", "budget"])
 def test_three_that_race_for_the_last_images_never_exceed_the_limit(tmp_path, pg, shop, limit, monkeypatch):
-    monkeypatch.setattr(engine, "AHEAD", 5)
+    monkeypatch.setattr(submissions, "AHEAD", 5)
     gateway, found, start, reasons = Gateway(), {}, threading.Barrier(3), {}
     gateway.clock.rule()
     given = [{"prompt": f"cat {n}", "model": "dall-e-3"} for n in range(1, 31)]

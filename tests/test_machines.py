@@ -24,7 +24,7 @@ from lemon_ext import (
     reconcile,
     run_batch,
 )
-from lemon_ext.batch import batch_needs, batch_status, engine, export_results, plan_batch, rows_to_edit
+from lemon_ext.batch import batch_needs, batch_status, export_results, plan_batch, record, rows_to_edit, submissions
 from lemon_ext.batch.address import Address, Mark
 from lemon_ext.batch.journal import VERSION, Incoming, change, costs
 from lemon_ext.emulator import KEY, TOKEN, Emulator
@@ -63,7 +63,7 @@ def dies(pg, journal):
 
 
 def test_machines_share_the_rows_of_a_batch(tmp_path, shop, monkeypatch):
-    monkeypatch.setattr(engine, "AHEAD", 4)
+    monkeypatch.setattr(submissions, "AHEAD", 4)
     gateway, found, start = Gateway(), {}, threading.Barrier(3)
     gateway.clock.rule()
 
@@ -241,7 +241,7 @@ def test_what_cannot_be_written_because_the_row_was_sent_again_is_told(tmp_path,
     gateway = Slow()
     warnings = []
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(engine, "warn", warnings.append)
+        patch.setattr(record, "warn", warnings.append)
         patch.setattr(postgres.PostgresJournal, "others", lambda self: False)
         go(gateway, rows(1), tmp_path, shop)
     assert "Row 1 was accepted as task img_1, and that is not written down" in warnings[0]

@@ -14,8 +14,8 @@ import pytest
 
 from lemon_ext import AsyncLemon, arun_batch, run_batch
 from lemon_ext._duration import as_seconds, roughly, written
-from lemon_ext.batch import batch_status, engine
-from lemon_ext.batch.engine import Options
+from lemon_ext.batch import batch_status, contact
+from lemon_ext.batch.options import Options
 from lemon_ext.batch.outage import ALONE, LONGEST_WAIT, UNPROVEN, Reach
 from lemon_ext.cli._words import at_work, unreachable
 from tests.conftest import KEY
@@ -340,7 +340,7 @@ def test_a_blocking_client_outlasts_it_too(tmp_path):
 @pytest.mark.parametrize("phase", ["submissions", "polls", "pictures"])
 def test_an_interrupt_while_it_waits_ends_at_once(tmp_path, monkeypatch, phase):
     """With the clock of the world: what is waited for takes hours, and the end takes none."""
-    monkeypatch.setattr(engine, "RECENT", 0.0)
+    monkeypatch.setattr(contact, "RECENT", 0.0)
     gateway, shown, begun = Gateway(seconds=0.0), threading.Event(), []
     gateway.network = True
 

@@ -11,7 +11,7 @@ import httpx
 import pytest
 
 from lemon_ext import arun_batch, run_batch
-from lemon_ext.batch.engine import RESENDS
+from lemon_ext.batch.submissions import RESENDS
 from lemon_ext.cli._errors import exit_code
 from lemon_ext.errors import InsufficientBalanceError, LemonError, ResponseError, ServerError
 from tests.outcomes import CASES, IMAGE, INLINE, PAGE, PIXEL, UNCERTAIN, UNREADABLE

@@ -22,7 +22,7 @@ import PIL.Image
 import pytest
 
 from lemon_ext import ConfigurationError, JournalError, SaveError, arun_batch, reconcile, run_batch
-from lemon_ext.batch import batch_status, engine, export_results, plan_batch
+from lemon_ext.batch import batch_status, export_results, plan_batch, row_tasks
 from lemon_ext.batch.destination import MARK, Destination
 from lemon_ext.batch.journal import change
 from lemon_ext.batch.objects import Store
@@ -435,7 +435,7 @@ def test_little_is_sent_while_a_store_hangs(bucket, monkeypatch, go):
     monkeypatch.setattr(Store, "_call", call)
     with pytest.raises(SaveError):
         go(gateway, rows(2000, model="dall-e-3"), bucket.as_uri(), concurrency=8)
-    assert posts[-1] <= engine.KEEPS_WAITING + 8 + engine.SAVES
+    assert posts[-1] <= row_tasks.KEEPS_WAITING + 8 + row_tasks.SAVES
     assert len(gateway.posts) <= posts[-1] + 8
     assert batch_status(bucket.as_uri()).unfetched == len(gateway.posts)
     assert set(gateway.charges.values()) == {1}

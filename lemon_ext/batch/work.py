@@ -36,11 +36,12 @@ from .address import known_address
 from .also import as_kinds, files, write_also
 from .columns import Columns
 from .destination import Destination
-from .engine import Engine, Options
+from .engine import Engine
 from .folder import mark, spare_pictures
 from .gallery import write_page
 from .journal import ELSEWHERE, KEYS, UNPAID, Entry, Journal
 from .last_run import LastRun
+from .options import Options
 from .output import (
     RESULTS,
     Progress,
@@ -181,20 +182,8 @@ class Batch:
     def _report(self) -> None:
         if self.on_progress is None or (engine := self._engine) is None:
             return
-        progress = Progress.of(
-            engine.counts,
-            engine.images,
-            ended=engine.ended_together,
-            elapsed=engine.elapsed,
-            idle=engine.idle,
-            stopped=engine.stopped,
-            limited=engine.limited,
-            rejected=engine.rejected,
-            outage=engine.outage,
-            workers=engine.workers,
-        )
         try:
-            self.on_progress(progress)
+            self.on_progress(engine.progress)
         except Exception as exc:  # noqa: BLE001 - a broken progress bar must not cost a paid image
             self.on_progress = None
             warn(f"on_progress raised {type(exc).__name__}: {exc}. The batch goes on.")

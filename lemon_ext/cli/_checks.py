@@ -33,7 +33,7 @@ from lemon_ext._connections import proxy_for, tls
 from lemon_ext._key import ApiKey
 from lemon_ext._network import addresses_of
 from lemon_ext._response import APIResponse, value_of
-from lemon_ext.batch.engine import MIN_FREE
+from lemon_ext.batch.submissions import MIN_FREE
 from lemon_ext.client import Lemon
 from lemon_ext.errors import APIStatusError, ConfigurationError, LemonError, MissingKeyError
 from lemon_ext.ledger import of_environment
