@@ -27,6 +27,7 @@ from lemon_ext.money import Budget, Estimate, quote
 
 from .address import Address
 from .also import as_kinds, files, write_also
+from .blocking import read
 from .cells import EXTRA, PICTURES
 from .cells import convert as cell_value
 from .columns import ID, Columns, carried_name
@@ -46,7 +47,7 @@ from .output import (
 from .rows import Row, read_rows
 from .stores import copied_journal, read_journal
 from .validate import Checks, Grid, Requests, checked, spooled
-from .work import Batch, OnProgress, forms_of, read, spend
+from .work import Batch, OnProgress, forms_of, spend
 
 __all__ = (
     "Plan",
