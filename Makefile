@@ -6,9 +6,13 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 PIP := $(PYTHON) -m pip --python $(RUN) --disable-pip-version-check --quiet
 SOURCES := PYTHONPATH=generated:.
+# What `make test` runs. What it leaves out needs tools of the developer, or takes its time.
+QUICK := not regen and not peers and not browser and not kill and not slow and not scale
+# Programs that tests start, again and again, do not compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-scale scale-run random-run reconcile-run check lint types layers regen follow drift regen-check lint-contract bench lock locks-check newest lowest docs clean
+.PHONY: help demo test test-scale scale-run random-run reconcile-run check check-rest rules lint types layers regen follow drift regen-check lint-contract bench lock locks-check newest lowest docs clean
 
 help: ## show this
 	@grep -hE '^[a-z -]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -17,10 +21,17 @@ demo: $(VENV)/run.stamp ## make pictures without a key and without a network
 	@$(SOURCES) $(RUN) tools/demo.py
 
 test: $(VENV)/test.stamp ## run the tests
-	@$(RUN) -m pytest -q -n auto -m "not regen and not peers and not browser and not kill and not slow and not scale"
+	@$(RUN) -m pytest -q -n auto -m "$(QUICK)" $(if $(MEASURE),--cov --cov-report=)
 
-check: lint types layers regen-check lint-contract $(VENV)/dev.stamp ## everything that has to hold before a change lands
-	@$(RUN) -m pytest -n auto -m "not scale" --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+COVERED := --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+check: rules ## everything that has to hold before a change lands
+	@$(RUN) -m pytest -n auto -m "not scale" $(COVERED)
+
+check-rest: rules ## the same after `make test MEASURE=1`: what that has not run, and the coverage of both
+	@$(RUN) -m pytest -n auto -m "not ($(QUICK)) and not scale" $(COVERED) --cov-append
+
+rules: lint types layers regen-check lint-contract $(VENV)/dev.stamp
 
 test-scale: ## the tests of several machines: a real PostgreSQL and a real Ray, where they are installed
 	@$(MAKE) --no-print-directory VENV=.venv-scale scale-run

@@ -270,7 +270,7 @@ LIMIT = 1.0
 
 
 def stopped_loop(backend):
-    """Return options of a loop whose clock stands still, and what moves it on: nobody waits for a limit, or misses it."""
+    """Return options of a loop whose clock stands still, and what moves it on: no limit is waited for, or missed."""
     if backend == "trio":
         clock = MockClock()
         return {"clock": clock}, clock.jump

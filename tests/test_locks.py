@@ -10,7 +10,7 @@ import ast
 import re
 import sys
 import tomllib
-from importlib.metadata import distributions
+from importlib.metadata import distributions, packages_distributions
 from pathlib import Path
 
 import pytest
@@ -118,3 +118,38 @@ def test_an_extra_names_all_that_its_modules_import(folder, extra):
 def test_every_extra_that_brings_the_command_brings_it_whole():
     """With the click alone that uvicorn brings, `lemon` was there and broke at the first wrong call."""
     assert set(EXTRAS["cli"]) - set(EXTRAS["aiohttp"]) <= set(EXTRAS["emulator"])
+
+
+def marks(tree, names):
+    """Return the marks of the module, and of the functions and classes of these names in it."""
+    held = [node.value for node in tree.body if isinstance(node, ast.Assign) and "pytestmark" in ast.unparse(node)]
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.ClassDef) and node.name in names:
+            held += node.decorator_list
+    return set(re.findall(r"pytest\.mark\.(\w+)", " ".join(map(ast.unparse, held))))
+
+
+def importorskips(tree, within=()):
+    """Yield what a test needs installed, and the names of the classes and functions around that."""
+    for node in ast.iter_child_nodes(tree):
+        named = isinstance(node, ast.FunctionDef | ast.ClassDef)
+        yield from importorskips(node, (*within, node.name) if named else within)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "pytest.importorskip":
+            yield node.args[0].value.partition(".")[0], within
+
+
+@pytest.mark.slow
+def test_what_only_the_development_environment_can_run_is_left_to_it():
+    """CI runs there what `make test` leaves out by its mark. What that skips for want of a tool would never run."""
+    quick = re.search(r"^QUICK := (.*)$", (ROOT / "Makefile").read_text(encoding="utf-8"), re.MULTILINE)[1]
+    left_out = set(quick.replace("not ", "").split(" and "))
+    light, full = (locked((LOCKS / f"{name}.txt").read_text(encoding="utf-8")) for name in ("test", "dev"))
+    brought_by = packages_distributions()
+    seen = set()
+    for path in sorted((ROOT / "tests").glob("*.py")):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for module, within in importorskips(tree):
+            if {canonicalize_name(name) for name in brought_by.get(module, ())} & (full.keys() - light.keys()):
+                seen.add(module)
+                assert marks(tree, within) & left_out, f"{path.name} needs {module}"
+    assert seen >= {"jedi", "moto", "openai", "schemathesis", "yaml"}

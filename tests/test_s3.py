@@ -31,7 +31,7 @@ moto = pytest.importorskip("moto.server", reason="moto, an S3 server for tests, 
 boto3 = pytest.importorskip("boto3")
 
 #: What the server and its client do with dates is not ours.
-pytestmark = pytest.mark.filterwarnings("ignore::DeprecationWarning")
+pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::DeprecationWarning")]
 HAS_PARQUET = find_spec("pyarrow") is not None
 SECRET = "a-secret-that-nobody-is-to-see"
 
