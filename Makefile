@@ -37,7 +37,7 @@ test-scale: ## the tests of several machines: a real PostgreSQL and a real Ray, 
 	@$(MAKE) --no-print-directory VENV=.venv-scale scale-run
 
 scale-run: $(VENV)/scale.stamp
-	@$(RUN) -m pytest -q -m scale
+	@$(RUN) -m pytest -q -n auto --dist loadgroup -m scale
 
 random-run: $(VENV)/test.stamp ## thousands of random interruptions against the emulator: nothing paid twice, nothing lost (minutes)
 	@$(SOURCES) $(RUN) tools/random_run --episodes 5000 --seed 1 --jobs 2

@@ -84,7 +84,8 @@ def server(fsync: str = "off") -> Iterator[Server]:
     """Start one, and end it. A test that needs it is skipped where it is not installed."""
     if _program("initdb") is None:
         pytest.skip("PostgreSQL is not installed")
-    folder = Path(tempfile.mkdtemp(prefix="lemon-pg-"))  # the path of a socket is short
+    # The path of a socket is short. Where files are held in memory, a server is made in no time.
+    folder = Path(tempfile.mkdtemp(prefix="lemon-pg-", dir=os.environ.get("PYTEST_DEBUG_TEMPROOT")))
     made = None
     try:
         made = Server(folder, fsync)

@@ -22,8 +22,11 @@ from lemon_ext.batch import batch_status
 from lemon_ext.emulator import KEY, Emulator
 from tests.conftest import ROOT
 
-#: Ray warns of itself.
-pytestmark = [pytest.mark.scale, pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore")]
+#: Ray warns of itself. One at a time: each starts a cluster.
+pytestmark = [
+    *(pytest.mark.scale, pytest.mark.timeout(400), pytest.mark.filterwarnings("ignore")),
+    pytest.mark.xdist_group("ray"),
+]
 pytest.importorskip("ray", exc_type=ImportError)
 pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
 
