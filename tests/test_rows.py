@@ -20,7 +20,10 @@ WINDOWS = (
 )
 SIZES = "'sizes' is no parameter; did you mean 'size'? To carry it along instead: --carry sizes"
 TWO = "'prompt' and 'Prompt' are both 'prompt'; leave one out, or carry it along with --carry"
-NO_PROMPT = "there is no column 'prompt'; the first line names the columns. For one prompt a line: --format txt"
+NO_PROMPT = (
+    "there is no column 'prompt'; say which column it is with --prompt-column, or with --header-row which line names "
+    "the columns. For one prompt a line: --format txt"
+)
 
 
 def read(tmp_path: Path, name: str, content: bytes | str) -> list[tuple[int, dict[str, Any]]]:
@@ -237,6 +240,19 @@ def test_a_text_file_may_have_another_encoding(tmp_path: Path, name: str, encodi
     assert list(read_rows("-", stdin=stdin, encoding=encoding)) == [{"prompt": "weiße Schüssel"}]
 
 
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-be"])
+@pytest.mark.parametrize("name", ["a.csv", "a.tsv"])
+def test_utf_16_is_known_by_its_mark(tmp_path: Path, name: str, encoding: str) -> None:
+    """Bug: what Excel calls "Unicode text" had to be saved once more."""
+    text = "\ufeff" * (encoding == "utf-16-be") + "SKU\tPrompt\r\nMÖ-1\tweiße Schüssel\r\n"
+    (tmp_path / name).write_bytes(text.encode(encoding))
+    assert list(read_rows(tmp_path / name)) == [{"prompt": "weiße Schüssel"}]
+    assert list(read_rows("-", stdin=io.BytesIO(text.encode(encoding)), format="tsv")) == [{"prompt": "weiße Schüssel"}]
+    (tmp_path / "a.txt").write_bytes(text.encode(encoding))
+    with pytest.raises(RowsError, match=r"may be a table \(tsv\), or text with one prompt a line. Say what it is"):
+        list(read_rows(tmp_path / "a.txt"))
+
+
 def test_an_encoding_that_does_not_fit_is_said(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_bytes(b"prompt\na \x81 cat\n")
     with pytest.raises(RowsError, match=r"a\.csv is no text in cp1252\. Nothing was sent\."):
@@ -255,8 +271,6 @@ def test_an_encoding_that_does_not_fit_is_said(tmp_path: Path) -> None:
         (b"", "holds no prompts."),
         (b"\n \r\n\t\n", "holds no prompts."),
         (b"\xef\xbb\xbf", "holds no prompts."),
-        ("a cat".encode("utf-16"), "is UTF-16 text. Save it as UTF-8, or say so: --encoding utf-16. Nothing was sent."),
-        (b"\xfe\xff\0a", "is UTF-16 text. Save it as UTF-8, or say so: --encoding utf-16. Nothing was sent."),
         ("a cat".encode("utf-32"), "is UTF-32 text. Save it as UTF-8, or say so: --encoding utf-32. Nothing was sent."),
         (
             b"PK\x03\x04...",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -427,7 +428,7 @@ def test_a_spreadsheet_is_read_with_its_kinds(tmp_path):
         (
             {"A": data(f"<row r='1'>{text('A1', 'Our shop')}</row>", FIRST)},
             {},
-            "Take away what stands above them, a title for example, or say which column it is with --prompt-column.",
+            "say which column it is with --prompt-column, or with --header-row which line names the columns.",
         ),
         (
             {
@@ -508,6 +509,119 @@ def test_a_column_that_is_not_sent_may_have_no_values(tmp_path, cell, said):
         found = list(read_rows(xlsx(tmp_path, A=rows)))
     assert [(dict(row), row.extra) for row in found] == [({"prompt": "x"}, {}), ({"prompt": "y"}, {})]
     assert said.partition(". ")[0] in refused(xlsx(tmp_path, A=rows.replace("price", "id")))
+
+
+# ---- a title above the names of the columns ----
+
+TITLE = "Spring, Stand 12.11."
+ABOVE = [[TITLE], [], ["SKU", "Prompt", "", "size"], ["0007", "ein Kätzchen", "", "1024x1024"], ["0008", "ein Bär"]]
+NAMED = [
+    (None, {"prompt": "ein Kätzchen", "size": "1024x1024"}, {"SKU": "0007"}),
+    (None, {"prompt": "ein Bär"}, {"SKU": "0008"}),
+]
+
+
+def xlsx_rows(rows: list[list[str]], more: str = "") -> str:
+    """Return the XML of a sheet of an .xlsx file."""
+    lines = []
+    for number, row in enumerate(rows, 1):
+        cells = "".join(text(f"{'ABCDEFGH'[place]}{number}", cell) for place, cell in enumerate(row) if cell)
+        lines.append(f'<row r="{number}">{cells}</row>')
+    return data(*lines) + more
+
+
+def open_sheet(rows: list[list[str]], spans: Mapping[tuple[int, int], str] | None = None) -> str:
+    """Return the XML of a sheet of an .ods file. ``spans`` are attributes of cells, by row and place from 0."""
+    lines, marks = "", spans or {}
+    for number, row in enumerate(rows):
+        cells = ""
+        for place, cell in enumerate(row):
+            what = f'office:value-type="string" {marks.get((number, place), "")}'
+            held = f"<table:table-cell {what}><text:p>{cell}</text:p></table:table-cell>"
+            cells += held if cell else "<table:table-cell/>"
+        lines += f"<table:table-row>{cells or '<table:table-cell/>'}</table:table-row>"
+    return lines
+
+
+def as_file(folder: Path, kind: str, rows: list[list[str]]) -> Path:
+    if kind == "xlsx":
+        return xlsx(folder, A=xlsx_rows(rows))
+    if kind == "ods":
+        return ods(folder, Empty="", A=open_sheet(rows))
+    separator = {"csv": ";", "tsv": "\t"}[kind]
+    return written(folder, f"a.{kind}", "".join(f"{separator.join(row)}\r\n" for row in rows))
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods", "csv", "tsv"])
+def test_the_line_that_names_the_columns_is_found_and_can_be_given(tmp_path, kind):
+    """Bug: a title above the table had to be removed by hand."""
+    path = as_file(tmp_path, kind, ABOVE)
+    assert refused(path) == (
+        f"Nothing was sent. {path}, line 1: there is no column 'prompt'; line 3 seems to name the columns: "
+        "--header-row 3."
+    )
+    assert read(path, header_row=3) == NAMED
+    assert [row.line for row in read_rows(path, header_row=3)] == [4, 5]
+    assert refused(path, header_row=2).endswith("has nothing in line 2, which --header-row names. Nothing was sent.")
+    assert "has nothing in line 9, which --header-row names" in refused(path, header_row=9)
+    for names, said in (
+        (["SKU", "Prompts"], "line 3 seems to name the columns: --header-row 3 --prompt-column Prompts."),
+        (["SKU", "Motiv"], "if line 3 names the columns: --header-row 3 --prompt-column NAME."),
+    ):
+        path = as_file(tmp_path, kind, [["Spring"], [], names, ["0007", "ein Kätzchen"]])
+        assert refused(path) == f"Nothing was sent. {path}, line 1: there is no column 'prompt'; {said}"
+    assert "no column 'Motiv'; line 3 seems to name the columns: --header-row 3." in refused(
+        path, prompt_column="Motiv"
+    )
+    assert read(path, header_row=3, prompt_column="Motiv") == [(None, {"prompt": "ein Kätzchen"}, {"SKU": "0007"})]
+
+
+def test_what_separates_the_cells_is_told_by_the_line_of_their_names(tmp_path):
+    title = "A title, with commas, and more\n\n"
+    assert read(written(tmp_path, "a.csv", f"{title}prompt;n\na, b;2\n"), header_row=3) == [
+        (None, {"prompt": "a, b", "n": 2}, {})
+    ]
+    path = written(tmp_path, "a.csv", f"sep=;\n{title}prompt;note\na;b,c\n")
+    assert read(path, header_row=4) == [(None, {"prompt": "a"}, {"note": "b,c"})]
+    assert read(written(tmp_path, "a.tsv", '"prompt"\t"note"\n"a"\t"b"\n')) == [(None, {"prompt": "a"}, {"note": "b"})]
+
+
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.txt"])
+def test_a_line_of_names_is_asked_for_where_there_is_none(tmp_path, name):
+    path = written(tmp_path, name, '["a"]' if name == "a.json" else '"a"\n')
+    assert "is no table whose columns a line names" in refused(path, header_row=1)
+
+
+MERGED = [["Spring"], ["SKU", "Prompt", "Notes", ""], ["7", "a cat", "old", "new"], ["8", "a dog", "", ""]]
+
+
+@pytest.mark.parametrize("kind", ["xlsx", "ods"])
+def test_cells_that_are_merged_in_the_names_name_all_their_columns(tmp_path, kind):
+    """Bug: a merged cell anywhere, in a title as well, kept a spreadsheet from being read. In .ods none was noticed."""
+    if kind == "xlsx":
+        above = '<mergeCells><mergeCell ref="A1:D1"/><mergeCell ref="C2:D2"/></mergeCells>'
+        path = xlsx(tmp_path, A=xlsx_rows(MERGED, above))
+    else:
+        spans = {(0, 0): 'table:number-columns-spanned="4"', (1, 2): 'table:number-columns-spanned="2"'}
+        path = ods(tmp_path, Empty="", A=open_sheet(MERGED, spans))
+    assert "--header-row 2" in refused(path)
+    assert read(path, header_row=2) == [
+        (None, {"prompt": "a cat"}, {"SKU": "7", "Notes": "old", "Notes 2": "new"}),
+        (None, {"prompt": "a dog"}, {"SKU": "8"}),
+    ]
+    if kind == "xlsx":
+        path = xlsx(tmp_path, A=xlsx_rows(MERGED, '<mergeCells><mergeCell ref="C3:C4"/></mergeCells>'))
+    else:
+        path = ods(tmp_path, A=open_sheet(MERGED, {(2, 2): 'table:number-rows-spanned="2"'}))
+    assert "line 3: has merged cells in 'A' (C3:C4); unmerge them: each row is a prompt" in refused(path, header_row=2)
+
+
+def test_a_name_may_stand_in_a_cell_that_is_merged_downwards(tmp_path):
+    rows = [["SKU", "Prompt"], ["", "", "size"], ["7", "a cat", "1024x1024"]]
+    path = xlsx(
+        tmp_path, A=xlsx_rows(rows, '<mergeCells><mergeCell ref="A1:A2"/><mergeCell ref="B1:B2"/></mergeCells>')
+    )
+    assert read(path, header_row=2) == [(None, {"prompt": "a cat", "size": "1024x1024"}, {"SKU": "7"})]
 
 
 # ---- Parquet ----

@@ -35,6 +35,11 @@ def is_empty(cell: Any) -> bool:
     )
 
 
+def width(cells: list[Any]) -> int:
+    """Return how many cells there are, without the empty ones at the end that spreadsheets like to add."""
+    return max((index for index, cell in enumerate(cells, 1) if not is_empty(cell)), default=0)
+
+
 def native(value: Any) -> Any:
     """Return a value of NumPy or of a data frame as Python has it, and None for what these write where nothing is."""
     if getattr(getattr(value, "dtype", None), "kind", "-") in "biufU":

@@ -137,20 +137,42 @@ def _faults(columns: Columns, names: tuple[str, ...], found: Mapping[str, Role])
         elif near is not None and near != PROMPT:
             yield f"{name!r} is no parameter; did you mean {near!r}? To carry it along instead: --carry {_quoted(name)}"
     if PROMPT not in taken and columns.prompt is None and (likely := _likeliest(names, found, columns)) is not None:
-        yield f"{_NO_PROMPT}; to take {likely!r} for it: --prompt-column {_quoted(likely)}"
+        yield f"{_LIKELY}{likely!r} for it: --prompt-column {_quoted(likely)}"
 
 
 _NO_PROMPT: Final = "there is no column 'prompt'"
+_LIKELY: Final = f"{_NO_PROMPT}; to take "
 
 
 def no_prompt(*, sheet: bool = False) -> str:
     """Say that nothing looks like a prompt."""
-    if sheet:
-        return (
-            f"{_NO_PROMPT}; the first row that holds anything names the columns. Take away what stands above them, a "
-            "title for example, or say which column it is with --prompt-column"
-        )
-    return f"{_NO_PROMPT}; the first line names the columns. For one prompt a line: --format txt"
+    which = "say which column it is with --prompt-column, or with --header-row which line names the columns"
+    return f"{_NO_PROMPT}; {which}" if sheet else f"{_NO_PROMPT}; {which}. For one prompt a line: --format txt"
+
+
+def named_below(columns: Columns, names: Sequence[str], below: Sequence[tuple[int, list[str]]]) -> str:
+    """Say where the names of the columns seem to stand, if the line that was taken for them has no prompt.
+
+    ``below`` are the next lines that hold anything. Nothing is said if none of them looks like it.
+    """
+    told = [(line, columns.roles(found)) for line, found in below]
+    said = f"there is no column {columns.prompt or PROMPT!r}"
+    for line, roles in told:
+        if any(role.parameter == PROMPT for role in roles.of.values()):
+            return f"{said}; line {line} seems to name the columns: --header-row {line}"
+    if any(one.startswith(_NO_PROMPT) for one in columns.roles(names).faults):
+        return ""
+    for line, roles in told:
+        for likely in [one.removeprefix(_LIKELY) for one in roles.faults if one.startswith(_LIKELY)]:
+            return f"{said}; line {line} seems to name the columns: --header-row {line} {likely.partition(': ')[2]}"
+    for line, found in below:
+        if len(names) == 1 < len(found) and all(_like_a_name(one) for one in found):
+            return f"{said}; if line {line} names the columns: --header-row {line} --prompt-column NAME"
+    return ""
+
+
+def _like_a_name(text: str) -> bool:
+    return len(text) <= 40 and re.match(r"[^\W\d]", text) is not None
 
 
 def _strange(name: str) -> str:

@@ -14,15 +14,17 @@ import re
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import nullcontext
+from itertools import islice
 from pathlib import Path
 from typing import Any, BinaryIO, Final, Literal, get_args
 
 from lemon_ext._warn import warn
 
-from .cells import BadValueError, as_text, carried, convert, is_empty, parse_json, parse_json_at, plain, twice
-from .columns import PROMPT, Columns, Parts, Role, id_of, known, no_prompt
+from .cells import BadValueError, as_text, carried, convert, is_empty, parse_json, parse_json_at, plain, twice, width
+from .columns import PROMPT, Columns, Parts, Role, id_of, known, named_below, no_prompt
 from .source import LONGEST_LINE, Fault, Row, RowsError, Source, known_encoding
-from .tables import Record, csv_records, parquet_records, sheet_records, tsv_records, width
+from .spreadsheet import sheet_records
+from .tables import Record, csv_records, likeliest_separator, parquet_records, tsv_records
 
 __all__ = ("Fault", "Format", "Row", "RowsError", "read_rows")
 
@@ -30,6 +32,10 @@ Format = Literal["jsonl", "json", "csv", "tsv", "txt", "xlsx", "ods", "parquet"]
 
 #: The formats that are no text.
 _BINARY: Final = ("xlsx", "ods", "parquet")
+#: The formats in which a line names the columns, and what is above it may be something else.
+_TABLES: Final = ("csv", "tsv", "xlsx", "ods")
+#: Lines among which the names of the columns are looked for.
+_LOOKED_FOR: Final = 50
 _SUFFIXES: Final[Mapping[str, Format]] = {
     ".jsonl": "jsonl",
     ".ndjson": "jsonl",
@@ -55,6 +61,7 @@ def read_rows(
     id_column: str | None = None,
     carry: Sequence[str] = (),
     strict_columns: bool = False,
+    header_row: int | None = None,
     sheet: str | None = None,
     comments: bool = False,
     encoding: str | None = None,
@@ -64,8 +71,10 @@ def read_rows(
     The format follows the suffix (docs/batch.md) or else the first line, unless it is given. A column that is no
     parameter is carried along in ``row.extra`` and never sent; with ``strict_columns`` it is refused. ``carry`` names
     columns that are carried along whatever they are called. ``prompt_column`` names the prompts, ``id_column`` the ids
-    of the rows. ``sheet`` is the sheet of a spreadsheet with several; with ``comments``, a line of text that begins
-    with ``#`` is none. ``encoding`` is that of a text file which is not UTF-8, such as ``"cp1252"``.
+    of the rows. ``header_row`` is the line of a table, or the row of its sheet, that names the columns, where a title
+    or the like stands above it. ``sheet`` is the sheet of a spreadsheet with several; with ``comments``, a line of text
+    that begins with ``#`` is none. ``encoding`` is that of a text file which is neither UTF-8 nor UTF-16 with a byte
+    order mark, such as ``"cp1252"``.
 
     Raises OSError if the file cannot be read, and RowsError at the end if a line cannot be used, or earlier if none of
     the file can.
@@ -77,10 +86,13 @@ def read_rows(
         known_encoding(encoding)
     columns = Columns(prompt_column, id_column, carry, strict_columns)
     with nullcontext(stdin or sys.stdin.buffer) if source == "-" else Path(source).open("rb") as file:
-        opened = Source(file, name, columns, sheet=sheet, comments=comments, encoding=encoding)
+        how = {"header_row": header_row, "sheet": sheet, "comments": comments, "encoding": encoding}
+        opened = Source(file, name, columns, **how)  # type: ignore[arg-type]
         kind, found = format or _format_of(opened), False
         if encoding is not None and kind in _BINARY:
             raise opened.refuse(f"is no text, so it has no encoding such as {encoding}")
+        if header_row is not None and kind not in _TABLES:
+            raise opened.refuse(f"is no table whose columns a line names ({kind}); leave out --header-row")
         for row in _PARSERS[kind](opened):
             found = True
             yield row
@@ -288,26 +300,31 @@ def _table(records: Callable[[Source], Iterator[Record]]) -> Callable[[Source], 
 
     def parse(source: Source) -> Iterator[Row]:
         header: list[tuple[str, Role]] | None = None
-        for number, cells in records(source):
+        lines = records(source)
+        for number, cells in lines:
             if not (size := width(cells)):
                 continue
             if header is None:
                 if source.faults:
                     return  # perhaps the header itself could not be read
-                header = _header(source, number, cells[:size])
+                if source.header_row not in (None, number):
+                    break
+                header = _header(source, number, cells[:size], lines)
             elif size > len(header):
                 what = f"has {size} cells, the header has {len(header)}"
                 advice = "name every column" if source.is_sheet else "put quotes around a cell that holds the separator"
                 source.fault(number, f"{what}; {advice}")
             else:
                 yield from _table_row(source, number, header, cells)
+        if header is None and source.header_row is not None:
+            raise source.refuse(f"has nothing in line {source.header_row}, which --header-row names")
 
     return parse
 
 
-def _header(source: Source, number: int, cells: Sequence[Any]) -> list[tuple[str, Role]]:
+def _header(source: Source, number: int, cells: Sequence[Any], lines: Iterator[Record]) -> list[tuple[str, Role]]:
     """Return the columns. Raises RowsError at once: without them no row can be understood."""
-    names = ["" if is_empty(cell) else _name(cell) for cell in cells]
+    names = _names(cells)
     # Data frames write their index first, under no name, and into a Parquet file at any place.
     indexes = {at for at, name in enumerate(names) if re.fullmatch(r"__index_level_\d+__", name)}
     if len(names) > 1 and re.fullmatch(r"(Unnamed: \d+)?", names[0]):
@@ -316,8 +333,11 @@ def _header(source: Source, number: int, cells: Sequence[Any]) -> list[tuple[str
     roles = source.columns.roles(named)
     faults = list(roles.faults)
     faults += [f"the column {name!r} is there twice" for name in twice(named) if plain(name)]
-    if not any(role.parameter == PROMPT for role in roles.of.values()) and not faults:
-        faults.append(no_prompt(sheet=source.is_sheet))
+    if not any(role.parameter == PROMPT for role in roles.of.values()):
+        if number and (elsewhere := named_below(source.columns, named, _below(source, lines))):
+            faults = [elsewhere]
+        elif not faults:
+            faults.append(no_prompt(sheet=source.is_sheet))
     for fault in faults:
         source.fault(number, fault)
     if faults:
@@ -332,6 +352,22 @@ def _header(source: Source, number: int, cells: Sequence[Any]) -> list[tuple[str
                 f"{source.name}: {what}. It is carried along as an empty cell, and so are others like it in its column."
             )
     return [("", _LEFT_OUT) if at in indexes else column for at, column in enumerate(columns)]
+
+
+def _below(source: Source, lines: Iterator[Record]) -> list[tuple[int, list[str]]]:
+    """Return what stands in the next lines of a table that cannot be read as it is: the cells that are not empty."""
+    faults = len(source.faults)
+    if source.is_sheet:
+        found = list(islice(lines, _LOOKED_FOR))
+    else:  # as lines: what separates their cells need not be what separates those of a title
+        text = islice(source.good(), _LOOKED_FOR)
+        found = [(line.number, line.text.replace('"', "").split(likeliest_separator(line.text))) for line in text]
+    del source.faults[faults:]
+    return [(number, names) for number, cells in found if (names := [name for name in _names(cells) if name])]
+
+
+def _names(cells: Sequence[Any]) -> list[str]:
+    return ["" if is_empty(cell) else _name(cell) for cell in cells]
 
 
 def _name(cell: Any) -> str:
@@ -351,8 +387,7 @@ def _table_row(source: Source, number: int, header: Sequence[tuple[str, Role]], 
         if role is _LEFT_OUT or (is_empty(cell) and not role.is_id):
             continue
         if role is _NAMELESS:
-            first = "row" if source.is_sheet else "line"
-            faults.append(f"a cell stands in a column without a name; name it in the first {first}")
+            faults.append("a cell stands in a column without a name; name it where the others are named")
             continue
         try:
             if role.is_id:

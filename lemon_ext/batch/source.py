@@ -22,11 +22,12 @@ _SHOWN_FAULTS: Final = 20
 #: Lines that are named where many have the same fault.
 _SHOWN_LINES: Final = 5
 _BOM: Final = b"\xef\xbb\xbf"
+#: With these Excel begins its "Unicode text".
+_UTF16: Final = (b"\xff\xfe", b"\xfe\xff")
+_UTF32: Final = b"\xff\xfe\0\0"
 #: How files begin that look like text to the person who made them.
 _FOREIGN: Final = (
-    (b"\xff\xfe\0\0", "UTF-32 text. Save it as UTF-8, or say so: --encoding utf-32"),
-    (b"\xff\xfe", "UTF-16 text. Save it as UTF-8, or say so: --encoding utf-16"),
-    (b"\xfe\xff", "UTF-16 text. Save it as UTF-8, or say so: --encoding utf-16"),
+    (_UTF32, "UTF-32 text. Save it as UTF-8, or say so: --encoding utf-32"),
     (b"PK\x03\x04", "a spreadsheet or another zip file. Name it .xlsx or .ods, or export it as CSV"),
     (b"\xd0\xcf\x11\xe0", "an old or an encrypted Excel file. Save it as .xlsx, without a password"),
     (b"PAR1", "a Parquet file. Name it .parquet"),
@@ -101,19 +102,25 @@ class Source:
         name: str,
         columns: Columns,
         *,
+        header_row: int | None = None,
         sheet: str | None = None,
         comments: bool = False,
         encoding: str | None = None,
     ) -> None:
         self.name, self.columns, self.sheet, self.comments = name, columns, sheet, comments
+        #: The line that names the columns. None: the first that holds anything.
+        self.header_row = header_row
         self.faults: list[Fault] = []
         #: Whether it has rows and columns of its own, so that no advice about text helps.
         self.is_sheet = False
         #: Places of columns that hold what is read as empty cells, and what that is.
         self.unread: Mapping[int, str] = {}
-        if encoding is not None:
-            file = io.BufferedReader(_Recoded(file, name, encoding))
         self._file: Any = file if hasattr(file, "peek") else io.BufferedReader(file)
+        begin = self._file.peek(CHUNK)
+        if encoding is None and begin.startswith(_UTF16) and not begin.startswith(_UTF32):
+            encoding = "utf-16"
+        if encoding is not None:
+            self._file = io.BufferedReader(_Recoded(self._file, name, encoding))
         self._lines = self._read()
         self._held: deque[Line] = deque()
 
@@ -134,6 +141,13 @@ class Source:
             return ""
         self.put_back(line)
         return line.text
+
+    def skip_to_header(self) -> None:
+        """Leave out the lines above the one that names the columns, if it is known which that is."""
+        while self.header_row is not None and (line := next(self, None)) is not None:
+            if line.number >= self.header_row:
+                self.put_back(line)
+                return
 
     def put_back(self, *lines: Line) -> None:
         """Have lines read again."""

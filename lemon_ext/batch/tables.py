@@ -1,18 +1,16 @@
-"""Tables of every kind as records: the line where each begins, and its cells. The first record names the columns.
+"""Tables as records: the line where each begins, and its cells. The first record names the columns.
 
-Comma-separated and tab-separated text comes as strings; spreadsheets and Parquet files have kinds of their own.
+Comma-separated and tab-separated text comes as strings; Parquet files have kinds of their own, as spreadsheets do (see
+`spreadsheet`).
 """
 
 from __future__ import annotations
 
 import csv
-import html
 import re
-from collections.abc import Collection, Iterator
-from typing import IO, Any, Final
-from zipfile import BadZipFile, ZipFile
+from collections.abc import Iterator
+from typing import Any, Final
 
-from .cells import is_empty
 from .source import Line, RowsError, Source
 
 Record = tuple[int, list[Any]]
@@ -21,8 +19,6 @@ Record = tuple[int, list[Any]]
 _NOTHING: Final = "\x1f"
 #: Lines and characters that a quoted cell of a tab-separated file may span.
 _LONGEST_CELL: Final = 131_072
-#: Rows that the sheets of spreadsheets end with.
-_MOST_ROWS: Final = 2**20
 #: Rows of a Parquet file that are held at once.
 _HELD: Final = 1024
 
@@ -60,13 +56,20 @@ def csv_records(source: Source) -> Iterator[Record]:
 
 
 def _separator(source: Source) -> str:
-    """Return what separates the cells: Excel's own line says so, or else the line that names the columns."""
-    header = source.first()
-    if (told := re.fullmatch(r'"?sep=(.)"?\s*', header, re.IGNORECASE)) is not None:
+    """Return what separates the cells: Excel's own line says so, or else the line that names the columns.
+
+    What stands above that line is not read.
+    """
+    if (told := re.fullmatch(r'"?sep=(.)"?\s*', source.first(), re.IGNORECASE)) is not None:
         next(source)
-        return told[1]
-    most = max(",;\t", key=header.count)
-    return most if most in header else _NOTHING  # one column: its commas are text
+    source.skip_to_header()
+    return told[1] if told is not None else likeliest_separator(source.first())
+
+
+def likeliest_separator(line: str) -> str:
+    """Return what separates the cells of a line of text."""
+    most = max(",;\t", key=line.count)
+    return most if most in line else _NOTHING  # one column: its commas are text
 
 
 def _csv_reason(message: str) -> str:
@@ -81,8 +84,14 @@ def _csv_reason(message: str) -> str:
 
 
 def tsv_records(source: Source) -> Iterator[Record]:
-    """Yield the records of a tab-separated file. Quotes are text, unless a cell is wholly quoted and needs it."""
+    """Yield the records of a tab-separated file. Quotes are text, unless a cell is wholly quoted and needs it, or all
+    names of the columns are quoted: then whoever wrote it quotes as in CSV.
+    """
     columns = 0
+    source.skip_to_header()
+    if all(_QUOTED.fullmatch(name) for name in source.first().rstrip("\r\n").split("\t")):
+        yield from csv_records(source)
+        return
     while (line := next(source, None)) is not None:
         if not (line.sound and line.text.strip()):
             continue
@@ -140,145 +149,6 @@ def _spanning(source: Source, first: Line, columns: int) -> list[Any] | None:
     return None
 
 
-# ---- spreadsheets ----
-
-
-def sheet_records(source: Source) -> Iterator[Record]:
-    """Yield the rows of a spreadsheet (.xlsx, .ods). Raises RowsError for what it holds and a table has not."""
-    try:
-        import python_calamine as calamine
-    except ImportError:
-        raise source.refuse("is a spreadsheet. Install what reads it: pip install 'lemon-ext[tables]'") from None
-    source.is_sheet = True
-    file = source.seekable()
-    if file.read(4) == b"\xd0\xcf\x11\xe0":
-        raise source.refuse("is encrypted, or of an old Excel. Save it as .xlsx, without a password")
-    file.seek(0)
-    try:
-        book = calamine.CalamineWorkbook.from_filelike(file)
-        sheet = book.get_sheet_by_name(_chosen(source, book))
-    except calamine.PasswordError:
-        raise source.refuse("is encrypted. Save it without a password") from None
-    except calamine.CalamineError as exc:
-        raise source.refuse(f"is no spreadsheet that can be read ({exc})") from None
-    if merged := sheet.merged_cell_ranges:
-        where = ", ".join(f"{_cell_name(*begin)}:{_cell_name(*end)}" for begin, end in merged[:5])
-        raise source.refuse(f"has merged cells in {sheet.name!r} ({where}). Unmerge them: each row is a prompt")
-    content = _content(file, sheet.name)
-    source.unread = _unread(content, sheet.start[1] if sheet.start else 0)
-    hidden = _hidden(content, sheet.name)
-    if not sheet.height:
-        return
-    for number, cells in enumerate(sheet.iter_rows(), 1):
-        if number in hidden and width(cells):
-            source.fault(number, "is hidden, by a filter or by hand, and would be sent; show it, or delete it")
-        else:
-            yield number, cells
-
-
-def _chosen(source: Source, book: Any) -> str:
-    """Return the name of the sheet to read: the one that was asked for, or the only one that holds anything."""
-    names = list(book.sheet_names)
-    if source.sheet is not None:
-        if source.sheet not in names:
-            raise source.refuse(f"has no sheet {source.sheet!r}. Its sheets: {', '.join(map(repr, names))}")
-        return source.sheet
-    filled = [name for name in names if book.get_sheet_by_name(name).height] or names[:1]
-    if len(filled) > 1:
-        raise source.refuse(f"has {len(filled)} sheets. Say which with --sheet: {', '.join(map(repr, filled))}")
-    return str(filled[0])
-
-
-def _cell_name(row: int, column: int) -> str:
-    letters = ""
-    column += 1
-    while column:
-        column, rest = divmod(column - 1, 26)
-        letters = chr(ord("A") + rest) + letters
-    return f"{letters}{row + 1}"
-
-
-_FORMULA: Final = re.compile(rb'<c r="([A-Z]+\d+)"[^>]*>\s*<f\b(?:[^>]*/>|[^>]*>[^<]*</f>)\s*(?:<v\s*/>|<v></v>|</c>)')
-_ERROR: Final = re.compile(rb'<c r="([A-Z]+\d+)"[^>]*\st="e"')
-
-
-def _content(file: IO[bytes], sheet: str) -> bytes:
-    """Return the XML of a sheet; for an .ods file, that of all its sheets. Nothing where it is of another kind."""
-    file.seek(0)
-    try:
-        with ZipFile(file) as archive:
-            part = _part(archive, sheet)
-            return archive.read(part) if part is not None else b""
-    except (BadZipFile, KeyError, OSError):
-        return b""
-
-
-def _unread(content: bytes, first: int) -> dict[int, str]:
-    """Return the columns, by their places from the ``first`` one on, that hold what is read as empty cells, and what
-    that is: formulas whose values are not in the file, or errors.
-    """
-    found: dict[int, str] = {}
-    for pattern, what in (
-        (_FORMULA, "the formula in {} has no value in the file. Open it in Excel or LibreOffice and save it there"),
-        (_ERROR, "{} holds an error value such as #N/A"),
-    ):
-        for match in pattern.finditer(content):
-            found.setdefault(_column(match[1]) - first, what.format(match[1].decode()))
-    return found
-
-
-def _column(cell: bytes) -> int:
-    """Return the place of a cell's column, from 0."""
-    place = 0
-    for letter in cell.rstrip(b"0123456789"):
-        place = place * 26 + letter - ord("A") + 1
-    return place - 1
-
-
-_ROW: Final = re.compile(rb"<(?:\w+:)?(?:row|table-row)\b[^>]*>")
-_HIDDEN: Final = re.compile(rb'\s(?:hidden="(?:1|true)"|table:visibility="(?:filter|collapse)")')
-_NUMBER: Final = re.compile(rb'\s(?:r|table:number-rows-repeated)="(\d+)"')
-
-
-def _hidden(content: bytes, sheet: str) -> Collection[int]:
-    """Return the numbers of the rows that a person does not see."""
-    is_ods = b"<office:document-content" in content
-    if is_ods:
-        content = next((part for part in content.split(b"<table:table ")[1:] if _is_named(part, sheet)), b"")
-    found: set[int] = set()
-    number = 0
-    for tag in _ROW.findall(content):
-        given = _NUMBER.search(tag)
-        first = int(given[1]) if given and not is_ods else number + 1
-        number = number + int(given[1]) if given and is_ods else first
-        if _HIDDEN.search(tag):
-            found.update(range(first, min(number, first + _MOST_ROWS) + 1))
-    return found
-
-
-def _is_named(table: bytes, sheet: str) -> bool:
-    name = re.search(r'\btable:name="([^"]*)"', table.partition(b">")[0].decode("utf-8", "replace"))
-    return name is not None and html.unescape(name[1]) == sheet
-
-
-def _part(archive: ZipFile, sheet: str) -> str | None:
-    """Return where in a file a sheet is; for an .ods file, where all are. None for another kind of spreadsheet."""
-    if "xl/workbook.xml" not in archive.namelist():
-        return "content.xml" if "content.xml" in archive.namelist() else None
-    links = {one["Id"]: one["Target"] for one in _tags(archive, "xl/_rels/workbook.xml.rels", "Relationship")}
-    for one in _tags(archive, "xl/workbook.xml", "sheet"):
-        if html.unescape(one["name"]) == sheet:
-            target = links[next(value for name, value in one.items() if name.endswith(":id"))]
-            return target.removeprefix("/") if target.startswith("/") else f"xl/{target}"
-    return None
-
-
-def _tags(archive: ZipFile, part: str, tag: str) -> list[dict[str, str]]:
-    text = archive.read(part).decode("utf-8", "replace")
-    found = re.findall(rf"<(?:\w+:)?{tag}\s([^>]*)>", text)
-    return [dict(re.findall(r'([\w:]+)\s*=\s*"([^"]*)"', attributes)) for attributes in found]
-
-
 # ---- Parquet ----
 
 
@@ -310,8 +180,3 @@ def _holds_bytes(kind: Any, types: Any) -> bool:
     if types.is_binary(kind) or types.is_large_binary(kind) or types.is_fixed_size_binary(kind):
         return True
     return any(_holds_bytes(kind.field(index).type, types) for index in range(kind.num_fields))
-
-
-def width(cells: list[Any]) -> int:
-    """Return how many cells there are, without the empty ones at the end that spreadsheets like to add."""
-    return max((index for index, cell in enumerate(cells, 1) if not is_empty(cell)), default=0)

@@ -54,7 +54,16 @@ if TYPE_CHECKING:
 #: The counts of a `Progress`, in the order in which a row goes through them.
 COUNTS: Final = ("unsent", "submitting", "waiting", "unfetched", "saved", "failed", "refused", "uncertain")
 #: What `read_rows` is told of the columns.
-_COLUMNS: Final = ("prompt_column", "id_column", "carry", "strict_columns", "sheet", "comments", "encoding")
+_COLUMNS: Final = (
+    "prompt_column",
+    "id_column",
+    "carry",
+    "strict_columns",
+    "header_row",
+    "sheet",
+    "comments",
+    "encoding",
+)
 #: What lets rows be sent again.
 _RESENDS: Final = ("resend_refused", "resend_uncertain", "resend_failed")
 #: What `lemon resume` keeps to without the folder of a batch.
@@ -203,6 +212,13 @@ column_options: Final = together(
         "--strict-columns",
         is_flag=True,
         help="Refuse columns that are no parameters. Without it they are carried along and never sent.",
+    ),
+    click.option(
+        "--header-row",
+        metavar="N",
+        type=click.IntRange(min=1),
+        help="The line, or the row of the sheet, that names the columns. What stands above it, such as a title, is not "
+        "read. [default: the first that holds anything]",
     ),
     click.option("--sheet", metavar="NAME", help="The sheet of a spreadsheet with several."),
     click.option(
