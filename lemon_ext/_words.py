@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 #: What to do about a request whose answer was lost.
-LOST: Final = "ask `lemon reconcile [DIR]` (in Python: reconcile()), or look at your account, before sending it again"
+LOST: Final = "ask `lemon reconcile` (in Python: reconcile()), or look at your account, before sending it again"
 #: What to do about a request without a model, where the API has no default.
 NO_MODEL: Final = (
     "model is missing, and the API has no default: name one with model=... or -m (`lemon models` lists them)."

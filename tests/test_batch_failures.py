@@ -121,7 +121,7 @@ def test_a_picture_that_nobody_can_give_out_any_more_is_kept_until_it_is_given_u
     assert outcome["status"] == ("failed" if drop else "unfetched")
     known = batch_status(tmp_path)
     assert (known.unfetched, known.unknown, known.failed) == ((0, 0, 1) if drop else (1, 1, 0))
-    assert [row["row"] for row in rows_to_edit(tmp_path)] == [1]
+    assert [row["lemon.row"] for row in rows_to_edit(tmp_path)] == [1]
     gateway.tasks, gateway.pictures = hidden, {}
     assert statuses(go(gateway, None, tmp_path)) == ({} if drop else {1: "saved"})
     assert batch_status(tmp_path).unknown == 0

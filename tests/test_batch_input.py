@@ -9,6 +9,8 @@ import io
 import json
 import re
 import sqlite3
+import subprocess
+import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -346,6 +348,22 @@ def test_a_journal_of_the_first_version_goes_on(tmp_path):
 # ---- what failed ----
 
 
+def test_failed_rows_in_a_file_are_what_excel_opens_and_in_a_pipe_what_programs_read(emulator):
+    """Bug: Excel showed other letters for umlauts. A formula that an error quotes is no formula."""
+    Path("in.csv").write_text("prompt,note\nein Bär [fault:error_403:1],=1+1\n", encoding="utf-8")
+    assert lemon("batch", "in.csv", "-o", "out", *FAST).exit_code == 8
+    with sqlite3.connect("out/journal.sqlite3") as database:
+        database.execute("UPDATE rows SET error = json_set(error, '$.message', '=SUM(A1)')")
+    with Path("failed.csv").open("wb") as file:
+        subprocess.run([sys.executable, "-m", "lemon_ext", "status", "out", "--failed"], stdout=file, check=True)
+    written = Path("failed.csv").read_bytes()
+    assert written.startswith(b"\xef\xbb\xbfprompt,")
+    (row,) = csv.DictReader(io.StringIO(written.decode("utf-8-sig")))
+    assert (row["prompt"], row["note"], row["lemon.error"]) == ("ein Bär [fault:error_403:1]", "=1+1", "'=SUM(A1)")
+    assert lemon("status", "out", "--failed").stdout == written.decode("utf-8-sig").replace("\r\n", "\n")
+    assert lemon("batch", "failed.csv", "-o", "again", *FAST).exit_code == 0
+
+
 def test_failed_rows_are_sent_again_only_when_told_to_and_can_be_written_out(emulator):
     Path("in.jsonl").write_text(
         '{"id": "A", "prompt": "a [fault:task_failed:1]", "n": 1, "shelf": ["x"]}\n'
@@ -354,7 +372,7 @@ def test_failed_rows_are_sent_again_only_when_told_to_and_can_be_written_out(emu
     assert lemon("batch", "in.jsonl", "-o", "out", *FAST).exit_code == 8
     written = lemon("status", "out", "--failed", "--format", "csv").stdout
     found = list(csv.DictReader(io.StringIO(written)))
-    assert [(row["id"], row["prompt"], row["n"], row["shelf"], row["note"], row["status"]) for row in found] == [
+    assert [(row["id"], row["prompt"], row["n"], row["shelf"], row["note"], row["lemon.status"]) for row in found] == [
         ("A", "a [fault:task_failed:1]", "1", '["x"]', "", "failed"),
         ("B", "b, [fault:error_403:1]", "", "", "é", "refused"),
     ]
@@ -366,6 +384,9 @@ def test_failed_rows_are_sent_again_only_when_told_to_and_can_be_written_out(emu
     assert lemon("resume", "out", "--resend-failed", "--resend-refused", *FAST).exit_code == 0
     assert list(rows_to_edit("out")) == []
     assert lemon("batch", "-", "--format", "csv", "-o", "again", *FAST, input=written).exit_code == 0
+    # Bug: what was told of the rows was carried along with them.
+    again = [json.loads(line) for line in Path("again/results.jsonl").read_text().splitlines()]
+    assert [row["extra"] for row in again] == [{"shelf": '["x"]'}, {"note": "é"}]
     assert [row["id"] for row in results(Path("again"))] == ["A", "B"]
 
 
@@ -423,7 +444,7 @@ def test_what_was_carried_along_never_takes_the_place_of_what_was_sent(emulator)
     assert lemon("batch", "in.jsonl", "-o", "out", "--also", "csv", *how).exit_code == 8
     beside = {"extra.Prompt": "old", "extra.size": 11, "extra.ID": "x"}
     (found,) = rows_to_edit("out")
-    known = {"row": 1, "status": "refused", "error": found["error"]}
+    known = {"lemon.row": 1, "lemon.status": "refused", "lemon.error": found["lemon.error"]}
     sent = {"model": found["model"], "prompt": row["caption"], "extra_body": {"foo": 1}}
     assert found == {**sent, "foo": 2, **beside, **known}
     (table,) = csv.DictReader(io.StringIO(Path("out/results.csv").read_text(encoding="utf-8-sig")))

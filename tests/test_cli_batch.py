@@ -12,7 +12,6 @@ import pytest
 
 from lemon_ext.batch import Progress
 from lemon_ext.batch.sqlite import SqliteJournal
-from lemon_ext.cli._watch import TOLD
 from lemon_ext.cli._words import summary
 from lemon_ext.errors import JournalError
 from lemon_ext.testing import instant
@@ -215,7 +214,7 @@ def test_a_task_that_the_api_does_not_know_is_told_and_kept_until_it_is_given_up
     assert ["unknown", "1"] in [line.split() for line in shown.stdout.splitlines()]
     assert json.loads(lemon("status", "out", "--json").stdout)["unknown"] == 1
     assert lemon("status", "out", "--failed").stdout.startswith(
-        'prompt,model,row,status,error\na cat,midjourney,1,waiting,"The API'
+        'prompt,model,lemon.row,lemon.status,lemon.error\na cat,midjourney,1,waiting,"The API'
     )
     page = (Path("out") / "index.html").read_text("utf-8")
     assert f"lemon resume out {REPEATED} --drop-unknown" in page
@@ -226,11 +225,19 @@ def test_a_task_that_the_api_does_not_know_is_told_and_kept_until_it_is_given_up
     assert emulator.charges == 1
 
 
-def test_many_wrong_rows_are_not_told_one_by_one(rows):
-    file = rows(*(f"{n} [fault:task_failed]" for n in range(TOLD + 3)), name="rows.txt")
-    told = lemon("batch", file, "-o", "out", *FAST).stderr.splitlines()
-    assert sum("failed: The task" in text for text in told) == TOLD
-    assert f"lemon: More rows went wrong. {Path('out/results.jsonl')} lists all of them." in told
+def test_rows_that_went_wrong_alike_are_told_once(rows, monkeypatch):
+    """Bug: twenty lines said the same, and what was different came after them and was not said."""
+    monkeypatch.setattr("lemon_ext.cli._watch.TOLD", 2)
+    each = ["[fault:task_failed]"] * 8 + ["[fault:error_403:1]"] * 2 + ["[fault:no_images]"]
+    Path("rows.csv").write_text("id,prompt\n" + "".join(f"A{n},{n} {fault}\n" for n, fault in enumerate(each, 1)))
+    result = lemon("batch", "rows.csv", "-o", "out", *FAST, "--concurrency", "1")
+    told = result.stderr.splitlines()
+    assert sum("failed: The task" in text for text in told) == 1
+    (more,) = [text for text in told if re.match(r"lemon: 7 more failed like row \d \(A\d\): ", text)]
+    assert len(re.findall(r"\d \(A\d\)", more)) == 6
+    assert more.endswith(" and 2 more")
+    assert any(re.match(r"lemon: 1 more was refused like row \d+ \(A\d+\): \d+ \(A\d+\)$", text) for text in told)
+    assert told.count(f"lemon: Others went wrong in other ways. {Path('out/results.jsonl')} lists all of them.") == 1
 
 
 def test_the_limit_of_images_stops_the_sending_and_tells_which_would_do(rows, emulator, server):
@@ -397,19 +404,23 @@ def test_other_forms_of_the_results_are_written_again_without_being_asked_for(ro
 
 
 @pytest.mark.parametrize(
-    ("args", "said"),
+    ("args", "said", "code"),
     [
-        (["--budget", "0.30"], "The budget of $0.30 covers it, and leaves $0.195."),
-        (["--budget", "0.105"], "The budget of $0.105 covers it, and leaves $0.00."),
-        (["--budget", "0.05"], "The budget of $0.05 does not cover it: $0.055 is missing."),
-        (["--max-images", "1"], "--max-images 1 does not cover it: 2 images would not be sent."),
+        (["--budget", "0.30"], "The budget of $0.30 covers it, and leaves $0.195.", 0),
+        (["--budget", "0.105"], "The budget of $0.105 covers it, and leaves $0.00.", 0),
+        (["--budget", "0.05"], "The budget of $0.05 does not cover it: $0.055 is missing.", 8),
+        (["--max-images", "3"], "3 rows for 3 images", 0),
+        (["--max-images", "1"], "--max-images 1 does not cover it: 2 images would not be sent.", 8),
     ],
 )
-def test_a_dry_run_says_whether_a_limit_covers_it(rows, emulator, args, said):
+def test_a_dry_run_says_whether_a_limit_covers_it(rows, emulator, args, said, code):
+    """Bug: a script could not tell, because the exit code was 0 where the run's would be 8."""
     file = rows("a", "b", "c", name="rows.txt")
-    result = lemon("batch", file, "-o", "out", "-m", "flux-pro", "--dry-run", *args)
-    assert (result.exit_code, emulator.requests) == (0, [])
+    dry = ("batch", file, "-o", "out", "-m", "flux-pro", "--dry-run", *args)
+    result = lemon(*dry)
+    assert (result.exit_code, emulator.requests) == (code, [])
     assert said in result.stdout
+    assert lemon(*dry, "--json").exit_code == code
 
 
 @pytest.mark.parametrize("command", [["batch", "rows.txt", "-o", "out"], ["generate", "a"]])
@@ -444,6 +455,35 @@ def test_status_names_what_can_be_sent_again_as_the_run_did(rows):
         f"--resend-uncertain {REPEATED} -- out", f"--resend-refused {REPEATED} -- out",
         f"--resend-failed {REPEATED} -- out",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("limit", "named"),
+    [
+        (("--max-images", "2"), "--max-images 3"),
+        (("--max-images", "9"), "--max-images 9"),
+        (("--budget", "0.07"), "--budget 0.105"),
+    ],
+)
+def test_what_can_be_sent_again_is_named_with_a_limit_that_has_room_for_it(rows, limit, named):
+    """Bug: the command that was advised met the limit of the last run at once, and nothing was sent."""
+    file = rows("a [fault:task_failed]", "b [fault:drop_after:1]", name="rows.txt")
+    ended = lemon("batch", file, "-o", "out", *FAST, "-m", "flux-pro", *limit).stderr.splitlines()
+    told = lemon("status", "out").stderr.splitlines()
+    assert told == [text for text in ended if "lemon resume" in text]
+    commands = [text.split("lemon resume --resend-")[1] for text in told]
+    assert [text.partition(" --poll")[0] for text in commands] == [f"uncertain {named}", f"failed {named}"]
+    sent = lemon("resume", "out", *commands[0].split()[1:3], "--resend-uncertain", *FAST)
+    assert "limit" not in sent.stderr
+    assert json.loads(lemon("status", "out", "--json").stdout)["saved"] == 1
+
+
+def test_whoever_asks_about_a_lost_answer_is_told_where(rows):
+    """Bug: the message said `lemon reconcile [DIR]`, and which folder that is had to be known."""
+    told = lemon("batch", rows("a [fault:drop_after]", name="rows.txt"), "-o", "my cats", *FAST).stderr
+    assert "It may have been accepted and billed: ask `lemon reconcile -- 'my cats'`, or look at your account" in told
+    assert "DIR" not in told
+    assert "`lemon reconcile DIR` (in Python: reconcile(folder))" in Path("my cats/results.jsonl").read_text()
 
 
 def test_a_dry_run_in_a_begun_folder_counts_what_is_left(rows, emulator):

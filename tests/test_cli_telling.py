@@ -313,7 +313,7 @@ def test_a_picture_is_drawn_on_a_real_terminal(emulator: Any, tmp_path: Path) ->
     ("fault", "says", "not_said"),
     [
         ("error_429", "Send fewer requests.", "requests_per_minute"),
-        ("drop_after", "ask `lemon reconcile [DIR]`, or look at your account, before sending it again", "reconcile()"),
+        ("drop_after", "ask `lemon reconcile`, or look at your account, before sending it again", "reconcile()"),
     ],
 )
 def test_what_is_advised_can_be_done_on_the_command_line(emulator: Any, fault: str, says: str, not_said: str) -> None:

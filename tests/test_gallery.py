@@ -108,7 +108,7 @@ def test_what_the_results_say_is_what_the_page_holds(tmp_path: Path) -> None:
                 "lemon resume 'my out' --drop-unknown",
             ],
             "uncertain": [
-                "Ask lemon reconcile, or look at your account, before you send it again:",
+                "Ask lemon reconcile 'my out', or look at your account, before you send it again:",
                 "lemon resume 'my out' --resend-uncertain",
             ],
             "billed": [
@@ -552,9 +552,8 @@ def test_rows_without_a_picture_say_why_and_what_to_do(browser: Browser, tmp_pat
     browser.open(page.as_uri())
     browser.until("document.querySelector('.lost') !== null")
     lines = "[...document.querySelectorAll('.thumb')].map(one => one.innerText.trim().split(/\\s*\\n\\s*/))"
-    resend = (
-        "Ask lemon reconcile, or look at your account, before you send it again: lemon resume out --resend-uncertain"
-    )
+    asked = "Ask lemon reconcile out, or look at your account, before you send it again:"
+    resend = f"{asked} lemon resume out --resend-uncertain"
     failed = "It may have been billed all the same. For another try: lemon resume out --resend-failed"
     refused = (
         "The API did not accept it, and it is not billed. Mend it in the input, or send it again as it is: "

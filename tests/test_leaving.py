@@ -28,7 +28,7 @@ from tests.sockets import listening, reply, request_line
 PENDING = {"task_id": "img_1", "status": "pending"}
 DONE = {"task_id": "img_1", "status": "completed", "data": [{"url": "https://img.example.net/a.png"}]}
 BILLED = (
-    "The request had been sent. It may have been accepted and billed: ask `lemon reconcile [DIR]` "
+    "The request had been sent. It may have been accepted and billed: ask `lemon reconcile` "
     "(in Python: reconcile()), or look at your account, before sending it again."
 )
 RESUME = "lemon.images.task('img_1').result(), or `lemon task --wait -- img_1`"

@@ -673,7 +673,7 @@ def test_the_command_line(tmp_path, shop, monkeypatch):
     assert {path.name for path in Path("two").iterdir()} >= {"index.html", "results.jsonl"}
     for place in (shop, "one"):
         assert json.loads(lemon("status", place, "--json").stdout)["saved"] == 2
-    assert lemon("status", shop, "--failed").stdout.strip() == "row,status,error"
+    assert lemon("status", shop, "--failed").stdout.strip() == "lemon.row,lemon.status,lemon.error"
     assert list(rows_to_edit(shop)) == []
     assert lemon("gallery", "one").stdout.strip() == str(Path("one/index.html"))
     assert lemon("gallery", "two", "--journal", shop).exit_code == 0

@@ -125,7 +125,7 @@ def batched(colour, cases, folder):
 
 
 def compare(ends, told):
-    """A row has the same error as a call, in the same words, and is paid or not alike."""
+    """A row has the same error as a call, in the same words, and is paid or not alike. A folder's is looked up there."""
     assert [
         (case.name, status, error.get("type"), posts)
         for (case, *_), (status, error, posts) in zip(ends, told, strict=True)
@@ -134,7 +134,10 @@ def compare(ends, told):
         told_of_row = row_error.get("message") and re.sub(
             r"The answer is kept in \S+-reply\.\w+\.$", BODY, row_error["message"]
         )
-        assert told_of_row == (error and str(error)), case.name
+        asked = {"`lemon reconcile`": "`lemon reconcile DIR`", "reconcile()": "reconcile(folder)"}
+        assert told_of_row == (
+            error and re.sub("|".join(map(re.escape, asked)), lambda of: asked[of[0]], str(error))
+        ), case.name
         assert row_error.get("status_code") == getattr(error, "status_code", None), case.name
 
 

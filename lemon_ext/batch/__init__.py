@@ -30,7 +30,7 @@ from .also import as_kinds, files, write_also
 from .blocking import read
 from .cells import EXTRA, PICTURES
 from .cells import convert as cell_value
-from .columns import ID, Columns, carried_name
+from .columns import ID, OURS, Columns, carried_name
 from .destination import Destination
 from .folder import is_known, mark, refuse_orphans
 from .journal import Journal
@@ -328,14 +328,19 @@ def _stops_at_once(last: LastRun, found: Journal) -> bool:
     return not budget.reserve("next", quote(first.request, first.images).usd)
 
 
-def batch_needs(folder: str | os.PathLike[str], *, journal: str | None = None) -> tuple[int, Decimal]:
+def batch_needs(
+    folder: str | os.PathLike[str], *, journal: str | None = None, again: str | None = None
+) -> tuple[int, Decimal]:
     """Return the limits with which the whole batch in a folder could be sent: ``max_images``, and a ``budget`` as far
-    as prices are known. Raises JournalError.
+    as prices are known. ``again``: rows of this status are sent once more. Raises JournalError.
     """
     budget = Budget(0)
     with read_journal(folder, journal) as found:
-        images = found.images_sent() + sum(entry.images for entry in found.entries("unsent"))
         rest = spend(budget, found, ("unsent",))
+        images = found.images_sent() + sum(entry.images for entry in found.entries("unsent"))
+        for entry in found.entries(again) if again is not None else ():
+            rest.add(entry.request, entry.images)
+            images += entry.images
     return images, budget.spent + rest.usd
 
 
@@ -346,8 +351,8 @@ def address_shown(journal: str) -> str:
 
 def rows_to_edit(folder: str | os.PathLike[str], *, journal: str | None = None) -> Iterator[dict[str, Any]]:
     """Yield the rows that failed or were refused, and those whose tasks the API does not know, flat, as a new input may
-    have them: the id, the parameters as they were sent, what was carried along, and then ``row``, ``status`` and
-    ``error``. Raises JournalError.
+    have them: the id, the parameters as they were sent, what was carried along, and then ``lemon.row``,
+    ``lemon.status`` and ``lemon.error``, which `read_rows` and `run_batch` leave out. Raises JournalError.
 
     What the contract does not know stands in ``extra_body``, so that it is sent again. A carried column whose name is
     taken is called ``extra.NAME``.
@@ -359,7 +364,7 @@ def rows_to_edit(folder: str | os.PathLike[str], *, journal: str | None = None) 
             if ended or is_unknown(told):
                 known = {} if entry.id is None else {"id": entry.id}
                 error = (entry.error or {}).get("message")
-                ours = {"row": entry.row, "status": told["status"], "error": error}
+                ours = dict(zip(OURS, (entry.row, told["status"], error), strict=True))
                 carried = {carried_name(name, (ID, *ours)): value for name, value in (entry.extra or {}).items()}
                 yield known | _as_given(entry.request) | carried | ours
 

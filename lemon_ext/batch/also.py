@@ -117,7 +117,7 @@ def _write_table(journal: Journal) -> None:
         yield "\ufeff"  # without it, Excel takes UTF-8 for something else
         yield _line(kinds)
         for entry in journal.entries():
-            yield _line(_safe(value) for value in _even(_row(entry), kinds).values())
+            yield _line(safe_cell(value) for value in _even(_row(entry), kinds).values())
 
     write_whole(journal.folder / TABLE, lines())
 
@@ -128,7 +128,7 @@ def _line(cells: Iterable[Any]) -> str:
     return text.getvalue()
 
 
-def _safe(cell: Any) -> Any:
+def safe_cell(cell: Any) -> Any:
     """Return a cell that no spreadsheet takes for a formula: some of the texts come from the API."""
     return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
 

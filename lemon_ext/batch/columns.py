@@ -22,6 +22,8 @@ from .cells import EXTRA, PICTURES, BadValueError, carried, native, plain, senda
 
 PROMPT: Final = "prompt"
 ID: Final = "id"
+#: What is told of rows that are written out to be edited (`rows_to_edit`). It is no part of them.
+OURS: Final = ("lemon.row", "lemon.status", "lemon.error")
 #: Below, every short name is a letter away from a parameter's.
 SHORTEST_NEAR: Final = 4
 #: What an id may not hold, because it stands in file names.
@@ -33,10 +35,11 @@ _ELSEWHERE: Final = ("caption", "text", "description", "instruction", "sentence"
 
 
 class Role(NamedTuple):
-    """What a column is: a parameter's name (``prompt`` among them), the row's id, or neither."""
+    """What a column is: a parameter's name (``prompt`` among them), the row's id, neither, or nothing of the row's."""
 
     parameter: str | None = None
     is_id: bool = False
+    left_out: bool = False
 
 
 class Roles(NamedTuple):
@@ -86,6 +89,8 @@ class Columns:
         for name, value in given.items():
             role = of[name]
             try:
+                if role.left_out:
+                    continue
                 if role.is_id:
                     identity = id_of(value)
                 elif role.parameter is not None:
@@ -107,6 +112,8 @@ def _roles(columns: Columns, names: tuple[str, ...]) -> Roles:
             found[name] = Role(PROMPT)
         elif name == identity:
             found[name] = Role(is_id=True)
+        elif name.strip().lower() in OURS:
+            found[name] = Role(left_out=True)
         elif name in columns.carry or (parameter == PROMPT and columns.prompt is not None):
             found[name] = Role()
         elif parameter is not None:

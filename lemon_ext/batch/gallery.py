@@ -71,7 +71,7 @@ _ADVICE: Final = {
     "unfetched": ("It is made and paid. To fetch it:", "{resume}"),
     "unknown": ("It is paid, and the API does not know its task. To give it up:", "{resume} --drop-unknown"),
     "uncertain": (
-        "Ask lemon reconcile, or look at your account, before you send it again:",
+        "Ask {reconcile}, or look at your account, before you send it again:",
         "{resume} --resend-uncertain",
     ),
     "billed": ("It is billed, and its answer was lost. Another try is billed, too:", "{resume} --resend-uncertain"),
@@ -181,10 +181,11 @@ def _page(results: Iterator[bytes], place: Destination, title: str, limits: Sequ
     yield before
     name = place.title if place.store is None else str(place)
     resume = shlex.join(["lemon", "resume", name, *limits])
+    commands = {"resume": resume, "reconcile": shlex.join(["lemon", "reconcile", name])}
     facts = {
         "resume": resume,
         "statuses": list(_STATUSES.items()),
-        "advice": {case: (text, command.replace("{resume}", resume)) for case, (text, command) in _ADVICE.items()},
+        "advice": {case: tuple(part.format(**commands) for part in parts) for case, parts in _ADVICE.items()},
         "unknown": UNKNOWN,
         "fields": [name for name, *_ in _SHOWN],
     }

@@ -179,11 +179,19 @@ def is_unknown(told: Mapping[str, Any]) -> bool:
     return told["status"] in ("waiting", "unfetched") and (told["error"] or {}).get("type") in UNKNOWN
 
 
+#: Whoever looks up a lost answer of a batch has to name its folder.
+_OF_A_BATCH: Final = (
+    "`lemon reconcile` (in Python: reconcile())",
+    "`lemon reconcile DIR` (in Python: reconcile(folder))",
+)
+
+
 def described(error: Exception) -> dict[str, Any]:
     """Return an error as it stands in the journal and in the results."""
+    told = str(error).removesuffix(" The answer is in .body.").replace(*_OF_A_BATCH)
     return {
         "type": type(error).__name__,
-        "message": " ".join([str(error).removesuffix(" The answer is in .body."), *getattr(error, "__notes__", ())]),
+        "message": " ".join([told, *getattr(error, "__notes__", ())]),
         "code": getattr(error, "code", None),
         "status_code": getattr(error, "status_code", None),
     }

@@ -378,13 +378,13 @@ def _name(cell: Any) -> str:
 
 
 _NAMELESS: Final = Role("")
-_LEFT_OUT: Final = Role("", is_id=True)
+_LEFT_OUT: Final = Role(left_out=True)
 
 
 def _table_row(source: Source, number: int, header: Sequence[tuple[str, Role]], cells: Sequence[Any]) -> Iterator[Row]:
     row, faults = Row({}, number), []
     for (name, role), cell in zip(header, cells, strict=False):
-        if role is _LEFT_OUT or (is_empty(cell) and not role.is_id):
+        if role.left_out or (is_empty(cell) and not role.is_id):
             continue
         if role is _NAMELESS:
             faults.append("a cell stands in a column without a name; name it where the others are named")

@@ -59,8 +59,8 @@ def sheet_records(source: Source) -> Iterator[Record]:
         yield header, _names(rows, header, marks, first)
     below = [(begin, end) for begin, end in marks.merged if end[0] >= header]
     if below:
-        cells = ", ".join(f"{_cell_name(*begin)}:{_cell_name(*end)}" for begin, end in below[:_SHOWN])
-        what = f"has merged cells in {sheet.name!r} ({cells}); unmerge them: each row is a prompt"
+        where = ", ".join(f"{_cell_name(*begin)}:{_cell_name(*end)}" for begin, end in below[:_SHOWN])
+        what = f"has merged cells in {sheet.name!r} ({where}); unmerge them: each row is a prompt"
         source.fault(max(header, below[0][0][0]) + 1, what)
     for number, cells in enumerate(rows[header:], header + 1):
         if number in marks.hidden and width(cells):

@@ -62,7 +62,7 @@ _LONGEST_ARGUMENT: Final = 4000
 #: How Python code goes on. The command line has its own way, or has done it already.
 _FOR_PYTHON: Final = re.compile(
     r" \(see \.body\)| The answer is in \.body\.|: \.result holds them|, result\[\d+\](?=:)|; the text that came is in "
-    r"image\.raw|, or lower requests_per_minute| \(in Python: reconcile\(\)\)| Resume it: .*",
+    r"image\.raw|, or lower requests_per_minute| \(in Python: reconcile\((?:folder)?\)\)| Resume it: .*",
     re.DOTALL,
 )
 
@@ -177,6 +177,11 @@ def explain(
     return Failure(_message(error), code, following, error)
 
 
+def for_shell(text: str) -> str:
+    """Return the text of an error without what only Python code can do."""
+    return _FOR_PYTHON.sub("", text)
+
+
 def one_line(text: str) -> str:
     """Return a text without line breaks: a server's words must not look like a line of ours."""
     return " ".join(text.split())
@@ -204,7 +209,7 @@ def _message(error: BaseException) -> str:
             return "No API key: set LEMONDATA_API_KEY. To try things without one, add --emulator."
         case errors.LemonError():
             notes: Sequence[str] = getattr(error, "__notes__", ())
-            text = " ".join(_FOR_PYTHON.sub("", part) for part in (str(error), *notes))
+            text = " ".join(map(for_shell, (str(error), *notes)))
             return text if isinstance(error, ValueError) else one_line(text)  # what was given is listed in lines
         case OSError(strerror=str(why), filename=name) if name is not None:
             return f"{name}: {why}."

@@ -53,7 +53,12 @@ def cover(budget: Budget | None, planned: Estimate) -> dict[str, Any]:
     if budget is None:
         return {}
     known = {"usd": f"{budget.limit:f}", "spent": f"{budget.spent:f}"}
-    return {"budget": {**known, "covers": budget.spent + planned.usd <= budget.limit}}
+    return {"budget": {**known, "covers": is_covered(budget, planned)}}
+
+
+def is_covered(budget: Budget | None, planned: Estimate) -> bool:
+    """Tell whether a budget covers what is planned, beside what is spent of it, as far as prices are known."""
+    return budget is None or budget.spent + planned.usd <= budget.limit
 
 
 def covered(budget: Budget, planned: Estimate) -> str:

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -69,6 +70,14 @@ class Screen:
     def interactive(self) -> bool:
         """Whether stderr is a terminal that can be drawn on."""
         return sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
+
+    @property
+    def in_file(self) -> bool:
+        """Whether stdout is a file that holds any character, for another program to open, and no terminal or pipe."""
+        try:
+            return stat.S_ISREG(os.fstat(sys.stdout.fileno()).st_mode) and _is_utf8(sys.stdout)
+        except (OSError, ValueError):  # no file of the system, or it is closed
+            return False
 
     def out(self, text: str) -> None:
         """Write a line of the result."""

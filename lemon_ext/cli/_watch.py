@@ -7,6 +7,7 @@ import math
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, Self
 
@@ -14,7 +15,7 @@ from lemon_ext._duration import roughly
 from lemon_ext._words import count
 from lemon_ext.errors import SaveError
 
-from ._errors import DONE, ENDED, PARTLY, REJECTED, UNCERTAIN, Failure, command, explain, one_line
+from ._errors import DONE, ENDED, PARTLY, REJECTED, UNCERTAIN, Failure, command, explain, for_shell, one_line
 from ._options import placed
 from ._screen import QUIET, screen
 from ._words import at_work, stopping, summary, unreachable
@@ -31,8 +32,10 @@ if TYPE_CHECKING:
 PAGES: Final = ("results.jsonl", "results.csv", "results.parquet", "metadata.jsonl", "index.html")
 #: An outage is told again when it has lasted so many times longer.
 LONGER: Final = 1.5
-#: How many failed rows are reported one by one. The results list all of them.
+#: How many kinds of failures are reported. The results list every row.
 TOLD: Final = 20
+#: Rows that are named where many ended alike.
+NAMED: Final = 5
 
 
 class Watch:
@@ -53,7 +56,8 @@ class Watch:
         self._began = time.time()
         self._told: set[int] = set()
         self._said = time.monotonic()
-        self._wrong = 0
+        #: The rows that went wrong, by what became of them and why.
+        self._wrong: dict[tuple[str, str], list[str]] = {}
         self._stop_told = False
         self._updated = time.monotonic()
         #: The outage as it was known last, and the seconds of it when it was told.
@@ -130,15 +134,25 @@ class Watch:
         # A running task needs no report. One that the API does not know does.
         if outcome["status"] == "saved" or (outcome["status"] == "waiting" and error.get("type") in _PATIENCE):
             return
-        self._wrong += 1
-        if self._wrong <= TOLD:
-            message = error.get("message")
-            reason = one_line(message) if message else "no reason given"
-            what = "was not sent" if _is_unsent(outcome) else _WORDS[outcome["status"]]
-            name = "" if outcome["id"] is None else f" ({outcome['id']})"
-            screen.error(f"Row {outcome['row']}{name} {what}: {reason}")
-        elif self._wrong == TOLD + 1:
-            screen.note(f"More rows went wrong. {self.place.where('results.jsonl')} lists all of them.")
+        message = error.get("message")
+        reason = one_line(for_shell(message)) if message else "no reason given"
+        status = "unsent" if _is_unsent(outcome) else outcome["status"]
+        name = f"{outcome['row']}" + ("" if outcome["id"] is None else f" ({outcome['id']})")
+        alike = self._wrong.setdefault((status, reason.replace(outcome["task_id"] or "", "")), [])
+        alike.append(name)
+        if len(alike) == 1 and len(self._wrong) <= TOLD:
+            reason = reason.replace("lemon reconcile DIR", command("reconcile", *placed(str(self.place), self.journal)))
+            screen.error(f"Row {name} {_WORDS[status][0]}: {reason}")
+        elif len(alike) == 1 and len(self._wrong) == TOLD + 1:
+            screen.note(f"Others went wrong in other ways. {self.place.where('results.jsonl')} lists all of them.")
+
+    def _tell_those_alike(self) -> None:
+        """Say how many rows ended as one that was reported."""
+        for (status, _), (first, *others) in list(self._wrong.items())[:TOLD]:
+            if others:
+                more = len(others) - NAMED
+                named = f"{', '.join(others[:NAMED])}{f' and {more:,} more' if more > 0 else ''}"
+                screen.error(f"{len(others):,} more {_WORDS[status][len(others) > 1]} like row {first}: {named}")
 
     def conclude(self) -> int:
         """Print the summary and the next command. Returns the exit code."""
@@ -148,6 +162,7 @@ class Watch:
             self._tell_the_rest()
         progress = batch_status(self.folder, journal=self.journal)
         failure = self._failure
+        self._tell_those_alike()
         self._list_pages()
         interrupted = failure is not None and isinstance(failure.error, KeyboardInterrupt)
         if failure is not None and not interrupted:
@@ -166,7 +181,8 @@ class Watch:
         screen.error(f"{lead}{summary(progress)}", self.resume() if goes_on else None)
         if limited and progress.unsent:
             tell_limit(progress, batch_needs(self.folder, journal=self.journal), self.resume)
-        advise(progress, placed(str(self.place), self.journal), self.resume)
+        needs = partial(batch_needs, self.folder, journal=self.journal)
+        advise(progress, placed(str(self.place), self.journal), self.resume, needs)
         if failure is not None and (goes_on or progress.open or progress.uncertain):
             return failure.exit_code
         if goes_on and self.progress is not None and self.progress.rejected:
@@ -224,10 +240,20 @@ def _is_unsent(outcome: Mapping[str, Any]) -> bool:
     return outcome["status"] == "waiting" and outcome["task_id"] is None
 
 
-def advise(progress: Progress, place: tuple[list[str], list[str]], resume: Callable[..., str]) -> None:
+def advise(
+    progress: Progress,
+    place: tuple[list[str], list[str]],
+    resume: Callable[..., str],
+    needs: Callable[..., tuple[int, Decimal]],
+) -> None:
     """Say who works at the batch. If nobody does, how rows that have ended can be sent again, and what that may cost.
-    ``place`` is how a command finds the batch.
+    ``place`` is how a command finds the batch, ``needs`` the limits with which rows could be sent ``again``.
     """
+
+    def once_more(status: str) -> str:
+        images, budget = needs(again=status)
+        return resume(f"--resend-{status}", max_images=images, budget=str(budget))
+
     if progress.working:
         screen.note(at_work(progress))
         return
@@ -241,22 +267,24 @@ def advise(progress: Progress, place: tuple[list[str], list[str]], resume: Calla
         screen.note(
             f"{progress.uncertain:,} may be billed, because the answers were lost. Look at your account. With a "
             f"management token, `{command('reconcile', *place)}` does that. To send them again: "
-            f"{resume('--resend-uncertain')}"
+            f"{once_more('uncertain')}"
         )
     if progress.refused:
         screen.note(
             f"{progress.refused:,} refused, and not billed. If the rows were not to blame, send them again: "
-            f"{resume('--resend-refused')}"
+            f"{once_more('refused')}"
         )
     if progress.failed:
         screen.note(
             f"{progress.failed:,} failed. A failed task may have been billed. To send them again all the same: "
-            f"{resume('--resend-failed')}"
+            f"{once_more('failed')}"
         )
 
 
 _PATIENCE: Final = (None, "TaskTimeoutError")
+#: What is said of one row, and of several.
 _WORDS: Final = {
-    "failed": "failed", "unfetched": "was not fetched", "refused": "was refused", "uncertain": "is uncertain",
-    "waiting": "is still waiting",
+    "failed": ("failed", "failed"), "unfetched": ("was not fetched", "were not fetched"),
+    "refused": ("was refused", "were refused"), "uncertain": ("is uncertain", "are uncertain"),
+    "waiting": ("is still waiting", "are still waiting"), "unsent": ("was not sent", "were not sent"),
 }  # fmt: skip

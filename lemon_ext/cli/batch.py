@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Mapping
 from contextlib import closing
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -19,6 +20,7 @@ from lemon_ext._words import count
 
 from ._billed import say_default_model
 from ._contract import ApiCommand, api_fields, api_options, table
+from ._errors import ENDED
 from ._options import (
     LATER,
     Place,
@@ -253,7 +255,10 @@ column_options: Final = together(
 )
 @column_options
 @click.option(
-    "--dry-run", is_flag=True, help="Check all rows, count the images, and say what they cost. Nothing is sent."
+    "--dry-run",
+    is_flag=True,
+    help="Check all rows, count the images, and say what they cost. Nothing is sent. Exit code 8 if --budget or "
+    "--max-images does not cover them.",
 )
 @click.option(
     "--validation",
@@ -434,13 +439,15 @@ def status(folder: Path | str | None, failed: bool, rows_format: str | None, jou
         screen.next(following)
     if progress.limited and not progress.working:
         tell_limit(progress, batch_needs(folder, journal=journal), resume)
-    advise(progress, placed(folder, journal), resume)
+    advise(progress, placed(folder, journal), resume, partial(batch_needs, folder, journal=journal))
     return 0
 
 
 def _write_rows(folder: Path | str, journal: str | None, form: str) -> int:
     """Print rows that failed as a table with all their columns, or as JSON."""
     from lemon_ext.batch import rows_to_edit
+    from lemon_ext.batch.also import safe_cell
+    from lemon_ext.batch.columns import OURS
 
     rows = list(rows_to_edit(folder, journal=journal))
     if form == "jsonl":
@@ -448,13 +455,14 @@ def _write_rows(folder: Path | str, journal: str | None, form: str) -> int:
             screen.json(row)
         return 0
     names = dict.fromkeys(name for row in rows for name in row)
-    last = ("row", "status", "error")
     text = io.StringIO()
-    writer = csv.DictWriter(text, [*(name for name in names if name not in last), *last], lineterminator="\n")
+    writer = csv.DictWriter(text, [*(name for name in names if name not in OURS), *OURS], lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: _cell(value) for name, value in row.items()})
-    screen.out(text.getvalue().removesuffix("\n"))
+        told = {name: safe_cell(row[name]) for name in OURS}
+        writer.writerow({name: _cell(value) for name, value in {**row, **told}.items()})
+    mark = "\ufeff" if screen.in_file else ""  # without it, Excel takes UTF-8 for something else
+    screen.out(f"{mark}{text.getvalue().removesuffix(chr(10))}")
     return 0
 
 
@@ -476,10 +484,13 @@ def _plan(
     if budget is not None:
         budget.check(plan.cost)
         budget.commit("before", plan.spent)
+    most = options["max_images"]
+    over = 0 if most is None else min(max(plan.images_sent + plan.images - most, 0), plan.images)
+    covers = ENDED if over or not _prices.is_covered(budget, plan.cost) else 0
     if screen.as_json:
         known = {"rows": plan.rows, "images": plan.images, "models": dict(plan.models), "others": plan.others}
         screen.json({**known, "cost": _prices.cost(plan.cost), **_prices.cover(budget, plan.cost)})
-        return 0
+        return covers
     size = f"{count(plan.rows, 'row')} for {count(plan.images, 'image')}"
     if plan.others:
         where = _shown(output if output is not None else journal)
@@ -495,12 +506,9 @@ def _plan(
         screen.out(line)
     if budget is not None:
         screen.out(_prices.covered(budget, plan.cost))
-    most = options["max_images"]
-    if most is not None and (over := plan.images_sent + plan.images - most) > 0:
-        screen.out(
-            f"--max-images {most} does not cover it: {count(min(over, plan.images), 'image')} would not be sent."
-        )
-    return 0
+    if over:
+        screen.out(f"--max-images {most} does not cover it: {count(over, 'image')} would not be sent.")
+    return covers
 
 
 def _work(rows: Iterable[Mapping[str, Any]] | None, folder: Path | str, options: Mapping[str, Any]) -> int:
@@ -595,8 +603,8 @@ def _shown(place: Path | str) -> str:
 def _resume_command(
     folder: Path | str, options: Mapping[str, Any], *more: str, last: LastRun | None = None, **limits: Any
 ) -> str:
-    """Return the command to go on with. ``limits`` take the place of those that were given, or that the ``last`` run
-    kept to.
+    """Return the command to go on with. ``limits`` take the place of lower ones that were given, or that the ``last``
+    run kept to.
     """
     from attrs import evolve, fields
 
@@ -607,7 +615,9 @@ def _resume_command(
     if last is None:
         given = {field.name: options[field.name] for field in fields(LastRun) if field.name in options}
         last = LastRun.of(**given, requests_per_minute=options.get("rpm"))
-    last = evolve(last, **{name: limits[name] for name in limits if getattr(last, name) is not None})
+    for name, limit in limits.items():
+        if (kept_to := getattr(last, name)) is not None and Decimal(limit) > Decimal(kept_to):
+            last = evolve(last, **{name: limit})
     where = address(options.get("base_url"), private_images=False)
     also = ["--also", ",".join(last.also)] if options.get("also") else []
     emulator = ["--emulator"] if options.get("emulator") else []  # what was free must not go on at the real API
