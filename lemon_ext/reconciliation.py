@@ -27,9 +27,9 @@ from ._warn import warn
 from .batch import journal as journals
 from .batch.destination import Destination
 from .batch.folder import mark
-from .batch.gallery import PAGE, write_page
+from .batch.gallery import write_page
 from .batch.journal import Journal, Statement
-from .batch.output import export
+from .batch.output import PAGE, export
 from .batch.stores import open_journal, read_journal
 from .client import AsyncLemon, Lemon
 from .errors import ConfigurationError

@@ -9,6 +9,7 @@ import random
 import shutil
 import signal
 import subprocess
+import sys
 from collections import Counter
 from contextlib import aclosing
 from importlib.util import find_spec
@@ -122,6 +123,77 @@ def go(request):
         return anyio.run(main)
 
     return blocking if request.param == "blocking" else asynchronous
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    """A home whose `.aws` the aws program would read, and no credentials in the environment."""
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_REGION"):
+        monkeypatch.delenv(name)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    (tmp_path / ".aws").mkdir()
+    return tmp_path / ".aws"
+
+
+KEYS = f"aws_access_key_id = AKIDEXAMPLE0\naws_secret_access_key = {SECRET}\n"
+
+
+@pytest.mark.parametrize("profile", ["default", "work"])
+def test_a_profile_of_the_aws_program_is_read(server, bucket, home, go, monkeypatch, profile):
+    """Bug: credentials that every other program finds were not found."""
+    (home / "credentials").write_text(f"[{profile}]\n{KEYS}")
+    (home / "config").write_text("[profile work]\nregion = eu-central-1\n")
+    if profile != "default":
+        monkeypatch.setenv("AWS_PROFILE", profile)
+    go(Gateway(), some(1), bucket.address())
+    assert "shop/00001-cat-1-1.png" in bucket.held()
+
+
+SSO = """
+[profile work]
+sso_session = x
+sso_account_id = 1
+sso_role_name = r
+[sso-session x]
+sso_start_url = https://x.example
+sso_region = us-east-1
+"""
+
+
+@pytest.mark.parametrize(
+    ("config", "said"),
+    [
+        (
+            "[profile other]\n",
+            r"cannot be used: The config profile \(work\) could not be found\. Or set AWS_ACCESS_KEY_ID",
+        ),
+        (
+            "[profile work]\nregion = eu-central-1\n",
+            r"cannot be used: it has no credentials\. Or set AWS_ACCESS_KEY_ID",
+        ),
+        (
+            f"[profile work]\n{KEYS}endpoint_url = http://127.0.0.1:9\n",
+            r"has an endpoint_url, .* Set it as AWS_ENDPOINT_URL, too",
+        ),
+        (
+            SSO,
+            r"its credentials cannot be had \(Error loading SSO Token: Token for x does not exist\)",
+        ),
+        (None, r"what reads these is not installed \(boto3\): pip install boto3\. Or set AWS_ACCESS_KEY_ID"),
+    ],
+)
+def test_a_profile_that_cannot_be_used_is_said_and_nothing_is_sent(bucket, home, go, monkeypatch, config, said):
+    (home / "config").write_text(config or f"[profile work]\n{KEYS}")
+    monkeypatch.setenv("AWS_PROFILE", "work")
+    if config is None:
+        monkeypatch.setitem(sys.modules, "boto3", None)
+    elif "endpoint_url" in config:
+        monkeypatch.delenv("AWS_ENDPOINT_URL")
+    gateway = Gateway()
+    with pytest.raises(ConfigurationError, match=said):
+        go(gateway, some(1), bucket.address())
+    assert gateway.posts == []
 
 
 def some(count):

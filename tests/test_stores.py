@@ -18,10 +18,11 @@ from contextlib import aclosing
 from pathlib import Path
 
 import anyio
+import anyio.lowlevel
 import PIL.Image
 import pytest
 
-from lemon_ext import ConfigurationError, JournalError, SaveError, arun_batch, reconcile, run_batch
+from lemon_ext import ConfigurationError, JournalError, LemonWarning, SaveError, arun_batch, reconcile, run_batch
 from lemon_ext.batch import batch_status, export_results, plan_batch, row_tasks
 from lemon_ext.batch.destination import MARK, Destination
 from lemon_ext.batch.journal import change
@@ -512,6 +513,130 @@ def test_who_began_meanwhile_is_not_replaced_where_a_store_fails_or_has_no_condi
     with pytest.raises(JournalError, match="whose journal is not the one here"):
         go(gateway, rows(2), bucket.as_uri())
     assert gateway.posts == []
+
+
+def test_a_bucket_with_millions_of_objects_is_not_listed_to_its_end(monkeypatch):
+    """Bug: to tell that something is there, everything was listed."""
+
+    def pages():
+        yield [{"path": name} for name in ("a/deep.png", ".hidden", "", "notes.txt", "z.png")]
+        raise AssertionError("the next thousand were asked for")
+
+    def call(store, operation, *arguments, then, **options):
+        assert operation == "list"
+        return then(pages())
+
+    monkeypatch.setattr(Store, "_call", call)
+    assert Store("s3://bucket").any_name() == "notes.txt"
+
+
+@pytest.mark.parametrize("there", [None, b"half a pic"])
+def test_a_picture_that_a_store_lost_after_it_had_it_is_not_saved(bucket, monkeypatch, go, there):
+    """Bug: a store that answered 200 was believed, and the file here was removed."""
+    before, lost = Store._call, ["00001-cat-1-1.png"]
+
+    def call(store, operation, *arguments, **options):
+        found = before(store, operation, *arguments, **options)
+        if operation == "put" and arguments[0] in lost:
+            (bucket / arguments[0]).unlink()
+            if there is not None:
+                (bucket / arguments[0]).write_bytes(there)
+        return found
+
+    monkeypatch.setattr(Store, "_call", call)
+    gateway, place = Gateway(), bucket.as_uri()
+    (row,) = go(gateway, rows(1), place)
+    assert row["status"] == "unfetched"
+    assert "it said that it has the object, and it has none like it" in row["error"]["message"]
+    assert (Destination.of(place).folder / lost[0]).is_file()
+    lost.clear()
+    go(gateway, rows(1), place)
+    assert batch_status(place).saved == 1
+    assert whole(bucket / "00001-cat-1-1.png")
+    assert set(gateway.charges.values()) == {1}
+
+
+def test_a_page_of_somebody_elses_in_a_store_stays(bucket, go):
+    """Bug: a folder keeps it, and in a store it was replaced without a word."""
+    gateway, place = Gateway(), bucket.as_uri()
+    go(gateway, rows(1), place)
+    (bucket / "index.html").write_text("my shop")
+    with pytest.warns(
+        LemonWarning, match=r"index\.html is not a gallery of this program, so it stays as it is\. Move it"
+    ):
+        go(gateway, rows(2), place)
+    assert (bucket / "index.html").read_text() == "my shop"
+    assert [row["status"] for row in results(bucket)] == ["saved", "saved"]
+    with pytest.raises(FileExistsError, match="is not a gallery of this program"):
+        write_gallery(place)
+    (bucket / "index.html").unlink()
+    assert write_gallery(place) == f"{place}/index.html"
+
+
+class Hanging:
+    """A store whose puts hang until it is let go."""
+
+    def __init__(self, monkeypatch):
+        self.begun, self.over, before = threading.Event(), threading.Event(), Store._call
+
+        def call(store, operation, *arguments, **options):
+            if operation == "put" and arguments[0] != MARK:
+                self.begun.set()
+                self.over.wait(100.0)
+            return before(store, operation, *arguments, **options)
+
+        monkeypatch.setattr(Store, "_call", call)
+        monkeypatch.setattr("lemon_ext.batch.work.GRACE", 0.05)
+
+
+@pytest.fixture
+def hanging(monkeypatch):
+    made = Hanging(monkeypatch)
+    yield made
+    made.over.set()
+
+
+def test_ctrl_c_twice_does_not_wait_for_a_store_that_hangs(emulator, bucket, hanging):
+    """Bug: it waited for two minutes, although it was said that a second one ends at once."""
+    Path("rows.txt").write_text("a\n", encoding="utf-8")
+    place = bucket.as_uri()
+    with ctrl_c(when=hanging.begun.is_set, times=2):
+        done = lemon("batch", "rows.txt", "-o", place, "-m", "dall-e-3")
+    assert not hanging.over.is_set()
+    assert done.exit_code == 130
+    assert "results.jsonl, index.html could not be put into" in done.stderr
+    assert done.stderr.rstrip().endswith(f"next: lemon resume -- {place}")
+    hanging.over.set()
+    assert lemon("resume", place).exit_code == 0
+    assert emulator.charges == 1
+    assert (bucket / "00001-a-1.png").read_bytes().endswith(b"IEND\xaeB`\x82")
+    assert (bucket / "results.jsonl").is_file()
+
+
+@pytest.mark.parametrize("backend", ["asyncio", "trio"])
+def test_a_cancellation_does_not_wait_for_a_store_that_hangs(bucket, hanging, backend):
+    gateway, place = Gateway(), bucket.as_uri()
+
+    async def work():
+        async with aclosing(arun_batch(rows(1), place, client=gateway.client())) as outcomes:
+            async for _ in outcomes:
+                pass
+
+    async def main():
+        async with anyio.create_task_group() as group:
+            group.start_soon(work)
+            while not hanging.begun.is_set():
+                await anyio.lowlevel.checkpoint()
+            group.cancel_scope.cancel()
+
+    with pytest.warns(LemonWarning, match="paid for"):
+        anyio.run(main, backend=backend)
+    assert not hanging.over.is_set()
+    assert batch_status(place).open == 1
+    hanging.over.set()
+    run(gateway, None, place)
+    assert batch_status(place).saved == 1
+    assert set(gateway.charges.values()) == {1}
 
 
 # ---- killed in between ----

@@ -46,7 +46,7 @@ def read(batch: Batch) -> Iterator[dict[str, Any]]:
     if failure is not None:
         if batch.left:
             failure.add_note(batch.left)
-        raise failure from bridge.error
+        raise failure from bridge.error or batch.unpublished
     if bridge.error is not None:
         raise bridge.error
 

@@ -26,6 +26,7 @@ from lemon_ext.errors import ConfigurationError, JournalError, SaveError
 from .address import is_address
 from .journal import Entry, Journal, fact
 from .objects import Store
+from .output import GALLERY, HEAD, PAGE
 from .sqlite import FILE
 
 #: The object by which a store knows its batch, and the fact by which a journal knows its store.
@@ -90,7 +91,7 @@ class Destination:
         ours = None if journal is None else _number(journal)
         try:
             theirs = self.store.get(MARK)
-            names = self.store.names() if theirs is None else []
+            held = self.store.any_name() if theirs is None else None
             begun = journal is not None and _first_saved(journal)
             lost = theirs is None and begun and not self.store.has(begun)
         except OSError as exc:
@@ -109,9 +110,9 @@ class Destination:
                 "choose another address. Nothing was sent.",
                 path=self.folder / FILE,
             )
-        if theirs is None and not begun and names:
+        if theirs is None and not begun and held is not None:
             raise JournalError(
-                f"{self} holds {names[0]} already, and a batch needs a place of its own: {self}/NAME. Nothing was sent."
+                f"{self} holds {held} already, and a batch needs a place of its own: {self}/NAME. Nothing was sent."
             )
         return theirs is not None
 
@@ -166,7 +167,7 @@ class Destination:
         if self.store is None:
             return self.folder / name
         try:
-            found = self.store.get(name)
+            found = self.store.get(name, patient=True)
         except OSError as exc:
             raise ConfigurationError(f"{self} cannot be read: {exc}.") from None
         if found is None:
@@ -182,26 +183,39 @@ class Destination:
     # ---- what people read ----
 
     def publish(self, names: Iterable[str], journal: Journal | None = None) -> None:
-        """Put files of the folder into the store, as far as they are there. Raises SaveError. With a ``journal``, makes
-        sure that the store is still its batch's.
+        """Put files of the folder into the store, as far as they are there. Raises SaveError, and FileExistsError for a
+        page of somebody else's, which stays. With a ``journal``, makes sure that the store is still its batch's.
         """
         if self.store is None:
             return
         found = [name for name in names if (self.folder / name).is_file()]
+        kept = False
         try:
             if journal is not None:
                 self.look(journal)
             while found:
-                self.store.put(found[0], self.folder / found[0])
+                there = self.store.beginning(PAGE, HEAD) if found[0] == PAGE else None
+                kept = there is not None and GALLERY not in there
+                if not kept:
+                    self.store.put(found[0], self.folder / found[0])
                 del found[0]
         except (OSError, ConfigurationError, JournalError) as exc:
-            reason = str(exc).removesuffix(" Nothing was sent.").rstrip(".")
-            again = "" if isinstance(exc, JournalError) else ", and the same command again puts it there"
-            raise SaveError(
-                f"{', '.join(found)} could not be put into {self}: {reason}. Nothing is lost: it is in "
-                f"{self.folder}{again}.",
-                path=self.folder,
-            ) from None
+            raise self.unpublished(found, exc) from None
+        if kept:
+            raise FileExistsError(
+                f"{self.where(PAGE)} is not a gallery of this program, so it stays as it is. Move it away first. The "
+                f"gallery is in {self.folder}."
+            )
+
+    def unpublished(self, names: Iterable[str], why: Exception | str) -> SaveError:
+        """Return the error for files of the folder that a store does not have."""
+        reason = str(why).removesuffix(" Nothing was sent.").rstrip(".")
+        again = "" if isinstance(why, JournalError) else ", and the same command again puts it there"
+        return SaveError(
+            f"{', '.join(names)} could not be put into {self}: {reason}. Nothing is lost: it is in "
+            f"{self.folder}{again}.",
+            path=self.folder,
+        )
 
 
 def _number(journal: Journal) -> str | None:

@@ -33,18 +33,14 @@ from .columns import carried_name
 from .destination import Destination
 from .journal import UNKNOWN
 from .last_run import LastRun
-from .output import RESULTS
+from .output import GALLERY, HEAD, PAGE, RESULTS
 from .sqlite import FILE, SqliteJournal
 from .stores import read_journal
 
 __all__ = ("write_gallery",)
 
-PAGE: Final = "index.html"
-#: What tells our page from one that somebody else put there.
-_MARKER: Final = b'<meta name="generator" content="lemon-ext gallery">'
-#: Where a title stands that somebody gave, and how much of a page is read for it.
+#: Where a title stands that somebody gave.
 _KEPT: Final = re.compile(rb'<meta name="title" content="([^"]*)">')
-_HEAD: Final = 64 * 1024
 #: Width by height of the frame of the pictures: that of most of them, within what leaves room for others.
 TALLEST, WIDEST = 0.56, 1.8
 #: Rows whose shapes are looked at.
@@ -169,8 +165,8 @@ def _title_of(page: Path) -> str:
     head = b""
     if page.is_file():  # opening a pipe would wait for ever
         with page.open("rb") as file:
-            head = file.read(_HEAD)
-    if _MARKER not in head:
+            head = file.read(HEAD)
+    if GALLERY not in head:
         raise FileExistsError(f"{page} is not a gallery of this program, so it stays as it is. Move it away first.")
     kept = _KEPT.search(head)
     return html.unescape(kept[1].decode("utf-8", "replace")) if kept else ""

@@ -96,7 +96,7 @@ class StoreKeeper:
         """Return a picture again."""
         kept = _apart(batch, row, name)
         try:
-            found = self._store.get(kept)
+            found = self._store.get(kept, patient=True)
         except OSError as exc:
             raise OSError(f"{kept} cannot be read from {self._shown}: {exc}") from None
         if found is None:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from datetime import timedelta
 from pathlib import Path
@@ -54,6 +54,11 @@ _WORDS: Final[Mapping[str, str]] = {
     "409": "there is a conflict, perhaps a folder that is not there",
     "301": "it is in another region: set AWS_REGION", "PermanentRedirect": "it is in another region: set AWS_REGION",
 }  # fmt: skip
+#: What the aws program reads, and what names these files.
+_FILES: Final[Mapping[str, str]] = {
+    "AWS_SHARED_CREDENTIALS_FILE": "~/.aws/credentials", "AWS_CONFIG_FILE": "~/.aws/config",
+}  # fmt: skip
+_INSTEAD: Final = "Or set AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION."
 #: Where obstore looks for credentials if there are none in the environment.
 _METADATA: Final = ("169.254.169.254", "metadata.google.internal")
 
@@ -131,8 +136,10 @@ class Store:
                 ) from None
             self._check_variables()
             retries = {"max_retries": 60, "retry_timeout": timedelta(seconds=PATIENCE if patient else AT_ONCE)}
-            client = {"connect_timeout": "10s", "timeout": "120s", "allow_http": True}
+            client = {"connect_timeout": "10s", "timeout": "120s" if patient else "20s", "allow_http": True}
             options: Any = {} if self.scheme == "file" else {"client_options": client, "retry_config": retries}
+            if self.scheme == "s3" and (profile := _profile()) is not None:
+                options["credential_provider"] = profile
             try:
                 found = self._stores[patient] = from_url(self._url, **options)
             except BaseException as exc:
@@ -154,11 +161,15 @@ class Store:
             raise OSError(self._failed)
         began = time.monotonic()
         try:
-            self._put(name, content, patient=True)
+            self._put_surely(name, content)
         except OSError as exc:
             if time.monotonic() - began > LONG:
                 self._failed = str(exc)
             raise
+
+    def _put_surely(self, name: str, content: Path | bytes) -> None:
+        if self._put(name, content, patient=True) != self._size(name, patient=True):
+            raise OSError("it said that it has the object, and it has none like it")
 
     def replace(self, name: str, content: bytes) -> None:
         """Put an object, at once or not at all."""
@@ -172,46 +183,120 @@ class Store:
             if not self.has(name):
                 self._put(name, content)
 
-    def get(self, name: str) -> bytes | None:
-        """Return an object. None if there is none, or no such bucket either: `names` tells these apart."""
+    def get(self, name: str, *, patient: bool = False) -> bytes | None:
+        """Return an object. None if there is none, or no such bucket either: `any_name` tells these apart."""
         try:
-            return bytes(self._call("get", name).bytes())
+            return bytes(self._call("get", name, patient=patient, then=lambda found: found.bytes()))
         except FileNotFoundError:
             return None
 
+    def beginning(self, name: str, most: int) -> bytes | None:
+        """Return how an object begins. None if there is none."""
+        if not (size := self._size(name)):
+            return None if size is None else b""
+        return bytes(self._call("get_range", name, start=0, end=min(size, most)))
+
     def has(self, name: str) -> bool:
         """Tell whether an object is there."""
+        return self._size(name) is not None
+
+    def any_name(self) -> str | None:
+        """Return the name of an object right at this address, of one that does not begin with a dot. None if there is
+        none. The first objects tell it mostly, and a bucket may hold millions.
+        """
+
+        def named(found: Iterable[Mapping[str, Any]]) -> str | None:
+            paths = (str(one["path"]) for one in found)
+            return next((path for path in paths if path and path[0] != "." and "/" not in path), None)
+
+        first = [] if self.scheme in _URLS else self._call("list", then=lambda pages: next(iter(pages), []))
+        return named(first) or named(self._call("list_with_delimiter")["objects"])
+
+    def _size(self, name: str, **options: Any) -> int | None:
+        """Return an object's size. None if there is none."""
         try:
-            self._call("head", name)
+            return int(self._call("head", name, **options)["size"])
         except FileNotFoundError:
-            return False
-        return True
+            return None
 
-    def names(self) -> list[str]:
-        """Return the names of the objects right at this address, but for those that begin with a dot."""
-        found = (str(one["path"]).rpartition("/")[2] for one in self._call("list_with_delimiter")["objects"])
-        return [name for name in found if name and not name.startswith(".")]
-
-    def _put(self, name: str, content: Path | bytes, **options: Any) -> None:
+    def _put(self, name: str, content: Path | bytes, **options: Any) -> int:
+        """Put an object, and return its size."""
         size = content.stat().st_size if isinstance(content, Path) else len(content)
         options["use_multipart"] = None if size > IN_ONE else False
         kind = _TYPES.get(Path(name).suffix) if self.scheme != "file" else None
         if kind is not None:
             with suppress(_UnsupportedError):
                 self._call("put", name, content, attributes={"Content-Type": kind}, **options)
-                return
+                return size
         self._call("put", name, content, **options)
+        return size
 
-    def _call(self, operation: str, *arguments: Any, patient: bool = False, **options: Any) -> Any:
+    def _call(
+        self,
+        operation: str,
+        *arguments: Any,
+        patient: bool = False,
+        then: Callable[[Any], Any] = lambda found: found,
+        **options: Any,
+    ) -> Any:
         store = self.open(patient=patient)
         import obstore
 
         try:
-            return getattr(obstore, operation)(store, *arguments, **options)
+            return then(getattr(obstore, operation)(store, *arguments, **options))
         except BaseException as exc:
             if not _is_of_obstore(exc):
                 raise
             raise _kind(exc)(_reason(exc)) from None  # without the first one, whose text may have a key in it
+
+
+def _profile() -> Any:
+    """Return what gives the credentials of a profile of the aws program, where the environment itself has none and
+    boto3 is there to read it. Raises ConfigurationError for one that cannot be used.
+    """
+    name = os.environ.get("AWS_PROFILE") or os.environ.get("AWS_DEFAULT_PROFILE")
+    if "AWS_ACCESS_KEY_ID" in os.environ or not (name or any(map(_is_there, _FILES.items()))):
+        return None
+    try:
+        import boto3
+        from botocore.exceptions import BotoCoreError
+        from obstore.auth.boto3 import Boto3CredentialProvider
+    except ImportError:
+        if name is None:
+            return None
+        raise ConfigurationError(
+            "AWS_PROFILE names a profile of the aws program, and what reads these is not installed (boto3): pip "
+            f"install boto3. {_INSTEAD}"
+        ) from None
+    try:
+        session = boto3.Session()
+        if session.get_credentials() is None and name is None:
+            return None
+        endpoint = urlsplit(session.client("s3").meta.endpoint_url)
+        found = Boto3CredentialProvider(session)
+    except (BotoCoreError, ValueError) as exc:
+        raise ConfigurationError(
+            f"The profile of the aws program cannot be used: {_why_not(exc)}. {_INSTEAD}"
+        ) from None
+    if not any(one in os.environ for one in _WHERE["s3"]) and "amazonaws" not in (endpoint.hostname or "").split("."):
+        raise ConfigurationError(
+            "The profile of the aws program has an endpoint_url, by which the journal of a store is found. Set it as "
+            "AWS_ENDPOINT_URL, too."
+        )
+    if "AWS_REGION" in os.environ:
+        found.config.pop("region", None)
+    return found
+
+
+def _why_not(error: Exception) -> str:
+    return "it has no credentials" if isinstance(error, ValueError) else _reason(error)
+
+
+def _is_there(file: tuple[str, str]) -> bool:
+    variable, usual = file
+    with suppress(OSError, RuntimeError):  # no home
+        return Path(os.environ.get(variable, usual)).expanduser().is_file()
+    return False
 
 
 class _UnsupportedError(OSError):
@@ -238,6 +323,8 @@ def _reason(error: BaseException) -> str:
     said, _, debug = str(error).partition("\n\nDebug source")
     if any(place in said for place in _METADATA):
         return "there are no credentials for it in the environment (`lemon docs batch` says which)"
+    if found := re.search(r"External AWS credential provider: (?:\w+: )?(.*)", said):
+        return f"its credentials cannot be had ({_harmless(found[1].rstrip('.'))})"
     code = re.search(r"<Code>(\w+)</Code>", said)
     status = re.search(r"status code: (\d{3})", said)
     named = [found[1] for found in (code, status) if found]

@@ -25,6 +25,10 @@ from .outage import Outage
 __all__ = ("Outage", "Progress")
 
 RESULTS: Final = "results.jsonl"
+PAGE: Final = "index.html"
+#: What tells our page from one that somebody else put there, and how much of a page is read for that.
+GALLERY: Final = b'<meta name="generator" content="lemon-ext gallery">'
+HEAD: Final = 64 * 1024
 #: For how many seconds an outage is believed that was noted: every failed try notes it anew.
 HEARD: Final = 120.0
 #: The states in which a row stays until somebody says otherwise.

@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from anyio import CapacityLimiter
-from anyio.to_thread import run_sync
 from attrs import define, field
 from lemon_client.task_table import FIELDS
 
 from lemon_ext import _clock
 from lemon_ext._api import Answer
+from lemon_ext._aside import run_aside
 from lemon_ext._base64 import as_text, without_pictures
 from lemon_ext._download import MAY_LAG, image_gone
 from lemon_ext._files import put_aside, write_whole
@@ -99,7 +99,7 @@ class Pictures:
     ) -> None:
         """Save those that came as data, which needs no network, or those that have to be fetched. One that fails does
         not keep the others. ``keep`` is given each that is saved, to have it elsewhere, too: once in a run,
-        and in one of these ``threads``.
+        and by as few at once as ``threads`` allows. A store that hangs is left behind by who is cancelled.
         """
         names = names_of(self.entry, len(self.images))
         for index, (name, image) in enumerate(zip(names, self.images, strict=True)):
@@ -110,7 +110,8 @@ class Pictures:
                 path = path or await image.asave(folder / name, overwrite=True, deadline=deadline)
                 if keep is not None:
                     self.held[index] = path
-                    await run_sync(keep, self.entry.row, path, limiter=threads)
+                    async with threads:
+                        await run_aside(keep, self.entry.row, path)
             except (LemonError, OSError) as exc:
                 self.errors[index] = self._judged(exc)
             else:

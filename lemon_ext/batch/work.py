@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import ExitStack, suppress
 from decimal import Decimal
@@ -14,6 +15,7 @@ from anyio.to_thread import run_sync
 from attrs import define, field, fields
 
 from lemon_ext._amount import amount, as_json
+from lemon_ext._aside import run_aside
 from lemon_ext._core import Core
 from lemon_ext._files import remove_stale_parts
 from lemon_ext._flow import Flow, Send, arun
@@ -42,6 +44,8 @@ from .validate import Checks, Requests, spooled
 
 #: Requests at once through a blocking client, each in a thread of its own.
 THREADS: Final = 32
+#: Seconds for which who is cut off still waits for a store to take the results.
+GRACE: Final = 5.0
 #: Rows that are named in a message.
 NAMED: Final = 20
 
@@ -78,7 +82,7 @@ class Batch:
     #: What is paid for, or may be, and not ended: how it stands and how to go on.
     left: str | None = field(default=None, init=False)
     #: What could not be put into a store at the end.
-    _unpublished: SaveError | None = field(default=None, init=False)
+    unpublished: SaveError | None = field(default=None, init=False)
     _engine: Engine | None = field(default=None, init=False)
     _stopped: str | None = field(default=None, init=False)
 
@@ -103,6 +107,7 @@ class Batch:
 
     async def run(self, emit: Callable[[dict[str, Any]], Awaitable[None]]) -> None:
         """Open the folder, work, and leave it with its results, whatever ends the work."""
+        cut = False
         try:
             # An engine begins a part of a batch at any moment, also while the database is started again.
             journal = await run_sync(partial(postgres_store().outlast, self._open) if self.part else self._open)
@@ -113,12 +118,16 @@ class Batch:
                 await self._work(journal, emit)
                 if damaged:
                     raise damage(*damaged, path=journal.path)
+            except anyio.get_cancelled_exc_class():
+                cut = True
+                raise
             finally:
                 with anyio.CancelScope(shield=True):
-                    await run_sync(self._finish, journal)
+                    pages = await run_sync(self._finish, journal)
+                await self._publish(pages, cut=cut)
             self._say_unpublished()
         except BaseException as exc:
-            for note in (self.left, self._unpublished):
+            for note in (self.left, self.unpublished):
                 if note is not None and note is not exc:
                     exc.add_note(str(note))
             raise
@@ -127,10 +136,27 @@ class Batch:
                 with anyio.CancelScope(shield=True):
                     await self.client.aclose()
 
+    async def _publish(self, pages: Sequence[str], *, cut: bool) -> None:
+        """Put what people read into the store, where there is one. Who is ``cut`` off waits for `GRACE` at most, and
+        who is cut off here not at all.
+        """
+        if self.place.store is None:
+            return
+        self.unpublished = self.place.unpublished(pages, "it was not waited for")
+        try:
+            with anyio.CancelScope(shield=cut, deadline=anyio.current_time() + GRACE if cut else math.inf):
+                await run_aside(self.place.publish, pages)
+                self.unpublished = None
+        except SaveError as exc:
+            self.unpublished = exc
+        except FileExistsError as exc:
+            self.unpublished = None
+            warn(str(exc))
+
     def _say_unpublished(self) -> None:
         """Raise what kept the results from the store."""
-        if self._unpublished is not None:
-            raise self._unpublished
+        if self.unpublished is not None:
+            raise self.unpublished
 
     @property
     def stopped(self) -> str | None:
@@ -233,8 +259,10 @@ class Batch:
         if now != before:
             journal.commit([now.written()])
 
-    def _finish(self, journal: Journal) -> None:
-        """Write what people and programs look at. The journal holds it all, so a failure is no more than a warning."""
+    def _finish(self, journal: Journal) -> list[str]:
+        """Write what people and programs look at, and return the names of these files. The journal holds it all, so a
+        failure is no more than a warning.
+        """
         pages = [RESULTS, *files(self.also)]
         with journal:
             try:
@@ -245,12 +273,9 @@ class Batch:
                     pages.append(write_page(self.place, None if shown is True else shown).name)
             except (OSError, JournalError, ConfigurationError) as exc:
                 warn(f"Some of the results could not be written: {str(exc).rstrip('.')}.")
-            try:
-                self.place.publish(pages)
-            except SaveError as exc:
-                self._unpublished = exc
             with suppress(JournalError):
                 self.left = None if self.part else _left(journal, self.place)
+        return pages
 
 
 def _left(journal: Journal, place: Destination) -> str | None:
