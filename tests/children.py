@@ -31,7 +31,7 @@ def _where(running: subprocess.Popen[Any]) -> str:
     """Return what a Python that hangs does: it writes that to stderr when it is aborted."""
     running.send_signal(signal.SIGABRT)
     try:
-        return str(running.communicate(timeout=10)[1])
+        return str(running.communicate(timeout=60)[1])
     except subprocess.TimeoutExpired:
         return "It cannot even be aborted."
 

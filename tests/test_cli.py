@@ -359,15 +359,15 @@ def test_the_emulator_prints_its_address_and_what_would_have_been_billed(how):
         headers = {"Authorization": f"Bearer {KEY}", "Content-Type": "application/json"}
         request = urllib.request.Request(f"{address}/v1/images/generations", body, headers)
         with pytest.raises(urllib.error.HTTPError, match="402"):
-            urllib.request.urlopen(request, timeout=10)
-        with urllib.request.urlopen(request, timeout=10) as response:
+            urllib.request.urlopen(request, timeout=60)
+        with urllib.request.urlopen(request, timeout=60) as response:
             assert response.status == 200
         host, port = address.removeprefix("http://").split(":")
-        with socket.create_connection((host, int(port)), timeout=10) as connection:
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall(b"\x16\x03\x01 no HTTP at all\r\n\r\n")  # of which the server would tell stderr
             assert connection.recv(1000).startswith(b"HTTP/1.1 400 ")
         server.send_signal(how)
-        _, told = server.communicate(timeout=10)
+        _, told = server.communicate(timeout=60)
     assert server.returncode == 0
     assert told.splitlines() == [
         "lemon: The emulator is running; any key that begins with sk- will do. Ctrl-C stops it.",
@@ -469,7 +469,7 @@ def test_a_reader_that_goes_away_does_not_end_the_work(emulator, tmp_path):
 def test_text_that_the_encoding_lacks_is_escaped(emulator, tmp_path):
     env = {**os.environ, "PYTHONIOENCODING": "ascii"}
     with process("generate", "고양이", "--json", cwd=tmp_path, env=env) as running:
-        shown, _ = running.communicate(timeout=20)
+        shown, _ = running.communicate(timeout=60)
     assert running.returncode == 0
     assert json.loads(shown)["paths"] == ["고양이.png"]
     assert shown.isascii()

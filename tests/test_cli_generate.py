@@ -370,7 +370,7 @@ def test_ctrl_c_says_how_to_get_at_what_is_paid_for(emulator, tmp_path):
         assert running.stderr is not None
         task_id = running.stderr.readline().split()[1].rstrip(":")
         running.send_signal(signal.SIGINT)
-        shown, said = running.communicate(timeout=10)
+        shown, said = running.communicate(timeout=60)
     assert running.returncode == 130
     assert said == (
         f"lemon: Interrupted. 1 task is paid for and not fetched yet.\n  next: lemon task --wait -o out -- {task_id}\n"

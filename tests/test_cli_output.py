@@ -321,11 +321,11 @@ def test_an_id_that_looks_like_an_option_is_an_id_in_the_next_command(hostile, t
     posts(hostile, {**TASK, "task_id": task_id})
     hostile.expect_request("/v1/images/generations/" + task_id).respond_with_json({**TASK, "task_id": task_id})
     with instant():
-        result = lemon("generate", "a cat", "--json")
+        result = lemon("generate", "a cat", "--json", "--deadline", "9")
     following = shlex.split(json.loads(result.stdout)["next"])
     assert following[:4] == ["lemon", "task", "--wait", "--"]
     with instant():
-        again = lemon(*following[1:3], "--json", *following[3:])
+        again = lemon(*following[1:3], "--json", "--deadline", "9", *following[3:])
     assert (again.exit_code, json.loads(again.stdout)["task_id"]) == (5, task_id)
 
 

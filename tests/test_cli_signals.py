@@ -87,7 +87,7 @@ def test_a_hangup_ends_a_process_unless_it_is_told_not_to_mind(emulator, tmp_pat
         with process(*args, cwd=tmp_path, preexec_fn=ignore) as running:
             assert running.stderr.readline().endswith(": pending\n")
             running.send_signal(signal.SIGHUP)
-            running.communicate(timeout=20)
+            running.communicate(timeout=60)
         assert running.returncode == code
 
 

@@ -97,7 +97,7 @@ def viewer(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
 
 
 def seen(file: Path, lines: int) -> list[str]:
-    end = time.monotonic() + 20
+    end = time.monotonic() + 60
     while time.monotonic() < end and (not file.exists() or file.read_text().count("\n") < lines):
         time.sleep(0.01)
     return sorted(file.read_text().splitlines())

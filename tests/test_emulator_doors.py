@@ -34,7 +34,7 @@ GENERATIONS = "/v1/images/generations"
 LOCAL = ["blocking", "asyncio", "trio"]
 
 
-def post(url: str, *, timeout: float = 5.0, **fields: Any) -> httpx.Response:
+def post(url: str, *, timeout: float | httpx.Timeout = 60.0, **fields: Any) -> httpx.Response:
     return httpx.post(url + GENERATIONS, json={"prompt": "x", **fields}, headers=AUTH, timeout=timeout, trust_env=False)
 
 
@@ -142,7 +142,7 @@ def test_a_dropped_connection_gets_no_byte_of_an_answer(server, fault, charges):
     server.inject(fault)
     host, port = server.url.removeprefix("http://").split(":")
     head = f"POST {GENERATIONS} HTTP/1.1\r\nHost: {host}\r\nAuthorization: Bearer {KEY}\r\nContent-Length: 15\r\n\r\n"
-    with socket.create_connection((host, int(port)), timeout=5) as connection:
+    with socket.create_connection((host, int(port)), timeout=60) as connection:
         connection.sendall(head.encode() + b'{"prompt": "x"}')
         assert connection.recv(1000) == b""
     assert server.charges == charges
@@ -176,7 +176,7 @@ def test_a_wrong_method_is_refused_over_a_socket_in_the_envelope(server, method)
 def test_what_is_no_path_is_refused_in_the_envelope_too(server):
     host, port = server.url.removeprefix("http://").split(":")
     for target in ("*", "example.test:443"):
-        with socket.create_connection((host, int(port)), timeout=5) as connection:
+        with socket.create_connection((host, int(port)), timeout=60) as connection:
             connection.sendall(f"OPTIONS {target} HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n".encode())
             head, _, body = b"".join(iter(lambda: connection.recv(65536), b"")).partition(b"\r\n\r\n")
         assert head.startswith(b"HTTP/1.1 404 ")
@@ -186,9 +186,9 @@ def test_what_is_no_path_is_refused_in_the_envelope_too(server):
 def test_nobody_who_waits_for_a_slow_answer_holds_up_the_end():
     with Emulator(faults=["slow:2,seconds=60"]) as emulator, ThreadPoolExecutor(1) as pool:
         with pytest.raises(httpx.ReadTimeout):
-            post(emulator.url, timeout=0.05)
+            post(emulator.url, timeout=httpx.Timeout(60.0, read=0.05))
         waiting = pool.submit(post, emulator.url, timeout=30.0)
-        for _ in range(2000):
+        for _ in range(10_000):
             if emulator.charges == 2:
                 break
             with pytest.raises(TimeoutError):
@@ -196,7 +196,7 @@ def test_nobody_who_waits_for_a_slow_answer_holds_up_the_end():
         assert emulator.charges == 2
         begun = time.monotonic()
         emulator.close()
-        assert time.monotonic() - begun < 1.0
+        assert time.monotonic() - begun < 30.0  # of the sixty that the answer takes
         with pytest.raises(httpx.RemoteProtocolError):
             waiting.result()
 
@@ -263,7 +263,7 @@ def test_serving_in_the_foreground_ends_with_a_signal(how):
         url = process.stdout.readline().strip()
         assert post(url).status_code == 200
         process.send_signal(how)
-        out, err = process.communicate(timeout=10)
+        out, err = process.communicate(timeout=60)
     assert (out, err, process.returncode) == ("stopped\n", "", 0)
 
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.skipif(not hasattr(os, "fork"), reason="there is no for
 START = """
 import multiprocessing, os, signal, sys, tempfile, threading, warnings
 warnings.simplefilter("ignore", DeprecationWarning)  # newer Pythons warn of a fork with threads, which is the point
-signal.alarm(20)
+signal.alarm(90)
 import anyio
 from lemon_ext import AsyncLemon, Lemon
 from lemon_ext._flow import Send
@@ -36,7 +36,7 @@ def outcome(pid):
 def child(work):
     pid = os.fork()
     if pid == 0:
-        signal.alarm(10)
+        signal.alarm(60)
         try:
             work()
         except BaseException as exc:
@@ -57,7 +57,7 @@ def run(program, serve, *arguments):
 
     with listening(served, threads=32) as address:
         command = [sys.executable, "-c", START + program, address, *arguments]
-        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=100, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     return done.stdout, connections
 

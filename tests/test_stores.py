@@ -25,6 +25,7 @@ import pytest
 from lemon_ext import ConfigurationError, JournalError, LemonWarning, SaveError, arun_batch, reconcile, run_batch
 from lemon_ext.batch import batch_status, export_results, plan_batch, row_tasks
 from lemon_ext.batch.destination import MARK, Destination
+from lemon_ext.batch.engine import Engine
 from lemon_ext.batch.journal import change
 from lemon_ext.batch.objects import Store
 from lemon_ext.batch.sheet import write_sheet
@@ -348,19 +349,19 @@ def test_a_store_that_fails_stops_the_sending_and_loses_nothing(bucket, faults, 
     faults.bad = lambda name: name != MARK and sum(faults.puts.values()) >= bad
     gateway, place = Gateway(), bucket.as_uri()
     with pytest.raises(SaveError, match=r"results.jsonl, index.html could not be put into .*the same command again"):
-        go(gateway, mixed(300), place, concurrency=4)
+        go(gateway, mixed(120), place, concurrency=4)
     assert len(gateway.posts) < 60
     assert batch_status(place).saved == bad - 1
     paid = dict(gateway.charges)
     assert set(paid.values()) == {1}
     with pytest.raises(SaveError):  # it is still away: nothing more is paid for
-        go(gateway, mixed(300), place, concurrency=4)
+        go(gateway, mixed(120), place, concurrency=4)
     assert len(gateway.posts) - len(paid) < 60
     faults.bad = lambda name: False
-    go(gateway, mixed(300), place)
-    assert batch_status(place).saved == 300
+    go(gateway, mixed(120), place)
+    assert batch_status(place).saved == 120
     assert set(gateway.charges.values()) == {1}
-    assert len(list(bucket.glob("*.png"))) == 300
+    assert len(list(bucket.glob("*.png"))) == 120
     assert not list(Destination.of(place).folder.glob("*.png"))
 
 
@@ -419,21 +420,27 @@ def test_results_that_could_not_be_put_are_put_by_the_same_call(bucket, faults, 
 
 def test_little_is_sent_while_a_store_hangs(bucket, monkeypatch, go):
     """A store that hangs takes its time to fail. What is paid for meanwhile, it may never take."""
-    gateway, first, over, posts = Gateway(seconds=0.0), threading.Lock(), threading.Event(), []
+    gateway, first, over, posts, engines = Gateway(seconds=0.0), threading.Lock(), threading.Event(), [], []
     before = Store._call
+
+    def nothing_more_is_sent():
+        (engine,) = engines
+        return engine._tasks.are_crowded and not engine._jobs.running["submit"]
 
     def call(store, operation, *arguments, **options):
         if operation == "put" and arguments[0] != MARK:
-            if first.acquire(blocking=False):  # until nothing more is sent
-                while not posts or posts[-1] != len(gateway.posts):
-                    posts.append(len(gateway.posts))
-                    time.sleep(0.5)
+            if first.acquire(blocking=False):
+                end = time.monotonic() + 60.0
+                while not nothing_more_is_sent() and time.monotonic() < end:
+                    time.sleep(0.01)
+                posts.append(len(gateway.posts))
                 over.set()
             over.wait(60.0)
             raise OSError("it cannot be reached (Connection refused)")
         return before(store, operation, *arguments, **options)
 
     monkeypatch.setattr(Store, "_call", call)
+    monkeypatch.setattr(Engine, "run", lambda engine, run=Engine.run: engines.append(engine) or run(engine))
     with pytest.raises(SaveError):
         go(gateway, rows(2000, model="dall-e-3"), bucket.as_uri(), concurrency=8)
     assert posts[-1] <= row_tasks.KEEPS_WAITING + 8 + row_tasks.SAVES
