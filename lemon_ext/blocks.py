@@ -13,6 +13,7 @@ import os
 import shutil
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from decimal import Decimal
 from functools import partial
 from pathlib import Path
 from tempfile import mkdtemp
@@ -29,12 +30,14 @@ from .batch.columns import Columns
 from .batch.destination import Destination
 from .batch.journal import Incoming, known_by
 from .batch.keepers import DatabaseKeeper, Keeper, StoreKeeper
+from .batch.limits import Limits
 from .batch.options import Options
 from .batch.output import RESULTS
 from .batch.validate import Checks, Ids, checked
 from .batch.work import Batch
 from .client import AsyncLemon, Lemon
 from .errors import CapabilityError, LemonError
+from .money import Budget
 
 __all__ = ("arun_block", "run_block")
 
@@ -50,6 +53,9 @@ async def arun_block(
     defaults: Mapping[str, Any] | None = None,
     deadline: float = 600.0,
     concurrency: int = 64,
+    max_images: int | None = None,
+    budget: str | float | Decimal | None = None,
+    allow_unknown_price: bool = False,
 ) -> list[dict[str, Any]]:
     """Generate the images of a block of rows, and return one outcome for each, in their order. **Each row is billed
     once**, however often, wherever and by how many at once this is called with it.
@@ -65,20 +71,29 @@ async def arun_block(
     folder that all machines see. Where a row has several, the others are ``more_images`` or ``more_paths``. Without a
     store, the pictures are kept in the database until its schema is dropped.
 
+    ``max_images`` and ``budget`` (US dollars) are for the whole batch: what all calls have sent counts, whoever made
+    them (docs/money.md). A row for which they leave no room is not sent and comes out as ``waiting``, without a
+    ``task_id``, and ``error`` says so; another call with higher ones sends it. So does a row whose price is not known,
+    where there is a budget, unless ``allow_unknown_price`` counts it as nothing.
+
     A row's failure is an outcome, also when nothing more can be sent: another call goes on. Rows that another worker
     works on are waited for. ``client``: one to use, left open; None makes one from the environment. Raises JournalError
-    if the database cannot be used, or a key was used for another request that is paid for; ConfigurationError and
-    MissingKeyError.
+    if the database cannot be used, or a key was used for another request that is paid for; BudgetError for a budget
+    that is no amount; ValueError for other numbers that make no sense; ConfigurationError and MissingKeyError.
     """
+    limits = Limits(max_images, Budget.of(budget, allow_unknown_price))
+    options = Options(
+        deadline, concurrency=concurrency, max_images=limits.max_images, budget=limits.budget, gallery=False
+    )
     given = AsyncLemon() if client is None else client
     try:
         columns = Columns(prompt_column, key)
-        block = _Block(columns, Checks(defaults, columns), given, store is not None)
+        block = _Block(columns, Checks(defaults, columns), given, limits, store is not None)
         block.read(rows)
         if block.sent:
             keeper = await run_sync(partial(_keeper, Address.of(journal), store))
             try:
-                await _work(block, keeper, Options(deadline, concurrency=concurrency, gallery=False), journal)
+                await _work(block, keeper, options, journal)
             finally:
                 await run_sync(keeper.close)
         return block.outcomes
@@ -135,6 +150,7 @@ class _Block:
     columns: Columns
     checks: Checks
     client: Lemon | AsyncLemon
+    limits: Limits
     is_stored: bool
     sent: list[dict[str, Any]] = field(factory=list)
     outcomes: list[dict[str, Any]] = field(factory=list)
@@ -172,9 +188,13 @@ class _Block:
                 place = self._places[known_by(Incoming(None, told["request"], 1, told["id"]), seen)]
                 error = (told["error"] or {}).get("message")
                 if error is None and told["status"] == "waiting":
-                    error = stopped
+                    error = self._unsent(told, stopped) if told["submitted_at"] is None else stopped
                 known = {name: told[name] for name in ("status", "task_id", "cost")}
                 self.outcomes[place] = self._outcome(**known, error=error) | self._pictures(told, folder, keeper)
+
+    def _unsent(self, told: Mapping[str, Any], stopped: str | None) -> str | None:
+        reason = self.limits.never(Incoming(None, told["request"], 1)) or stopped
+        return None if reason is None else f"Not sent: {reason}."
 
     def _outcome(self, status: str, **known: Any) -> dict[str, Any]:
         picture, more = ("path", "more_paths") if self.is_stored else ("image", "more_images")

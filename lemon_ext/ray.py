@@ -7,10 +7,13 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
+from .batch.address import is_address
 from .blocks import arun_block
 from .client import AsyncLemon
+from .errors import ConfigurationError
 
 __all__ = ("Images",)
 
@@ -26,29 +29,40 @@ class Images:
         )
 
     Out come the columns that went in, and the outcomes of `lemon_ext.blocks.arun_block`, whose arguments ``journal``,
-    ``key``, ``prompt_column``, ``store``, ``deadline`` and ``concurrency`` are. ``requests_per_minute`` is the limit of
-    all actors together. ``model`` and further arguments, such as ``size="1024x1024"``, are for rows that have no such
-    column. ``client`` holds further options of `AsyncLemon`. The key comes from LEMONDATA_API_KEY, which Ray's
-    ``runtime_env`` can set in the actors.
+    ``key``, ``prompt_column``, ``store``, ``deadline``, ``concurrency``, ``max_images``, ``budget`` and
+    ``allow_unknown_price`` are. ``requests_per_minute`` is the limit of all actors together. ``model`` and further
+    arguments, such as ``size="1024x1024"``, are for rows that have no such column. ``client`` holds further options of
+    `AsyncLemon`. The key comes from LEMONDATA_API_KEY, which Ray's ``runtime_env`` can set in the actors. Raises
+    ConfigurationError without the address of a database: a block that is run again would be paid twice.
     """
 
     def __init__(
         self,
         *,
-        journal: str,
+        journal: str | None = None,
         key: str | None = None,
         prompt_column: str | None = None,
         store: str | os.PathLike[str] | None = None,
         requests_per_minute: float | None = 1000.0,
         deadline: float = 600.0,
         concurrency: int = 64,
+        max_images: int | None = None,
+        budget: str | float | Decimal | None = None,
+        allow_unknown_price: bool = False,
         client: Mapping[str, Any] | None = None,
         **defaults: Any,
     ) -> None:
+        if not is_address(journal):
+            raise ConfigurationError(
+                "Images needs a journal in a database: journal='postgresql://user@host/database?batch=NAME'. Ray runs "
+                "a block again when an actor dies, and without one its images would be paid twice. Without a database, "
+                "let one process send: docs/scale.md shows how (Without a database). Nothing was sent."
+            )
         self._client = AsyncLemon(**{**(client or {}), "requests_per_minute": requests_per_minute})
         self._options: dict[str, Any] = {
             "journal": journal, "key": key, "prompt_column": prompt_column, "store": store, "deadline": deadline,
-            "concurrency": concurrency, "defaults": defaults, "client": self._client,
+            "concurrency": concurrency, "max_images": max_images, "budget": budget,
+            "allow_unknown_price": allow_unknown_price, "defaults": defaults, "client": self._client,
         }  # fmt: skip
 
     async def __call__(self, batch: Any) -> Any:

@@ -10,7 +10,7 @@ from pathlib import Path
 import anyio
 import pytest
 
-from lemon_ext import ConfigurationError, JournalError, LemonWarning
+from lemon_ext import BudgetError, ConfigurationError, JournalError, LemonWarning
 from lemon_ext.batch import batch_status, submissions
 from lemon_ext.batch.address import Address
 from lemon_ext.batch.keepers import DatabaseKeeper, StoreKeeper, name_of
@@ -283,3 +283,82 @@ def test_the_status_of_a_batch_of_blocks(shop):
 
     go(Gateway(), given(2), shop)
     assert json.loads(lemon("status", shop, "--json").stdout)["images"] == 2
+
+
+# ---- limits ----
+
+
+def priced(count, first=1):
+    return [{**row, "model": "dall-e-3"} for row in given(count, first)]  # $0.04 each
+
+
+@pytest.mark.parametrize(
+    ("limit", "more", "reason"),
+    [
+        ({"max_images": 3}, {"max_images": 4}, "Not sent: the next row would exceed 3 images."),
+        (
+            {"budget": "0.12"}, {"budget": "0.16"},
+            "Not sent: the next request costs $0.04, and $0.12 of the budget of $0.12 is spent.",
+        ),
+    ],
+    ids=["images", "budget"],
+)  # fmt: skip
+def test_limits_are_those_of_all_blocks_and_what_has_no_room_is_a_row(shop, store, limit, more, reason):
+    gateway = Gateway()
+    assert statuses(go(gateway, priced(2), shop, store=store, **limit)) == ["saved"] * 2
+    outcomes = go(gateway, priced(3, first=3), shop, store=store, **limit)
+    assert statuses(outcomes) == ["saved", "waiting", "waiting"]
+    assert [(one["task_id"], one["error"]) for one in outcomes[1:]] == [(None, reason)] * 2
+    assert statuses(go(gateway, priced(2), shop, store=store, **limit)) == ["saved"] * 2  # what is there is given again
+    assert statuses(go(gateway, priced(2, first=4), shop, store=store, **more)) == ["saved", "waiting"]
+    assert gateway.charges == {f"cat {n}": 1 for n in (1, 2, 3, 4)}
+
+
+def test_blocks_that_run_at_once_share_the_limit(shop, monkeypatch):
+    monkeypatch.setattr(submissions, "AHEAD", 3)
+    gateway, found, start = Gateway(), {}, threading.Barrier(3)
+    gateway.clock.rule()
+    gateway.expect("cat 2", (400, {"error": {"message": "no"}}))
+
+    def work(number):
+        start.wait()
+        found[number] = go(gateway, given(10, first=10 * number + 1), shop, max_images=7)
+
+    workers = [threading.Thread(target=work, args=(number,)) for number in range(3)]
+    for one in workers:
+        one.start()
+    for one in workers:
+        one.join(60)
+    assert gateway.charges.total() == len(gateway.charges) == 7
+    ended = [status for number in range(3) for status in statuses(found[number])]
+    assert (ended.count("saved"), ended.count("saved") + ended.count("waiting") + ended.count("refused")) == (7, 30)
+
+
+@pytest.mark.parametrize("is_allowed", [False, True])
+def test_a_budget_and_rows_whose_price_is_not_known(shop, is_allowed):
+    """Each is told by itself; the others are sent."""
+    gateway, block = Gateway(), priced(3)
+    block[0]["model"] = "never-heard-of"
+    outcomes = go(gateway, block, shop, budget="1.00", allow_unknown_price=is_allowed)
+    assert statuses(outcomes) == ["saved" if is_allowed else "waiting", "saved", "saved"]
+    told = None if is_allowed else "Not sent: a budget needs prices, and none is known of never-heard-of."
+    assert outcomes[0]["error"] == told
+    again = go(gateway, block, shop, budget="0.01")  # what was paid for before is found
+    assert statuses(again) == statuses(outcomes)
+    assert statuses(go(gateway, block, shop)) == ["saved"] * 3
+    assert set(gateway.charges.values()) == {1}
+
+
+@pytest.mark.parametrize(
+    ("options", "error"),
+    [
+        ({"budget": "much"}, BudgetError),
+        ({"max_images": -1}, ValueError),
+        ({"journal": "out/"}, ConfigurationError),
+    ],
+)
+def test_options_that_make_no_sense_are_refused_before_anything_is_sent(shop, options, error):
+    gateway = Gateway()
+    with pytest.raises(error):
+        run_block(given(1), **{"journal": shop, "key": "id", "client": gateway.client(), **options})
+    assert gateway.posts == []

@@ -18,6 +18,7 @@ from pathlib import Path
 import anyio
 import pytest
 
+from lemon_ext import ConfigurationError
 from lemon_ext.batch import batch_status
 from lemon_ext.emulator import KEY, Emulator
 from tests.conftest import ROOT
@@ -150,6 +151,40 @@ def test_columns_are_of_one_kind_whatever_became_of_the_rows(pg):
     assert ours[0] == ours[1] == ours[2]
     assert tables[0]["status"].to_pylist() == ["saved", "saved"]
     assert tables[1]["status"].to_pylist() == ["invalid", "invalid"]
+
+
+def test_limits_are_of_the_whole_job_and_what_has_no_room_is_a_row(pg):
+    import pyarrow as pa
+
+    from lemon_ext.ray import Images
+
+    async def main():
+        images = Images(
+            journal=pg.address("limited"), key="id", model="dall-e-3", max_images=9, budget="0.12", client=client
+        )
+        try:
+            blocks = [pa.table({"id": ids, "prompt": [f"cat {n}" for n in ids]}) for ids in (["a", "b"], ["c", "d"])]
+            tables.extend([await images(block) for block in blocks])
+        finally:
+            await images._client.aclose()
+
+    tables = []
+    with Emulator(task_seconds=0.1) as emulator:
+        client = {"api_key": KEY, "base_url": emulator.url}
+        anyio.run(main)
+        assert emulator.charges == 3
+    assert [status for table in tables for status in table["status"].to_pylist()] == ["saved"] * 3 + ["waiting"]
+    assert tables[1]["error"].to_pylist() == [
+        None, "Not sent: the next request costs $0.04, and $0.12 of the budget of $0.12 is spent.",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize("journal", [None, "out/"])
+def test_without_a_database_it_says_what_would_be_paid_twice_and_what_to_do(journal):
+    from lemon_ext.ray import Images
+
+    with pytest.raises(ConfigurationError, match=r"would be paid twice.*let one process send"):
+        Images(model="dall-e-3", journal=journal, client={"api_key": KEY})
 
 
 def test_an_actor_is_killed(tmp_path, pg, temp):

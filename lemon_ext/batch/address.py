@@ -41,7 +41,9 @@ class Address:
         """Read one. Raises ConfigurationError."""
         if not is_address(text):
             raise ConfigurationError(
-                "A journal for several machines is an address such as postgresql://user@host/database?batch=NAME."
+                "A journal for several machines is an address such as postgresql://user@host/database?batch=NAME, and "
+                "no folder: a folder is written by one process. Without a database, let one process send "
+                "(docs/scale.md). Nothing was sent."
             )
         try:
             parts = urlsplit(text)

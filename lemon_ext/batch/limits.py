@@ -73,6 +73,12 @@ class Limits:
         self.images += wanted.images
         return None
 
+    def never(self, wanted: Asked) -> str | None:
+        """Return why there is no room for a row, however little is spent: its price has to be known, and is not."""
+        if self.budget is None or self.budget.allow_unknown or price(wanted) is not None:
+            return None
+        return f"a budget needs prices, and none is known of {wanted.request.get('model')}"
+
     def give_back(self, wanted: Wanted) -> None:
         """Count a row as one that was certainly not accepted."""
         self.images -= wanted.images
@@ -91,9 +97,7 @@ class SharedLimits(Limits):
     """
 
     def take(self, wanted: Wanted) -> str | None:
-        """Only a row whose price has to be known has none here."""
-        if self.budget is not None and not self.budget.allow_unknown and (cost := price(wanted)) is None:
-            return self.budget.refusal(cost)
+        """There is always room here."""
         return None
 
     def give_back(self, wanted: Wanted) -> None: ...

@@ -146,7 +146,8 @@ class Submissions:
             per_minute = self._contact.rate_limit.per_minute
             few = AHEAD if per_minute is None else math.ceil(per_minute * AHEAD_SECONDS / 60.0)
             found = await self._record.take("unsent", min(few, AHEAD))
-            self._ahead.extend(found)
+            # Those for which there is never room stay ours, and unsent.
+            self._ahead.extend(entry for entry in found if self._record.limits.never(entry) is None)
             self._look_at = now if found else now + self._record.journal.beat
 
     async def let_go(self) -> None:

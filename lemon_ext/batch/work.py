@@ -202,7 +202,8 @@ class Batch:
     def _open(self) -> Journal:
         """Check the rows, and open the folder with them in it."""
         core = self.client._core
-        budget, planned = self.options.budget, Estimate()
+        # Of a part, each row is told by itself what there is no room for.
+        budget, planned = None if self.part else self.options.budget, Estimate()
         with ExitStack() as undo, spooled(self.requests, self.checks, core.validation, planned) as rows:
             if rows is not None and budget is not None:
                 budget.check(planned)
