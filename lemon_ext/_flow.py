@@ -55,6 +55,8 @@ class Send:
     within: float = 60.0
     sink: Sink | None = None
     stall: float = math.inf
+    #: Asked of a submission when its first byte is about to leave: whether it still may.
+    may_leave: Callable[[], bool] = field(default=lambda: True, repr=False)
     #: Whether the request may have left, as the HTTP library's trace tells. Kept for submissions.
     sent: bool = field(default=False, init=False)
 

@@ -196,6 +196,8 @@ class _Trace:
         self.heard = True
         # A proxy is asked for a tunnel with a request of its own.
         if event.endswith("send_request_headers.started") and getattr(info.get("request"), "method", b"") != b"CONNECT":
+            if not self.effect.may_leave():
+                raise TransportFault("it was held up for too long, and did not leave", sent=False)
             self.effect.sent = True
 
     def interrupted(self) -> None:

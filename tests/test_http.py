@@ -157,6 +157,30 @@ def test_a_request_that_cannot_be_made_was_never_sent(wired):
         assert (fault.sent, fault.local) == (False, True)
 
 
+@pytest.mark.parametrize("reused", [False, True])
+def test_what_may_not_leave_any_more_once_it_is_connected_does_not(wired, reused):
+    """Whoever was stopped meanwhile may have lost the row to somebody else."""
+    seen, asked = [], []
+
+    def serve(connection, number):
+        while line := request_line(connection):
+            seen.append(line)
+            reply(connection)
+
+    def may_leave():
+        asked.append(True)
+        return False
+
+    with listening(serve) as address:
+        wired(address)
+        if reused:
+            wired.send("POST", f"{address}/v1/x", {})
+        fault = wired.fault("POST", f"{address}/v1/x", {}, may_leave=may_leave)
+        assert (fault.sent, fault.local, asked) == (False, False, [True])
+        assert wired.send("POST", f"{address}/v1/y", {}).status_code == 200
+    assert seen == ["POST /v1/x HTTP/1.1"] * reused + ["POST /v1/y HTTP/1.1"]
+
+
 def test_a_name_that_does_not_exist_was_never_sent(wired, monkeypatch):
     def unknown(host, *args, **kwargs):
         raise OSError(-2, "Name or service not known")

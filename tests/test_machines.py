@@ -27,6 +27,7 @@ from lemon_ext import (
 from lemon_ext.batch import batch_needs, batch_status, export_results, plan_batch, record, rows_to_edit, submissions
 from lemon_ext.batch.address import Address, Mark
 from lemon_ext.batch.journal import VERSION, Incoming, change, costs
+from lemon_ext.batch.limits import SharedLimits
 from lemon_ext.emulator import KEY, TOKEN, Emulator
 from tests import databases
 from tests.cli import lemon
@@ -247,6 +248,67 @@ def test_what_cannot_be_written_because_the_row_was_sent_again_is_told(tmp_path,
     assert "Row 1 was accepted as task img_1, and that is not written down" in warnings[0]
 
 
+@pytest.mark.parametrize(
+    ("meanwhile", "posts"),
+    [
+        ("", 1),  # nobody noticed
+        ("UPDATE rows SET status = 'uncertain' WHERE status = 'submitting'", 1),
+        ("UPDATE rows SET status = 'saved', owner = 'another', paths = '[]' WHERE status = 'submitting'", 0),
+    ],
+    ids=["nobody noticed", "given up", "sent by another"],
+)
+@pytest.mark.parametrize("clock", ["monotonic", "wall"])
+def test_who_was_stopped_for_longer_than_its_lease_does_not_send_what_it_had_claimed(
+    tmp_path, pg, shop, monkeypatch, clock, meanwhile, posts
+):
+    """Bug: it had written down that the row leaves, and sent it when it woke up, whoever had sent it by then. While a
+    computer sleeps, the monotonic clock may stand still.
+    """
+    gateway, commit, claims, slept = Gateway(), postgres.PostgresJournal.commit, [], [0.0]
+
+    def stopped(self, statements):
+        statements = list(statements)
+        changed = commit(self, statements)
+        if any("SET status = 'submitting'" in sql for sql, _ in statements):
+            claims.append(True)
+            if len(claims) == 2:
+                if clock == "monotonic":
+                    gateway.clock.now += 61.0
+                slept[0] = 61.0
+                pg.ask(f"UPDATE workers SET lease = now() - interval '1 s'; {meanwhile}", name(shop))
+        return changed
+
+    monkeypatch.setattr(postgres.PostgresJournal, "commit", stopped)
+    monkeypatch.setattr(Clock, "wall", lambda clock: 1_700_000_000.0 + clock.now + slept[0])
+    outcomes = statuses(go(gateway, rows(3), tmp_path, shop, concurrency=1))
+    assert outcomes == {1: "saved", 3: "saved"} | ({2: "saved"} if posts else {})
+    assert gateway.posts.count("cat 2") == posts
+    assert set(gateway.charges.values()) == {1}
+    assert batch_status(shop).uncertain == 0
+
+
+def test_a_row_that_another_took_over_and_left_again_is_taken_again(tmp_path, pg, shop, monkeypatch):
+    """Bug: it was never sent in that run, which ended."""
+    monkeypatch.setattr(postgres.PostgresJournal, "beat", 0.01)
+    gateway, claim, taken = Gateway(), postgres.PostgresJournal.submitting, []
+
+    def late(self, row, *more):
+        if row == 2 and not taken:
+            taken.append(True)
+            pg.ask("UPDATE rows SET owner = 'another' WHERE row = 2", name(shop))
+            pg.ask("INSERT INTO workers VALUES ('another', now() + interval '1 s')", name(shop))
+        return claim(self, row, *more)
+
+    monkeypatch.setattr(postgres.PostgresJournal, "submitting", late)
+    outcomes = {}
+    for outcome in run_batch(rows(3), tmp_path, client=gateway.client(), journal=shop, deadline=1e9, concurrency=1):
+        outcomes[outcome["row"]] = outcome["status"]
+        if len(outcomes) == 2:
+            pg.ask("DELETE FROM workers WHERE id = 'another'", name(shop))
+    assert outcomes == dict.fromkeys((1, 2, 3), "saved")
+    assert gateway.charges == {f"cat {n}": 1 for n in (1, 2, 3)}
+
+
 def test_leases_run_by_the_clock_of_the_database(tmp_path, pg, shop):
     """The clock of this process is years off."""
     gateway = Gateway()
@@ -390,6 +452,22 @@ def test_an_address_that_cannot_be_one_is_refused_and_tells_no_password(tmp_path
     assert "heim" not in str(caught.value)
     assert gateway.posts == []
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        "postgresql:///shop?host=/run/sock",  # it lost two slashes
+        "postgresql://u@one:5432,two:5433/shop?target_session_attrs=read-write",  # "cannot be read"
+        "postgresql://u@[::1]:5432,h/shop",
+        "postgresql:///",
+    ],
+)
+def test_an_address_of_any_kind_is_left_as_it_is(given):
+    address = Address.of(given)
+    assert address.url == given
+    assert postgres.conninfo_to_dict(address.url) is not None
+    assert Address.of(address.shown).url == given
 
 
 def test_an_address_is_shown_without_its_password():
@@ -588,6 +666,104 @@ def test_what_ends_a_run_names_what_is_paid_for(tmp_path, pg, shop, sql, options
     assert set(gateway.charges.values()) == {1}
 
 
+#: What a worker asks a database for, and how a statement of it is known.
+PHASES = {
+    "take": "SKIP LOCKED", "claim": "claim(", "top up": "take_block", "renew": "INTO workers", "give up": "'uncertain'",
+    "write": "UPDATE rows SET", "read": "SELECT * FROM rows", "count": "count(*)", "others": "SELECT 1 FROM rows",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("phase", PHASES)
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_a_connection_that_the_database_ends_in_any_phase(tmp_path, pg, shop, monkeypatch, phase, when):
+    """`pg_terminate_backend`, before a statement comes, or when it was answered and its transaction has not ended."""
+    gateway, execute, cuts = Gateway(), postgres.PostgresJournal._execute, deque(range(3))
+
+    def cut(self, sql, values=()):
+        ours = PHASES[phase] in sql and gateway.posts and cuts
+        if ours:
+            cuts.popleft()
+        if ours and when == "before":
+            pg.ask(f"SELECT pg_terminate_backend({self._database.info.backend_pid}, 5000)")
+        done = execute(self, sql, values)
+        if ours and when == "after":
+            pg.ask(f"SELECT pg_terminate_backend({self._database.info.backend_pid}, 5000)")
+        return done
+
+    monkeypatch.setattr(postgres, "PAUSE", 0.0)
+    monkeypatch.setattr(postgres.PostgresJournal, "beat", 0.5)
+    monkeypatch.setattr(postgres.PostgresJournal, "_execute", cut)
+    client = gateway.client(requests_per_minute=6000)
+    outcomes = run_batch(rows(12), tmp_path, client=client, journal=shop, deadline=1e9, concurrency=3, max_images=10)
+    assert statuses(outcomes) == dict.fromkeys(range(1, 11), "saved")
+    assert gateway.charges == {f"cat {number}": 1 for number in range(1, 11)}
+    assert len(cuts) < 3
+
+
+@pytest.mark.parametrize("isolation", ["serializable", r"repeatable\ read"])
+def test_whatever_isolation_a_database_has_who_waited_for_a_lock_sees_what_was_changed(tmp_path, pg, shop, isolation):
+    """Bug: a row that waited for its turn was let pass by what had been spent before: limits were exceeded."""
+    address = pg.address(name(shop), options=f"-c default_transaction_isolation={isolation}")
+    limit, began = SharedLimits(1), threading.Event()
+    with worker(tmp_path, address) as one, worker(tmp_path, address) as two:
+        one.take_in(incoming(2))
+        one.take("unsent", 1)
+        two.take("unsent", 1)
+
+        def race():
+            began.set()
+            found.append(two.commit([two.submitting(2, 5.0, None, limit)]))
+
+        found, other = [], threading.Thread(target=race)
+        with one._transaction():
+            one._execute(*one.submitting(1, 5.0, None, limit))
+            other.start()
+            began.wait()
+            waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
+            while pg.ask(waits) == [(0,)]:
+                pass
+        other.join(60)
+        assert found == [[0]]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("-c statement_timeout=1", "due to statement timeout"),
+        ("-c idle_in_transaction_session_timeout=1", "due to idle-in-transaction timeout"),
+    ],
+)
+def test_a_timeout_of_the_database_is_told_with_what_to_do(tmp_path, pg, shop, options, message):
+    gateway = Gateway()
+    with pytest.raises(JournalError, match=rf"{message}\. It is left as it is\. .*made longer \(ALTER ROLE"):
+        go(gateway, rows(5000), tmp_path, pg.address(name(shop), options=options))
+    assert gateway.posts == []
+
+
+def test_a_role_that_may_not_make_schemas_works_in_those_that_were_made_for_it(tmp_path, own):
+    """Bug: IF NOT EXISTS wants the right to make a schema that exists, too."""
+    gateway = Gateway()
+    own.ask("CREATE ROLE guest LOGIN; CREATE SCHEMA lemon AUTHORIZATION guest", "x")
+    own.ask("CREATE SCHEMA lemon_made AUTHORIZATION guest", "x")
+    address = own.address("made").replace("lemon@", "guest@")
+    assert statuses(go(gateway, rows(2), tmp_path, address)) == {1: "saved", 2: "saved"}
+    with pytest.raises(JournalError, match="or its schema and the schema `lemon`, made by somebody else"):
+        go(gateway, rows(2), tmp_path, own.address("x").replace("lemon@", "guest@"))
+
+
+@pytest.mark.parametrize("change", ["ADD COLUMN seen TEXT", "ADD CHECK (status <> 'waiting') NOT VALID"])
+def test_a_table_that_somebody_alters_while_a_worker_works(tmp_path, pg, shop, change):
+    """A statement that was prepared could not be run again. What a row holds, and so its prompt, is not told."""
+    gateway = Stopping(lambda: pg.ask(f"ALTER TABLE rows {change}", name(shop)))
+    if change.startswith("ADD COLUMN"):
+        assert statuses(go(gateway, rows(60), tmp_path, shop)) == dict.fromkeys(range(1, 61), "saved")
+    else:
+        with pytest.raises(JournalError, match="violates check constraint") as caught:
+            go(gateway, rows(60), tmp_path, shop)
+        assert "cat " not in str(caught.value)
+    assert set(gateway.charges.values()) == {1}
+
+
 def test_the_driver_prints_nothing_of_its_own(monkeypatch, capsys):
     """A connection that was cut came with "error ignored terminating <psycopg.Pipeline [BAD]>" on the screen."""
     monkeypatch.setattr(logging.root, "handlers", [])
@@ -614,7 +790,7 @@ def test_a_second_user_of_the_database_is_told_which_rights_it_lacks(tmp_path, p
     go(gateway, rows(1), tmp_path / "a", shop)
     pg.ask("CREATE ROLE guest LOGIN; GRANT CREATE ON DATABASE postgres TO guest", "x")
     for batch in (name(shop), "guests"):
-        with pytest.raises(JournalError, match=r"permission denied for .*and in the schema `lemon` for each"):
+        with pytest.raises(JournalError, match=r"permission denied for .*and so does each of several users"):
             go(gateway, rows(1), tmp_path / "b", pg.address(batch).replace("lemon@", "guest@"))
     assert len(gateway.posts) == 1
 

@@ -6,7 +6,7 @@ import json
 import re
 from pathlib import Path
 from typing import Final, Self
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+from urllib.parse import SplitResult, parse_qsl, quote, urlencode, urlsplit
 
 from attrs import frozen
 
@@ -20,6 +20,8 @@ MARK: Final = "journal.json"
 UNNAMED: Final = "batch"
 ESCAPES: Final = "In a user's name or password, :, /, @, ?, # and % are written %3A, %2F, %40, %3F, %23 and %25."
 _NAME: Final = re.compile(r"[a-z0-9][a-z0-9_]{0,49}")
+#: One of the hosts of an address, with its port. There may be several, with commas between.
+_HOST: Final = re.compile(r"(\[[^]]*\]|[^:]*)(:([1-9]\d*)?)?")
 _SECRET: Final = ("password", "sslpassword")
 
 
@@ -48,7 +50,8 @@ class Address:
         try:
             parts = urlsplit(text)
             given = parse_qsl(parts.query, keep_blank_values=True)
-            odd = parts.fragment or "@" in parts.path or parts.port == 0
+            user, at, hosts = parts.netloc.rpartition("@")
+            odd = parts.fragment or "@" in parts.path or not all(map(_HOST.fullmatch, hosts.split(",")))
         except ValueError:
             odd = True
         if odd:  # and it is not quoted: what is taken for a host may be a password
@@ -59,16 +62,15 @@ class Address:
                 f"{batch!r} cannot be the name of a batch: use up to 50 small letters, digits and underscores."
             )
         rest = [(name, value) for name, value in given if name != "batch"]
-        user, at, host = parts.netloc.rpartition("@")
         harmless = [(name, value) for name, value in rest if name not in _SECRET]
-        shown = parts._replace(
-            netloc=f"{user.partition(':')[0]}{at}{host}", query=_query([*harmless, ("batch", batch)])
-        )
-        return cls(urlunsplit(parts._replace(query=_query(rest))), batch, urlunsplit(shown))
+        shown = _joined(parts, f"{user.partition(':')[0]}{at}{hosts}", [*harmless, ("batch", batch)])
+        return cls(_joined(parts, parts.netloc, rest), batch, shown)
 
 
-def _query(pairs: list[tuple[str, str]]) -> str:
-    return urlencode(pairs, quote_via=quote, safe="/")
+def _joined(parts: SplitResult, place: str, pairs: list[tuple[str, str]]) -> str:
+    """Return an address. `urlunsplit` leaves the slashes out where there is no host."""
+    query = urlencode(pairs, quote_via=quote, safe="/")
+    return f"{parts.scheme}://{place}{parts.path}{'?' if query else ''}{query}"
 
 
 @frozen

@@ -18,9 +18,8 @@ VALID: Final = 2.0
 LONGEST_WAIT: Final = 3.0
 SHORTEST_WAIT: Final = 0.5
 
-#: Made once in a database, in a schema of its own. ``lemon.clock`` is the only clock.
+#: Made once in a database, in the schema ``lemon``. ``lemon.clock`` is the only clock.
 TABLES: Final = """
-CREATE SCHEMA IF NOT EXISTS lemon;
 CREATE TABLE IF NOT EXISTS lemon.durations (model TEXT PRIMARY KEY, learned TEXT NOT NULL);
 CREATE TABLE IF NOT EXISTS lemon.holds (account TEXT PRIMARY KEY, until TIMESTAMPTZ NOT NULL);
 CREATE TABLE IF NOT EXISTS lemon.blocks (

@@ -22,7 +22,7 @@ import json
 import math
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from decimal import Decimal
 from hashlib import sha256
@@ -276,6 +276,13 @@ class Journal(ABC):
     def renew(self) -> list[Entry]:
         """Say that we live. Returns rows of others that do not, whose requests nobody waits for: they are uncertain."""
         return []
+
+    def lease(self) -> Callable[[], bool]:
+        """Return what tells whether the rows that are ours now are so still, without a question to anybody."""
+        return lambda: True
+
+    def forget(self, row: int) -> None:  # noqa: B027 - nothing to forget where one process works
+        """Somebody else has a row that we took. If it is left again, it may be taken again."""
 
     def signs(self) -> list[Sign]:
         """Return who works at the batch, where several can."""

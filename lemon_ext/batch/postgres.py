@@ -23,7 +23,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager, suppress
 from decimal import Decimal
-from itertools import islice
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, TypeVar
 
@@ -93,6 +93,12 @@ _POOLED: Final = (
     "The journal {} cannot be used: a pooler stands before its database and hands the connection to others between two "
     "transactions. Give the address of the database itself, or of a pooler in session mode."
 )
+#: What a database ends because it took too long.
+_TIMEOUTS: Final = (
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.LockNotAvailable,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
 #: Nobody living owns a row. Not as NOT IN, for which a million rows are read in their order instead of by status.
 _DEAD: Final = (
     "(owner IS NULL OR NOT EXISTS (SELECT 1 FROM workers WHERE workers.id = owner AND lease > clock_timestamp()))"
@@ -115,6 +121,9 @@ class PostgresJournal(Journal):
         self._ours = f" AND owner = '{self._worker}'"
         self._database: psycopg.Connection[Any] | None = None
         self._taken: set[int] = set()
+        #: When the lease was renewed last, by both clocks: one of them stands still while a computer sleeps. And how
+        #: often it had run out by then.
+        self._renewed, self._lapses = (-math.inf, -math.inf), 0
         #: Rows may be ours without our knowing it: the connection was lost.
         self._doubtful = False
         #: One transaction at a time, also if a thread that was given up still commits.
@@ -292,15 +301,34 @@ class PostgresJournal(Journal):
     def renew(self) -> list[Entry]:
         """Say that we live. Returns rows of dead workers whose requests nobody waits for: they are uncertain."""
         lost, values = CUT_OFF
+        asked = _clock.monotonic(), _clock.wall()
         with self._explained():
             self._execute(
                 "INSERT INTO workers (id, lease) VALUES (?, clock_timestamp() + make_interval(secs => ?)) "
                 "ON CONFLICT (id) DO UPDATE SET lease = excluded.lease",
                 (self._worker, LEASE),
             )
+            if not self._is_leased():
+                self._lapses += 1
+            self._renewed = asked
             self._execute("DELETE FROM workers WHERE lease < clock_timestamp() AND id <> ?", (self._worker,))
             found = self._execute(f"{lost} AND {_DEAD}{self._scope} RETURNING *", values).fetchall()
         return [entry for entry in map(Entry.of, found) if not entry.damage]
+
+    def lease(self) -> Callable[[], bool]:
+        """Return what tells whether the rows that are ours now are so still, without a question to anybody: whoever
+        was stopped, or slept, for longer than its lease may have been taken for dead.
+        """
+        lapses = self._lapses
+        return lambda: self._is_leased() and self._lapses == lapses
+
+    def _is_leased(self) -> bool:
+        monotonic, wall = self._renewed
+        return max(_clock.monotonic() - monotonic, _clock.wall() - wall) < LEASE
+
+    def forget(self, row: int) -> None:
+        """Somebody else has a row that we took. If it is left again, it may be taken again."""
+        self._taken.discard(row)
 
     def signs(self) -> list[Sign]:
         """Return who works at the batch."""
@@ -394,8 +422,9 @@ class PostgresJournal(Journal):
             self._no_batch()
         else:
             tables = re.sub("|".join(_KINDS), lambda found: _KINDS[found[0]], TABLES)
-            self._execute(f'CREATE SCHEMA IF NOT EXISTS "{self._schema}"')
+            self._create_schema(self._schema)
             self._execute("SELECT pg_advisory_xact_lock(hashtextextended('lemon', 0))")
+            self._create_schema("lemon")
             if self._one("SELECT to_regproc('lemon.take_block') AS there")["there"] is None:
                 self._execute(COMMON)
             self._execute(tables + _MORE + COUNTED)
@@ -411,6 +440,11 @@ class PostgresJournal(Journal):
             for entry in sent:  # as it is counted from now on
                 self._execute(*change(entry.row, price=price(entry)))
             self._execute(COUNTED)
+
+    def _create_schema(self, name: str) -> None:
+        """Make a schema, unless somebody who may has made it for us: IF NOT EXISTS asks for that right all the same."""
+        if self._one("SELECT to_regnamespace(?) AS there", (name,))["there"] is None:
+            self._execute(f'CREATE SCHEMA "{name}"')
 
     def _is_counted(self) -> bool:
         return self._one("SELECT to_regclass('spent') AS there")["there"] is not None
@@ -489,7 +523,7 @@ class PostgresJournal(Journal):
             raise ConfigurationError(f"The address of the journal cannot be read. {ESCAPES}") from None
         database = psycopg.connect(
             self._address.url, autocommit=True, row_factory=dict_row, client_encoding="UTF8",
-            fallback_application_name="lemon", **_CONNECTION,
+            fallback_application_name="lemon", prepare_threshold=None, **_CONNECTION,
         )  # fmt: skip
         encoding = database.info.parameter_status("server_encoding")
         if encoding != "UTF8":
@@ -498,9 +532,12 @@ class PostgresJournal(Journal):
         if not self._is_session(database):
             database.close()
             raise ConfigurationError(_POOLED.format(self.name))
-        database.execute("SELECT set_config('search_path', %s, false)", (f'"{self._schema}", lemon',))
-        # A transaction is on disk when its commit returns, whatever the database does otherwise.
-        database.execute("SET synchronous_commit = on" if self._works else "SET default_transaction_read_only = on")
+        # Whatever the database, or its user, is set to: a transaction is on disk when its commit returns, and what
+        # waits for a lock sees what was changed meanwhile.
+        settings = {"search_path": f'"{self._schema}", lemon', "default_transaction_isolation": "read committed"}
+        settings |= {"synchronous_commit": "on"} if self._works else {"default_transaction_read_only": "on"}
+        calls = ", ".join("set_config(%s, %s, false)" for _ in settings)
+        database.execute(f"SELECT {calls}", [*chain.from_iterable(settings.items())])
         return database
 
     def _is_session(self, database: psycopg.Connection[Any]) -> bool:
@@ -563,10 +600,15 @@ def _explained(name: str) -> Iterator[None]:
     except psycopg.errors.InsufficientPrivilege as exc:
         raise JournalError(
             f"The journal {name} cannot be used: {_said(exc)}. A new batch needs the right to create a schema in the "
-            "database, and one of several users needs all rights in its schema and in the schema `lemon` for each."
+            "database, or its schema and the schema `lemon`, made by somebody else, with all rights in them; and so "
+            "does each of several users."
         ) from exc
-    except (psycopg.errors.DuplicatePreparedStatement, psycopg.errors.InvalidSqlStatementName) as exc:
-        raise JournalError(_POOLED.format(name)) from exc
+    except _TIMEOUTS as exc:
+        raise JournalError(
+            f"The journal {name} cannot be used: {_said(exc)}. It is left as it is. Such a time is set in the "
+            "database, for its user, or in the address: have it made longer (ALTER ROLE ... SET statement_timeout = "
+            "'5min')."
+        ) from exc
     except psycopg.Error as exc:
         said = _said(exc)
         hint = " A password stands in the address, in PGPASSWORD or in ~/.pgpass." if "password" in said else ""
@@ -574,7 +616,8 @@ def _explained(name: str) -> Iterator[None]:
 
 
 def _said(error: psycopg.Error) -> str:
-    return " ".join(str(error).split()).rstrip(".") or type(error).__name__
+    """Return the first line of what a database says. Others may quote a row, and so a prompt."""
+    return " ".join((error.diag.message_primary or str(error)).split()).rstrip(".") or type(error).__name__
 
 
 def _bound(value: Any) -> Any:

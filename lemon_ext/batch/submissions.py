@@ -6,6 +6,7 @@ import heapq
 import math
 import shutil
 from collections import deque
+from collections.abc import Callable
 from typing import Any, Final
 
 import anyio
@@ -166,12 +167,15 @@ class Submissions:
     # ---- one of them ----
 
     async def _submit(self, entry: Entry) -> None:
-        granted = _clock.monotonic()
+        granted, is_ours = _clock.monotonic(), self._record.journal.lease()
         if not await self._claim(entry) or not await self._grant_again(entry, granted):
             return
         self._number += 1
         began, number = _clock.monotonic(), self._number
-        outcome = await self._post(entry)
+        outcome = await self._post(entry, is_ours)
+        if outcome is None:
+            await self._take_back(entry)
+            return
         answered = self._contact.judge(began, outcome)
         match outcome:
             case TryLater(error) | Rejected(error) if not answered:
@@ -206,6 +210,7 @@ class Submissions:
             beat = self._record.journal.beat
             self._full_until = _clock.monotonic() + beat if full.may_come_back else -math.inf
             return False
+        self._record.journal.forget(entry.row)
         self._record.limits.images -= entry.images  # what it costs is spent all the same
         self._is_full = False
         await self._record.count()
@@ -250,8 +255,18 @@ class Submissions:
         while self._late:
             self.grant()
 
-    async def _post(self, entry: Entry) -> Accepted | TryLater | Rejected | Unknown:
-        """Send the POST of a row, once."""
+    async def _take_back(self, entry: Entry) -> None:
+        """A row did not leave: we may have been taken for dead, and somebody else may have it. If not, it is claimed
+        anew, under a new lease.
+        """
+        self.in_flight.discard(entry.row)
+        await self._unsend(entry)
+        heapq.heappush(self._again, (_clock.monotonic() + self._record.journal.beat, entry.row, entry))
+
+    async def _post(
+        self, entry: Entry, is_ours: Callable[[], bool]
+    ) -> Accepted | TryLater | Rejected | Unknown | None:
+        """Send the POST of a row, once. None: it did not leave while the row was certainly ours."""
         post: Send | None = None
         session = self._contact.session
         try:
@@ -261,6 +276,9 @@ class Submissions:
             except LemonError as exc:
                 return Rejected(exc)
             post = submission(session, body, session.deadline(self._options.deadline))
+            post.may_leave = is_ours
+            if not is_ours():
+                return None
             outcome: Accepted | TryLater | Rejected | Unknown
             outcome = await self._contact.drive(submit_once(session, post))
         except Exception as exc:  # noqa: BLE001 - whatever it is, it is about this row, and this row may be billed
@@ -273,7 +291,7 @@ class Submissions:
             if post is None or not post.sent:
                 self._never_left(entry)
             raise
-        return outcome
+        return outcome if post.sent or is_ours() else None
 
     def _never_left(self, entry: Entry) -> None:
         """Have it written down at the end that a row was cancelled before its POST left."""
