@@ -516,15 +516,19 @@ class PostgresJournal(Journal):
                     self._doubtful = True
                     threading.Event().wait(PAUSE)
 
-    def _connect(self) -> psycopg.Connection[Any]:
+    def plain_connection(self, **options: Any) -> psycopg.Connection[Any]:
+        """Connect to the database, whatever it is like."""
         try:
             conninfo_to_dict(self._address.url)
         except psycopg.ProgrammingError:  # it quotes what it does not understand, and that may be a password
             raise ConfigurationError(f"The address of the journal cannot be read. {ESCAPES}") from None
-        database = psycopg.connect(
+        return psycopg.connect(
             self._address.url, autocommit=True, row_factory=dict_row, client_encoding="UTF8",
-            fallback_application_name="lemon", prepare_threshold=None, **_CONNECTION,
+            fallback_application_name="lemon", prepare_threshold=None, **{**_CONNECTION, **options},
         )  # fmt: skip
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        database = self.plain_connection()
         encoding = database.info.parameter_status("server_encoding")
         if encoding != "UTF8":
             database.close()

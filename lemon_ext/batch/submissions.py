@@ -263,9 +263,7 @@ class Submissions:
         await self._unsend(entry)
         heapq.heappush(self._again, (_clock.monotonic() + self._record.journal.beat, entry.row, entry))
 
-    async def _post(
-        self, entry: Entry, is_ours: Callable[[], bool]
-    ) -> Accepted | TryLater | Rejected | Unknown | None:
+    async def _post(self, entry: Entry, is_ours: Callable[[], bool]) -> Accepted | TryLater | Rejected | Unknown | None:
         """Send the POST of a row, once. None: it did not leave while the row was certainly ours."""
         post: Send | None = None
         session = self._contact.session

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from itertools import chain
 
 import click
 from attrs import asdict
@@ -25,12 +26,18 @@ from ._table import wrapped
 @emulator_option
 @base_url_option
 @debug_option
-def doctor(base_url: str | None, emulator: bool, deadline: float) -> int:
+@click.option(
+    "--journal",
+    metavar="ADDRESS",
+    help="Look at a database, too, that is to have the journal of batches: postgresql://USER@HOST/DATABASE?batch=NAME.",
+)
+def doctor(base_url: str | None, emulator: bool, deadline: float, journal: str | None) -> int:
     """Look at what can go wrong on this machine and on the way to the API, and say what to do.
 
     Python, versions, disk, ledger, terminal, key, address, proxy, DNS, TLS, the API's answer, the clock, and the
-    balance if LEMONDATA_MANAGEMENT_TOKEN is set. Only free requests are made, and the key is never shown. The exit code
-    is 0 if all is well, else 1.
+    balance if LEMONDATA_MANAGEMENT_TOKEN is set. With --journal the database, too: its version, a pooler, the batch,
+    whether it can be written, its clock, connections, timeouts, and who works there. Only free requests are made, and
+    no key or password is shown. The exit code is 0 if all is well, else 1.
     """
     from ._checks import checks
 
@@ -41,7 +48,12 @@ def doctor(base_url: str | None, emulator: bool, deadline: float) -> int:
             from lemon_ext.emulator import TOKEN
 
             key, token, base_url = address["api_key"], TOKEN, address["base_url"]
-        for check in checks(base_url, key, token.strip(), deadline):
+        looked_at = [checks(base_url, key, token.strip(), deadline)]
+        if journal is not None:
+            from ._database import journal_checks
+
+            looked_at.append(journal_checks(journal, deadline))
+        for check in chain.from_iterable(looked_at):
             made.append(check)
             if screen.as_json:
                 continue
