@@ -25,6 +25,7 @@ class Images:
             lemon_ext.ray.Images,
             fn_constructor_kwargs=dict(model="flux-pro", key="id", journal="postgresql://db/lemon?batch=shop"),
             compute=ray.data.ActorPoolStrategy(size=4),
+            num_cpus=0.1,  # an actor waits for the network: leave the cores to reading and writing
             batch_size=2_000,
         )
 
