@@ -84,7 +84,7 @@ def test_the_example_survives_its_death_and_pays_once(folder):
             while len(sent(emulator)) < 2:
                 time.sleep(0.02)
         with serving(folder, emulator) as (_, http):
-            assert until(http, "dog", "uncertain")
+            assert "may be billed" in until(http, "dog", "uncertain").json()["told"]
             assert http.get("/posters/cat").content.startswith(b"\x89PNG")
             http.put("/posters/dog", json={"prompt": "a black dog"})
             assert until(http, "dog", "uncertain")
@@ -115,6 +115,20 @@ def test_a_new_process_beside_the_old_one_loses_no_handle(folder):
                 until(new, "cat", "uncertain")
                 assert until(new, "cat", "done").content.startswith(b"\x89PNG")
         assert len(sent(emulator)) == 1
+
+
+def test_what_another_worker_is_sending_is_left_to_it(folder):
+    """Bug: of two workers that took up the same new job, the one that came second called the first one's uncertain."""
+    code = (
+        "import asyncio, app\n"
+        "app.db.execute(\"INSERT INTO jobs (name, prompt, state) VALUES ('cat', 'a cat', 'submitting')\")\n"
+        "asyncio.run(app.work(None, 'cat'))\n"
+        "print(app.db.execute('SELECT state, told FROM jobs').fetchone())\n"
+    )
+    with python(
+        "-c", code, cwd=folder, env={**os.environ, "PYTHONPATH": f"{os.environ['PYTHONPATH']}:{folder}"}
+    ) as run:
+        assert run.communicate() == ("('submitting', None)\n", "")
 
 
 def test_what_failed_or_is_uncertain_is_logged(folder):
