@@ -74,11 +74,12 @@ def _python() -> Check:
 def _versions() -> Check:
     """Compare what is installed with what the package asks for. What only an extra needs may be missing."""
     try:
-        wanted = {found[1]: found for text in requires("lemon-ext") or () if (found := _REQUIREMENT.match(text))}
+        asked = [found for text in requires("lemon-ext") or () if (found := _REQUIREMENT.match(text))]
     except PackageNotFoundError:  # run from its source
         return Check("versions", True, f"lemon-ext {__version__}, not installed")
+    wanted = {found[1]: found for found in reversed(asked)}  # an extra that holds another one comes behind it
     here, faults, without = [f"lemon-ext {__version__}"], list[str](), list[str]()
-    for name, found in wanted.items():
+    for name, found in reversed(wanted.items()):
         least, extra = found["least"], found["extra"]
         try:
             installed = version(name)
