@@ -450,7 +450,7 @@ def test_what_a_spreadsheet_has_and_a_table_has_not_is_refused(tmp_path, sheets,
     assert said in refused(xlsx(tmp_path, **sheets), **how)
 
 
-HIDDEN = "line 3: is hidden, by a filter or by hand, and would be sent; show it, or delete it"
+HIDDEN = "line 3: is hidden, by a filter or by hand, and would be sent; show it, or leave it out: --skip-hidden"
 
 
 def test_rows_that_nobody_sees_are_not_sent(tmp_path):
@@ -459,6 +459,10 @@ def test_rows_that_nobody_sees_are_not_sent(tmp_path):
     row = f'<row r="3" spans="1:4" hidden="1">{text("A3", "b")}</row>'
     assert refused(xlsx(tmp_path, A=data(*shown[:2], row, shown[2]))).endswith(f"a.xlsx, {HIDDEN}.")
     assert len(read(xlsx(tmp_path, A=data(*shown[:2], '<row r="3" hidden="1"/>', shown[2])))) == 2
+    found = read_rows(xlsx(tmp_path, A=data(*shown[:2], row, shown[2])), skip_hidden=True)
+    assert [(one.line, one["prompt"]) for one in found] == [(2, " a cat "), (4, "c")]
+    path = written(tmp_path, "a.csv", "prompt\na\n")
+    assert "is no spreadsheet (csv), so no row is hidden; leave out --skip-hidden" in refused(path, skip_hidden=True)
 
 
 def ods(folder: Path, **sheets: str) -> Path:
@@ -489,6 +493,7 @@ def test_rows_that_nobody_sees_are_not_sent_from_libreoffice(tmp_path):
     end = '<table:table-row table:number-rows-repeated="1048000" table:visibility="collapse"/>'
     found = refused(ods(tmp_path, Notes="".join([ods_row("x")] * 3), Prompts="".join(rows)), sheet="Prompts")
     assert found.endswith(f"a.ods, {HIDDEN}.")
+    assert len(read(ods(tmp_path, Prompts="".join(rows)), skip_hidden=True)) == 2
     assert len(read(ods(tmp_path, Prompts="".join([*rows[:2], end])))) == 1
 
 

@@ -33,7 +33,8 @@ Format = Literal["jsonl", "json", "csv", "tsv", "txt", "xlsx", "ods", "parquet"]
 #: The formats that are no text.
 _BINARY: Final = ("xlsx", "ods", "parquet")
 #: The formats in which a line names the columns, and what is above it may be something else.
-_TABLES: Final = ("csv", "tsv", "xlsx", "ods")
+_SHEETS: Final = ("xlsx", "ods")
+_TABLES: Final = ("csv", "tsv", *_SHEETS)
 #: Lines among which the names of the columns are looked for.
 _LOOKED_FOR: Final = 50
 _SUFFIXES: Final[Mapping[str, Format]] = {
@@ -63,6 +64,7 @@ def read_rows(
     strict_columns: bool = False,
     header_row: int | None = None,
     sheet: str | None = None,
+    skip_hidden: bool = False,
     comments: bool = False,
     encoding: str | None = None,
 ) -> Iterator[Row]:
@@ -72,9 +74,9 @@ def read_rows(
     parameter is carried along in ``row.extra`` and never sent; with ``strict_columns`` it is refused. ``carry`` names
     columns that are carried along whatever they are called. ``prompt_column`` names the prompts, ``id_column`` the ids
     of the rows. ``header_row`` is the line of a table, or the row of its sheet, that names the columns, where a title
-    or the like stands above it. ``sheet`` is the sheet of a spreadsheet with several; with ``comments``, a line of text
-    that begins with ``#`` is none. ``encoding`` is that of a text file which is neither UTF-8 nor UTF-16 with a byte
-    order mark, such as ``"cp1252"``.
+    or the like stands above it. ``sheet`` is the sheet of a spreadsheet with several; ``skip_hidden`` leaves out its
+    rows that are hidden, by a filter too. With ``comments``, a line of text that begins with ``#`` is none.
+    ``encoding`` is that of a text file which is neither UTF-8 nor UTF-16 with a byte order mark, such as ``"cp1252"``.
 
     Raises OSError if the file cannot be read, and RowsError at the end if a line cannot be used, or earlier if none of
     the file can.
@@ -86,13 +88,15 @@ def read_rows(
         known_encoding(encoding)
     columns = Columns(prompt_column, id_column, carry, strict_columns)
     with nullcontext(stdin or sys.stdin.buffer) if source == "-" else Path(source).open("rb") as file:
-        how = {"header_row": header_row, "sheet": sheet, "comments": comments, "encoding": encoding}
-        opened = Source(file, name, columns, **how)  # type: ignore[arg-type]
+        how = {"sheet": sheet, "skip_hidden": skip_hidden, "comments": comments, "encoding": encoding}
+        opened = Source(file, name, columns, header_row=header_row, **how)  # type: ignore[arg-type]
         kind, found = format or _format_of(opened), False
         if encoding is not None and kind in _BINARY:
             raise opened.refuse(f"is no text, so it has no encoding such as {encoding}")
         if header_row is not None and kind not in _TABLES:
             raise opened.refuse(f"is no table whose columns a line names ({kind}); leave out --header-row")
+        if skip_hidden and kind not in _SHEETS:
+            raise opened.refuse(f"is no spreadsheet ({kind}), so no row is hidden; leave out --skip-hidden")
         for row in _PARSERS[kind](opened):
             found = True
             yield row

@@ -104,10 +104,12 @@ class Source:
         *,
         header_row: int | None = None,
         sheet: str | None = None,
+        skip_hidden: bool = False,
         comments: bool = False,
         encoding: str | None = None,
     ) -> None:
-        self.name, self.columns, self.sheet, self.comments = name, columns, sheet, comments
+        self.name, self.columns, self.comments = name, columns, comments
+        self.sheet, self.skip_hidden = sheet, skip_hidden
         #: The line that names the columns. None: the first that holds anything.
         self.header_row = header_row
         self.faults: list[Fault] = []

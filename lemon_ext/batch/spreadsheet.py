@@ -49,8 +49,11 @@ def sheet_records(source: Source) -> Iterator[Record]:
         raise source.refuse("is encrypted. Save it without a password") from None
     except calamine.CalamineError as exc:
         raise source.refuse(f"is no spreadsheet that can be read ({exc})") from None
-    if not sheet.height:
-        return
+    if sheet.height:
+        yield from _rows(source, sheet, file)
+
+
+def _rows(source: Source, sheet: Any, file: IO[bytes]) -> Iterator[Record]:
     rows, first = list(sheet.iter_rows()), (sheet.start or (0, 0))[1]
     marks, content = _marked(file, sheet)
     header = source.header_row or next((number for number, cells in enumerate(rows, 1) if width(cells)), 1)
@@ -63,10 +66,12 @@ def sheet_records(source: Source) -> Iterator[Record]:
         what = f"has merged cells in {sheet.name!r} ({where}); unmerge them: each row is a prompt"
         source.fault(max(header, below[0][0][0]) + 1, what)
     for number, cells in enumerate(rows[header:], header + 1):
-        if number in marks.hidden and width(cells):
-            source.fault(number, "is hidden, by a filter or by hand, and would be sent; show it, or delete it")
-        else:
+        if number not in marks.hidden:
             yield number, cells
+        elif width(cells) and not source.skip_hidden:
+            source.fault(
+                number, "is hidden, by a filter or by hand, and would be sent; show it, or leave it out: --skip-hidden"
+            )
 
 
 def _chosen(source: Source, book: Any) -> str:

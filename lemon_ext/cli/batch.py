@@ -63,6 +63,7 @@ _COLUMNS: Final = (
     "strict_columns",
     "header_row",
     "sheet",
+    "skip_hidden",
     "comments",
     "encoding",
 )
@@ -223,6 +224,11 @@ column_options: Final = together(
         "read. [default: the first that holds anything]",
     ),
     click.option("--sheet", metavar="NAME", help="The sheet of a spreadsheet with several."),
+    click.option(
+        "--skip-hidden",
+        is_flag=True,
+        help="Leave out the rows of a sheet that are hidden, by a filter or by hand. Without it they are refused.",
+    ),
     click.option(
         "--encoding",
         metavar="NAME",
