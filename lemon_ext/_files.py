@@ -7,6 +7,7 @@ import math
 import os
 import re
 import secrets
+import unicodedata
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from io import BytesIO
@@ -21,6 +22,8 @@ LONGEST_STEM: Final = 48
 _RESERVED: Final = frozenset(
     {"con", "prn", "aux", "nul", *(f"{d}{n}" for d in ("com", "lpt") for n in "0123456789¹²³")}
 )
+#: Signs that ask for an emoji's colours, for example.
+_VARIANTS: Final = frozenset(map(chr, range(0xFE00, 0xFE10)))
 _SUFFIXES: Final = frozenset({*SUFFIXES.values(), ".jpeg"})
 #: An address. A `Path` that was made of one has lost a slash. A single letter is a drive.
 _ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(.*)", re.DOTALL)
@@ -28,7 +31,11 @@ _ADDRESS: Final = re.compile(r"([A-Za-z][A-Za-z0-9+.-]+):/{1,2}(.*)", re.DOTALL)
 
 def file_stem(prompt: str | None) -> str:
     """Return a file name without suffix, made of a prompt's words: safe on every system, and inside any folder."""
-    words = re.sub(r"[^\w]+", "-", (prompt or "").lower()).strip("-_")
+    text = unicodedata.normalize("NFC", (prompt or "").lower())
+    # Signs on a letter, such as the vowels of Hindi, belong to it, and are no \w.
+    signs = {one for one in text if unicodedata.category(one) in ("Mn", "Mc")} - _VARIANTS
+    letter = rf"\w[{''.join(signs)}]*" if signs else r"\w"
+    words = "-".join(re.findall(f"(?:{letter})+", text)).strip("-_")
     if len(words.encode()) > LONGEST_STEM:
         cut = words.encode()[: LONGEST_STEM + 1].decode(errors="ignore")  # not half a character
         whole = cut.rpartition("-")[0]  # not half a word, unless one is as long as that

@@ -23,6 +23,8 @@ from xml.sax.saxutils import escape
 from ._picture import Examined, Part, Pieces
 
 PNG_XMP: Final = b"XML:com.adobe.xmp"
+#: Where ImageMagick keeps a packet.
+PNG_RAW_XMP: Final = b"Raw profile type xmp"
 JPEG_XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
 _LONGEST_SEGMENT: Final = 65533
 _XMP_FLAG, _ALPHA_FLAG = 0x04, 0x10
@@ -89,7 +91,7 @@ def _clean(text: str) -> str:
 
 def _png(file: BinaryIO, found: Examined, packets: Sequence[bytes], prompt: str) -> Pieces | None:
     texts = {_read(file, part).partition(b"\0")[0] for part in found.parts if part.name in (b"tEXt", b"zTXt", b"iTXt")}
-    if found.rest or PNG_XMP in texts or any(part.name == b"caBX" for part in found.parts):
+    if found.rest or texts & {PNG_XMP, PNG_RAW_XMP} or any(part.name == b"caBX" for part in found.parts):
         return None
     added = _itxt(PNG_XMP, packets[0])
     if prompt and b"Description" not in texts:

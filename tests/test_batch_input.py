@@ -472,7 +472,8 @@ def sold(emulator):
     """Make a batch whose columns are of every kind, and return its folder."""
     Path("in.jsonl").write_text(
         '{"id": 1, "prompt": "=cat", "n": 2, "price": 3, "tags": ["a"], "mixed": 1, "status": "sold"}\n'
-        '{"id": 2, "prompt": "b [fault:error_403]", "price": 1.5, "mixed": "x", "ok": true}\n'
+        '{"id": 2, "prompt": "b [fault:error_403]", "price": 1.5, "mixed": "x", "ok": true,'
+        ' "cold": "-5", "=x": "-5+1"}\n'
     )
     lemon("batch", "in.jsonl", "-o", "out", "--also", "csv,imagefolder", *FAST)
     return Path("out")
@@ -488,6 +489,7 @@ def test_the_results_are_a_table_for_a_spreadsheet(sold):
     }  # fmt: skip
     assert first["paths"] == "1-cat-1.png; 1-cat-2.png"
     assert (second["status"], second["ok"], second["paths"]) == ("refused", "True", "")
+    assert (second["cold"], second["'=x"]) == ("-5", "'-5+1")  # a number stays one, and a name is no formula
     assert second["error"]
 
 

@@ -211,6 +211,7 @@ LEFT = {
     "png, without pixels": PNG[:33] + PNG[-12:],
     "png, signed": with_chunk(PNG, b"caBX"),
     "png, with XMP": with_chunk(PNG, b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0<x/>"),
+    "png, with XMP as ImageMagick writes it": with_chunk(PNG, b"tEXt", b"Raw profile type xmp\0\nxmp\n 1\n00"),
     "png, an endless chunk": PNG[:33] + b"\xff\xff\xff\xff" + PNG[37:],
     "jpeg, cut short": JPEG[:-2],
     "jpeg, cut in its head": JPEG[:100],

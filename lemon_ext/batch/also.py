@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from importlib.util import find_spec
 from itertools import islice
@@ -115,7 +116,7 @@ def _write_table(journal: Journal) -> None:
 
     def lines() -> Iterator[str]:
         yield "\ufeff"  # without it, Excel takes UTF-8 for something else
-        yield _line(kinds)
+        yield _line(map(safe_cell, kinds))
         for entry in journal.entries():
             yield _line(safe_cell(value) for value in _even(_row(entry), kinds).values())
 
@@ -128,9 +129,13 @@ def _line(cells: Iterable[Any]) -> str:
     return text.getvalue()
 
 
+#: How formulas begin. A number with its sign is none.
+_FORMULA: Final = re.compile(r"[=@\t\r]|[+-](?!\d+([.,]\d+)?\Z)")
+
+
 def safe_cell(cell: Any) -> Any:
     """Return a cell that no spreadsheet takes for a formula: some of the texts come from the API."""
-    return f"'{cell}" if isinstance(cell, str) and cell.startswith(("=", "+", "-", "@", "\t", "\r")) else cell
+    return f"'{cell}" if isinstance(cell, str) and _FORMULA.match(cell) else cell
 
 
 def _write_parquet(journal: Journal) -> None:
