@@ -277,9 +277,11 @@ class Schedule:
         share = Counter(model for _, model in self._arrivals) or dict.fromkeys(self.durations or (None,), 1)
         known = [(self.durations.get(model) or Durations(), count) for model, count in share.items()]
         for _ in range(steps):
-            self._polls = self._expected_polls(known)
+            before, self._polls = self.price, self._expected_polls(known)
             self.price *= min(max(self._polls / room, 0.1), 10.0) if room > 0 else 10.0
             self.price = min(max(self.price, CHEAPEST), self.dearest)
+            if self.price == before:  # mostly the cheapest: every further step would find the same
+                return
         self._polls = self._expected_polls(known)
 
     def _expected_polls(self, known: list[tuple[Durations, int]]) -> float:
