@@ -8,6 +8,8 @@ PIP := $(PYTHON) -m pip --python $(RUN) --disable-pip-version-check --quiet
 SOURCES := PYTHONPATH=generated:.
 # What `make test` runs. What it leaves out needs tools of the developer, or takes its time.
 QUICK := not regen and not peers and not browser and not kill and not slow and not scale
+# Who has nothing left to do takes over from the others: some tests take a minute.
+ALL_CORES := -n auto --dist worksteal
 # Programs that tests start, again and again, do not compile everything anew.
 unexport PYTHONDONTWRITEBYTECODE
 
@@ -21,15 +23,15 @@ demo: $(VENV)/run.stamp ## make pictures without a key and without a network
 	@$(SOURCES) $(RUN) tools/demo.py
 
 test: $(VENV)/test.stamp ## run the tests
-	@$(RUN) -m pytest -q -n auto -m "$(QUICK)" $(if $(MEASURE),--cov --cov-report=)
+	@$(RUN) -m pytest -q $(ALL_CORES) -m "$(QUICK)" $(if $(MEASURE),--cov --cov-report=)
 
 COVERED := --cov --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 check: rules ## everything that has to hold before a change lands
-	@$(RUN) -m pytest -n auto -m "not scale" $(COVERED)
+	@$(RUN) -m pytest $(ALL_CORES) -m "not scale" $(COVERED)
 
 check-rest: rules ## the same after `make test MEASURE=1`: what that has not run, and the coverage of both
-	@$(RUN) -m pytest -n auto -m "not ($(QUICK)) and not scale" $(COVERED) --cov-append
+	@$(RUN) -m pytest $(ALL_CORES) -m "not ($(QUICK)) and not scale" $(COVERED) --cov-append
 
 rules: lint types layers regen-check lint-contract $(VENV)/dev.stamp
 
