@@ -674,6 +674,10 @@ def test_the_index_of_a_data_frame_is_left_out_wherever_it_stands(tmp_path):
     ("columns", "said"),
     [
         ({"caption": ["a"]}, "there is no column 'prompt'; to take 'caption' for it: --prompt-column caption"),
+        (
+            {"motif": ["a"]},
+            "there is no column 'prompt'; say which column it is with --prompt-column.",
+        ),  # it has no lines
         ({"prompt": [["a"]]}, "line 1: prompt is a list, and has to be one value"),
         ({"prompt": [{"en": "a"}]}, "line 1: prompt is an object, and has to be one value"),
         ({"prompt": ["a"], "image": [{"bytes": b"x"}]}, "holds binary data in the column 'image'"),

@@ -151,10 +151,11 @@ _NO_PROMPT: Final = "there is no column 'prompt'"
 _LIKELY: Final = f"{_NO_PROMPT}; to take "
 
 
-def no_prompt(*, sheet: bool = False) -> str:
-    """Say that nothing looks like a prompt."""
-    which = "say which column it is with --prompt-column, or with --header-row which line names the columns"
-    return f"{_NO_PROMPT}; {which}" if sheet else f"{_NO_PROMPT}; {which}. For one prompt a line: --format txt"
+def no_prompt(*, text: bool, headed: bool) -> str:
+    """Say that nothing looks like a prompt in a table: whether it is a text, and a line of it names the columns."""
+    line = ", or with --header-row which line names the columns" if headed else ""
+    said = f"{_NO_PROMPT}; say which column it is with --prompt-column{line}"
+    return f"{said}. For one prompt a line: --format txt" if text else said
 
 
 def named_below(columns: Columns, names: Sequence[str], below: Sequence[tuple[int, list[str]]]) -> str:

@@ -341,7 +341,7 @@ def _header(source: Source, number: int, cells: Sequence[Any], lines: Iterator[R
         if number and (elsewhere := named_below(source.columns, named, _below(source, lines))):
             faults = [elsewhere]
         elif not faults:
-            faults.append(no_prompt(sheet=source.is_sheet))
+            faults.append(no_prompt(text=not source.is_sheet, headed=number > 0))
     for fault in faults:
         source.fault(number, fault)
     if faults:
