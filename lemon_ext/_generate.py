@@ -13,6 +13,7 @@ from ._core import Core, Told, Waiting
 from ._flow import Call, Flow, Work
 from ._inputs import told
 from ._key import ACCOUNT_VARIABLE, LETTERS
+from ._openai import Page
 from ._request import Request
 from ._retry import Deadline
 from .capabilities import ModelCapabilities, asked, live, live_list
@@ -47,7 +48,7 @@ def handle(core: Core, kind: type[TaskT], task_id: str, poll_url: str | None) ->
 
 def live_models(core: Core, deadline: Deadline) -> Flow[list[ModelCapabilities]]:
     """Return the models of the table, with what the API says of each now, and those that it has besides."""
-    return live_list((yield from ask(core.session, list_models(LIVE.query), deadline)))
+    return Page(live_list((yield from ask(core.session, list_models(LIVE.query), deadline))))
 
 
 def live_model(core: Core, model: str, deadline: Deadline) -> Flow[ModelCapabilities]:

@@ -166,6 +166,14 @@ def answered(owner: str, answers: Mapping[str, str]) -> Callable[[object, str], 
     return answer
 
 
+class Page(list[T]):
+    """A list that also has the ``data`` of openai's pages: itself."""
+
+    @property
+    def data(self) -> list[T]:
+        return self
+
+
 #: What a result of openai's has, if only as None.
 RESULT: Final = ("background", "output_format", "quality", "size", "usage")
 

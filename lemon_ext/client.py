@@ -15,7 +15,7 @@ from . import _clock, _generate, _usage
 from ._api import Record, ask, get_model_pricing
 from ._core import AsyncCore, BlockingCore, Options, bound, new_core, with_options
 from ._inputs import EDIT
-from ._openai import ATTRIBUTES, IMAGES, MODELS, answered, takes
+from ._openai import ATTRIBUTES, IMAGES, MODELS, Page, answered, takes
 from ._raw import generated_client
 from ._request import Validation, prepare, prepare_parts, prepare_pictures
 from .capabilities import ModelCapabilities, capabilities, models
@@ -404,7 +404,9 @@ class Models:
 
     def list(self, *, live: bool = False, deadline: float | None = None) -> list[ModelCapabilities]:
         """Return every documented model; ``live``: and those that the API has now."""
-        return self._core.run(_generate.live_models(self._core, self._core.limit(deadline))) if live else models()
+        if live:
+            return self._core.run(_generate.live_models(self._core, self._core.limit(deadline)))
+        return Page(models())
 
     def get(self, model: str, *, live: bool = False, deadline: float | None = None) -> ModelCapabilities:
         """Return what is known of a model. An undocumented one gets what holds for any, with ``listed`` False.
@@ -438,7 +440,9 @@ class AsyncModels:
     def list(self, *, live: Literal[True], deadline: float | None = None) -> Awaitable[list[ModelCapabilities]]: ...
     def list(self, *, live: bool = False, deadline: float | None = None) -> Any:
         """As `Models.list`; with ``live``, to be awaited."""
-        return self._core.arun(_generate.live_models(self._core, self._core.limit(deadline))) if live else models()
+        if live:
+            return self._core.arun(_generate.live_models(self._core, self._core.limit(deadline)))
+        return Page(models())
 
     @overload
     def get(self, model: str, *, live: Literal[False] = False, deadline: float | None = None) -> ModelCapabilities: ...

@@ -159,6 +159,14 @@ def test_a_name_of_openais_is_answered_with_ours(kind, where, name, ours):
         owner.nonsense  # noqa: B018
 
 
+@pytest.mark.parametrize("kind", [Lemon, AsyncLemon])
+def test_a_list_of_models_is_read_as_a_page_of_openais(kind):
+    """Bug: `.data`, as in openai, was no attribute of a list."""
+    listed = kind(KEY).models.list()
+    assert [one.id for one in listed.data] == [one.id for one in listed] != []
+    assert listed == list(listed)
+
+
 @pytest.mark.parametrize(("name", "ours"), [("content", r"\.body"), ("url", "not kept"), ("elapsed", "no such thing")])
 def test_a_name_of_openais_response_is_answered_with_ours(name, ours):
     """Bug: it was noticed first when something failed, and the clause that should have logged it failed, too."""
