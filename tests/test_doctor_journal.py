@@ -8,13 +8,13 @@ from contextlib import suppress
 import pytest
 
 from lemon_ext import _clock
-from lemon_ext.batch import condition
 from lemon_ext.batch.address import Address
 from lemon_ext.batch.journal import Incoming
-from tests import databases
 from tests.cli import lemon
 
 pytestmark = pytest.mark.scale
+condition = pytest.importorskip("lemon_ext.batch.condition", exc_type=ImportError)
+databases = pytest.importorskip("tests.databases")
 postgres = pytest.importorskip("lemon_ext.batch.postgres", exc_type=ImportError)
 NAMES = ["journal", "server", "pooler", "batch", "write", "db clock", "sessions", "timeouts", "workers"]
 
