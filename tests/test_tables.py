@@ -591,6 +591,12 @@ def test_what_separates_the_cells_is_told_by_the_line_of_their_names(tmp_path):
     assert read(written(tmp_path, "a.tsv", '"prompt"\t"note"\n"a"\t"b"\n')) == [(None, {"prompt": "a"}, {"note": "b"})]
 
 
+@pytest.mark.parametrize("row", [0, -1, True, "3"])
+def test_a_line_of_names_is_counted_from_one(tmp_path, row):
+    with pytest.raises(ValueError, match=f"header_row must be a line, counted from 1, and not {row!r}"):
+        list(read_rows(as_file(tmp_path, "xlsx", ABOVE), header_row=row))
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.txt"])
 def test_a_line_of_names_is_asked_for_where_there_is_none(tmp_path, name):
     path = written(tmp_path, name, '["a"]' if name == "a.json" else '"a"\n')

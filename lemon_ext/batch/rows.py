@@ -83,6 +83,8 @@ def read_rows(
     """
     if format is not None and format not in get_args(Format):
         raise ValueError(f"format must be one of {', '.join(get_args(Format))}, not {format!r}")
+    if header_row is not None and (type(header_row) is not int or header_row < 1):
+        raise ValueError(f"header_row must be a line, counted from 1, and not {header_row!r}")
     name = "standard input" if source == "-" else str(source)
     if encoding is not None:
         known_encoding(encoding)
