@@ -166,6 +166,24 @@ OPENAI = (
             {"carry": "size"},
             [(None, {"prompt": "a"}, {"size": "1024x1024"})],
         ),
+        (
+            "a.csv",
+            "prompt,size,image_size,model_name,n images,user_name\na,1024x1024,512x512,SD 1.5,200,u\n",
+            {},
+            [
+                (
+                    None,
+                    {"prompt": "a", "size": "1024x1024"},
+                    {"image_size": "512x512", "model_name": "SD 1.5", "n images": "200", "user_name": "u"},
+                )
+            ],
+        ),
+        (
+            "a.csv",
+            "prompt,model_name\na,midjourney\n",
+            {"carry": "model_name"},
+            [(None, {"prompt": "a"}, {"model_name": "midjourney"})],
+        ),
         ("a.csv", "prompt,Prompts,size,sises\na,b,,c\n", {}, [(None, {"prompt": "a"}, {"Prompts": "b", "sises": "c"})]),
     ],
 )
@@ -244,6 +262,16 @@ def test_files_as_they_are_published_and_saved(tmp_path, name, content, how, row
             {},
             "line 1: 'size' stands beside the body, where nothing is sent; put it into it",
         ),
+        # Bug: they were carried along, and the picture was another one.
+        ("a.csv", "prompt,Size (px)\na,1024x1024\n", {}, 'call it size, or carry it along: --carry "Size (px)".'),
+        (
+            "a.csv",
+            "prompt,model_name\na,SD 1.5\nb,Midjourney\n",
+            {},
+            "line 3: 'model_name' holds what 'model' takes, and is not sent; call it model, or carry it along: --carry",
+        ),
+        ("a.csv", "prompt,n images\na,200\nb,2\n", {}, "line 3: a column holds what 'n' takes, and is not sent"),
+        ("a.jsonl", '{"prompt": "a", "image_style": "vivid"}', {}, "line 1: 'image_style' holds what 'style' takes"),
         ("a.csv", "prompt,size:\na,1\n", {}, "line 1: 'size:' is no parameter; did you mean 'size'?"),
         ("a.csv", 'id,prompt,note\n1, "a cat, white"\n', {}, "line 2: has a blank before a quote"),
         # Bug: what Excel writes for a formula without a value was sent as a prompt.

@@ -14,7 +14,7 @@ from functools import lru_cache
 from typing import Any, Final, NamedTuple
 
 from attrs import field, frozen
-from lemon_client.model_table import PARAMETERS
+from lemon_client.model_table import MODELS, PARAMETERS
 
 from lemon_ext._files import file_stem, is_reserved
 
@@ -30,6 +30,8 @@ SHORTEST_NEAR: Final = 4
 _UNSAFE: Final = re.compile(r'[/\\:*?"<>|\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]')
 LONGEST_ID: Final = 100
 LONGEST_ID_BYTES: Final = 150
+#: Characters of a column's name at most. More are text that must not be repeated.
+_NAME: Final = 40
 #: What prompts are called where they are not called so.
 _ELSEWHERE: Final = ("caption", "text", "description", "instruction", "sentence", "title")
 
@@ -99,7 +101,39 @@ class Columns:
                     extra[name] = carried(value)
             except BadValueError as exc:
                 wrong.append(f"{name if plain(name) else 'a column'} {exc}")
-        return Parts(values, extra, identity), wrong
+        return Parts(values, extra, identity), wrong + self.meant(values, extra)
+
+    def meant(self, sent: Collection[str], extra: Mapping[str, Any]) -> list[str]:
+        """Say which cells that are carried along a parameter was probably meant by: one of the name's words is the
+        parameter's, the value is one that it takes, and the row does not set it otherwise.
+        """
+        return [
+            f"{shown(name)} holds what {parameter!r} takes, and is not sent; call it {parameter}, or carry it along: "
+            f"--carry {_quoted(name) if len(name) <= _NAME else 'NAME'}"
+            for name, value in extra.items()
+            if name not in self.carry
+            for parameter in _worded(name)
+            if parameter not in sent and _takes(parameter, value)
+        ]
+
+
+@lru_cache(256)
+def _worded(name: str) -> tuple[str, ...]:
+    """Return the parameters whose words are among those of a column's name."""
+    words = set(re.findall(r"[^\W_]+", name.lower()))
+    return tuple(one for one in PARAMETERS if words.issuperset(one.lower().split("_")))
+
+
+def _takes(parameter: str, value: Any) -> bool:
+    """Tell whether a value is one of those that are documented for a parameter. Of free text nobody can tell."""
+    rule, text = PARAMETERS[parameter], str(value).strip().lower()
+    if parameter == "model":
+        return text in MODELS
+    if rule.get("asks") == "pixels" and "pattern" in rule:
+        return re.fullmatch(rule["pattern"], text) is not None
+    if "minimum" in rule and "maximum" in rule:
+        return re.fullmatch(r"\d{1,9}(\.0+)?", text) is not None and rule["minimum"] <= float(text) <= rule["maximum"]
+    return text in {str(one).lower() for one in (*rule.get("known", ()), *rule.get("enum", ()))}
 
 
 @lru_cache(256)  # the rows of a file have the same columns, or nearly

@@ -404,6 +404,7 @@ def _table_row(source: Source, number: int, header: Sequence[tuple[str, Role]], 
                 row.extra[name] = cell.strip() if isinstance(cell, str) else carried(cell)
         except BadValueError as exc:
             faults.append(f"{role.parameter or (name if plain(name) else 'a column')} {exc}")
+    faults += source.columns.meant(row, row.extra)
     if faults:
         source.fault(number, "; ".join(faults))
     else:
