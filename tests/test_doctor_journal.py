@@ -87,6 +87,8 @@ def test_a_database_that_cannot_be_reached(pg, address, detail, remedy):
         ("server does not support SSL, but SSL was required", "Have the server speak TLS"),
         ("FATAL: password authentication failed", "Set PGPASSWORD"),
         ("FATAL: sorry, too many clients already", "End connections"),
+        ('FATAL: too many connections for role "x"', "End connections, or raise CONNECTION LIMIT"),
+        ('FATAL: no pg_hba.conf entry for host "::1", no encryption', "Have pg_hba.conf"),
     ],
 )
 def test_each_thing_that_keeps_one_away_has_a_remedy(said, remedy):
@@ -135,6 +137,18 @@ def test_a_database_with_few_connections_left(tmp_path, shop):
         assert faults(own.address("a"))["sessions"][0].startswith(("0 of 40 ", "1 of 40 "))
         for one in held:
             one.close()
+
+
+def test_a_lock_of_somebody_else_is_told_and_not_waited_for(pg, shop, tmp_path):
+    from lemon_ext.cli import _database
+
+    postgres.PostgresJournal.open(tmp_path, Address.of(shop)).close()
+    with databases.psycopg.connect(pg.address()) as other:
+        other.execute(f"LOCK TABLE lemon_{Address.of(shop).batch}.meta IN ACCESS EXCLUSIVE MODE")
+        found = {check.check: check for check in _database.journal_checks(shop, 0.5)}
+    assert {name for name, check in found.items() if not check.ok} == {"batch", "write"}
+    assert found["write"].detail == found["batch"].detail == condition.LOCKED
+    assert "pg_locks" in found["write"].remedy
 
 
 def test_a_pooler_is_told(pg):

@@ -17,12 +17,15 @@ from lemon_ext import _clock
 from lemon_ext.errors import ConfigurationError, JournalError
 
 from .address import Address
+from .journal import Statement
 from .postgres import PostgresJournal
 
 #: The oldest version of PostgreSQL, as it gives it itself.
 OLDEST: Final = 120_000
 #: What ends a statement, a transaction or a session that takes long.
 TIMEOUTS: Final = ("statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout")
+
+LOCKED: Final = "no answer in time: somebody may hold a lock (ALTER TABLE, LOCK), or the database is very busy"
 
 _FACTS: Final = """
 SELECT current_setting('server_version') AS version, current_setting('server_version_num')::int AS number,
@@ -60,8 +63,8 @@ class Condition:
 
 
 def look(address: Address, seconds: float) -> Condition:
-    """Look at the database of a journal. ``seconds`` is for the connection. Raises JournalError where there is none,
-    and ConfigurationError.
+    """Look at the database of a journal. ``seconds`` is for the connection, and for each question: somebody may hold a
+    lock. Raises JournalError where there is no connection, and ConfigurationError.
     """
     began = time.monotonic()
     journal = PostgresJournal(Path(), address, works=True)
@@ -72,7 +75,9 @@ def look(address: Address, seconds: float) -> Condition:
         ahead = (before + _clock.wall()) / 2 - facts["now"]
         times: list[Any] = database.execute(_TIMES, (list(TIMEOUTS),)).fetchall()
         is_session = journal._is_session(database)
-        fault, rows, workers = _batch(address)
+        bound = "SELECT set_config('statement_timeout', ?, false)", (str(max(int(seconds * 1000), 1)),)
+        database.execute(bound[0].replace("?", "%s"), bound[1])
+        fault, rows, workers = _batch(address, bound)
         return Condition(
             took, facts["tls"], facts["version"], facts["number"], facts["encoding"], is_session,
             "it is read-only" if facts["is_read_only"] else _lacks(database, journal._schema), fault, rows, ahead,
@@ -81,17 +86,19 @@ def look(address: Address, seconds: float) -> Condition:
         )  # fmt: skip
 
 
-def _batch(address: Address) -> tuple[str | None, dict[str, int] | None, tuple[str, ...]]:
+def _batch(address: Address, bound: Statement) -> tuple[str | None, dict[str, int] | None, tuple[str, ...]]:
     """Return what is wrong with a batch, its rows, and who works at it."""
     journal = PostgresJournal(Path(), address, works=False)
     try:
         with journal._explained():
+            journal._execute(*bound)
             if not (version := journal._version()):
                 return None, None, ()
             journal._check_version(version)
         return None, journal.counts(), tuple(one.host for one in journal.signs())
     except (JournalError, ConfigurationError) as exc:
-        return str(exc), None, ()
+        late = isinstance(exc.__cause__, psycopg.errors.QueryCanceled)
+        return LOCKED if late else str(exc), None, ()
     finally:
         journal.close()
 
@@ -107,6 +114,8 @@ def _lacks(database: psycopg.Connection[Any], schema: str) -> str | None:
                 if not _is_there(database, "to_regnamespace", name):
                     database.execute(f"CREATE SCHEMA {name}")
                 database.execute(f"CREATE TABLE {name}.tried (x INTEGER)")
+    except psycopg.errors.QueryCanceled:
+        return LOCKED
     except psycopg.Error as exc:
         return exc.diag.message_primary or str(exc)
     return None

@@ -47,10 +47,12 @@ def journal_checks(journal: str, seconds: float) -> Iterator[Check]:
 def _remedy(said: str) -> str:
     """Return what to do about a database that cannot be reached, by what it or its driver says."""
     for words, remedy in (
+        ("pg_hba.conf", "Have pg_hba.conf of the server let this user in from this machine; it may ask for TLS."),
         ("SSL", "Have the server speak TLS, or take sslmode out of the address where the network is yours."),
         ("certificate", "Name the server's authority: ?sslrootcert=FILE, and the host as its certificate does."),
         ("password", "Set PGPASSWORD or ~/.pgpass. In an address, special characters of a password are written %40."),
         ("too many clients", "End connections, raise max_connections, or put a pooler in session mode before it."),
+        ("too many connections", "End connections, or raise CONNECTION LIMIT of the user or the database."),
         ("remaining connection slots", "End connections, raise max_connections, or put a pooler before it."),
         ("does not exist", "Create the database and the user, or correct their names in the address."),
     ):
@@ -90,8 +92,12 @@ def _batch(found: Condition, address: Address) -> Check:
 
 
 def _write(found: Condition) -> Check:
+    from lemon_ext.batch.condition import LOCKED
+
     if found.lacks is None:
         return Check("write", True, "what a run writes can be written, as was tried and rolled back")
+    if found.lacks == LOCKED:
+        return Check("write", False, found.lacks, "A run waits for that. Look at pg_locks, or try it again.")
     remedy = "Give the user CREATE in the database, or make the schemas for it (`lemon docs scale`)."
     if "read-only" in found.lacks:
         remedy = "It may be a standby: give the address of the server that takes changes."
