@@ -40,11 +40,15 @@ ray.init(num_cpus=2, include_dashboard=False, log_to_driver=False, object_store_
 ray.data.DataContext.get_current().enable_progress_bars = False
 """
 BODY = """
+import pyarrow, pyarrow.parquet
 rows = [{{"id": f"r{{n}}", "prompt": f"cat {{n}}", "shelf": n}} for n in range({rows})]
-ds = ray.data.from_items(rows, override_num_blocks={blocks}).map_batches(
+os.makedirs({out!r} + "-given", exist_ok=True)
+for n in range({blocks}):
+    pyarrow.parquet.write_table(pyarrow.Table.from_pylist(rows[n::{blocks}]), {out!r} + f"-given/{{n}}.parquet")
+ds = ray.data.read_parquet({out!r} + "-given").map_batches(
     lemon_ext.ray.Images,
     fn_constructor_kwargs=dict(model={model!r}, key="id", journal={journal!r}, requests_per_minute={rpm}, {more}),
-    compute=ray.data.ActorPoolStrategy(size=2), batch_size={size},
+    compute=ray.data.ActorPoolStrategy(size=2), num_cpus=0.1, batch_size={size},
 )
 ds.write_parquet({out!r})
 """
@@ -111,6 +115,7 @@ def actors(journal, pg):
 
 
 def test_the_lines_of_the_documentation(tmp_path, pg, temp):
+    """Bug: as many actors as cores, a core each, left none to read the files with, and the job stood still."""
     with Emulator(task_seconds=0.5) as emulator:
         end(program(emulator, temp, journal=pg.address("plain"), out=str(tmp_path / "out")))
         found = table(tmp_path / "out")
