@@ -16,7 +16,7 @@ import pytest
 
 from lemon_ext import AsyncLemon, Lemon, capabilities
 from lemon_ext._inspect import inspected
-from lemon_ext.cli.batch import _resume_command
+from lemon_ext.cli._batch import resume_command
 from tests import made_up
 from tests.cli import emulator, lemon, server  # noqa: F401 - fixtures
 from tests.conftest import awaited
@@ -189,8 +189,8 @@ def test_the_command_to_go_on_with_leaves_the_prompt_out_too(emulator: Any) -> N
 
 
 def test_a_batch_that_is_resumed_leaves_the_prompt_out_too() -> None:
-    assert _resume_command(Path("out"), {"prompt_metadata": False}) == "lemon resume --no-prompt-metadata -- out"
-    assert _resume_command(Path("out"), {"prompt_metadata": True}) == "lemon resume -- out"
+    assert resume_command(Path("out"), {"prompt_metadata": False}) == "lemon resume --no-prompt-metadata -- out"
+    assert resume_command(Path("out"), {"prompt_metadata": True}) == "lemon resume -- out"
 
 
 @pytest.mark.parametrize("told", [True, False])

@@ -75,7 +75,7 @@ _OPTIONS: Final = MappingProxyType(
     }
 )
 _KEYS: Final = ("--api-key", "--apikey", "--key", "--token")
-_MODULES: Final = MappingProxyType({"resume": "batch", "status": "batch", "vary": "edit"})
+_MODULES: Final = MappingProxyType({"vary": "edit"})
 
 
 class App(click.Group):
