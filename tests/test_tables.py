@@ -127,6 +127,8 @@ OPENAI = (
             {},
             [(None, {"prompt": " a cat "}, {"note": "x"}), (None, {"prompt": "b"}, {})],
         ),
+        # Bug: a prompt that nobody sees was sent.
+        ("a.csv", "\u200bprompt,n\na,1\n\u200b,\n\u00a0\ufeff,\n", {}, [(None, {"prompt": "a", "n": 1}, {})]),
         ("again.csv", "Unnamed: 0,prompt\n0,a\n", {}, [(None, {"prompt": "a"}, {})]),
         # Bug: half of the text was the prompt where blanks stand after the separators.
         (
@@ -270,6 +272,10 @@ def test_files_as_they_are_published_and_saved(tmp_path, name, content, how, row
             {},
             "line 3: 'model_name' holds what 'model' takes, and is not sent; call it model, or carry it along: --carry",
         ),
+        ("a.csv", "prompt;Größe\na;1024x1024\n", {}, "line 2: a column holds what 'size' takes, and is not sent"),
+        # Bug: in tables that were put together, the names of the columns were a prompt.
+        ("a.csv", "prompt\na\nprompt\nb\n", {}, "line 3: names the columns again; take it away"),
+        ("a.csv", "prompt,n\na,1\n\ufeffprompt,n \nb,1\n", {}, "line 3: names the columns again; take it away"),
         ("a.csv", "prompt,n images\na,200\nb,2\n", {}, "line 3: a column holds what 'n' takes, and is not sent"),
         ("a.jsonl", '{"prompt": "a", "image_style": "vivid"}', {}, "line 1: 'image_style' holds what 'style' takes"),
         ("a.csv", "prompt,size:\na,1\n", {}, "line 1: 'size:' is no parameter; did you mean 'size'?"),

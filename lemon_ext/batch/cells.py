@@ -18,6 +18,7 @@ from lemon_client.picture_table import FORMS
 EXTRA: Final = "extra_body"
 #: What makes a row an edit: paths or addresses of pictures.
 PICTURES: Final = tuple(FORMS["edit_image"].files) if "edit_image" in FORMS else ()
+_UNSEEN: Final = " \t\r\n\u00a0\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff"
 #: What spreadsheets write into a CSV file for a formula without a value, in any language: #N/A, #REF!, #NAME?.
 _ERROR: Final = re.compile(r"#(N/A|NV|[A-ZÀ-Þ0-9/]{2,12}[!?])")
 
@@ -31,8 +32,14 @@ class BadValueError(ValueError):
 def is_empty(cell: Any) -> bool:
     """Tell whether a cell holds nothing: then what it stands for is not given."""
     return (
-        cell is None or (isinstance(cell, str) and not cell.strip()) or (isinstance(cell, float) and math.isnan(cell))
+        cell is None or (isinstance(cell, str) and not trimmed(cell)) or (isinstance(cell, float) and math.isnan(cell))
     )
+
+
+def trimmed(text: str) -> str:
+    """Return a text without what nobody sees at its ends: blanks, and signs without a width."""
+    stripped = text.strip()
+    return stripped if stripped.isascii() else stripped.strip(_UNSEEN)
 
 
 def width(cells: list[Any]) -> int:

@@ -101,27 +101,31 @@ class Columns:
                     extra[name] = carried(value)
             except BadValueError as exc:
                 wrong.append(f"{name if plain(name) else 'a column'} {exc}")
-        return Parts(values, extra, identity), wrong + self.meant(values, extra)
+        return Parts(values, extra, identity), wrong or self.meant(values, extra)
 
     def meant(self, sent: Collection[str], extra: Mapping[str, Any]) -> list[str]:
-        """Say which cells that are carried along a parameter was probably meant by: one of the name's words is the
-        parameter's, the value is one that it takes, and the row does not set it otherwise.
+        """Say which cells that are carried along were probably meant for a parameter, which the row does not set
+        otherwise: the cell has one of its values, and the column's name its word, unless the value is in pixels.
         """
         return [
             f"{shown(name)} holds what {parameter!r} takes, and is not sent; call it {parameter}, or carry it along: "
             f"--carry {_quoted(name) if len(name) <= _NAME else 'NAME'}"
             for name, value in extra.items()
             if name not in self.carry
-            for parameter in _worded(name)
+            for parameter in _likely(name)
             if parameter not in sent and _takes(parameter, value)
         ]
 
 
 @lru_cache(256)
-def _worded(name: str) -> tuple[str, ...]:
-    """Return the parameters whose words are among those of a column's name."""
+def _likely(name: str) -> tuple[str, ...]:
+    """Return the parameters whose words are among those of a column's name, or whose values are like no others."""
     words = set(re.findall(r"[^\W_]+", name.lower()))
-    return tuple(one for one in PARAMETERS if words.issuperset(one.lower().split("_")))
+    return tuple(one for one in PARAMETERS if words.issuperset(one.lower().split("_")) or _is_in_pixels(one))
+
+
+def _is_in_pixels(parameter: str) -> bool:
+    return PARAMETERS[parameter].get("asks") == "pixels" and "pattern" in PARAMETERS[parameter]
 
 
 def _takes(parameter: str, value: Any) -> bool:
@@ -129,8 +133,8 @@ def _takes(parameter: str, value: Any) -> bool:
     rule, text = PARAMETERS[parameter], str(value).strip().lower()
     if parameter == "model":
         return text in MODELS
-    if rule.get("asks") == "pixels" and "pattern" in rule:
-        return re.fullmatch(rule["pattern"], text) is not None
+    if _is_in_pixels(parameter):
+        return text[:1].isdigit() and re.fullmatch(rule["pattern"], text) is not None
     if "minimum" in rule and "maximum" in rule:
         return re.fullmatch(r"\d{1,9}(\.0+)?", text) is not None and rule["minimum"] <= float(text) <= rule["maximum"]
     return text in {str(one).lower() for one in (*rule.get("known", ()), *rule.get("enum", ()))}

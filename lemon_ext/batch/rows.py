@@ -20,7 +20,19 @@ from typing import Any, BinaryIO, Final, Literal, get_args
 
 from lemon_ext._warn import warn
 
-from .cells import BadValueError, as_text, carried, convert, is_empty, parse_json, parse_json_at, plain, twice, width
+from .cells import (
+    BadValueError,
+    as_text,
+    carried,
+    convert,
+    is_empty,
+    parse_json,
+    parse_json_at,
+    plain,
+    trimmed,
+    twice,
+    width,
+)
 from .columns import PROMPT, Columns, Parts, Role, id_of, known, named_below, no_prompt
 from .source import LONGEST_LINE, Fault, Row, RowsError, Source, known_encoding
 from .spreadsheet import sheet_records
@@ -378,7 +390,7 @@ def _names(cells: Sequence[Any]) -> list[str]:
 
 def _name(cell: Any) -> str:
     try:
-        return as_text(cell).strip()
+        return trimmed(as_text(cell))
     except BadValueError:
         return str(cell)
 
@@ -388,6 +400,11 @@ _LEFT_OUT: Final = Role(left_out=True)
 
 
 def _table_row(source: Source, number: int, header: Sequence[tuple[str, Role]], cells: Sequence[Any]) -> Iterator[Row]:
+    if len(cells) >= len(header) and all(
+        isinstance(cell, str) and trimmed(cell) == name for (name, _), cell in zip(header, cells, strict=False) if name
+    ):
+        source.fault(number, "names the columns again; take it away")
+        return
     row, faults = Row({}, number), []
     for (name, role), cell in zip(header, cells, strict=False):
         if role.left_out or (is_empty(cell) and not role.is_id):
