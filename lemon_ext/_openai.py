@@ -7,7 +7,7 @@ there would lose what was paid for.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from functools import wraps
 from types import MappingProxyType
 from typing import Any, Final, NoReturn, ParamSpec, TypeVar
@@ -172,6 +172,18 @@ class Page(list[T]):
     @property
     def data(self) -> list[T]:
         return self
+
+
+class AsyncPage(Page[T]):
+    """The same for who writes ``await`` before it, or ``async for``, as openai's wants it. Nothing is waited for."""
+
+    def __await__(self) -> Generator[None, None, AsyncPage[T]]:
+        yield from ()
+        return self
+
+    async def __aiter__(self) -> AsyncIterator[T]:
+        for one in self:
+            yield one
 
 
 #: What a result of openai's has, if only as None.

@@ -15,7 +15,7 @@ from . import _clock, _generate, _usage
 from ._api import Record, ask, get_model_pricing
 from ._core import AsyncCore, BlockingCore, Options, bound, new_core, with_options
 from ._inputs import EDIT
-from ._openai import ATTRIBUTES, IMAGES, MODELS, Page, answered, takes
+from ._openai import ATTRIBUTES, IMAGES, MODELS, AsyncPage, Page, answered, takes
 from ._raw import generated_client
 from ._request import Validation, prepare, prepare_parts, prepare_pictures
 from .capabilities import ModelCapabilities, capabilities, models
@@ -442,7 +442,7 @@ class AsyncModels:
         """As `Models.list`; with ``live``, to be awaited."""
         if live:
             return self._core.arun(_generate.live_models(self._core, self._core.limit(deadline)))
-        return Page(models())
+        return AsyncPage(models())
 
     @overload
     def get(self, model: str, *, live: Literal[False] = False, deadline: float | None = None) -> ModelCapabilities: ...

@@ -167,6 +167,14 @@ def test_a_list_of_models_is_read_as_a_page_of_openais(kind):
     assert listed == list(listed)
 
 
+@pytest.mark.anyio
+async def test_a_list_of_models_may_be_awaited_as_openais_is():
+    """Bug: `await client.models.list()` raised TypeError."""
+    lemon = AsyncLemon(KEY)
+    listed = await lemon.models.list()
+    assert [one.id async for one in lemon.models.list()] == [one.id for one in listed.data] != []
+
+
 @pytest.mark.parametrize(("name", "ours"), [("content", r"\.body"), ("url", "not kept"), ("elapsed", "no such thing")])
 def test_a_name_of_openais_response_is_answered_with_ours(name, ours):
     """Bug: it was noticed first when something failed, and the clause that should have logged it failed, too."""

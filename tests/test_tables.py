@@ -484,7 +484,7 @@ def test_what_a_spreadsheet_has_and_a_table_has_not_is_refused(tmp_path, sheets,
     assert said in refused(xlsx(tmp_path, **sheets), **how)
 
 
-HIDDEN = "line 3: is hidden, by a filter or by hand, and would be sent; show it, or leave it out: --skip-hidden"
+HIDDEN = "line 3: hidden by a filter or by hand, and would be sent; show it, or leave it out: --skip-hidden"
 
 
 def test_rows_that_nobody_sees_are_not_sent(tmp_path):

@@ -70,7 +70,7 @@ def _rows(source: Source, sheet: Any, file: IO[bytes]) -> Iterator[Record]:
             yield number, cells
         elif width(cells) and not source.skip_hidden:
             source.fault(
-                number, "is hidden, by a filter or by hand, and would be sent; show it, or leave it out: --skip-hidden"
+                number, "hidden by a filter or by hand, and would be sent; show it, or leave it out: --skip-hidden"
             )
 
 
