@@ -720,7 +720,7 @@ def test_whatever_isolation_a_database_has_who_waited_for_a_lock_sees_what_was_c
             other.start()
             began.wait()
             waits = "SELECT count(*) FROM pg_locks WHERE locktype = 'advisory' AND NOT granted"
-            while pg.ask(waits) == [(0,)]:
+            while pg.ask(waits) == [(0,)] and other.is_alive():
                 pass
         other.join(60)
         assert found == [[0]]
@@ -762,6 +762,22 @@ def test_a_table_that_somebody_alters_while_a_worker_works(tmp_path, pg, shop, c
             go(gateway, rows(60), tmp_path, shop)
         assert "cat " not in str(caught.value)
     assert set(gateway.charges.values()) == {1}
+
+
+def test_a_schema_that_another_brings_up_to_date_while_a_worker_works(tmp_path, pg, shop):
+    def upgraded():
+        pg.ask(
+            "DROP FUNCTION count_spent CASCADE; DROP FUNCTION claim; DROP TABLE spent; UPDATE meta SET value = '1' "
+            "WHERE name = 'version'; ALTER TABLE workers DROP COLUMN outage, DROP COLUMN noted",
+            name(shop),
+        )
+        worker(tmp_path / "newer", shop).close()
+
+    gateway = Stopping(upgraded)
+    assert statuses(go(gateway, rows(40), tmp_path / "a", shop, concurrency=3)) == dict.fromkeys(range(1, 41), "saved")
+    assert gateway.charges == {f"cat {number}": 1 for number in range(1, 41)}
+    assert pg.ask("SELECT value FROM meta WHERE name = 'version'", name(shop)) == [(str(VERSION),)]
+    assert pg.ask("SELECT sum(images) FROM spent", name(shop)) == [(40,)]
 
 
 def test_the_driver_prints_nothing_of_its_own(monkeypatch, capsys):
