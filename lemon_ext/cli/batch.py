@@ -217,7 +217,7 @@ def _counted(rows: Iterable[Mapping[str, Any]], settings: Mapping[str, Any]) -> 
     held = list(rows)
     plan = plan_batch(held, **{**settings, "validation": "off"})  # they are checked in a moment
     times = math.prod(map(len, settings["grid"].values()))
-    each = f", each {times:,} times:" if settings["grid"] else " of the file:"
+    each = f", each {count(times, 'time')}:" if settings["grid"] else " of the file:"
     screen.note(f"{count(len(held), 'row')}{each} {count(plan.rows, 'row')} for {count(plan.images, 'image')}.")
     screen.note(_prices.lines(plan.cost, ())[0])
     return held
