@@ -6,6 +6,7 @@ The files have the shapes of published ones (PartiPrompts, geneval, DrawBench, V
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from collections.abc import Mapping
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ from typing import Any
 import pytest
 
 from lemon_ext import LemonWarning
+from lemon_ext.batch import plan_batch
 from lemon_ext.rows import RowsError, read_rows
 
 calamine = pytest.importorskip("python_calamine", reason="the extra 'tables' is not installed")
@@ -264,20 +266,9 @@ def test_files_as_they_are_published_and_saved(tmp_path, name, content, how, row
             {},
             "line 1: 'size' stands beside the body, where nothing is sent; put it into it",
         ),
-        # Bug: they were carried along, and the picture was another one.
-        ("a.csv", "prompt,Size (px)\na,1024x1024\n", {}, 'call it size, or carry it along: --carry "Size (px)".'),
-        (
-            "a.csv",
-            "prompt,model_name\na,SD 1.5\nb,Midjourney\n",
-            {},
-            "line 3: 'model_name' holds what 'model' takes, and is not sent; call it model, or carry it along: --carry",
-        ),
-        ("a.csv", "prompt;Größe\na;1024x1024\n", {}, "line 2: a column holds what 'size' takes, and is not sent"),
         # Bug: in tables that were put together, the names of the columns were a prompt.
         ("a.csv", "prompt\na\nprompt\nb\n", {}, "line 3: names the columns again; take it away"),
         ("a.csv", "prompt,n\na,1\n\ufeffprompt,n \nb,1\n", {}, "line 3: names the columns again; take it away"),
-        ("a.csv", "prompt,n images\na,200\nb,2\n", {}, "line 3: a column holds what 'n' takes, and is not sent"),
-        ("a.jsonl", '{"prompt": "a", "image_style": "vivid"}', {}, "line 1: 'image_style' holds what 'style' takes"),
         ("a.csv", "prompt,size:\na,1\n", {}, "line 1: 'size:' is no parameter; did you mean 'size'?"),
         ("a.csv", 'id,prompt,note\n1, "a cat, white"\n', {}, "line 2: has a blank before a quote"),
         # Bug: what Excel writes for a formula without a value was sent as a prompt.
@@ -726,3 +717,36 @@ def test_the_index_of_a_data_frame_is_left_out_wherever_it_stands(tmp_path):
 def test_what_a_parquet_file_lacks_or_nests_is_said(tmp_path, columns, said):
     assert said in refused(parquet(tmp_path, **columns))
     assert "is no Parquet file that can be read" in refused(written(tmp_path, "b.parquet", b"PAR1 nonsense PAR1"))
+
+
+@pytest.mark.parametrize(
+    ("content", "how", "told"),
+    [
+        ("prompt,Size (px)\na,1024x1024\n", {}, "Line 2: a column holds what 'size' takes, and is not sent"),
+        ("prompt;Größe\na;1024x1024\nb;512x512\n", {}, "Lines 2, 3: a column holds what 'size' takes"),
+        ("prompt,model_name\na,SD 1.5\nb,Midjourney\n", {}, "Line 3: 'model_name' holds what 'model' takes"),
+        ("prompt,n images\na,200\nb,2\n", {}, "Line 3: a column holds what 'n' takes"),
+        ('{"prompt": "a", "image_style": "vivid"}', {}, "Line 1: 'image_style' holds what 'style' takes"),
+        ("prompt,model_name\na,midjourney\n", {"defaults": {"model": "midjourney"}}, None),
+        ("prompt,model_name\na,midjourney\n", {"grid": {"model": ["midjourney", "flux-pro"]}}, None),
+        ("prompt,model_name\na,midjourney\n", {"carry": ["model_name"]}, None),
+        ("prompt,size,image_size\na,1024x1024,512x512\n", {}, None),
+        ("prompt,user_name,title,prompt_nsfw\na,u,t,0.5\n", {}, None),
+    ],
+)
+@pytest.mark.parametrize("from_file", [True, False])
+def test_a_carried_cell_that_was_probably_meant_for_a_parameter_is_a_warning(
+    tmp_path, recwarn, content, how, told, from_file
+):
+    """Bug: nothing was said of it, and the picture was another one, paid for."""
+    how = dict(how)
+    carry = how.pop("carry", [])
+    path = written(tmp_path, "a.jsonl" if content.startswith("{") else "a.csv", content)
+    rows = list(read_rows(path, carry=carry))
+    if not from_file:
+        rows, told = [{**row, **row.extra} for row in rows], told and told.replace("Line", "Row")
+        told = told and re.sub(r"\d", lambda found: str(int(found[0]) - (path.suffix == ".csv")), told)
+    plan_batch(rows, **how, **({} if from_file else {"carry": carry}))
+    messages = [str(one.message) for one in recwarn.list if one.category is LemonWarning]
+    assert len(messages) == (told is not None)
+    assert all(one.startswith(told) for one in messages)

@@ -101,20 +101,21 @@ class Columns:
                     extra[name] = carried(value)
             except BadValueError as exc:
                 wrong.append(f"{name if plain(name) else 'a column'} {exc}")
-        return Parts(values, extra, identity), wrong or self.meant(values, extra)
+        return Parts(values, extra, identity), wrong
 
-    def meant(self, sent: Collection[str], extra: Mapping[str, Any]) -> list[str]:
-        """Say which cells that are carried along were probably meant for a parameter, which the row does not set
-        otherwise: the cell has one of its values, and the column's name its word, unless the value is in pixels.
-        """
-        return [
-            f"{shown(name)} holds what {parameter!r} takes, and is not sent; call it {parameter}, or carry it along: "
-            f"--carry {_quoted(name) if len(name) <= _NAME else 'NAME'}"
-            for name, value in extra.items()
-            if name not in self.carry
-            for parameter in _likely(name)
-            if parameter not in sent and _takes(parameter, value)
-        ]
+
+def meant(sent: Collection[str], extra: Mapping[str, Any], carry: Collection[str]) -> list[str]:
+    """Say which cells that are carried along, and not on purpose, were probably meant for a parameter that is not
+    ``sent``: the cell has one of its values, and the column's name its word, unless the value is in pixels.
+    """
+    return [
+        f"{shown(name)} holds what {parameter!r} takes, and is not sent; if it is meant so, call it {parameter}; if "
+        f"not, --carry {_quoted(name) if len(name) <= _NAME else 'NAME'} says so"
+        for name, value in extra.items()
+        if name not in carry
+        for parameter in _likely(name)
+        if parameter not in sent and _takes(parameter, value)
+    ]
 
 
 @lru_cache(256)

@@ -272,7 +272,7 @@ def _json_row(source: Source, line: int, value: Any) -> Iterator[Row]:
     if faults:
         source.fault(line, "; ".join(faults))
     else:
-        yield Row(parts.values, line, parts.id, parts.extra)
+        yield Row(parts.values, line, parts.id, parts.extra, source.columns.carry)
 
 
 #: What tells a line of an OpenAI batch, beside its ``body``.
@@ -405,7 +405,7 @@ def _table_row(source: Source, number: int, header: Sequence[tuple[str, Role]], 
     ):
         source.fault(number, "names the columns again; take it away")
         return
-    row, faults = Row({}, number), []
+    row, faults = Row({}, number, carry=source.columns.carry), []
     for (name, role), cell in zip(header, cells, strict=False):
         if role.left_out or (is_empty(cell) and not role.is_id):
             continue
@@ -421,7 +421,6 @@ def _table_row(source: Source, number: int, header: Sequence[tuple[str, Role]], 
                 row.extra[name] = cell.strip() if isinstance(cell, str) else carried(cell)
         except BadValueError as exc:
             faults.append(f"{role.parameter or (name if plain(name) else 'a column')} {exc}")
-    faults += source.columns.meant(row, row.extra)
     if faults:
         source.fault(number, "; ".join(faults))
     else:

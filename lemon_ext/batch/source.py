@@ -46,10 +46,10 @@ _FOREIGN: Final = (
 
 class Row(dict[str, Any]):
     """What one row asks for, by parameter name. ``line`` is where it starts in its file, counted from 1. ``extra`` is
-    carried along and never sent; ``id`` is what the user calls the row.
+    carried along and never sent, what ``carry`` names on purpose; ``id`` is what the user calls the row.
     """
 
-    __slots__ = ("extra", "id", "line")
+    __slots__ = ("carry", "extra", "id", "line")
 
     def __init__(
         self,
@@ -57,12 +57,13 @@ class Row(dict[str, Any]):
         line: int | None = None,
         id: str | None = None,  # noqa: A002 - the name of the column
         extra: Mapping[str, Any] | None = None,
+        carry: Sequence[str] = (),
     ) -> None:
         super().__init__(values)
-        self.line, self.id, self.extra = line, id, dict(extra or {})
+        self.line, self.id, self.extra, self.carry = line, id, dict(extra or {}), carry
 
-    def __reduce__(self) -> tuple[type[Row], tuple[dict[str, Any], int | None, str | None, dict[str, Any]]]:
-        return Row, (dict(self), self.line, self.id, self.extra)
+    def __reduce__(self) -> tuple[type[Row], tuple[Any, ...]]:
+        return Row, (dict(self), self.line, self.id, self.extra, self.carry)
 
 
 @frozen

@@ -15,13 +15,14 @@ from attrs import evolve, field, frozen
 from lemon_client.model_table import DEFAULT_MODEL, PARAMETERS
 
 from lemon_ext._request import Validation, prepare
+from lemon_ext._warn import warn
 from lemon_ext.capabilities import Violation, fanned_out
 from lemon_ext.errors import CapabilityError
 from lemon_ext.money import Estimate
 
 from . import edits
 from .cells import EXTRA, PICTURES, BadValueError
-from .columns import Columns, id_of, stem
+from .columns import Columns, id_of, meant, stem
 from .journal import Incoming, dumps
 from .source import Row, RowsError, grouped, listed
 
@@ -83,6 +84,7 @@ def checked(requests: Requests, checks: Checks, validation: Validation) -> Itera
     """Yield each row ready to be sent. Raises CapabilityError at the end, naming all that is wrong."""
     _refuse_no_rows(requests)
     wrong: list[tuple[int, int | None, Violation]] = []
+    odd: list[tuple[int, str]] = []
     ids = Ids()
     row = 0
     try:
@@ -94,6 +96,8 @@ def checked(requests: Requests, checks: Checks, validation: Validation) -> Itera
                 row += 1
                 wrong.append((row, line, Violation("", str(exc))))
                 continue
+            sent = {*checks.defaults, *checks.grid, *read}
+            odd += [(line or row + 1, one) for one in meant(sent, read.extra, read.carry)]
             for fields, differing in checks.requests(read):
                 row += 1
                 try:
@@ -112,6 +116,12 @@ def checked(requests: Requests, checks: Checks, validation: Validation) -> Itera
         raise _error(wrong)
     if not row:
         raise CapabilityError("There are no rows. Nothing was sent.")
+    _warn_of(grouped(odd, "line" if line else "row"))
+
+
+def _warn_of(odd: Iterable[str]) -> None:
+    for one in odd:
+        warn(f"{one[0].upper()}{one[1:]}.")
 
 
 def _refuse_no_rows(requests: object) -> None:
@@ -174,8 +184,9 @@ def _told_apart(given: Mapping[str, Any], checks: Checks) -> Row:
         faults = [*faults, f"sets {' and '.join(twice)}, and so does the grid; leave one out"]
     if faults:
         raise ValueError("; ".join(faults))
-    known = {**given.extra, **parts.extra} if isinstance(given, Row) else parts.extra
-    return Row(parts.values, line, parts.id or (given.id if isinstance(given, Row) else None), known)
+    if not isinstance(given, Row):
+        return Row(parts.values, line, parts.id, parts.extra, checks.columns.carry)
+    return Row(parts.values, line, parts.id or given.id, {**given.extra, **parts.extra}, given.carry)
 
 
 def _prepared(row: Row, fields: dict[str, Any], differing: Sequence[Any], validation: Validation) -> Incoming:
