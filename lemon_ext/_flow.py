@@ -224,8 +224,7 @@ async def _aperform(effect: Effect, exchange: Callable[[Send], Awaitable[APIResp
                 _report(exc)
             return None
         case Work(function):
-            with on_behalf():
-                return await run_sync(function)
+            return await run_sync(on_behalf().run, function)
 
 
 def _report(exc: Exception) -> None:

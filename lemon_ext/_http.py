@@ -13,6 +13,7 @@ import time
 import zlib
 from collections.abc import Mapping
 from contextlib import closing
+from contextvars import copy_context
 from functools import lru_cache, partial
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -426,18 +427,19 @@ class Http:
             transport._pool._network_backend.close()
 
     def _send(self, client: Any, effect: Send) -> APIResponse:
+        # In a context of its own: an interrupt right after the deadline is set would leave it set for other requests.
+        return copy_context().run(self._sent, client, effect)
+
+    def _sent(self, client: Any, effect: Send) -> APIResponse:
         end = time.monotonic() + effect.within
-        token = until.set(end)
-        try:
-            with _Exchange(self, client, effect, end) as exchange:
-                with closing(client.send(exchange.request, **exchange.options)) as response:
-                    body = exchange.answered(response)
-                    chunks: Any = response.iter_bytes() if body.packed else response.stream
-                    for chunk in chunks if body.wanted else ():
-                        body.write(chunk)
-                return self.credentials.record(body)
-        finally:
-            until.reset(token)
+        until.set(end)
+        with _Exchange(self, client, effect, end) as exchange:
+            with closing(client.send(exchange.request, **exchange.options)) as response:
+                body = exchange.answered(response)
+                chunks: Any = response.iter_bytes() if body.packed else response.stream
+                for chunk in chunks if body.wanted else ():
+                    body.write(chunk)
+            return self.credentials.record(body)
 
     def close(self) -> None:
         """Close the connections, unless they are another's."""

@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import sys
 import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from types import FrameType
 from typing import Any, Final, NamedTuple
 
@@ -43,14 +41,11 @@ def warn(message: str) -> None:
         getLogger("lemon_ext").warning("%s", message)
 
 
-@contextmanager
-def on_behalf() -> Iterator[None]:
-    """Let what warns in a thread that is started in this block, with this context, point at the caller of this one."""
-    token = _FOR.set(_caller())
-    try:
-        yield
-    finally:
-        _FOR.reset(token)
+def on_behalf() -> Context:
+    """Return a copy of the present context for a thread of ours: what warns there points at the caller of this one."""
+    context = copy_context()
+    context.run(_FOR.set, _caller())
+    return context
 
 
 def _caller() -> _Place:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import suppress
-from contextvars import copy_context
 from queue import Empty, SimpleQueue
 from typing import Any, Final
 
@@ -65,8 +64,7 @@ class _Bridge:
     _rows: SimpleQueue[dict[str, Any] | None] = field(factory=SimpleQueue)
 
     def __attrs_post_init__(self) -> None:
-        with on_behalf():
-            self.thread = threading.Thread(target=copy_context().run, args=(self._run,), name="lemon-batch")
+        self.thread = threading.Thread(target=on_behalf().run, args=(self._run,), name="lemon-batch")
 
     def next(self) -> dict[str, Any] | None:
         """Return the next row, or None at the end."""
