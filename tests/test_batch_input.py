@@ -11,6 +11,7 @@ import re
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -352,7 +353,7 @@ def test_failed_rows_in_a_file_are_what_excel_opens_and_in_a_pipe_what_programs_
     """Bug: Excel showed other letters for umlauts. A formula that an error quotes is no formula."""
     Path("in.csv").write_text("prompt,note\nein Bär [fault:error_403:1],=1+1\n", encoding="utf-8")
     assert lemon("batch", "in.csv", "-o", "out", *FAST).exit_code == 8
-    with sqlite3.connect("out/journal.sqlite3") as database:
+    with closing(sqlite3.connect("out/journal.sqlite3")) as database, database:
         database.execute("UPDATE rows SET error = json_set(error, '$.message', '=SUM(A1)')")
     with Path("failed.csv").open("wb") as file:
         subprocess.run([sys.executable, "-m", "lemon_ext", "status", "out", "--failed"], stdout=file, check=True)
