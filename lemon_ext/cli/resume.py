@@ -13,10 +13,7 @@ import click
 from lemon_ext._words import count
 
 from ._batch import CODES, RESENDS, resume_command, run_options, work
-from ._options import (
-    Place,
-    user_ledger,
-)
+from ._options import Place, user_ledger
 from ._screen import screen
 
 #: What `lemon resume` keeps to without the folder of a batch.
